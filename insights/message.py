@@ -1,0 +1,56 @@
+"""The message on the raw topic: a staged payload as it is, and headers that say which row, which page and which version."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from insights.record import SCHEMA_VERSION
+
+EVENT_ID = "event_id"
+BATCH_ID = "batch_id"
+VERSION = "version"
+EVENT_TIME = "event_time"
+REDRIVES = "redrives"
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """One message of the raw topic. `version` is in microseconds, `event_time` UTC to the millisecond."""
+
+    event_id: str
+    key: UUID
+    value: bytes
+    batch_id: str
+    version: int
+    event_time: datetime
+    redrives: int = 0
+
+    def headers(self) -> Headers:
+        """The message's headers, as librdkafka takes them."""
+        texts = {
+            EVENT_ID: self.event_id,
+            BATCH_ID: self.batch_id,
+            "schema_version": SCHEMA_VERSION,
+            VERSION: str(self.version),
+            EVENT_TIME: str(epoch_milliseconds(self.event_time)),
+            "traceparent": traceparent(self.batch_id, self.event_id),
+        }
+        if self.redrives:
+            texts[REDRIVES] = str(self.redrives)
+        return [(name, text.encode()) for name, text in texts.items()]
+
+
+def traceparent(batch_id: str, event_id: str) -> str:
+    """W3C trace context: the page is the trace, the row the span, so every hop can name both without a lookup."""
+    trace = hashlib.sha256(batch_id.encode()).hexdigest()[:32]
+    span = hashlib.sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-01"
+
+
+def epoch_milliseconds(instant: datetime) -> int:
+    """Whole milliseconds since 1970, exactly."""
+    elapsed = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000

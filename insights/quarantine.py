@@ -1,0 +1,69 @@
+"""Records that a rule refused: one row each in PostgreSQL, the exact truth, and a copy on the quarantine topic."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extras import execute_values
+
+from insights.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, epoch_milliseconds
+from insights.record import CREDENTIAL_MASK, CREDENTIAL_PATTERN, Reason
+
+_CREDENTIALS = re.compile(CREDENTIAL_PATTERN)
+_MASK = re.sub(r"\$(\d)", r"\\g<\1>", CREDENTIAL_MASK)
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A refused record. `origin` is `topic/partition/offset`, or `staging/<id>` for one that could not be published."""
+
+    origin: str
+    event_id: str
+    reason: Reason
+    field: str
+    detail: str
+    key: str | None
+    batch_id: str | None
+    version: int
+    event_time: datetime
+    redrives: int
+    size: int
+    """Bytes of the value as it came."""
+    sha256: str
+    """Of the value as it came, in hexadecimal."""
+    payload: bytes | None
+    """The value without credentials; none where it is too large to keep."""
+
+    def headers(self) -> Headers:
+        """Headers of the copy on the quarantine topic."""
+        texts = {
+            "origin": self.origin,
+            "reason": self.reason,
+            "field": self.field,
+            "detail": self.detail,
+            EVENT_ID: self.event_id,
+            BATCH_ID: self.batch_id or "",
+            VERSION: str(self.version),
+            EVENT_TIME: str(epoch_milliseconds(self.event_time)),
+            REDRIVES: str(self.redrives),
+            "size": str(self.size),
+            "sha256": self.sha256,
+        }
+        return [(name, text.encode()) for name, text in texts.items()]
+
+
+def record(cursor: Any, records: Sequence[Quarantined]) -> None:
+    """Insert the records within the caller's transaction; one that is there already stays as it is."""
+    names = ", ".join(field.name for field in fields(Quarantined))
+    execute_values(
+        cursor,
+        f"INSERT INTO quarantine.records ({names}) VALUES %s ON CONFLICT (origin) DO NOTHING",
+        [astuple(record) for record in records],
+    )
+
+
+def redact(value: bytes) -> bytes:
+    """`value` with credentials and the national id replaced by null; every other byte as it was."""
+    return _CREDENTIALS.sub(_MASK, value.decode("iso-8859-1")).encode("iso-8859-1")

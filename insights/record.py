@@ -1,0 +1,178 @@
+"""The user record: what a raw API record must hold, and what a served user is.
+
+Every other shape of the record (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
+"""
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import get_args, get_type_hints
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+SCHEMA_VERSION = "1"
+CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
+CREDENTIAL_PATTERN = (
+    r'("(?:' + "|".join(CREDENTIAL_FIELDS) + r')"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^",}\]\s]+)|("id"\s*:\s*)\{[^{}]*\}?'
+)
+"""Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`. The syntax is
+common to Python's `re` and Java's, and ASCII only, so that bytes can be searched as ISO 8859-1."""
+CREDENTIAL_MASK = "$1$3null"
+RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
+
+
+class Reason(StrEnum):
+    """Why a record is in quarantine. The order is the order in which rules are tried: the first that fails names it."""
+
+    TOO_LARGE = "TOO_LARGE"
+    """The publisher: the value exceeds the topic's largest message."""
+    ENCODING = "ENCODING"
+    """Bytes that are not UTF-8, U+0000, or a surrogate without its pair: no store could hold the text."""
+    SCHEMA = "SCHEMA"
+    """Not one JSON object of the raw record's shape (null value, bad JSON, wrong types, too deep)."""
+    MISSING_ID = "MISSING_ID"
+    """`login.uuid` is absent or not a UUID."""
+    BAD_KEY = "BAD_KEY"
+    """The message key is not the record's `login.uuid`."""
+    MISSING_FIELD = "MISSING_FIELD"
+    """A mandatory field is absent or blank."""
+    UNKNOWN_COUNTRY = "UNKNOWN_COUNTRY"
+    """`nat` is not a nationality of the API."""
+    BAD_GENDER = "BAD_GENDER"
+    """`gender` is neither `female` nor `male`, the API's two values."""
+    BAD_EMAIL = "BAD_EMAIL"
+    """`email` is not an address."""
+    BAD_DATE = "BAD_DATE"
+    """A date that does not parse."""
+    FUTURE_DATE = "FUTURE_DATE"
+    """Born or registered after the record was fetched."""
+    OUT_OF_RANGE = "OUT_OF_RANGE"
+    """A number or date beyond what the field can mean (latitude 91, born in 1800, registered before birth)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record refused, with the rule that refused it."""
+
+    reason: Reason
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RawUser:
+    """The fields read from a raw API record, by path (`__` for a dot). All text: API versions disagree on the types."""
+
+    gender: str | None
+    nat: str | None
+    name__title: str | None
+    name__first: str | None
+    name__last: str | None
+    location__street: str | None
+    location__city: str | None
+    location__state: str | None
+    location__postcode: str | None
+    location__coordinates__latitude: str | None
+    location__coordinates__longitude: str | None
+    location__timezone__offset: str | None
+    location__timezone__description: str | None
+    email: str | None
+    login__uuid: str | None
+    login__username: str | None
+    dob: str | None
+    registered: str | None
+    phone: str | None
+    cell: str | None
+    picture__large: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A served user: cleansed, formatted, enriched. Instants are UTC to the millisecond, the coarsest of the stores."""
+
+    user_id: UUID
+    version: int
+    """Microseconds; a newer record of the same user has a greater one."""
+    event_id: str
+    """The staged row's id, or `topic/partition/offset` of a message that another producer sent."""
+    event_time: datetime
+    """When the record was fetched."""
+    batch_id: str | None
+    """The page it was fetched with."""
+    gender: str
+    title: str | None
+    first_name: str
+    last_name: str
+    full_name: str
+    username: str | None
+    email: str
+    email_domain: str
+    phone: str | None
+    """E.164 where `phone_valid`, else as it came."""
+    phone_valid: bool
+    cell: str | None
+    cell_valid: bool
+    street: str | None
+    city: str | None
+    state: str | None
+    postcode: str | None
+    address: str | None
+    """One line: street, postcode city, state, country."""
+    country_code: str
+    """ISO 3166-1 alpha-2."""
+    country: str
+    continent: str
+    sub_region: str
+    """United Nations M49 sub-region."""
+    latitude: float | None
+    """Degrees, -90 to 90."""
+    longitude: float | None
+    """Degrees, -180 to 180."""
+    distance_km: float | None
+    """Great-circle distance from the coordinates to the country's centroid."""
+    location_plausible: bool | None
+    """Whether that distance is within the country's reach."""
+    timezone: str | None
+    utc_offset_minutes: int | None
+    born_at: datetime
+    age: int
+    """Whole years at `event_time`."""
+    age_band: str
+    generation: str
+    registered_at: datetime
+    registered_year: int
+    registered_month: str
+    """`YYYY-MM`."""
+    tenure_days: int
+    """Whole days from `registered_at` to `event_time`."""
+    picture_url: str | None
+
+
+DIMENSIONS = ("country_code", "gender", "age_band", "generation", "registered_year", "registered_month", "email_domain")
+"""The fields of `User` that are counted exactly, per value."""
+
+MANDATORY = ("gender", "nat", "name__first", "name__last", "email", "dob", "registered")
+"""The fields of `RawUser` without which there is no user (`login__uuid` has a reason of its own)."""
+
+
+def field_types(model: type) -> dict[str, tuple[type, bool]]:
+    """Each field of `model` in its order, as (Python type, may be null)."""
+    hints = get_type_hints(model)
+    types = {}
+    for field in fields(model):
+        kinds = [kind for kind in get_args(hints[field.name]) or (hints[field.name],) if kind is not type(None)]
+        types[field.name] = (kinds[0], hints[field.name] is not kinds[0])
+    return types
+
+
+def record_key(login_uuid: object, canonical_payload: str) -> UUID:
+    """The key a raw record is staged and published under.
+
+    `login.uuid` where it is one; else a name-based UUID of the payload, so that a refetch finds the same row.
+    The latter never becomes a user's id: the stream refuses such a record with MISSING_ID.
+    """
+    if isinstance(login_uuid, str):
+        try:
+            return UUID(login_uuid.strip())
+        except ValueError:
+            pass
+    return uuid5(RECORD_NAMESPACE, canonical_payload)

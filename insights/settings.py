@@ -1,0 +1,210 @@
+"""Every setting of the platform, from `INSIGHTS_*` environment variables. No other module reads the environment."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from insights.errors import UserError
+
+
+class PostgresSettings(BaseSettings):
+    """The database that holds staging, quarantine and analytics."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_POSTGRES_", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = 5432
+    dbname: str = "insights"
+    user: str = "insights"
+    password: SecretStr = SecretStr("")
+    sslmode: str = "prefer"
+    sslrootcert: Path | None = None
+    connect_timeout_seconds: int = 10
+
+    def connection(self, application: str) -> dict[str, Any]:
+        """Keyword arguments of `psycopg2.connect`; `application` names us in `pg_stat_activity`."""
+        arguments: dict[str, Any] = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.dbname,
+            "user": self.user,
+            "password": self.password.get_secret_value(),
+            "sslmode": self.sslmode,
+            "connect_timeout": self.connect_timeout_seconds,
+            "application_name": application,
+            "options": "-c timezone=UTC",
+        }
+        if self.sslrootcert:
+            arguments["sslrootcert"] = str(self.sslrootcert)
+        return arguments
+
+
+class KafkaSettings(BaseSettings):
+    """The broker and the platform's two topics."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_KAFKA_", frozen=True)
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    raw_topic: str = "users.raw"
+    quarantine_topic: str = "users.quarantine"
+    partitions: int = 2
+    replication_factor: int = 1
+    max_message_bytes: int = 1_048_588
+    """The topics' `max.message.bytes`; Kafka's own default."""
+    security_protocol: str = "PLAINTEXT"
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    username: str | None = None
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+
+    def client(self) -> dict[str, Any]:
+        """Connection properties for librdkafka clients."""
+        config: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            "security.protocol": self.security_protocol,
+        }
+        if self.username:
+            config |= {
+                "sasl.mechanism": self.sasl_mechanism,
+                "sasl.username": self.username,
+                "sasl.password": self.password.get_secret_value(),
+            }
+        if self.ca_file:
+            config["ssl.ca.location"] = str(self.ca_file)
+        return config
+
+    def spark(self) -> dict[str, str]:
+        """The same properties as options of Spark's Kafka source."""
+        options = {
+            "kafka.bootstrap.servers": self.bootstrap_servers,
+            "kafka.security.protocol": self.security_protocol,
+        }
+        if self.username:
+            escaped = self.password.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
+            options |= {
+                "kafka.sasl.mechanism": self.sasl_mechanism,
+                "kafka.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required"
+                f' username="{self.username}" password="{escaped}";',
+            }
+        if self.ca_file:
+            options |= {"kafka.ssl.truststore.type": "PEM", "kafka.ssl.truststore.location": str(self.ca_file)}
+        return options
+
+
+class CassandraSettings(BaseSettings):
+    """The keyspace that the dashboard reads."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_CASSANDRA_", frozen=True)
+
+    hosts: str = "127.0.0.1"
+    """Contact points, separated by commas."""
+    port: int = 9042
+    keyspace: str = "insights"
+    local_dc: str = "datacenter1"
+    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    """The keyspace's replication map in CQL, used when a migration creates it."""
+    username: str | None = None
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+    consistency: str = "LOCAL_QUORUM"
+
+    @property
+    def contact_points(self) -> list[str]:
+        return [host.strip() for host in self.hosts.split(",") if host.strip()]
+
+
+class SourceSettings(BaseSettings):
+    """The Random User API, or a simulator of it."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_SOURCE_", frozen=True)
+
+    url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8084/api/1.4/")
+    page_size: int = Field(5000, ge=1, le=5000)
+    """Rows per request; asked for more than 5,000 the API answers with one."""
+    nationalities: str = ""
+    """Comma-separated, empty for all."""
+    gender: str = ""
+    include: str = ""
+    exclude: str = ""
+    timeout_seconds: float = 30
+    """Of one attempt's connection and of each wait for data."""
+    deadline_seconds: float = 180
+    """Of one page, all attempts and pauses together."""
+    max_attempts: int = 6
+    max_bytes: int = 64 * 1024 * 1024
+    """Of one answer, after decompression."""
+
+
+class StagingSettings(BaseSettings):
+    """The raw staging tables."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_STAGING_", frozen=True)
+
+    retention_days: int = Field(14, ge=1)
+    """Published daily partitions older than this are dropped."""
+
+
+class PublisherSettings(BaseSettings):
+    """The publisher from staging to Kafka."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_PUBLISHER_", frozen=True)
+
+    batch_rows: int = Field(5000, ge=1)
+    poll_seconds: float = 5
+    """Fallback when no notification arrives."""
+    flush_seconds: float = 60
+    """Longest wait for the broker to acknowledge a batch."""
+    http_host: str = "127.0.0.1"
+    http_port: int = 8085
+    """Of `/healthz`, `/readyz` and `/metrics`."""
+
+
+class StreamSettings(BaseSettings):
+    """The Spark streaming job."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_STREAM_", frozen=True)
+
+    checkpoint: str = ".insights/checkpoint"
+    master: str | None = None
+    """A Spark master for a run outside `spark-submit`; none under the Spark operator."""
+    trigger_seconds: float = 1
+    max_offsets_per_trigger: int = 20_000
+    jars: str = ""
+    """Comma-separated connector jars for a run outside an image that has them."""
+    driver_memory: str = "768m"
+    shuffle_partitions: int = 2
+    cassandra_in_flight: int = 32
+    """Batches that one writer keeps in flight."""
+    cassandra_batch_rows: int = 30
+    http_host: str = "127.0.0.1"
+    http_port: int = 8086
+    """Of `/healthz` and `/metrics`."""
+
+
+class DashboardSettings(BaseSettings):
+    """The page."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_", frozen=True)
+
+    cache_seconds: float = 3
+    """How long an answer of a store is shown before it is read again."""
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(settings: type[Settings]) -> Settings:
+    """Read one group of settings.
+
+    Raises:
+        UserError: a variable has a value that the setting cannot take; names the variable.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        first = error.errors()[0]
+        name = prefix + "_".join(str(part) for part in first["loc"]).upper()
+        raise UserError(f"{name} is {first['input']!r}: {first['msg']}; set it to a valid value.") from None
