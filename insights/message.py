@@ -1,4 +1,4 @@
-"""The message on the raw topic: a staged payload as it is, and headers that say which row, which page and which version."""
+"""The message on the raw topic: a staged payload as it is, with headers that say which row, page and version it is."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The user record: what a raw API record must hold, and what a served user is.
 
-Every other shape of the record (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
+Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
 """
 
 from dataclasses import dataclass, fields
@@ -12,10 +12,14 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 SCHEMA_VERSION = "1"
 CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
 CREDENTIAL_PATTERN = (
-    r'("(?:' + "|".join(CREDENTIAL_FIELDS) + r')"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^",}\]\s]+)|("id"\s*:\s*)\{[^{}]*\}?'
+    r'("(?:'
+    + "|".join(CREDENTIAL_FIELDS)
+    + r')"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?|[^",}\]\s]+)|("id"\s*:\s*)\{[^{}]*\}?'
 )
-"""Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`. The syntax is
-common to Python's `re` and Java's, and ASCII only, so that bytes can be searched as ISO 8859-1."""
+"""Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`.
+
+The syntax is common to Python's `re` and Java's, the repetition bounded (Java's recurses), and all of it ASCII, so that
+bytes can be searched as ISO 8859-1."""
 CREDENTIAL_MASK = "$1$3null"
 RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
 
