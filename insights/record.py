@@ -12,9 +12,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 SCHEMA_VERSION = "1"
 CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
 CREDENTIAL_PATTERN = (
-    r'("(?:'
-    + "|".join(CREDENTIAL_FIELDS)
-    + r')"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?|[^",}\]\s]+)|("id"\s*:\s*)\{[^{}]*\}?'
+    r'("(?:' + "|".join(CREDENTIAL_FIELDS) + r')"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?|[^",}\]\s]+)'
+    r'|("id"\s*:\s*)\{[^{}]*\}?'
 )
 """Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`.
 

@@ -1,5 +1,6 @@
 """Every setting of the platform, from `INSIGHTS_*` environment variables. No other module reads the environment."""
 
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -190,6 +191,25 @@ class DashboardSettings(BaseSettings):
 
     cache_seconds: float = 3
     """How long an answer of a store is shown before it is read again."""
+
+
+class LocalSettings(BaseSettings):
+    """The one-machine runner: where it keeps state and downloads, and the port of each server."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_", frozen=True, populate_by_name=True)
+
+    home: Path = Path(".insights")
+    cache: Path = Path("~/.cache/insights")
+    java_home: Path | None = Field(None, validation_alias="JAVA_HOME")
+
+    @property
+    def jars(self) -> Path:
+        return self.cache.expanduser() / "jars"
+
+
+def inherited_environment() -> dict[str, str]:
+    """The environment that child processes start from."""
+    return dict(os.environ)
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
