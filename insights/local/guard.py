@@ -1,0 +1,61 @@
+"""End the children of a parent that died without ending them. Run as a script; stands alone so that it stays small.
+
+Standard input: `+<session> <signal>` registers a session of processes, `-<session>` takes it off the list. When the
+input closes, every registered session gets its signal, and what is left after `GRACE_SECONDS` is killed.
+"""
+
+import os
+import signal
+import sys
+import time
+
+GRACE_SECONDS = 10.0
+
+
+def session_members(session: int) -> list[int]:
+    """Process ids of a session, its leader included; zombies are not counted."""
+    members = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            members.append(int(entry))
+    return members
+
+
+def signal_session(session: int, number: int) -> None:
+    for process in session_members(session):
+        try:
+            os.kill(process, number)
+        except ProcessLookupError:
+            continue
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    sessions: dict[int, int] = {}
+    for line in sys.stdin:
+        if line.startswith("+"):
+            session, number = line[1:].split()
+            sessions[int(session)] = int(number)
+        else:
+            sessions.pop(int(line[1:]), None)
+    for session, number in sessions.items():
+        for process in session_members(session):
+            if process == session:
+                os.kill(process, number)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while any(session_members(session) for session in sessions) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for session in sessions:
+        signal_session(session, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

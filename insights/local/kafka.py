@@ -1,0 +1,106 @@
+"""A Kafka broker: one node that is broker and KRaft controller, on loopback."""
+
+import base64
+import subprocess
+import uuid
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+
+from insights.errors import UserError
+from insights.local.jars import group_files
+from insights.local.process import Component
+
+LOGGING = """\
+<Configuration status="WARN"><Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n%throwable{20}"/>
+</Console></Appenders><Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
+"""
+
+
+class KafkaServer(Component):
+    """One KRaft node; topics have one replica and are never created by a client's typing mistake."""
+
+    name = "kafka"
+    stop_seconds = 20.0
+
+    def __init__(
+        self, state_dir: Path, port: int = 9092, *, java: Path, jars: Path, controller_port: int = 9093
+    ) -> None:
+        super().__init__(state_dir)
+        self.host, self.port, self.controller_port = "127.0.0.1", port, controller_port
+        self._java, self._jars = java, jars
+        self._properties = self.state / "server.properties"
+        self._logging = self.state / "log4j2.xml"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def ports(self) -> list[int]:
+        return [self.port, self.controller_port]
+
+    def prepare(self) -> None:
+        self._logging.write_text(LOGGING)
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        if not (self.state / "data" / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> list[str]:
+        heap = ["-Xms96m", "-Xmx256m", "-XX:MaxDirectMemorySize=128m", "-XX:ReservedCodeCacheSize=64m"]
+        return self._java_command(heap, "kafka.Kafka", str(self._properties))
+
+    def ready(self) -> bool:
+        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
+        return bool(client.list_topics(timeout=2).brokers)
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "process.roles": "broker,controller",
+            "node.id": 1,
+            "controller.quorum.voters": f"1@{self.host}:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},CONTROLLER://{self.host}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": self.state / "data",
+            "auto.create.topics.enable": "false",
+            "num.partitions": 2,
+            "default.replication.factor": 1,
+            "min.insync.replicas": 1,
+            "offsets.topic.replication.factor": 1,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": 1,
+            "transaction.state.log.num.partitions": 4,
+            "transaction.state.log.min.isr": 1,
+            "share.coordinator.state.topic.replication.factor": 1,
+            "share.coordinator.state.topic.min.isr": 1,
+            "group.initial.rebalance.delay.ms": 0,
+            "num.network.threads": 2,
+            "num.io.threads": 2,
+            "num.replica.fetchers": 1,
+            "num.recovery.threads.per.data.dir": 2,
+            "background.threads": 2,
+            "log.cleaner.threads": 1,
+            "log.cleaner.dedupe.buffer.size": 4 * 1024 * 1024,
+            "log.segment.bytes": 128 * 1024 * 1024,
+            "log.retention.hours": 24 * 14,
+            "log.index.size.max.bytes": 2 * 1024 * 1024,
+            "metadata.log.max.record.bytes.between.snapshots": 8 * 1024 * 1024,
+            "controlled.shutdown.enable": "true",
+        }
+
+    def _format(self) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = self._java_command(["-Xmx128m"], "kafka.tools.StorageTool", "format")
+        # An identifier that begins with a dash would be read as an option.
+        command += [f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise UserError(f"Kafka's storage in {self.state} could not be formatted: {said[-1] if said else 'no word'}")
+
+    def _java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
+        classpath = ":".join(str(path) for path in group_files("kafka", self._jars))
+        options = ["-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Djava.awt.headless=true"]
+        options += [f"-Dlog4j2.configurationFile={self._logging}", "-XX:TieredStopAtLevel=1"]
+        return [str(self._java), *heap, *options, "-cp", classpath, main, *arguments]

@@ -1,0 +1,18 @@
+"""Where an installed package keeps its files."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from insights.errors import UserError
+
+
+def package_directory(name: str) -> Path:
+    """The directory of an installed package, found without importing it.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(f"The Python package {name} is not installed: run `make setup`.")
+    return Path(spec.submodule_search_locations[0])

@@ -1,0 +1,252 @@
+"""A server or a service as a child process: started in a session of its own, stopped whole, never left behind."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from insights.errors import UserError
+from insights.local import guard
+from insights.settings import inherited_environment
+
+LOG_BYTES = 16 * 1024 * 1024
+OWNER = "INSIGHTS_OWNER"
+
+
+class Component(ABC):
+    """One child process with its state, its log and a check that it serves.
+
+    The child leads a session, so everything it forks is found and stopped with it. A guard process ends the session
+    when this process dies without stopping it; a record on disk lets the next start end what outlived even that.
+    """
+
+    name: str
+    stop_signal = signal.SIGTERM
+    stop_seconds = 15.0
+
+    def __init__(self, state_dir: Path) -> None:
+        self.home = state_dir.resolve()
+        self.state = self.home / self.name
+        self.log = self.home / "logs" / f"{self.name}.log"
+        self._record = self.home / "run" / f"{self.name}.json"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """The program and its arguments."""
+
+    @abstractmethod
+    def ready(self) -> bool:
+        """Whether the component answers a real request; may raise anything while it does not."""
+
+    def environment(self) -> dict[str, str]:
+        """What the child's environment has beyond the inherited one."""
+        return {}
+
+    def prepare(self) -> None:
+        """What must exist before the child starts: directories, configuration, a first format."""
+
+    def ports(self) -> list[int]:
+        """The loopback ports that the component listens on."""
+        return []
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of a child that ended; None while it runs or before it was started."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Spawn the child and return; a child that an earlier start left behind is ended first.
+
+        Raises:
+            UserError: a port is taken, or the preparation failed.
+        """
+        self.end_left_behind()
+        for directory in (self.state, self.log.parent, self._record.parent):
+            directory.mkdir(parents=True, exist_ok=True)
+        for port in self.ports():
+            refuse_taken_port(self.name, port)
+        self.prepare()
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=inherited_environment() | self.environment() | {OWNER: self._owner},
+                cwd=self.state,
+                start_new_session=True,
+            )
+        pid = self._process.pid
+        shared_guard().watch(pid, self.stop_signal)
+        self._record.write_text(json.dumps({"pid": pid, "started": process_started(pid)}))
+
+    def wait_ready(self, seconds: float) -> None:
+        """Return when the component serves.
+
+        Raises:
+            UserError: it ended, or did not serve in `seconds`; the text ends with its last log lines.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            if self.exit_code is not None:
+                raise UserError(f"{self.name} ended with exit code {self.exit_code}: {self.last_words()}")
+            with contextlib.suppress(Exception):
+                if self.ready():
+                    return
+            if time.monotonic() > deadline:
+                raise UserError(f"{self.name} did not answer in {seconds:.0f} s: {self.last_words()}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the child and all that it forked: politely, then by force after `stop_seconds`."""
+        if self._process is None:
+            return
+        session = self._process.pid
+        if self._process.poll() is None:
+            self._process.send_signal(self.stop_signal)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(self.stop_seconds)
+        end_session(session)
+        self._process.wait()
+        shared_guard().forget(session)
+        self._record.unlink(missing_ok=True)
+
+    def end_left_behind(self) -> None:
+        """End the processes of an earlier start that nobody stopped, after checking that they are ours."""
+        try:
+            record = json.loads(self._record.read_text())
+            session, started = int(record["pid"]), record["started"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        if process_started(session) == started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(session, self.stop_signal)
+            deadline = time.monotonic() + self.stop_seconds
+            while process_started(session) == started and time.monotonic() < deadline:
+                time.sleep(0.1)
+            end_session(session)
+        else:
+            for member in guard.session_members(session):
+                if process_owner(member) == self._owner:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(member, signal.SIGKILL)
+        self._record.unlink(missing_ok=True)
+
+    def last_words(self, lines: int = 3) -> str:
+        """The end of the log, and where the rest is."""
+        try:
+            with self.log.open("rb") as content:
+                content.seek(max(0, self.log.stat().st_size - 8192))
+                text = content.read().decode(errors="replace")
+        except OSError:
+            text = ""
+        words = " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+        return f"{words or 'it said nothing'} (log: {self.log})"
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.home}:{self.name}"
+
+
+class Guard:
+    """The process that ends our children when we die without doing so."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def watch(self, session: int, number: int) -> None:
+        self._say(f"+{session} {int(number)}\n")
+
+    def forget(self, session: int) -> None:
+        self._say(f"-{session}\n")
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+
+
+@functools.cache
+def shared_guard() -> Guard:
+    return Guard()
+
+
+def end_session(session: int, seconds: float = 5.0) -> None:
+    """Terminate what is left of a session, then kill it after a while."""
+    guard.signal_session(session, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while guard.session_members(session) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    guard.signal_session(session, signal.SIGKILL)
+
+
+def process_started(pid: int) -> str | None:
+    """The start time of a process in clock ticks since boot, with the boot's id: what makes a process id unique."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def process_owner(pid: int) -> str | None:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    prefix = f"{OWNER}=".encode()
+    return next((v.removeprefix(prefix).decode() for v in variables if v.startswith(prefix)), None)
+
+
+def refuse_taken_port(name: str, port: int, host: str = "127.0.0.1") -> None:
+    """Raises UserError, naming who listens there, when `port` cannot be bound."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            variable = f"INSIGHTS_{name.upper().replace('-', '_')}_PORT"
+            raise UserError(
+                f"Port {port} of {name} is taken{_listener(port)}: stop what uses it, or set {variable} to a free port."
+                if error.errno == 98
+                else f"Port {port} of {name} cannot be used ({error.strerror}): set {variable} to another port."
+            ) from None
+
+
+def _listener(port: int) -> str:
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return " by another program"
