@@ -1,0 +1,88 @@
+"""Answers of a store, kept for a while; the last good one stands in while the store is down."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any, Generic, TypeVar, cast
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+MAX_ANSWERS = 256
+"""Per store, so that a visitor who tries every filter cannot fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """`value` as it was at `as_of`. `stale`: the store did not answer since; both are None if it never did."""
+
+    value: T | None
+    as_of: datetime | None
+    stale: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    lock: Lock = field(default_factory=Lock)
+    answer: Answer[Any] | None = None
+    expires: float = 0.0
+
+
+class Answers:
+    """One store's answers by key, shared by every visitor: one of them asks, the others get what is there.
+
+    After a failure nothing is asked for `seconds`, so that a page waits for a store that is down once, not per figure.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        seconds: float,
+        errors: tuple[type[Exception], ...],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store = store
+        self._seconds = seconds
+        self._errors = errors
+        self._clock = clock
+        self._down_until = float("-inf")
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, ask: Callable[[], T]) -> Answer[T]:
+        """The answer to `key`, read by `ask` when the kept one is too old. Errors of the store are not raised."""
+        entry = self._entry(key)
+        if not entry.lock.acquire(blocking=entry.answer is None):
+            return cast(Answer[T], entry.answer)
+        try:
+            now = self._clock()
+            if entry.answer is None or now >= entry.expires:
+                self._refresh(entry, ask, now)
+            return cast(Answer[T], entry.answer) if entry.answer else Answer(None, None, stale=True)
+        finally:
+            entry.lock.release()
+
+    def _refresh(self, entry: _Entry, ask: Callable[[], T], now: float) -> None:
+        if now >= self._down_until:
+            asked_at = datetime.now(UTC)
+            try:
+                entry.answer = Answer(ask(), asked_at)
+                entry.expires = self._clock() + self._seconds
+                return
+            except self._errors as error:
+                self._down_until = self._clock() + self._seconds
+                log.warning("%s did not answer: %s", self.store, error)
+        if entry.answer:
+            entry.answer = Answer(entry.answer.value, entry.answer.as_of, stale=True)
+
+    def _entry(self, key: Hashable) -> _Entry:
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+            if len(self._entries) > MAX_ANSWERS:
+                self._entries.popitem(last=False)
+            return entry

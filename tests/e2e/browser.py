@@ -1,0 +1,107 @@
+"""A page as a visitor sees it: headless Chromium opens it, waits until it is drawn, takes a picture, lists what went wrong."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, sync_playwright
+
+FLAGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
+CHARTS_DRAWN = """
+count => {
+  const plots = [...document.querySelectorAll('.js-plotly-plot')];
+  const marks = '.bars path, .slice path, .lines path, .choroplethlayer path, .scattergeo path, .scatter path';
+  const busy = document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"]');
+  return !busy && plots.filter(plot => plot.querySelector(marks)).length >= count;
+}
+"""
+PAGE_HEIGHT = """
+() => {
+  const main = document.querySelector('[data-testid="stMain"]');
+  return Math.max(document.body.scrollHeight, main ? main.scrollHeight : 0);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a visit found."""
+
+    text: str
+    """All that can be read on the page."""
+    charts: int
+    console_errors: list[str]
+    foreign_requests: list[str]
+    """Addresses beyond this machine that the page asked for."""
+
+
+def chromium() -> str:
+    """The path of the system's Chromium.
+
+    Raises:
+        RuntimeError: none is installed.
+    """
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError("Chromium is not installed: apt-get install chromium")
+
+
+def visit(
+    url: str,
+    texts: Sequence[str] = (),
+    charts: int = 0,
+    screenshot: Path | None = None,
+    width: int = 1280,
+    dark: bool = False,
+    seconds: float = 60,
+) -> Visit:
+    """Open `url` and wait until every text shows and at least `charts` figures have marks.
+
+    Raises:
+        playwright.sync_api.TimeoutError: it did not within `seconds`; the picture is taken all the same.
+    """
+    errors: list[str] = []
+    foreign: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(
+            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
+        )
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)
+        page.set_default_timeout(seconds * 1000)
+        try:
+            page.goto(url, wait_until="domcontentloaded")
+            for text in texts:
+                page.get_by_text(text).first.wait_for()
+            page.wait_for_function(CHARTS_DRAWN, arg=charts)
+            drawn = page.locator(".js-plotly-plot").count()
+            return Visit(page.inner_text("body"), drawn, errors, foreign)
+        finally:
+            if screenshot:
+                _picture(page, screenshot, width)
+            browser.close()
+
+
+def _picture(page: Page, path: Path, width: int) -> None:
+    """The whole page: Streamlit scrolls an inner element, so the window is made as high as its content."""
+    page.set_viewport_size({"width": width, "height": min(int(page.evaluate(PAGE_HEIGHT)) + 40, 8000)})
+    page.wait_for_timeout(1000)
+    page.screenshot(path=path, animations="disabled")
+
+
+def _is_foreign(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname not in LOOPBACK

@@ -1,0 +1,136 @@
+"""The figures: what they draw, in which order, and that text from data cannot become markup."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from dashboard import charts
+from dashboard.countries import ISO3
+from insights.record import DIMENSIONS
+
+HOSTILE = "<script>alert(1)</script>"
+ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+
+def test_countries_are_bars_by_name_with_the_largest_on_top():
+    bar = charts.users_by_country({"FR": 5, "DE": 9, "US": 7}, {"DE": "Germany", "FR": "France"}).data[0]
+    assert bar.orientation == "h"
+    assert list(zip(bar.y, bar.x, strict=True)) == [("France", 5), ("US", 7), ("Germany", 9)]
+
+
+def test_genders_are_a_donut_with_the_total_in_its_middle():
+    figure = charts.users_by_gender({"male": 1000, "female": 1500})
+    assert list(zip(figure.data[0].labels, figure.data[0].values, strict=True)) == [("female", 1500), ("male", 1000)]
+    assert figure.layout.annotations[0].text == "2,500<br>users"
+
+
+def test_a_gender_keeps_its_colour_when_another_is_missing():
+    assert charts.users_by_gender({"male": 1}).data[0].marker.colors == (charts.GENDER_COLOURS["male"],)
+
+
+def test_years_without_a_registration_are_drawn_as_zero():
+    bar = charts.registrations_by_year({"2005": 3, "2002": 1}).data[0]
+    assert list(zip(bar.x, bar.y, strict=True)) == [(2002, 1), (2003, 0), (2004, 0), (2005, 3)]
+
+
+def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
+    line = charts.registrations_by_month({"2020-02": 4, "2019-11": 2}).data[0]
+    assert list(zip(line.x, line.y, strict=True)) == [("2019-11", 2), ("2019-12", 0), ("2020-01", 0), ("2020-02", 4)]
+
+
+def test_age_bands_go_from_young_to_old():
+    bar = charts.users_by_age_band({"65+": 1, "18-24": 2, "under 18": 3, "100+": 4, "25-34": 5}).data[0]
+    assert list(bar.x) == ["under 18", "18-24", "25-34", "65+", "100+"]
+    assert list(bar.y) == [3, 2, 5, 1, 4]
+
+
+def test_generations_go_from_old_to_young_and_unknown_ones_come_last():
+    bar = charts.users_by_generation({"Other": 1, "Millennials": 2, "Silent Generation": 3}).data[0]
+    assert list(bar.x) == ["Silent Generation", "Millennials", "Other"]
+
+
+def test_the_map_places_countries_by_their_three_letter_code():
+    choropleth = charts.country_map({"FR": 5, "AU": 9}, {"AU": "Australia", "FR": "France"}).data[0]
+    assert list(zip(choropleth.locations, choropleth.z, choropleth.text, strict=True)) == [
+        ("AUS", 9, "Australia"), ("FRA", 5, "France"),
+    ]  # fmt: skip
+
+
+def test_the_map_leaves_out_a_code_that_is_no_country():
+    assert list(charts.country_map({"FR": 5, "XX": 9}, {}).data[0].locations) == ["FRA"]
+
+
+def test_every_code_has_another_place_on_the_map():
+    assert len(set(ISO3.values())) == len(ISO3) == 21
+
+
+def test_points_far_from_their_country_are_a_series_of_their_own():
+    near, far = charts.sample_map(
+        [charts.Point(48.9, 2.4, "Paris", True), charts.Point(-10.0, 100.0, "Lyon", False)]
+    ).data
+    assert (near.name, list(near.lat), list(near.lon)) == ("near the country", [48.9], [2.4])
+    assert (far.name, list(far.lat), list(far.lon)) == ("far from the country", [-10.0], [100.0])
+
+
+def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
+    figure = charts.batch_durations([
+        charts.Batch(8, NOW, 20, 1.5, None), charts.Batch(7, NOW, 10, 0.5, 0.25),
+    ])  # fmt: skip
+    merge, serve = figure.data
+    assert list(merge.x) == [7, 8]
+    assert list(merge.y) == [0.5, 1.5]
+    assert list(serve.y) == [0.25, None]
+    assert list(merge.customdata) == [10, 20]
+
+
+def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
+    bar = charts.quarantine_by_reason({"SCHEMA": 9, "BAD_EMAIL": 2}).data[0]
+    assert list(zip(bar.y, bar.x, strict=True)) == [("BAD_EMAIL", 2), ("SCHEMA", 9)]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        charts.users_by_country({HOSTILE: 1}, {}),
+        charts.users_by_country({"FR": 1}, {"FR": HOSTILE}),
+        charts.users_by_gender({HOSTILE: 1}),
+        charts.users_by_age_band({HOSTILE: 1}),
+        charts.users_by_generation({HOSTILE: 1}),
+        charts.country_map({"FR": 1}, {"FR": HOSTILE}),
+        charts.sample_map([charts.Point(1.0, 1.0, HOSTILE, True)]),
+        charts.quarantine_by_reason({HOSTILE: 1}),
+    ],
+)
+def test_text_from_data_is_escaped_in_every_figure(figure):
+    document = str(figure.to_dict())
+    assert "<script>" not in document
+    assert ESCAPED in document
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        charts.users_by_country({}, {}), charts.users_by_gender({}), charts.registrations_by_year({}),
+        charts.registrations_by_month({}), charts.users_by_age_band({}), charts.users_by_generation({}),
+        charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]), charts.quarantine_by_reason({}),
+    ],
+)  # fmt: skip
+def test_every_figure_has_a_title_even_without_data(figure):
+    assert figure.layout.title.text
+
+
+def test_numbers_have_a_unit_on_their_axis():
+    assert charts.registrations_by_year({"2020": 1}).layout.yaxis.title.text == "users"
+    assert charts.users_by_country({"FR": 1}, {}).layout.xaxis.title.text == "users"
+    assert charts.batch_durations([]).layout.yaxis.title.text == "seconds"
+
+
+def test_a_zoomed_figure_keeps_its_view_when_the_numbers_move():
+    figure = charts.users_by_country({"FR": 1}, {})
+    assert figure.layout.uirevision == charts.users_by_country({"FR": 2}, {}).layout.uirevision
+
+
+def test_counted_dimensions_include_what_the_figures_draw():
+    drawn = {"country_code", "gender", "registered_year", "registered_month", "age_band", "generation"}
+    assert drawn <= set(DIMENSIONS)

@@ -1,0 +1,128 @@
+"""Answers of a store: kept for a while, replaced by the last good one while the store is down."""
+
+from threading import Event, Thread
+
+import pytest
+
+from dashboard.answers import MAX_ANSWERS, Answers
+
+
+class StoreDown(Exception):
+    """What the fake store raises."""
+
+
+class Clock:
+    """Time that moves when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Store:
+    """Counts its questions; answers 1, 2, 3, ... unless it is down."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.down = False
+
+    def __call__(self) -> int:
+        self.asked += 1
+        if self.down:
+            raise StoreDown("no host")
+        return self.asked
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.fixture
+def answers(clock):
+    return Answers("Store", 3, (StoreDown,), clock)
+
+
+def test_an_answer_is_kept_until_it_expires(answers, store, clock):
+    assert answers.get("key", store).value == 1
+    clock.now = 2.9
+    assert answers.get("key", store).value == 1
+    clock.now = 3.0
+    assert answers.get("key", store).value == 2
+
+
+def test_each_question_has_an_answer_of_its_own(answers, store):
+    assert (answers.get("a", store).value, answers.get("b", store).value) == (1, 2)
+
+
+def test_a_store_that_is_down_gives_the_last_good_answer_marked_stale(answers, store, clock):
+    good = answers.get("key", store)
+    store.down, clock.now = True, 5
+    stale = answers.get("key", store)
+    assert (stale.value, stale.as_of, stale.stale) == (1, good.as_of, True)
+    assert not good.stale
+
+
+def test_a_store_that_never_answered_gives_no_value_and_no_error(answers, store):
+    store.down = True
+    answer = answers.get("key", store)
+    assert (answer.value, answer.as_of, answer.stale) == (None, None, True)
+
+
+def test_a_store_that_is_down_is_asked_once_not_per_figure(answers, store, clock):
+    store.down = True
+    for key in ("a", "b", "c"):
+        answers.get(key, store)
+    assert store.asked == 1
+    clock.now = 3
+    answers.get("a", store)
+    assert store.asked == 2
+
+
+def test_the_answers_are_fresh_again_once_the_store_is_back(answers, store, clock):
+    store.down = True
+    answers.get("key", store)
+    store.down, clock.now = False, 3
+    answer = answers.get("key", store)
+    assert (answer.value, answer.stale) == (2, False)
+
+
+def test_a_mistake_in_the_program_is_not_taken_for_a_store_that_is_down(answers):
+    with pytest.raises(ZeroDivisionError):
+        answers.get("key", lambda: 1 // 0)
+    assert answers.get("key", lambda: 7).value == 7
+
+
+def test_while_one_visitor_asks_the_others_get_the_kept_answer(answers, store, clock):
+    answers.get("key", store)
+    clock.now = 10
+    asking, go_on = Event(), Event()
+
+    def slow() -> int:
+        asking.set()
+        assert go_on.wait(10)
+        return 99
+
+    visitor = Thread(target=answers.get, args=("key", slow))
+    visitor.start()
+    assert asking.wait(10)
+    assert answers.get("key", store).value == 1
+    go_on.set()
+    visitor.join(10)
+    assert answers.get("key", store).value == 99
+
+
+def test_the_oldest_answers_are_dropped_when_there_are_too_many(answers, store):
+    for key in range(MAX_ANSWERS + 1):
+        answers.get(key, store)
+    answers.get(MAX_ANSWERS, store)
+    assert store.asked == MAX_ANSWERS + 1
+    answers.get(0, store)
+    assert store.asked == MAX_ANSWERS + 2
