@@ -1,0 +1,96 @@
+"""The ways an API fails, and when."""
+
+import json
+import threading
+from collections.abc import Mapping
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from insights.errors import UserError
+
+
+class Fault(StrEnum):
+    """A way to fail, by the name that requests and `--fault-rate` use."""
+
+    RATE_LIMITED = "429"
+    RATE_LIMITED_DATE = "429-date"
+    RATE_LIMITED_BARE = "429-bare"
+    INTERNAL = "500"
+    UNAVAILABLE = "503"
+    EMPTY = "empty"
+    SHORT = "short"
+    TRUNCATED = "truncated"
+    LENGTH = "length"
+    DRIP = "drip"
+    HTML = "html"
+    ERROR = "error"
+    DRIFT = "drift"
+    BOMB = "bomb"
+
+
+class FaultRates:
+    """Draws faults at given rates; the same seed draws the same sequence."""
+
+    def __init__(self, rates: Mapping[Fault, float], seed: int = 0) -> None:
+        if any(rate < 0 for rate in rates.values()) or sum(rates.values()) > 1:
+            raise UserError(f"The fault rates {dict(rates)} must be positive and add up to 1 at most.")
+        self._rates = dict(rates)
+        self._random = Random(seed)
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Fault | None:
+        with self._lock:
+            left = self._random.random()
+        for fault, rate in self._rates.items():
+            left -= rate
+            if left < 0:
+                return fault
+        return None
+
+
+def parse_fault(text: str) -> Fault:
+    """The fault of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return Fault(text)
+    except ValueError:
+        raise UserError(f"There is no fault {text!r}; choose from {', '.join(Fault)}.") from None
+
+
+def parse_rates(text: str) -> dict[Fault, float]:
+    """`429=0.1,503=0.05` to rates.
+
+    Raises:
+        UserError: a part is not `<fault>=<number>`.
+    """
+    rates = {}
+    for part in filter(None, text.split(",")):
+        name, _, rate = part.partition("=")
+        try:
+            rates[parse_fault(name.strip())] = float(rate)
+        except ValueError:
+            raise UserError(f"The fault rate {part!r} is not a name and a number, as in 429=0.1.") from None
+    return rates
+
+
+def drift(position: int, row: bytes) -> bytes:
+    """Every tenth record as another version of the API might write it, each in one of four ways."""
+    if position % 10:
+        return row
+    record: dict[str, Any] = json.loads(row)
+    way = position // 10 % 4
+    if way == 0 and "login" in record:
+        record["account"] = record.pop("login")
+    elif way == 1:
+        record["contact"] = {name: record.pop(name, None) for name in ("email", "phone")}
+    elif way == 2:
+        record["dob"] = [record.get("dob")]
+        record["nat"] = {"code": record.get("nat")}
+    else:
+        record["location"] = json.dumps(record.get("location"))
+        record["gender"] = 1
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()

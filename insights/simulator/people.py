@@ -1,0 +1,181 @@
+"""Records of people, drawn from a seed: the same seed and page give the same people, however many are asked for."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from random import Random
+from string import ascii_letters, digits
+from typing import Any
+
+from insights.simulator.formats import LEGO, format_of
+from insights.simulator.masks import Draw, compile_mask
+from insights.simulator.places import common, lists_of, transliterate
+
+REFERENCE = datetime(2026, 7, 1, tzinfo=UTC)
+"""The day on which ages are counted. By the wall clock a page fetched again after a birthday would differ."""
+
+FIELDS = (
+    "gender", "name", "location", "email", "login", "registered", "dob", "phone", "cell", "id", "picture", "nat",
+)  # fmt: skip
+
+Record = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SALT = ascii_letters + digits
+_PORTRAITS = "https://randomuser.me/api/portraits/"
+_BORN = (-800_000_000_000, 990_000_000_000)
+_REGISTERED = (1_016_688_461_000, 1_653_344_189_000)
+_TITLES = {"male": ("Mr",), "female": ("Miss", "Mrs", "Ms")}
+_SWISS_TITLES = {"male": ("Monsieur",), "female": ("Madame", "Mademoiselle")}
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who is asked for. `gender` is empty for both."""
+
+    version: str
+    seed: str
+    page: int
+    nationalities: tuple[str, ...]
+    gender: str = ""
+
+
+def people(crowd: Crowd, count: int) -> Iterator[Record]:
+    """The first `count` records. As in the API, uuid and coordinates hang on seed, page and position alone."""
+    identity = Random(f"identity/{crowd.seed}/{crowd.page}")
+    chosen = (crowd.version, crowd.seed, str(crowd.page), ",".join(crowd.nationalities), crowd.gender)
+    draw = Random("/".join(chosen)).random
+    makers = [_maker(nationality, crowd.version) for nationality in crowd.nationalities]
+    for _ in range(count):
+        gender = crowd.gender or ("male", "female")[int(draw() * 2)]
+        yield makers[int(draw() * len(makers))](draw, identity, gender)
+
+
+@cache
+def _maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Record]:
+    style = format_of(nationality, version)
+    cased = version >= "1.3"
+    lists = lists_of(nationality) if cased else lists_of(nationality).lowered()
+    titles = _SWISS_TITLES if nationality == "CH" else _TITLES
+    if not cased:
+        titles = {gender: tuple(title.lower() for title in some) for gender, some in titles.items()}
+    firsts = {"male": lists.male, "female": lists.female}
+    phone, cell = compile_mask(style.phone), compile_mask(style.cell)
+    postcode = compile_mask(style.postcode) if isinstance(style.postcode, str) else _number(*style.postcode)
+    id_number = compile_mask(style.id_mask) if style.id_mask else None
+    address_of = transliterate if cased else _squeezed
+
+    def make(draw: Draw, identity: Random, gender: str) -> Record:
+        first, last = _pick(firsts[gender], draw), _pick(lists.last, draw)
+        title = _pick(titles[gender], draw)
+        born = _EPOCH + timedelta(milliseconds=_between(*_BORN, draw))
+        registered = _EPOCH + timedelta(milliseconds=_between(*_REGISTERED, draw))
+        uuid, coordinates = _identity(identity)
+
+        location: Record = {"street": _street(nationality, version, _pick(lists.streets, draw), draw)}
+        location["city"] = _pick(lists.cities, draw)
+        location["state"] = _pick(lists.states, draw)
+        if cased and style.country:
+            location["country"] = style.country
+        location["postcode"] = postcode(draw)
+        timezone = _pick(common().timezones, draw)
+        login = _login(draw)
+        if version >= "1.2":
+            location["coordinates"] = coordinates
+            location["timezone"] = timezone
+            login = {"uuid": uuid, **login}
+
+        dates = {"dob": _instant(born, version), "registered": _instant(registered, version)}
+        if version == "1.0":
+            dates = {"registered": dates["registered"], "dob": dates["dob"]}
+        number = id_number(draw) if id_number else None
+        if number and "{" in number:
+            number = number.format(
+                ddmmyy=born.strftime("%d%m%y"), yy=f"{born:%y}", mm=f"{born:%m}", sex=1 if gender == "male" else 2
+            )
+        return {
+            "gender": gender,
+            "name": {"title": title, "first": first, "last": last},
+            "location": location,
+            "email": f"{address_of(first)}.{address_of(last)}@example.com",
+            "login": login,
+            **dates,
+            "phone": phone(draw),
+            "cell": cell(draw),
+            "id": {"name": style.id_name, "value": number},
+            "picture": _picture(nationality, gender, draw),
+            "nat": nationality,
+        }
+
+    return make
+
+
+def _pick(choices: Sequence[Any], draw: Draw) -> Any:
+    return choices[int(draw() * len(choices))]
+
+
+def _between(low: int, high: int, draw: Draw) -> int:
+    return low + int(draw() * (high - low + 1))
+
+
+def _number(low: int, high: int) -> Callable[[Draw], int]:
+    return lambda draw: _between(low, high, draw)
+
+
+def _squeezed(name: str) -> str:
+    return name.replace(" ", "")
+
+
+def _identity(identity: Random) -> tuple[str, Record]:
+    bits = f"{identity.getrandbits(128):032x}"
+    uuid = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{'89ab'[int(bits[16], 16) % 4]}{bits[17:20]}-{bits[20:]}"
+    latitude, longitude = identity.random() * 180 - 90, identity.random() * 360 - 180
+    return uuid, {"latitude": f"{latitude:.4f}", "longitude": f"{longitude:.4f}"}
+
+
+def _street(nationality: str, version: str, name: str, draw: Draw) -> Any:
+    number = _between(1, 9999, draw)
+    if version >= "1.3":
+        return {"number": number, "name": name}
+    return f"{name} {number}" if nationality == "NO" else f"{number} {name}"
+
+
+def _login(draw: Draw) -> Record:
+    words = common()
+    password = _pick(words.passwords, draw)
+    salt = "".join([_SALT[int(draw() * 62)] for _ in range(8)])
+    salted = (password + salt).encode()
+    return {
+        "username": f"{_pick(words.adjectives, draw)}{_pick(words.animals, draw)}{_between(100, 999, draw)}",
+        "password": password,
+        "salt": salt,
+        "md5": hashlib.md5(salted, usedforsecurity=False).hexdigest(),
+        "sha1": hashlib.sha1(salted, usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(salted).hexdigest(),
+    }
+
+
+def _instant(instant: datetime, version: str) -> Any:
+    if version == "1.0":
+        return int(instant.timestamp())
+    if version == "1.1":
+        return instant.strftime("%Y-%m-%d %H:%M:%S")
+    precision = "seconds" if version == "1.2" else "milliseconds"
+    age = REFERENCE.year - instant.year - ((REFERENCE.month, REFERENCE.day) < (instant.month, instant.day))
+    return {"date": instant.isoformat(timespec=precision)[:-6] + "Z", "age": age}
+
+
+def _picture(nationality: str, gender: str, draw: Draw) -> Record:
+    if nationality == LEGO:
+        path = f"lego/{_between(0, 9, draw)}.jpg"
+    elif gender == "male":
+        path = f"men/{_between(0, 99, draw)}.jpg"
+    else:
+        path = f"women/{_between(0, 96, draw)}.jpg"
+    return {
+        "large": _PORTRAITS + path,
+        "medium": f"{_PORTRAITS}med/{path}",
+        "thumbnail": f"{_PORTRAITS}thumb/{path}",
+    }

@@ -1,0 +1,191 @@
+"""The Random User API client: a whole checked page, or an error. Never a part of one."""
+
+import hashlib
+import ipaddress
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from insights.errors import UserError
+from insights.settings import SourceSettings
+from insights.source import http
+from insights.source.envelope import Asked, unpack
+from insights.source.errors import SourceError
+
+MAX_RESULTS = 5000
+"""Asked for more, the API answers with one row."""
+MAX_PAGE = 10_000
+"""Asked for a later one, the API answers with page 1."""
+NATIONALITY_SEED_LENGTH = 18
+"""The API reads the last two characters of such a seed as a nationality."""
+
+_BACKOFF = wait_random_exponential(multiplier=0.5, max=20)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One whole page. `records`: compact JSON in UTF-8, credentials removed; `body_*`: the decompressed answer."""
+
+    seed: str
+    page: int
+    records: list[bytes]
+    api_version: str
+    fetched_at: datetime
+    """UTC, to the millisecond."""
+    body_sha256: str
+    body_bytes: int
+
+
+def seed_for(dag_id: str, logical_date: datetime) -> str:
+    """The seed of a run: 16 hexadecimal characters that are the same whenever the run is repeated."""
+    if logical_date.tzinfo is None:
+        raise ValueError(f"The logical date {logical_date} has no time zone; give it one.")
+    text = f"{dag_id}/{logical_date.astimezone(UTC).isoformat(timespec='microseconds')}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SourceClient:
+    """Fetches pages; one client serves one thread."""
+
+    def __init__(
+        self,
+        settings: SourceSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        self._settings = settings
+        self._clock, self._sleep, self._now = clock, sleep, now
+        self._nationalities = frozenset(_names(settings.nationalities.upper()))
+        self._gender = settings.gender.strip().lower()
+        if self._gender not in ("", "male", "female"):
+            raise UserError(f"INSIGHTS_SOURCE_GENDER is {settings.gender!r}; set it to male, female or nothing.")
+        self._session = requests.Session()
+        self._session.headers.update(
+            {"User-Agent": "user-insights", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        )
+        self._session.trust_env = not _is_loopback(settings.url.host)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, http.WatchedAdapter(pool_maxsize=1))
+
+    def __enter__(self) -> "SourceClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def fetch_pages(self, seed: str, pages: Iterable[int], results: int | None = None) -> Iterator[Page]:
+        """`fetch_page` for each page, one in memory at a time."""
+        for page in pages:
+            yield self.fetch_page(seed, page, results)
+
+    def fetch_page(self, seed: str, page: int, results: int | None = None) -> Page:
+        """The page of `results` rows (the settings' page size unless told), within the settings' deadline.
+
+        With a gender chosen, the whole page is fetched and checked, then its other rows are left out.
+
+        Raises:
+            SourceError: no whole page; `reason` says why.
+            ValueError: something the API would silently answer with other rows than these.
+        """
+        results = self._settings.page_size if results is None else results
+        _check_request(seed, page, results)
+        started = self._clock()
+        deadline = started + self._settings.deadline_seconds
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.retryable),
+            stop=lambda state: (
+                state.attempt_number >= self._settings.max_attempts or self._clock() + state.upcoming_sleep >= deadline
+            ),
+            wait=_pause,
+            sleep=self._sleep,
+            before_sleep=_log_attempt,
+            reraise=True,
+        )
+        try:
+            return retrying(self._attempt, Asked(seed, page, results, self._nationalities, self._gender), deadline)
+        except SourceError as error:
+            attempts = retrying.statistics["attempt_number"]
+            asked_to_wait = f", told to wait {error.retry_after:g} s" if error.retry_after else ""
+            raise SourceError(
+                error.reason,
+                f"page {page} of seed {seed!r} from {self._settings.url}: {error.detail}"
+                f" (attempt {attempts}, after {self._clock() - started:.1f} s{asked_to_wait})",
+                error.retry_after,
+            ) from None
+
+    def _attempt(self, asked: Asked, deadline: float) -> Page:
+        limits = http.Limits(
+            self._settings.timeout_seconds, max(0.001, deadline - self._clock()), self._settings.max_bytes
+        )
+        body = http.get(self._session, str(self._settings.url), self._parameters(asked), limits, self._now)
+        fetched_at = self._now()
+        records, version = unpack(body, asked)
+        return Page(
+            seed=asked.seed,
+            page=asked.page,
+            records=records,
+            api_version=version,
+            fetched_at=fetched_at.replace(microsecond=fetched_at.microsecond // 1000 * 1000),
+            body_sha256=hashlib.sha256(body).hexdigest(),
+            body_bytes=len(body),
+        )
+
+    def _parameters(self, asked: Asked) -> dict[str, Any]:
+        chosen = {
+            "nat": ",".join(sorted(self._nationalities)),
+            "gender": self._gender,
+            "inc": ",".join(_names(self._settings.include)),
+            "exc": ",".join(_names(self._settings.exclude)),
+        }
+        parameters: dict[str, Any] = {
+            "format": "json",
+            "seed": asked.seed,
+            "page": asked.page,
+            "results": asked.results,
+        }
+        return parameters | {name: value for name, value in chosen.items() if value}
+
+
+def _check_request(seed: str, page: int, results: int) -> None:
+    if not seed or len(seed) == NATIONALITY_SEED_LENGTH:
+        raise ValueError(f"The seed {seed!r} must not be empty or of {NATIONALITY_SEED_LENGTH} characters.")
+    if not 1 <= page <= MAX_PAGE:
+        raise ValueError(f"Page {page} is not within 1 to {MAX_PAGE}.")
+    if not 1 <= results <= MAX_RESULTS:
+        raise ValueError(f"{results} rows are not within 1 to {MAX_RESULTS}.")
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    told = error.retry_after if isinstance(error, SourceError) else None
+    return max(_BACKOFF(state), told or 0.0)
+
+
+def _log_attempt(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.warning("attempt %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _is_loopback(host: str | None) -> bool:
+    """Requests to this machine must not go through a proxy that the environment names."""
+    try:
+        return host == "localhost" or ipaddress.ip_address((host or "").strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,54 @@
+"""Why a page could not be fetched."""
+
+from enum import StrEnum
+
+
+class Failure(StrEnum):
+    """The kind of a failed fetch; `RETRYABLE` says which are worth another attempt."""
+
+    RATE_LIMITED = "RATE_LIMITED"
+    SERVER_ERROR = "SERVER_ERROR"
+    TIMEOUT = "TIMEOUT"
+    CONNECTION = "CONNECTION"
+    TRUNCATED = "TRUNCATED"
+    NOT_JSON = "NOT_JSON"
+    API_ERROR = "API_ERROR"
+    EMPTY = "EMPTY"
+    SHORT = "SHORT"
+    DEADLINE = "DEADLINE"
+    REFUSED = "REFUSED"
+    TLS = "TLS"
+    TOO_LARGE = "TOO_LARGE"
+    TOO_DEEP = "TOO_DEEP"
+    ENVELOPE = "ENVELOPE"
+    MISMATCH = "MISMATCH"
+
+
+RETRYABLE = frozenset(
+    {
+        Failure.RATE_LIMITED,
+        Failure.SERVER_ERROR,
+        Failure.TIMEOUT,
+        Failure.CONNECTION,
+        Failure.TRUNCATED,
+        Failure.NOT_JSON,
+        Failure.API_ERROR,
+        Failure.EMPTY,
+        Failure.SHORT,
+    }
+)
+"""What has been seen to pass by itself. The others say the same thing again however often one asks."""
+
+
+class SourceError(Exception):
+    """A page could not be fetched; nothing of it may be stored. `retry_after` is in seconds."""
+
+    def __init__(self, reason: Failure, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.retry_after = retry_after
+
+    @property
+    def retryable(self) -> bool:
+        return self.reason in RETRYABLE
