@@ -10,19 +10,37 @@ from insights.local.jars import group_files
 from insights.local.process import Component
 
 # From conf/jvm17-server.options of Cassandra 5.0.
-EXPORTS = (
-    "java.base/jdk.internal.misc java.base/java.lang.ref java.base/sun.nio.ch "
-    "java.management.rmi/com.sun.jmx.remote.internal.rmi "
-    "java.rmi/sun.rmi.registry java.rmi/sun.rmi.server java.sql/java.sql jdk.unsupported/sun.misc "
-    "jdk.compiler/com.sun.tools.javac.file"
-).split()
-OPENS = (
-    "java.base/java.lang.module java.base/java.net java.base/jdk.internal.loader java.base/jdk.internal.ref "
-    "java.base/jdk.internal.reflect java.base/jdk.internal.math java.base/jdk.internal.module "
-    "java.base/jdk.internal.util.jar jdk.management/com.sun.management.internal java.base/sun.nio.ch java.base/java.io "
-    "java.base/java.lang java.base/java.lang.reflect java.base/java.util java.base/java.util.concurrent "
-    "java.base/java.util.concurrent.atomic java.base/java.nio jdk.compiler/com.sun.tools.javac"
-).split()
+EXPORTS = [
+    "java.base/jdk.internal.misc",
+    "java.base/java.lang.ref",
+    "java.base/sun.nio.ch",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+    "jdk.unsupported/sun.misc",
+    "jdk.compiler/com.sun.tools.javac.file",
+]
+OPENS = [
+    "java.base/java.lang.module",
+    "java.base/java.net",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.util.jar",
+    "jdk.management/com.sun.management.internal",
+    "java.base/sun.nio.ch",
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.reflect",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.nio",
+    "jdk.compiler/com.sun.tools.javac",
+]
 
 LOGGING = """\
 <configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder>
@@ -47,7 +65,8 @@ class CassandraServer(Component):
         return [self.port, self.storage_port]
 
     def prepare(self) -> None:
-        (self.state / "tmp").mkdir(exist_ok=True)
+        for directory in ("tmp", "triggers"):
+            (self.state / directory).mkdir(exist_ok=True)
         # JSON is YAML.
         (self.state / "cassandra.yaml").write_text(json.dumps(self._settings(), indent=1))
         (self.state / "logback.xml").write_text(LOGGING)
@@ -59,6 +78,7 @@ class CassandraServer(Component):
             "cassandra.config": (self.state / "cassandra.yaml").as_uri(),
             "cassandra.storagedir": self.state,
             "cassandra.logdir": self.log.parent,
+            "cassandra.triggers_dir": self.state / "triggers",
             "logback.configurationFile": self.state / "logback.xml",
             "cassandra-foreground": "yes",
             "cassandra.skip_wait_for_gossip_to_settle": 0,
@@ -88,7 +108,11 @@ class CassandraServer(Component):
         """A cluster object for this node; the caller shuts it down."""
         profile = ExecutionProfile(load_balancing_policy=WhiteListRoundRobinPolicy([self.host]), request_timeout=20)
         return Cluster(
-            [self.host], port=self.port, execution_profiles={EXEC_PROFILE_DEFAULT: profile}, connect_timeout=5
+            [self.host],
+            port=self.port,
+            protocol_version=5,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            connect_timeout=5,
         )
 
     def ready(self) -> bool:
@@ -105,9 +129,7 @@ class CassandraServer(Component):
             "num_tokens": 1,
             "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
             "endpoint_snitch": "SimpleSnitch",
-            "seed_provider": [
-                {"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": [seeds]}
-            ],
+            "seed_provider": [{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider", "parameters": [seeds]}],
             "listen_address": self.host,
             "rpc_address": self.host,
             "storage_port": self.storage_port,

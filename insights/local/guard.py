@@ -37,8 +37,8 @@ def signal_session(session: int, number: int) -> None:
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     sessions: dict[int, int] = {}
     for line in sys.stdin:
         if line.startswith("+"):

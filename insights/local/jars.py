@@ -100,7 +100,8 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
         coordinate = line[1].split(":") if len(line) == 3 else []
         if len(coordinate) not in (3, 4) or len(line[2]) != 64:
             raise UserError(f"{lock.name} line {number} is {text!r}: restore the file from version control.")
-        jars.append(Jar(line[0], *coordinate[:3], coordinate[3] if len(coordinate) == 4 else "", line[2]))
+        organisation, name, version, classifier = [*coordinate, ""][:4]
+        jars.append(Jar(line[0], organisation, name, version, classifier, line[2]))
     return jars
 
 
@@ -194,7 +195,7 @@ def _ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
             f"</configurations><dependencies>{dependencies}</dependencies>{conflicts}</ivy-module>"
         )
         classpath = ":".join(str(path) for path in sorted((package_directory("pyspark") / "jars").glob("ivy-*.jar")))
-        command = [java, "-cp", classpath, "org.apache.ivy.Main", "-settings", settings, "-ivy", module]
+        command = [str(java), "-cp", classpath, "org.apache.ivy.Main", "-settings", str(settings), "-ivy", str(module)]
         command += ["-confs", "default", "-types", "jar", "bundle", "-retrieve", f"{into}/{PATTERN}", "-warn"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip(" .")]

@@ -97,7 +97,9 @@ class KafkaServer(Component):
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
-            raise UserError(f"Kafka's storage in {self.state} could not be formatted: {said[-1] if said else 'no word'}")
+            raise UserError(
+                f"Kafka's storage in {self.state} could not be formatted: {said[-1] if said else 'no word'}"
+            )
 
     def _java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
         classpath = ":".join(str(path) for path in group_files("kafka", self._jars))

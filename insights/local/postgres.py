@@ -73,8 +73,8 @@ class PostgresServer(Component):
         (self._data / "insights.conf").write_text(CONFIGURATION + f"port = {self.port}\n")
 
     def command(self) -> list[str]:
-        configuration = self._data / "insights.conf"
-        return [*self._as_user(), str(_program("postgres")), "-D", str(self._data), "-c", f"config_file={configuration}"]
+        arguments = ["-D", str(self._data), "-c", f"config_file={self._data / 'insights.conf'}"]
+        return [*self._as_user(), str(_program("postgres")), *arguments]
 
     def connection(self, dbname: str = "postgres") -> dict[str, object]:
         """Keyword arguments of `psycopg2.connect` for the superuser."""

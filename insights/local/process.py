@@ -51,7 +51,7 @@ class Component(ABC):
         """What the child's environment has beyond the inherited one."""
         return {}
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 (most services need nothing)
         """What must exist before the child starts: directories, configuration, a first format."""
 
     def ports(self) -> list[int]:
@@ -59,8 +59,9 @@ class Component(ABC):
         return []
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+    def pid(self) -> int:
+        """Of the child, also its session's; 0 before it was started."""
+        return self._process.pid if self._process else 0
 
     @property
     def exit_code(self) -> int | None:

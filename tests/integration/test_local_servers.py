@@ -1,0 +1,130 @@
+"""Each server starts, serves, stops, leaves no process behind and keeps its data."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg2
+import pytest
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from insights.errors import UserError
+from insights.local.cassandra import CassandraServer
+from insights.local.guard import session_members
+from insights.local.kafka import KafkaServer
+from insights.local.postgres import PostgresServer
+from tests.support import eventually, free_port
+
+
+def restart(server):
+    session = server.pid
+    server.stop()
+    assert session_members(session) == []
+    server.start()
+    server.wait_ready(60)
+
+
+def test_postgres_keeps_its_rows_over_a_restart_and_leaves_no_process(tmp_path):
+    server = PostgresServer(tmp_path, free_port())
+    server.start()
+    try:
+        server.wait_ready(60)
+        server.create_database("insights")
+        server.create_database("insights")
+        with psycopg2.connect(**server.connection("insights")) as connection, connection.cursor() as cursor:
+            cursor.execute("create table kept as select 42 as answer")
+        restart(server)
+        with psycopg2.connect(**server.connection("insights")) as connection, connection.cursor() as cursor:
+            cursor.execute("select answer, current_setting('fsync') from kept")
+            assert cursor.fetchone() == (42, "on")
+    finally:
+        server.stop()
+    assert session_members(server.pid) == []
+
+
+def test_postgres_refuses_a_wrong_password(postgres_server):
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(**(postgres_server.connection() | {"password": "guess"}))
+
+
+def test_kafka_keeps_its_messages_over_a_restart_and_leaves_no_process(tmp_path, java, jars):
+    server = KafkaServer(tmp_path, free_port(), java=java, jars=jars, controller_port=free_port())
+    server.start()
+    try:
+        server.wait_ready(60)
+        admin = AdminClient({"bootstrap.servers": server.bootstrap_servers})
+        admin.create_topics([NewTopic("kept", 1, 1)])["kept"].result(20)
+        producer = Producer({"bootstrap.servers": server.bootstrap_servers, "acks": "all"})
+        producer.produce("kept", b"42")
+        assert producer.flush(20) == 0
+        restart(server)
+        consumer = Consumer(
+            {"bootstrap.servers": server.bootstrap_servers, "group.id": "g", "auto.offset.reset": "earliest"}
+        )
+        consumer.subscribe(["kept"])
+        message = eventually(lambda: consumer.poll(1), 30)
+        assert message.value() == b"42"
+        consumer.close()
+        with pytest.raises(KafkaException):
+            Consumer({"bootstrap.servers": server.bootstrap_servers, "group.id": "g"}).get_watermark_offsets(
+                TopicPartition("mistyped", 0), timeout=5
+            )
+        assert set(admin.list_topics(timeout=5).topics) == {"kept", "__consumer_offsets"}
+    finally:
+        server.stop()
+    assert session_members(server.pid) == []
+
+
+def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_process(tmp_path, java, jars):
+    server = CassandraServer(tmp_path, free_port(), java=java, jars=jars, storage_port=free_port())
+    server.start()
+    try:
+        server.wait_ready(90)
+        cluster = server.connect()
+        session = cluster.connect()
+        session.execute("create keyspace kept with replication = {'class': 'SimpleStrategy', 'replication_factor': 1}")
+        session.execute("create table kept.numbers (id int primary key)")
+        insert = session.prepare("insert into kept.numbers (id) values (?)")
+        for number in range(200):
+            session.execute(insert, [number])
+        os.kill(server.pid, signal.SIGKILL)
+        cluster.shutdown()
+        restart(server)
+        cluster = server.connect()
+        assert len(list(cluster.connect().execute("select id from kept.numbers"))) == 200
+        cluster.shutdown()
+    finally:
+        server.stop()
+    assert session_members(server.pid) == []
+
+
+def test_a_second_server_on_the_same_port_is_refused_by_name(postgres_server, tmp_path):
+    with pytest.raises(
+        UserError, match=f"Port {postgres_server.port} of postgres is taken by .*INSIGHTS_POSTGRES_PORT"
+    ):
+        PostgresServer(tmp_path, postgres_server.port).start()
+
+
+def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
+    script = f"""
+        import time
+        from pathlib import Path
+        from insights.local.postgres import PostgresServer
+        server = PostgresServer(Path({str(tmp_path)!r}), {free_port()})
+        server.start()
+        server.wait_ready(60)
+        print(server.pid, flush=True)
+        time.sleep(600)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+    ) as parent:
+        assert parent.stdout is not None
+        session = int(parent.stdout.readline())
+        assert session_members(session)
+        parent.kill()
+    eventually(lambda: not session_members(session), 20, "the server outlived its parent")
