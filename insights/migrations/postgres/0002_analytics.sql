@@ -44,19 +44,27 @@ CREATE TABLE analytics.users (
 );
 CREATE INDEX users_event ON analytics.users (event_id);
 
--- A served event that a newer version of the same user replaced, with the keys its rows had in Cassandra.
+-- A served event that is not its user's newest: replaced, or older than what was served already when it came.
 CREATE TABLE analytics.superseded (
     event_id text NOT NULL,
     user_id uuid NOT NULL,
     version bigint NOT NULL,
     superseded_by text NOT NULL,
     seq bigint NOT NULL,
+    PRIMARY KEY (event_id, user_id)
+);
+
+-- The old key of a user whose row in Cassandra moved to another; null where the row of that table stayed.
+CREATE TABLE analytics.moved (
+    user_id uuid NOT NULL,
+    version bigint NOT NULL,
+    seq bigint NOT NULL,
     country_code text,
     registered_month text,
-    registered_at timestamptz,
-    PRIMARY KEY (event_id, user_id, version)
+    registered_at timestamptz NOT NULL,
+    PRIMARY KEY (user_id, version)
 );
-CREATE INDEX superseded_seq ON analytics.superseded (seq);
+CREATE INDEX moved_seq ON analytics.moved (seq);
 
 CREATE TABLE analytics.user_counts (
     dimension text NOT NULL,
@@ -67,11 +75,12 @@ CREATE TABLE analytics.user_counts (
 );
 CREATE INDEX user_counts_seq ON analytics.user_counts (seq);
 
--- One row per micro-batch; the offsets prove that a batch seen again is the same batch.
+-- One row per micro-batch; the offsets prove that a batch seen again is the same batch. `seq` orders the merges: in
+-- microseconds, so that it is ahead of what Cassandra holds even after this database was restored from a backup.
 CREATE TABLE analytics.batches (
     query_id text NOT NULL,
     batch_id bigint NOT NULL,
-    seq bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    seq bigint NOT NULL UNIQUE,
     offsets jsonb NOT NULL,
     read integer NOT NULL,
     accepted integer NOT NULL,
@@ -83,3 +92,4 @@ CREATE TABLE analytics.batches (
     served_at timestamptz,
     PRIMARY KEY (query_id, batch_id)
 );
+CREATE INDEX batches_unserved ON analytics.batches (seq) WHERE served_at IS NULL;
