@@ -1,0 +1,184 @@
+"""What the dashboard reads. Every query reads a bounded number of rows, whatever the number of users."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from insights.schema import BUCKETS
+
+ARRIVALS_KEPT = timedelta(days=7)
+"""The time to live of `latest_arrivals`."""
+LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
+"""Arrivals are looked for in the last hours first, further back only where those hold too few."""
+
+_ARRIVAL = "event_time, user_id, full_name, gender, age, country_code, country, city"
+
+
+class Arrival(NamedTuple):
+    """A user who arrived lately."""
+
+    event_time: datetime
+    user_id: UUID
+    full_name: str
+    gender: str
+    age: int
+    country_code: str
+    country: str
+    city: str | None
+
+
+class Registered(NamedTuple):
+    """A user of a country or month."""
+
+    registered_at: datetime
+    user_id: UUID
+    full_name: str
+    gender: str
+    age: int
+    country_code: str
+
+
+class Place(NamedTuple):
+    """Where a sampled user lives, in degrees."""
+
+    country_code: str
+    city: str | None
+    latitude: float
+    longitude: float
+    location_plausible: bool | None
+
+
+class Batch(NamedTuple):
+    """A micro-batch of the stream."""
+
+    seq: int
+    started_at: datetime
+    merged_at: datetime
+    served_at: datetime | None
+    read: int
+    accepted: int
+    rejected: int
+    inserted: int
+    updated: int
+
+
+class Refused(NamedTuple):
+    """A record in quarantine."""
+
+    quarantined_at: datetime
+    reason: str
+    field: str
+    detail: str
+    origin: str
+    redrives: int
+    size: int
+
+
+class Publisher(NamedTuple):
+    """Where the publisher is."""
+
+    published: int
+    moved_at: datetime
+    fence: int
+
+
+def counts(session: Any, dimension: str) -> dict[str, int]:
+    """Users per value of one of `record.DIMENSIONS`; values without users left out."""
+    rows = session.execute("SELECT value, count FROM user_counts WHERE dimension = %s", (dimension,))
+    return {row.value: row.count for row in rows if row.count}
+
+
+def latest(session: Any, limit: int) -> list[Arrival]:
+    """The newest arrivals of the last `ARRIVALS_KEPT`, newest first."""
+    now = datetime.now(UTC)
+    found: list[Arrival] = []
+    begin = 0
+    for end in LOOK_BACK_HOURS:
+        hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(begin, end)]
+        rows = session.execute(
+            f"SELECT {_ARRIVAL} FROM latest_arrivals WHERE hour IN ({_marks(hours)}) PER PARTITION LIMIT %s",
+            (*hours, limit),
+        )
+        found += [Arrival(*row) for row in rows]
+        if len(found) >= limit:
+            break
+        begin = end
+    return sorted(found, key=lambda arrival: arrival.event_time, reverse=True)[:limit]
+
+
+def by_country(session: Any, country_code: str, limit: int) -> list[Registered]:
+    """The latest registered users of a country, latest first."""
+    return _registered(session, "users_by_country", "country_code", country_code, limit)
+
+
+def by_month(session: Any, month: str, limit: int) -> list[Registered]:
+    """The latest registered users of a month (`YYYY-MM`), latest first."""
+    return _registered(session, "users_by_registration_month", "registered_month", month, limit)
+
+
+def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
+    """Every column of a user."""
+    row = session.execute("SELECT * FROM users_by_id WHERE user_id = %s", (user_id,)).one()
+    return dict(row._asdict()) if row else None
+
+
+def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> list[Place]:
+    """At most `per_bucket` users with coordinates, the latest registered, of each of the `BUCKETS` of each country."""
+    if not country_codes:
+        return []
+    rows = session.execute(
+        f"SELECT country_code, city, latitude, longitude, location_plausible FROM users_by_country"
+        f" WHERE country_code IN ({_marks(country_codes)}) AND bucket IN ({_buckets()}) PER PARTITION LIMIT %s",
+        (*country_codes, per_bucket),
+    )
+    return [Place(*row) for row in rows if row.latitude is not None and row.longitude is not None]
+
+
+def last_batches(cursor: Any, limit: int) -> list[Batch]:
+    """The newest micro-batches, newest first."""
+    cursor.execute(f"SELECT {', '.join(Batch._fields)} FROM analytics.batches ORDER BY seq DESC LIMIT %s", (limit,))
+    return [Batch(*row) for row in cursor.fetchall()]
+
+
+def open_quarantine(cursor: Any) -> dict[str, int]:
+    """Records in quarantine per reason, a record refused again counted once."""
+    cursor.execute(
+        "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
+    )
+    return dict(cursor.fetchall())
+
+
+def quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Refused]:
+    """The latest open records of a reason, latest first."""
+    cursor.execute(
+        f"SELECT {', '.join(Refused._fields)} FROM quarantine.records"
+        " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
+        (reason, limit),
+    )
+    return [Refused(*row) for row in cursor.fetchall()]
+
+
+def publisher(cursor: Any, topic: str) -> Publisher | None:
+    """The publisher's cursor; none before its first batch."""
+    cursor.execute("SELECT published, moved_at, fence FROM staging.publisher WHERE name = %s", (topic,))
+    row = cursor.fetchone()
+    return Publisher(*row) if row else None
+
+
+def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:
+    rows = session.execute(
+        f"SELECT {', '.join(Registered._fields)} FROM {table}"
+        f" WHERE {key} = %s AND bucket IN ({_buckets()}) PER PARTITION LIMIT %s",
+        (value, limit),
+    )
+    users = [Registered(*row) for row in rows]
+    return sorted(users, key=lambda found: (found.registered_at, found.user_id), reverse=True)[:limit]
+
+
+def _buckets() -> str:
+    return ", ".join(map(str, range(BUCKETS)))
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join(["%s"] * len(values))
