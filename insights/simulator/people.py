@@ -26,6 +26,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SALT = ascii_letters + digits
 _PORTRAITS = "https://randomuser.me/api/portraits/"
 _BORN = (-800_000_000_000, 990_000_000_000)
+_BORN_1_0 = (0, 1_420_000_000_000)
+"""Milliseconds. Version 1.0 knows nobody born before 1970, and children."""
 _REGISTERED = (1_016_688_461_000, 1_653_344_189_000)
 _TITLES = {"male": ("Mr",), "female": ("Miss", "Mrs", "Ms")}
 _SWISS_TITLES = {"male": ("Monsieur",), "female": ("Madame", "Mademoiselle")}
@@ -62,6 +64,7 @@ def _maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Reco
     if not cased:
         titles = {gender: tuple(title.lower() for title in some) for gender, some in titles.items()}
     firsts = {"male": lists.male, "female": lists.female}
+    born_within = _BORN_1_0 if version == "1.0" else _BORN
     phone, cell = compile_mask(style.phone), compile_mask(style.cell)
     postcode = compile_mask(style.postcode) if isinstance(style.postcode, str) else _number(*style.postcode)
     id_number = compile_mask(style.id_mask) if style.id_mask else None
@@ -70,7 +73,7 @@ def _maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Reco
     def make(draw: Draw, identity: Random, gender: str) -> Record:
         first, last = _pick(firsts[gender], draw), _pick(lists.last, draw)
         title = _pick(titles[gender], draw)
-        born = _EPOCH + timedelta(milliseconds=_between(*_BORN, draw))
+        born = _EPOCH + timedelta(milliseconds=_between(*born_within, draw))
         registered = _EPOCH + timedelta(milliseconds=_between(*_REGISTERED, draw))
         uuid, coordinates = _identity(identity)
 

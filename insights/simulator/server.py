@@ -9,7 +9,7 @@ from insights.errors import UserError
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one.
+    """A listening socket, so that whoever is told the address can connect at once; port 0 takes a free one.
 
     Raises:
         UserError: the address cannot be taken.
@@ -19,6 +19,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()
     except OSError as error:
         listener.close()
         raise UserError(
