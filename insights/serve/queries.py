@@ -75,12 +75,17 @@ class Refused(NamedTuple):
     size: int
 
 
-class Publisher(NamedTuple):
-    """Where the publisher is."""
+class FlowFacts(NamedTuple):
+    """Totals of each hop, as the stores keep them; the ledger proves them."""
 
+    fetched: int
+    duplicates: int
     published: int
-    moved_at: datetime
-    fence: int
+    served: int
+    quarantined: int
+    publisher_moved_at: datetime | None
+    served_at: datetime | None
+    """When the stream's last batch was in Cassandra."""
 
 
 def counts(session: Any, dimension: str) -> dict[str, int]:
@@ -159,11 +164,23 @@ def quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Refused]:
     return [Refused(*row) for row in cursor.fetchall()]
 
 
-def publisher(cursor: Any, topic: str) -> Publisher | None:
-    """The publisher's cursor; none before its first batch."""
-    cursor.execute("SELECT published, moved_at, fence FROM staging.publisher WHERE name = %s", (topic,))
-    row = cursor.fetchone()
-    return Publisher(*row) if row else None
+def flow_facts(cursor: Any, topic: str) -> FlowFacts:
+    """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
+    cursor.execute(
+        """
+        SELECT fetched, duplicates, published, served, quarantined, publisher_moved_at, served_at
+        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched,
+                     coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
+             (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
+              FROM staging.publisher WHERE name = %(topic)s AND published > 0) AS p,
+             (SELECT coalesce(sum(count), 0)::bigint AS served
+              FROM analytics.user_counts WHERE dimension = 'gender') AS u,
+             (SELECT count(DISTINCT event_id) AS quarantined FROM quarantine.records WHERE resolved_at IS NULL) AS q,
+             (SELECT max(served_at) AS served_at FROM analytics.batches) AS s
+        """,
+        {"topic": topic},
+    )
+    return FlowFacts(*cursor.fetchone())
 
 
 def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:

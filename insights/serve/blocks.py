@@ -1,0 +1,53 @@
+"""A batch of rows that are bytes already, as the driver sends it.
+
+The driver's own `BatchStatement` writes value by value; here the rows' bytes go into the frame as they are, through the
+driver's protocol handler, so that connections, routing, preparing again and timeouts stay the driver's.
+"""
+
+from typing import Any, NamedTuple
+
+from cassandra.protocol import BatchMessage, ProtocolHandler, int32_pack, uint8_pack, uint16_pack
+from cassandra.query import BatchStatement, BatchType
+
+PREPARED = 1
+
+
+class Block(NamedTuple):
+    """Consecutive rows, each as `statement_prefix` and its values."""
+
+    count: int
+    body: memoryview
+
+
+class BlockProtocol(ProtocolHandler):  # type: ignore[misc]
+    """Encodes a batch whose statements are a `Block` (protocol version 5, no default timestamp)."""
+
+    @classmethod
+    def encode_message(cls, msg: Any, *arguments: Any, **named: Any) -> bytes:
+        if isinstance(msg, BatchMessage) and isinstance(msg.queries, Block):
+            block = _BlockMessage.__new__(_BlockMessage)
+            vars(block).update(vars(msg))
+            msg = block
+        return bytes(super().encode_message(msg, *arguments, **named))
+
+
+class _BlockMessage(BatchMessage):  # type: ignore[misc]
+    def send_body(self, f: Any, _: int) -> None:
+        f.write(uint8_pack(self.batch_type.value) + uint16_pack(self.queries.count))
+        f.write(self.queries.body)
+        f.write(uint16_pack(self.consistency_level) + int32_pack(0))
+
+
+def statement_prefix(query_id: bytes, values: int) -> bytes:
+    """What precedes each row's values: a prepared statement's id and the number of values."""
+    return uint8_pack(PREPARED) + uint16_pack(len(query_id)) + query_id + uint16_pack(values)
+
+
+def unlogged_batch(block: Block, keyspace: str, routing_key: bytes | None) -> Any:
+    """A statement that the driver routes by `routing_key` and sends as an unlogged batch."""
+    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+    batch._statements_and_parameters = block
+    batch.keyspace = keyspace
+    batch.routing_key = routing_key
+    batch.is_idempotent = True
+    return batch

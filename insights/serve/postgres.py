@@ -1,0 +1,258 @@
+"""The merge of a micro-batch into PostgreSQL: users, exact counts, quarantine and the batch's row, in one transaction.
+
+Everything is decided here, from the versions; what Cassandra gets afterwards is read off the result.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import psycopg2.extras
+import pyarrow as pa
+import pyarrow.csv
+
+from insights import quarantine
+from insights.record import DIMENSIONS
+from insights.schema import USER_FIELDS, dimension_values_sql, sql_columns
+
+Offsets = dict[str, dict[str, list[int]]]
+"""Per topic and partition: the first offset of the batch, and the one after its last."""
+
+_FIELDS = ", ".join(USER_FIELDS)
+_KEPT = (*DIMENSIONS, "registered_at")
+"""What the replaced row of a user counted for, and where Cassandra had it."""
+
+_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in sql_columns().items()}
+_TEMPORARY = f"""
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (n integer, {", ".join(f"{k} {v}" for k, v in _TYPES.items())})
+        ON COMMIT DELETE ROWS;
+    CREATE TEMPORARY TABLE IF NOT EXISTS touched (
+        n integer, user_id uuid, event_id text, version bigint, wins boolean, same boolean,
+        old_event_id text, old_version bigint, {", ".join(f"old_{name} {_TYPES[name]}" for name in _KEPT)}
+    ) ON COMMIT DELETE ROWS;
+"""
+
+# One row per user of the batch: its newest row here against the row that is served.
+_TOUCH = f"""
+    INSERT INTO touched
+    SELECT i.n, i.user_id, newest.event_id, newest.version, newest.wins,
+        ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
+        ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
+        u.event_id, u.version, {", ".join(f"u.{name}" for name in _KEPT)}
+    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id) AS first
+    JOIN incoming AS i USING (n)
+    LEFT JOIN analytics.users AS u ON u.user_id = i.user_id
+    CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS verdict
+    CROSS JOIN LATERAL (
+        SELECT wins, CASE WHEN wins THEN i.event_id ELSE u.event_id END AS event_id,
+            greatest(i.version, u.version) AS version
+    ) AS newest
+"""
+_UPSERT = f"""
+    INSERT INTO analytics.users ({_FIELDS})
+    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)} FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
+    ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in USER_FIELDS)}
+    WHERE excluded.version > analytics.users.version
+"""
+_COUNT = f"""
+    WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
+    lost AS (
+        SELECT {", ".join(f"old_{name} AS {name}" for name in DIMENSIONS)}
+        FROM touched WHERE wins AND old_event_id IS NOT NULL
+    ),
+    moves AS (
+        SELECT dimension, value, sum(change) AS change FROM (
+            SELECT dimension, value, 1 AS change FROM ({dimension_values_sql("gained")}) AS g
+            UNION ALL SELECT dimension, value, -1 FROM ({dimension_values_sql("lost")}) AS l
+        ) AS changes GROUP BY dimension, value HAVING sum(change) <> 0
+    )
+    MERGE INTO analytics.user_counts AS c USING moves AS m ON c.dimension = m.dimension AND c.value = m.value
+    WHEN MATCHED THEN UPDATE SET count = c.count + m.change, seq = %(seq)s
+    WHEN NOT MATCHED THEN INSERT (dimension, value, count, seq) VALUES (m.dimension, m.value, m.change, %(seq)s)
+"""
+_SUPERSEDE = """
+    INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)
+    SELECT DISTINCT ON (e.event_id, user_id) e.event_id, user_id, e.version, t.event_id, %(seq)s
+    FROM (
+        SELECT event_id, user_id, version FROM incoming
+        UNION ALL SELECT old_event_id, user_id, old_version FROM touched WHERE wins AND old_event_id IS NOT NULL
+    ) AS e JOIN touched AS t USING (user_id)
+    WHERE e.event_id <> t.event_id
+    ORDER BY e.event_id, user_id, e.version DESC
+    ON CONFLICT DO NOTHING
+"""
+_REINSTATE = """
+    DELETE FROM analytics.superseded AS s USING touched AS t
+    WHERE t.wins AND t.old_event_id IS NOT NULL AND s.event_id = t.event_id AND s.user_id = t.user_id
+"""
+_MOVE = """
+    INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at)
+    SELECT i.user_id, i.version, %(seq)s,
+        CASE WHEN (i.country_code, i.registered_at) IS DISTINCT FROM (old_country_code, old_registered_at)
+            THEN old_country_code END,
+        CASE WHEN (i.registered_month, i.registered_at) IS DISTINCT FROM (old_registered_month, old_registered_at)
+            THEN old_registered_month END,
+        old_registered_at
+    FROM incoming AS i JOIN touched AS t USING (n)
+    WHERE t.wins AND old_event_id IS NOT NULL
+        AND (i.country_code, i.registered_month, i.registered_at)
+        IS DISTINCT FROM (old_country_code, old_registered_month, old_registered_at)
+"""
+_RESOLVE = """
+    UPDATE quarantine.records AS r SET resolved_at = now(), resolved_by = %(resolver)s
+    FROM (
+        SELECT DISTINCT event_id FROM incoming
+        UNION SELECT event_id FROM analytics.users WHERE event_id = ANY(%(refused)s)
+        UNION SELECT event_id FROM analytics.superseded WHERE event_id = ANY(%(refused)s)
+    ) AS served
+    WHERE r.event_id = served.event_id AND r.resolved_at IS NULL
+"""
+# Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again.
+_SERVED = """
+    WITH served AS (
+        UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
+        RETURNING offsets
+    )
+    UPDATE analytics.batches AS b SET served_at = now() FROM served
+    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND NOT EXISTS (
+        SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
+        WHERE (p.span ->> 1)::bigint > coalesce((served.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
+    )
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchId:
+    """A micro-batch as Spark's checkpoint knows it. A batch seen again has the same offsets."""
+
+    query_id: str
+    number: int
+    offsets: Offsets
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge decided."""
+
+    current: np.ndarray
+    """Positions in the accepted table of the rows that are now served, ascending: one per user at most."""
+    repeated: bool
+    """The batch had been merged before."""
+
+
+def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Sequence[quarantine.Quarantined]) -> Merged:
+    """Merge a batch in one transaction and commit it.
+
+    `accepted` has the record's columns in order. A batch that is in `analytics.batches` with the same offsets changes
+    nothing. Merges at the same time wait for each other.
+    """
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
+        cursor.execute(_TEMPORARY)
+        _copy(cursor, accepted)
+        cursor.execute(_TOUCH)
+        repeated = _merged_before(cursor, batch)
+        if not repeated:
+            _apply(cursor, batch, accepted.num_rows, rejected)
+        cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
+        current = np.fromiter((n for (n,) in cursor), np.int64)
+    return Merged(current, repeated)
+
+
+def unserved_counts(connection: Any) -> pa.Table:
+    """The counts (dimension, value, count, seq) that merges changed which Cassandra is not known to have."""
+    query = """
+        SELECT dimension, value, count, seq FROM analytics.user_counts
+        WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
+    types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
+    return _read(connection, query, types)
+
+
+def unserved_moves(connection: Any) -> pa.Table:
+    """Old keys (user_id, version, country_code, registered_month, registered_at) that Cassandra may still have.
+
+    The country or the month is null where the row of that table did not move.
+    """
+    query = """
+        SELECT user_id::text, version, country_code, registered_month, registered_at FROM analytics.moved
+        WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
+    types = {
+        "user_id": pa.string(),
+        "version": pa.int64(),
+        "country_code": pa.string(),
+        "registered_month": pa.string(),
+        "registered_at": pa.timestamp("us", "UTC"),
+    }
+    return _read(connection, query, types)
+
+
+def mark_served(connection: Any, batch: BatchId) -> None:
+    """Note that every sink has the batch."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(_SERVED, {"query": batch.query_id, "batch": batch.number})
+
+
+def _copy(cursor: Any, accepted: pa.Table) -> None:
+    if not accepted.num_rows:
+        return
+    numbered = accepted.select(USER_FIELDS).add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
+    text.seek(0)
+    cursor.copy_expert(f"COPY incoming (n, {_FIELDS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
+
+
+def _merged_before(cursor: Any, batch: BatchId) -> bool:
+    cursor.execute(
+        "SELECT offsets FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (batch.query_id, batch.number)
+    )
+    found = cursor.fetchone()
+    return found is not None and found[0] == batch.offsets
+
+
+def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Sequence[quarantine.Quarantined]) -> None:
+    cursor.execute("""
+        SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+        FROM analytics.batches""")
+    seq = cursor.fetchone()[0]
+    cursor.execute("SELECT count(*) FILTER (WHERE old_event_id IS NULL), count(*) FROM touched WHERE wins")
+    inserted, written = cursor.fetchone()
+    if accepted:
+        for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
+            cursor.execute(statement, {"seq": seq})
+    if rejected:
+        quarantine.record(cursor, rejected)
+    resolver = f"stream {batch.query_id}/{batch.number}"
+    cursor.execute(_RESOLVE, {"resolver": resolver, "refused": sorted({record.event_id for record in rejected})})
+    row = {
+        "query_id": batch.query_id,
+        "batch_id": batch.number,
+        "seq": seq,
+        "offsets": psycopg2.extras.Json(batch.offsets),
+        "read": accepted + len(rejected),
+        "accepted": accepted,
+        "rejected": len(rejected),
+        "inserted": inserted,
+        "updated": written - inserted,
+        "started_at": batch.started_at,
+        "served_at": None,
+    }
+    changes = ", ".join(f"{name} = excluded.{name}" for name in row)
+    psycopg2.extras.execute_values(
+        cursor,
+        f"INSERT INTO analytics.batches ({', '.join(row)}) VALUES %s"
+        f" ON CONFLICT (query_id, batch_id) DO UPDATE SET {changes}, merged_at = now()",
+        [tuple(row.values())],
+    )
+
+
+def _read(connection: Any, query: str, types: dict[str, pa.DataType]) -> pa.Table:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
+    columns = zip(*rows, strict=True) if rows else [()] * len(types)
+    return pa.table({name: pa.array(column, types[name]) for name, column in zip(types, columns, strict=True)})
