@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down reset test test-unit test-integration test-e2e lint lock bench
+
+PYTEST := .venv/bin/python -m pytest
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-17s %s\n", $$1, $$2}'
+
+setup: ## Create .venv from the hashed requirements; does nothing when nothing changed.
+	@scripts/setup
+
+demo: setup ## Run the whole platform here; ONCE=1 stops after the first batch, SOURCE=live or RECORDED=folder choose the input.
+	@.venv/bin/insights demo $(if $(ONCE),--once) $(if $(SOURCE),--source '$(SOURCE)') $(if $(RECORDED),--recorded '$(RECORDED)')
+
+down: setup ## Stop a running demo from another terminal.
+	@.venv/bin/insights down
+
+reset: setup ## Delete the demo's state, after asking.
+	@.venv/bin/insights reset
+
+test: test-unit test-integration test-e2e ## Run every test.
+
+test-unit: setup ## Run the tests that need no server.
+	@$(PYTEST) tests/unit -n 2
+
+test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
+	@$(PYTEST) tests/integration
+
+test-e2e: setup ## Run the demo once and look at its page in a browser.
+	@$(PYTEST) tests/e2e
+
+lint: setup ## Check format, style and types.
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+
+lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite the locks.
+	@scripts/lock
+	@.venv/bin/python -m insights.local.jars --lock
+
+bench: setup ## Run the benchmarks.
+	@.venv/bin/python -m benchmarks
