@@ -9,6 +9,15 @@ CREATE TABLE staging.epochs (
     started_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- The epoch of the cluster that runs this, begun on first use.
+CREATE FUNCTION staging.current_epoch() RETURNS integer LANGUAGE sql AS $$
+    INSERT INTO staging.epochs (system_identifier)
+    SELECT system_identifier FROM pg_control_system()
+    WHERE NOT EXISTS (SELECT FROM staging.epochs e WHERE e.system_identifier = pg_control_system.system_identifier)
+    ON CONFLICT DO NOTHING;
+    SELECT epoch FROM staging.epochs JOIN pg_control_system() USING (system_identifier);
+$$;
+
 CREATE TABLE staging.batches (
     batch_id text PRIMARY KEY,
     dag_id text NOT NULL,
@@ -51,6 +60,14 @@ CREATE TABLE staging.user_keys (
     batch_id text NOT NULL
 );
 
+-- Daily partitions that retention dropped; the ids of their rows remain in staging.user_keys.
+CREATE TABLE staging.pruned (
+    staged_on date PRIMARY KEY,
+    row_count bigint NOT NULL,
+    dropped_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- The cursor: every row up to (epoch, xact_id, id) is either acknowledged by the broker or in quarantine.
 CREATE TABLE staging.publisher (
     name text PRIMARY KEY,
     fence bigint NOT NULL DEFAULT 0,
@@ -58,6 +75,7 @@ CREATE TABLE staging.publisher (
     xact_id xid8 NOT NULL DEFAULT '0',
     id bigint NOT NULL DEFAULT 0,
     published bigint NOT NULL DEFAULT 0,
+    quarantined bigint NOT NULL DEFAULT 0,
     moved_at timestamptz NOT NULL DEFAULT now()
 );
 

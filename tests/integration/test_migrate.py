@@ -1,0 +1,133 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from pydantic import SecretStr
+
+from insights import connections
+from insights.errors import UserError
+from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.support import eventually, free_port
+
+
+def tables(settings: PostgresSettings) -> set[str]:
+    with closing(connections.postgres(settings, "tests")) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('staging', 'analytics')"
+        )
+        return {name for (name,) in cursor}
+
+
+def test_postgres_gets_every_file_once(empty_postgres: PostgresSettings) -> None:
+    names = sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
+    assert migrate_postgres(empty_postgres) == names
+    assert {"staging.users", "staging.batches", "analytics.users"} <= tables(empty_postgres)
+    assert migrate_postgres(empty_postgres) == []
+
+
+def test_postgres_runs_at_the_same_time_apply_each_file_once(empty_postgres: PostgresSettings) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        applied = [name for run in pool.map(migrate_postgres, [empty_postgres] * 4) for name in run]
+    assert sorted(applied) == sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
+
+
+def test_a_postgres_file_that_fails_leaves_nothing_behind(empty_postgres: PostgresSettings, tmp_path: Path) -> None:
+    (tmp_path / "0001_half.sql").write_text("CREATE SCHEMA staging; CREATE TABLE staging.half (id int); SELECT 1 / 0;")
+    with pytest.raises(UserError, match="division by zero"):
+        migrate_postgres(empty_postgres, tmp_path)
+    assert tables(empty_postgres) == set()
+    (tmp_path / "0001_half.sql").write_text("CREATE SCHEMA staging; CREATE TABLE staging.half (id int);")
+    assert migrate_postgres(empty_postgres, tmp_path) == ["0001_half"]
+
+
+def test_a_run_killed_while_migrating_does_not_block_the_next(empty_postgres: PostgresSettings) -> None:
+    migrate_postgres(empty_postgres)
+    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+        connection.commit()
+        cursor.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0002_analytics'")
+        cursor.execute("DROP TABLE analytics.users CASCADE")
+        cursor.execute("DROP SCHEMA analytics CASCADE")
+        cursor.execute("CREATE SCHEMA analytics")
+        connection.commit()
+    assert migrate_postgres(empty_postgres) == ["0002_analytics"]
+
+
+def test_a_password_of_any_characters_logs_in(empty_postgres: PostgresSettings) -> None:
+    password = "p@:/?#[]%20 '\"\\é&="
+    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE special LOGIN SUPERUSER PASSWORD %s", (password,))
+        connection.commit()
+    try:
+        other = empty_postgres.model_copy(update={"user": "special", "password": SecretStr(password)})
+        assert migrate_postgres(other) != []
+        with pytest.raises(UserError, match="did not let 'special' into database"):
+            migrate_postgres(other.model_copy(update={"password": SecretStr("wrong")}))
+    finally:
+        with closing(psycopg2.connect(**empty_postgres.connection("tests"))) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute("REASSIGN OWNED BY special TO CURRENT_USER")
+                cursor.execute("DROP ROLE special")
+            connection.commit()
+
+
+def test_servers_that_are_absent_are_named_in_one_sentence() -> None:
+    port = free_port()
+    with pytest.raises(UserError, match=rf"PostgreSQL at 127\.0\.0\.1:{port} .*INSIGHTS_POSTGRES_"):
+        migrate_postgres(PostgresSettings(port=port))
+    with pytest.raises(UserError, match=rf"No Cassandra node of 127\.0\.0\.1 port {port} .*INSIGHTS_CASSANDRA_"):
+        migrate_cassandra(CassandraSettings(port=port))
+    with pytest.raises(UserError, match=rf"Kafka at 127\.0\.0\.1:{port} .*INSIGHTS_KAFKA_"):
+        ensure_topics(KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}"), timeout_seconds=1)
+
+
+def described(admin: AdminClient, topics: list[str]) -> list[tuple[int, str]]:
+    futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics])
+    sizes = {resource.name: future.result()["max.message.bytes"].value for resource, future in futures.items()}
+    return [(len(admin.list_topics(topic).topics[topic].partitions), sizes[topic]) for topic in topics]
+
+
+def test_topics_are_created_once_with_the_settings_size(empty_kafka: KafkaSettings) -> None:
+    admin = AdminClient(empty_kafka.client())
+    topics = [empty_kafka.raw_topic, empty_kafka.quarantine_topic]
+    try:
+        assert ensure_topics(empty_kafka) == topics
+        bigger = empty_kafka.model_copy(update={"max_message_bytes": 2_000_000})
+        assert ensure_topics(bigger) == []
+        eventually(lambda: described(admin, topics) == [(empty_kafka.partitions, "2000000")] * 2, seconds=20)
+    finally:
+        for deleted in admin.delete_topics(topics).values():
+            deleted.result(20)
+
+
+def test_cassandra_gets_keyspace_and_every_file_once(empty_cassandra: CassandraSettings) -> None:
+    names = sorted(path.stem for path in (MIGRATIONS / "cassandra").glob("*.cql"))
+    with (
+        pytest.raises(UserError, match=f"no keyspace {empty_cassandra.keyspace!r}"),
+        connections.cassandra(empty_cassandra),
+    ):
+        pass
+    assert migrate_cassandra(empty_cassandra) == names
+    assert migrate_cassandra(empty_cassandra) == []
+    with connections.cassandra(empty_cassandra) as session:
+        assert session.execute("SELECT count(*) FROM users_by_id").one().count == 0
+
+
+def test_cassandra_runs_at_the_same_time_apply_each_file_once(empty_cassandra: CassandraSettings) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        applied = [name for run in pool.map(migrate_cassandra, [empty_cassandra] * 2) for name in run]
+    assert sorted(applied) == sorted(path.stem for path in (MIGRATIONS / "cassandra").glob("*.cql"))
+
+
+def test_a_changed_cassandra_file_is_refused(empty_cassandra: CassandraSettings, tmp_path: Path) -> None:
+    for path in (MIGRATIONS / "cassandra").glob("*.cql"):
+        shutil.copy(path, tmp_path)
+    migrate_cassandra(empty_cassandra, tmp_path)
+    (tmp_path / "0001_users.cql").write_text("CREATE TABLE IF NOT EXISTS other (id int PRIMARY KEY);\n")
+    with pytest.raises(UserError, match=r"0001_users\.cql has changed since it was applied"):
+        migrate_cassandra(empty_cassandra, tmp_path)
