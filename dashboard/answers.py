@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -50,19 +50,23 @@ class Answers:
         self._errors = errors
         self._clock = clock
         self._down_until = float("-inf")
+        self._down = False
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable, ask: Callable[[], T]) -> Answer[T]:
         """The answer to `key`, read by `ask` when the kept one is too old. Errors of the store are not raised."""
         entry = self._entry(key)
-        if not entry.lock.acquire(blocking=entry.answer is None):
-            return cast(Answer[T], entry.answer)
+        kept = entry.answer
+        if kept is not None and not entry.lock.acquire(blocking=False):
+            return kept
+        if kept is None:
+            entry.lock.acquire()
         try:
             now = self._clock()
             if entry.answer is None or now >= entry.expires:
                 self._refresh(entry, ask, now)
-            return cast(Answer[T], entry.answer) if entry.answer else Answer(None, None, stale=True)
+            return entry.answer or Answer(None, None, stale=True)
         finally:
             entry.lock.release()
 
@@ -72,10 +76,12 @@ class Answers:
             try:
                 entry.answer = Answer(ask(), asked_at)
                 entry.expires = self._clock() + self._seconds
+                self._down = False
                 return
             except self._errors as error:
-                self._down_until = self._clock() + self._seconds
-                log.warning("%s did not answer: %s", self.store, error)
+                if not self._down:
+                    log.warning("%s did not answer: %s", self.store, error)
+                self._down, self._down_until = True, self._clock() + self._seconds
         if entry.answer:
             entry.answer = Answer(entry.answer.value, entry.answer.as_of, stale=True)
 

@@ -101,7 +101,9 @@ def registrations_by_month(counts: Counts) -> go.Figure:
             hovertemplate="%{x|%B %Y}: %{y:,} users<extra></extra>",
         )
     )
-    return _style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(rangemode="tozero")
+    return _style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(
+        rangemode="tozero"
+    )
 
 
 def users_by_age_band(counts: Counts) -> go.Figure:

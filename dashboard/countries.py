@@ -6,3 +6,11 @@ ISO3 = {
     "TR": "TUR", "UA": "UKR", "US": "USA",
 }  # fmt: skip
 """ISO 3166-1 alpha-3 by alpha-2."""
+
+NAMES = {
+    "AU": "Australia", "BR": "Brazil", "CA": "Canada", "CH": "Switzerland", "DE": "Germany", "DK": "Denmark",
+    "ES": "Spain", "FI": "Finland", "FR": "France", "GB": "United Kingdom", "IE": "Ireland", "IN": "India",
+    "IR": "Iran", "MX": "Mexico", "NL": "Netherlands", "NO": "Norway", "NZ": "New Zealand", "RS": "Serbia",
+    "TR": "Türkiye", "UA": "Ukraine", "US": "United States",
+}  # fmt: skip
+"""As people write them, by alpha-2."""

@@ -1,4 +1,4 @@
-"""A page as a visitor sees it: headless Chromium opens it, waits until it is drawn, takes a picture, lists what went wrong."""
+"""A page as a visitor sees it: headless Chromium opens it, waits until it is drawn, lists what went wrong."""
 
 import shutil
 from collections.abc import Sequence
@@ -75,9 +75,7 @@ def visit(
     foreign: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        page = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light"
-        )
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)

@@ -7,7 +7,7 @@ import pytest
 from dashboard.answers import MAX_ANSWERS, Answers
 
 
-class StoreDown(Exception):
+class DownError(Exception):
     """What the fake store raises."""
 
 
@@ -31,7 +31,7 @@ class Store:
     def __call__(self) -> int:
         self.asked += 1
         if self.down:
-            raise StoreDown("no host")
+            raise DownError("no host")
         return self.asked
 
 
@@ -47,7 +47,7 @@ def store():
 
 @pytest.fixture
 def answers(clock):
-    return Answers("Store", 3, (StoreDown,), clock)
+    return Answers("Store", 3, (DownError,), clock)
 
 
 def test_an_answer_is_kept_until_it_expires(answers, store, clock):

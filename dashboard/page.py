@@ -1,0 +1,104 @@
+"""What every page is made of: its head, figures, marks of age, and words for numbers and times."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from dashboard.answers import Answer
+from dashboard.stores import refresh_seconds, settings
+from insights.errors import UserError
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
+
+
+def begin(title: str) -> None:
+    """The page's head. A setting that cannot be used ends the page with a sentence."""
+    st.set_page_config(page_title=f"{title} · User Insights", page_icon=":material/query_stats:", layout="wide")
+    st.title(title)
+    try:
+        settings()
+        refresh_seconds()
+    except UserError as error:
+        st.error(plain(str(error)))
+        st.stop()
+
+
+def draw(figure: go.Figure, alt: str) -> None:
+    """A figure; `alt` says in words what it shows, and is its key."""
+    base = st.get_option("server.baseUrlPath").strip("/")
+    config = {"displaylogo": False, "topojsonURL": f"{'/' + base if base else ''}/app/static/"}
+    st.plotly_chart(figure, config=config, key=alt, alt=alt)
+
+
+def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str) -> None:
+    """A table of cells that are drawn as text, never as markup."""
+    st.dataframe(list(rows), hide_index=True, column_config=columns, column_order=list(columns), alt=alt)
+
+
+def instant(label: str) -> Any:
+    """A column of times, written in full."""
+    return st.column_config.DatetimeColumn(label, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+
+
+def number(label: str) -> Any:
+    """A column of whole numbers, with separators of thousands."""
+    return st.column_config.NumberColumn(label, format="localized")
+
+
+def answered(store: str, answers: Sequence[Answer[Any]]) -> bool:
+    """Say how old the answers are; false if one was never given, so that there is nothing to draw."""
+    if any(answer.as_of is None for answer in answers):
+        st.warning(
+            f"{store} does not answer, and has not since this dashboard started. "
+            f"The page looks again every {refresh_seconds():g} s and comes back by itself.",
+            icon=":material/cloud_off:",
+        )
+        return False
+    oldest = min(answer.as_of for answer in answers if answer.as_of)
+    if any(answer.stale for answer in answers):
+        st.warning(
+            f"Stale: {store} does not answer. These are its last answers, as of {clock(oldest)}. "
+            f"The page looks again every {refresh_seconds():g} s and comes back by itself.",
+            icon=":material/history:",
+        )
+    else:
+        st.caption(f"{store} as of {clock(oldest)}")
+    return True
+
+
+def clock(moment: datetime) -> str:
+    """`2026-05-01 12:00:00 UTC`."""
+    return f"{utc(moment):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """How long before `now`, in the largest whole unit."""
+    if moment is None:
+        return "never"
+    seconds = max(0, int((now - utc(moment)).total_seconds()))
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def share(part: int, whole: int) -> str:
+    """A percentage that does not hide a few records among millions."""
+    if not whole or not part:
+        return "0 %"
+    percent = 100 * part / whole
+    return f"{percent:.2f} %" if percent >= 0.01 else "< 0.01 %"
+
+
+def utc(moment: datetime) -> datetime:
+    """Cassandra's driver gives UTC without saying so."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def plain(text: str) -> str:
+    """Text from outside as Markdown that shows exactly that text: no link, image, icon or tag."""
+    return _MARKDOWN.sub(r"\\\1", text)

@@ -1,0 +1,161 @@
+"""Where the records are between the source and the page, and whether any is missing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, page, topics
+from dashboard.stores import ask_kafka, ask_ledger, ask_postgres, refresh_seconds, settings
+from insights import ledger
+from insights.errors import UserError
+from insights.ledger.flow import read_until
+from insights.serve import queries
+from insights.settings import KafkaSettings
+
+BATCHES = 50
+STATES = {
+    ledger.State.CLOSED: ("closed", st.success, ":material/check_circle:"),
+    ledger.State.IN_FLIGHT: ("in flight", st.info, ":material/pending:"),
+    ledger.State.BROKEN: ("broken", st.error, ":material/error:"),
+}
+
+page.begin("Flow")
+
+
+@st.fragment(run_every=refresh_seconds())
+def in_flight(kafka: KafkaSettings) -> None:
+    facts = ask_postgres(queries.flow_facts, kafka.raw_topic)
+    if not page.answered("PostgreSQL", [facts]) or facts.value is None:
+        return
+    now = datetime.now(UTC)
+    flow = ask_ledger(ledger.flow)
+    hops = st.columns(5)
+    hops[0].metric("Fetched", f"{facts.value.fetched:,}", border=True, help="Records that the source answered.")
+    hops[1].metric("Duplicates", f"{facts.value.duplicates:,}", border=True, help="Fetched, and staged before.")
+    hops[2].metric("Published", f"{facts.value.published:,}", border=True, help="Staged rows sent to Kafka.")
+    hops[3].metric("Served", f"{facts.value.served:,}", border=True, help="Users in the query tables.")
+    hops[4].metric("In quarantine", f"{facts.value.quarantined:,}", border=True, help="Refused by a rule, and open.")
+    moved, served = page.ago(facts.value.publisher_moved_at, now), page.ago(facts.value.served_at, now)
+    st.caption(f"The publisher last moved {moved}; the stream last served a batch {served}.")
+    if flow.value is None or flow.stale:
+        st.warning("What is in flight is not known: PostgreSQL or Kafka does not answer.", icon=":material/cloud_off:")
+        return
+    waits = st.columns(3)
+    waits[0].metric("Wait for the publisher", f"{flow.value.unpublished:,}", border=True, help="Staged rows.")
+    waits[1].metric("Wait for the stream", f"{flow.value.unread:,}", border=True, help="Messages: the stream's lag.")
+    waits[2].metric("Batches wait for Cassandra", f"{flow.value.unserved:,}", border=True)
+
+
+def full_check() -> None:
+    st.subheader("Ledger")
+    st.caption(
+        "Compares every store with the one before it, record by record. It reads everything: minutes, for millions."
+    )
+    if st.button("Check now", icon=":material/fact_check:", key="check"):
+        with st.spinner("Comparing the stores ..."):
+            try:
+                st.session_state["ledger"] = ledger.check(settings())
+            except UserError as error:
+                st.session_state.pop("ledger", None)
+                st.error(page.plain(str(error)))
+    found = st.session_state.get("ledger")
+    if found is None:
+        return
+    word, box, icon = STATES[found.state]
+    box(f"The ledger is {word}, as of {page.clock(found.checked_at)}; checked in {found.seconds:.1f} s.", icon=icon)
+    page.table(
+        [
+            {
+                "name": hop.name, "equation": hop.equation, "left": hop.left, "right": hop.right,
+                "pending": hop.pending, "state": STATES[hop.state][0], "sentence": hop.sentence,
+            }
+            for hop in found.hops
+        ],
+        {
+            "name": "Hop", "equation": "Equation", "left": page.number("Left"), "right": page.number("Right"),
+            "pending": page.number("Pending"), "state": "State", "sentence": "What it means",
+        },
+        "Table of the ledger's hops",
+    )  # fmt: skip
+
+
+@st.fragment(run_every=refresh_seconds())
+def batches() -> None:
+    st.subheader("Stream")
+    last = ask_postgres(queries.last_batches, BATCHES)
+    if not page.answered("PostgreSQL", [last]):
+        return
+    if not last.value:
+        st.info("The stream has not merged a batch yet.", icon=":material/hourglass_empty:")
+        return
+    page.draw(charts.batch_durations([_batch(row) for row in last.value]), "Bars of the duration of micro-batches")
+    columns: dict[str, Any] = {"seq": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
+    columns |= {
+        name: page.number(name.capitalize()) for name in ("read", "accepted", "rejected", "inserted", "updated")
+    }
+    columns |= {"served_at": page.instant("In Cassandra (UTC)")}
+    page.table([row._asdict() for row in last.value], columns, "Table of the last micro-batches")
+
+
+def _batch(row: queries.Batch) -> charts.Batch:
+    serve = (row.served_at - row.merged_at).total_seconds() if row.served_at else None
+    return charts.Batch(row.seq, row.started_at, row.read, (row.merged_at - row.started_at).total_seconds(), serve)
+
+
+@st.fragment(run_every=refresh_seconds())
+def offsets(kafka: KafkaSettings) -> None:
+    st.subheader("Topics")
+    partitions = ask_kafka(topics.partitions)
+    if not page.answered("Kafka", [partitions]):
+        return
+    read = ask_postgres(read_until, kafka.raw_topic).value
+    page.table(
+        [_offsets(part, read if part.topic == kafka.raw_topic else None) for part in partitions.value or []],
+        {
+            "topic": "Topic", "partition": page.number("Partition"), "begin": page.number("Begin"),
+            "end": page.number("End"), "messages": page.number("Messages"),
+            "read": page.number("Stream's offset"), "lag": page.number("Lag"),
+        },
+        "Table of topics, partitions, offsets and lag",
+    )  # fmt: skip
+
+
+def _offsets(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
+    """`read`: up to where the stream has merged, by partition; none where it does not read or that is not known."""
+    at = None if read is None else max(part.begin, read.get(part.partition, 0))
+    lag = None if at is None else max(0, part.end - at)
+    return {**part._asdict(), "messages": part.end - part.begin, "read": at, "lag": lag}
+
+
+@st.fragment
+def messages(kafka: KafkaSettings) -> None:
+    st.subheader("Last messages")
+    topic_place, limit_place, button_place = st.columns([3, 1, 1], vertical_alignment="bottom")
+    topic = topic_place.selectbox("Topic", [kafka.raw_topic, kafka.quarantine_topic], key="topic")
+    limit = limit_place.selectbox("Messages", [5, 10, 20], key="messages")
+    button_place.button("Look again", icon=":material/refresh:", width="stretch")
+    seen = ask_kafka(topics.last_messages, topic, limit)
+    if not page.answered("Kafka", [seen]):
+        return
+    if not seen.value:
+        st.info("The topic holds no message.", icon=":material/inbox:")
+        return
+    page.table(
+        [message._asdict() for message in seen.value],
+        {
+            "partition": page.number("Partition"), "offset": page.number("Offset"), "time": page.instant("Time (UTC)"),
+            "key": "Key", "size": page.number("Bytes"), "value": st.column_config.TextColumn("Value", width="large"),
+            "headers": st.column_config.TextColumn("Headers", width="medium"),
+        },
+        "Table of the last messages, without credentials",
+    )  # fmt: skip
+    st.caption(f"Credentials are removed; values are cut to {topics.SHOWN_CHARACTERS:,} characters.")
+
+
+kafka_settings = settings().kafka
+in_flight(kafka_settings)
+full_check()
+batches()
+offsets(kafka_settings)
+messages(kafka_settings)

@@ -1,0 +1,106 @@
+"""The stores that the pages ask, each with its connection and answers shared by every visitor."""
+
+import atexit
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import psycopg2
+import streamlit as st
+from cassandra import DriverException
+from cassandra.cluster import NoHostAvailable
+from cassandra.connection import ConnectionException
+from cassandra.policies import ConstantReconnectionPolicy
+from confluent_kafka import KafkaException
+
+from dashboard.answers import Answer, Answers
+from insights import connections
+from insights.errors import UserError
+from insights.ledger import Stores
+from insights.settings import CassandraSettings, DashboardSettings, KafkaSettings, PostgresSettings, load
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+RECONNECT_SECONDS = 2.0
+REQUEST_SECONDS = 5.0
+"""A visitor waits no longer for one answer of Cassandra or PostgreSQL."""
+STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
+
+
+def refresh_seconds() -> float:
+    """How often a page looks again."""
+    return max(1.0, load(DashboardSettings).cache_seconds)
+
+
+def settings() -> Stores:
+    """The settings of the three servers.
+
+    Raises:
+        UserError: one of the variables has an impossible value.
+    """
+    return Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+
+
+def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+    """The answer of `query(session, ...)`; hashable arguments."""
+    return _cassandra().get(_key(query, arguments, named), lambda: query(_session(), *arguments, **named))
+
+
+def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+    """The answer of `query(cursor, ...)`, read only; hashable arguments."""
+
+    def ask() -> T:
+        with closing(connections.postgres(load(PostgresSettings), "dashboard")) as connection:
+            connection.set_session(readonly=True, autocommit=True)
+            with connection.cursor() as cursor:
+                cursor.execute(STATEMENT_TIMEOUT)
+                return query(cursor, *arguments, **named)
+
+    return _postgres().get(_key(query, arguments, named), ask)
+
+
+def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+    """The answer of `query(settings, ...)`; hashable arguments."""
+    return _kafka().get(_key(query, arguments, named), lambda: query(load(KafkaSettings), *arguments, **named))
+
+
+def ask_ledger(query: Callable[[Stores], T]) -> Answer[T]:
+    """The answer of a query that needs all three servers."""
+    return _ledger().get(_key(query, (), {}), lambda: query(settings()))
+
+
+@st.cache_resource(show_spinner=False)
+def _session() -> Any:
+    """A session that finds back by itself, soon, to a node that was away."""
+    stack = ExitStack()
+    session = stack.enter_context(connections.cassandra(load(CassandraSettings)))
+    atexit.register(stack.close)
+    session.cluster.reconnection_policy = ConstantReconnectionPolicy(RECONNECT_SECONDS, None)
+    session.cluster.profile_manager.default.request_timeout = REQUEST_SECONDS
+    return session
+
+
+@st.cache_resource(show_spinner=False)
+def _cassandra() -> Answers:
+    errors = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
+    return Answers("Cassandra", load(DashboardSettings).cache_seconds, errors)
+
+
+@st.cache_resource(show_spinner=False)
+def _postgres() -> Answers:
+    return Answers("PostgreSQL", load(DashboardSettings).cache_seconds, (psycopg2.Error, UserError))
+
+
+@st.cache_resource(show_spinner=False)
+def _kafka() -> Answers:
+    return Answers("Kafka", load(DashboardSettings).cache_seconds, (KafkaException, UserError))
+
+
+@st.cache_resource(show_spinner=False)
+def _ledger() -> Answers:
+    return Answers("A server", load(DashboardSettings).cache_seconds, (UserError,))
+
+
+def _key(query: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    return (query.__module__, query.__qualname__, arguments, *sorted(named.items()))
