@@ -1,0 +1,54 @@
+"""The aggregate hops: PostgreSQL's counts against a recount, Cassandra's against PostgreSQL's."""
+
+from typing import Any
+
+from insights.ledger.hop import NAMED, Hop, hop
+from insights.schema import dimension_values_sql
+
+Counts = dict[tuple[str, str], int]
+
+
+def kept(cursor: Any) -> Counts:
+    """The counts that PostgreSQL keeps, by dimension and value."""
+    cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
+    return _counts(cursor.fetchall())
+
+
+def recounted(cursor: Any) -> Counts:
+    """The same, counted again from `analytics.users`."""
+    cursor.execute(
+        f"SELECT dimension, value, count(*) FROM ({dimension_values_sql('analytics.users')}) AS v"
+        " WHERE value IS NOT NULL GROUP BY dimension, value"
+    )
+    return _counts(cursor.fetchall())
+
+
+def served(session: Any) -> Counts:
+    """The counts that the dashboard reads from Cassandra."""
+    return _counts(session.execute("SELECT dimension, value, count FROM user_counts"))
+
+
+def compare(name: str, equation: str, left: Counts, right: Counts, late: bool = False) -> Hop:
+    """Judge two sets of counts; the hop's sides are sums over all dimensions."""
+    missing = sorted(left.keys() - right.keys())
+    extra = sorted(right.keys() - left.keys())
+    changed = sorted(key for key in left.keys() & right.keys() if left[key] != right[key])
+    total_left, total_right = sum(left.values()), sum(right.values())
+    if late and (missing or extra or changed):
+        behind = max(1, abs(total_left - total_right))
+        return hop(name, equation, total_left, total_left - behind, pending=behind, holds="")
+    return hop(
+        name, equation, total_left, total_right,
+        missing=[_named(key, left, right) for key in missing[:NAMED]],
+        extra=[_named(key, left, right) for key in extra[:NAMED]],
+        changed=[_named(key, left, right) for key in changed[:NAMED]],
+        holds=f"{len(left):,} counts agree.",
+    )  # fmt: skip
+
+
+def _counts(rows: Any) -> Counts:
+    return {(dimension, value): count for dimension, value, count in rows if count}
+
+
+def _named(key: tuple[str, str], left: Counts, right: Counts) -> str:
+    return f"{key[0]}={key[1]} ({left.get(key, 0)} against {right.get(key, 0)})"

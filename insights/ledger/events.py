@@ -1,0 +1,183 @@
+"""The hops that are decided by sets of event ids, compared inside PostgreSQL so that no set is held in Python."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from insights.ledger.flow import BEYOND_CURSOR, PUBLISHER, Watermarks
+from insights.ledger.hop import NAMED, Hop, hop
+from insights.ledger.topic import Event
+
+SCRATCH = """
+    CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text);
+    CREATE TEMP TABLE topic_span (partition integer, staged_before bigint, read_until bigint);
+    CREATE TEMP TABLE topic_event (event_id text, staged boolean, unread boolean);
+    CREATE TEMP TABLE staged_event (event_id text, published boolean, pending boolean);
+    CREATE TEMP TABLE landed_event (event_id text, place text);
+"""
+"""Created before the snapshot, which is read only."""
+
+_FOREIGN = "event_id !~ '^[0-9]+$'"
+
+
+class _Lines:
+    """Text lines as the file that COPY reads."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+
+    def read(self, size: int = -1) -> bytes:
+        chunk: list[str] = []
+        length = 0
+        for line in self._lines:
+            chunk.append(line)
+            length += len(line)
+            if 0 <= size <= length * 4:
+                break
+        return "".join(chunk).encode()
+
+
+def load(cursor: Any, topic: str, events: Iterable[Event], early: Watermarks, until: dict[int, int]) -> None:
+    """Bring the topic's event ids beside the stores' own.
+
+    `early` are watermarks taken before the snapshot: what lies below them was staged before it. `until` are the
+    offsets up to which the stream has merged.
+    """
+    rows = (f"{event.partition}\t{event.offset}\t{_escaped(event.event_id)}\n" for event in events)
+    cursor.copy_expert("COPY topic_message FROM STDIN", _Lines(rows), 1 << 16)
+    spans = "".join(f"{part}\t{high}\t{until.get(part, 0)}\n" for part, (_, high) in early.items())
+    cursor.copy_expert("COPY topic_span FROM STDIN", _Lines([spans]))
+    cursor.execute("""
+        INSERT INTO topic_event
+        SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until)
+        FROM topic_message JOIN topic_span USING (partition) GROUP BY event_id;
+        INSERT INTO landed_event
+        SELECT event_id, min(place)
+        FROM (SELECT event_id, '1 served' AS place FROM analytics.users
+              UNION ALL SELECT event_id, '2 superseded' FROM analytics.superseded
+              UNION ALL SELECT event_id, '3 quarantined' FROM quarantine.records WHERE resolved_at IS NULL) AS landed
+        GROUP BY event_id;
+        ANALYZE topic_event, landed_event;
+    """)
+    cursor.execute(
+        f"""
+        INSERT INTO staged_event
+        SELECT event_id, arrived, beyond AND NOT arrived
+        FROM (SELECT s.event_id, s.beyond,
+                     t.event_id IS NOT NULL OR l.event_id IS NOT NULL
+                     OR EXISTS (SELECT FROM quarantine.records AS q WHERE q.event_id = s.event_id) AS arrived
+              FROM (SELECT coalesce(u.id, k.id)::text AS event_id, coalesce({BEYOND_CURSOR}, false) AS beyond
+                    FROM staging.users AS u FULL JOIN staging.user_keys AS k ON k.id = u.id CROSS JOIN {PUBLISHER}) AS s
+              LEFT JOIN topic_event AS t USING (event_id) LEFT JOIN landed_event AS l USING (event_id)) AS staged;
+        ANALYZE staged_event;
+        """,
+        {"topic": topic},
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def fetched(cursor: Any) -> Hop:
+    """Every record fetched was either new, and has a key, or was a duplicate."""
+    cursor.execute("SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0) FROM staging.batches")
+    total, duplicates = map(int, cursor.fetchone())
+    cursor.execute("SELECT count(*) FROM staging.user_keys")
+    (keys,) = cursor.fetchone()
+    missing = _ids(cursor, "SELECT id FROM staging.users AS u WHERE NOT EXISTS "
+                           "(SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id")  # fmt: skip
+    missing += _ids(cursor, """
+        SELECT 'page ' || b.batch_id FROM staging.batches AS b
+        LEFT JOIN (SELECT batch_id, count(*) AS keys FROM staging.user_keys GROUP BY 1) AS k USING (batch_id)
+        LEFT JOIN (SELECT batch_id, count(*) AS rows FROM staging.users GROUP BY 1) AS u USING (batch_id)
+        WHERE b.staged > greatest(coalesce(keys, 0), coalesce(rows, 0)) ORDER BY 1""")  # fmt: skip
+    extra = _ids(cursor, """
+        SELECT id FROM staging.user_keys AS k
+        WHERE NOT EXISTS (SELECT FROM staging.batches AS b WHERE b.batch_id = k.batch_id) ORDER BY id""")  # fmt: skip
+    return hop(
+        "fetched", "fetched = staged + duplicates", total, keys + duplicates, missing=missing[:NAMED], extra=extra,
+        holds=f"{total:,} fetched = {keys:,} staged + {duplicates:,} duplicates.",
+    )  # fmt: skip
+
+
+def staged(cursor: Any) -> Hop:
+    """Every staged key has its row, unless retention dropped the row's day."""
+    cursor.execute("""
+        SELECT min(substring(pg_get_expr(c.relpartbound, c.oid) FROM $$FROM \\('([0-9-]+)'\\)$$))::date
+        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'staging.users'::regclass""")
+    kept_from = {"day": cursor.fetchone()[0]}
+    cursor.execute("SELECT count(*), count(*) FILTER (WHERE staged_on >= %(day)s) FROM staging.user_keys", kept_from)
+    keys, kept = cursor.fetchone()
+    cursor.execute("SELECT count(*) FROM staging.users")
+    (rows,) = cursor.fetchone()
+    missing = _ids(cursor, """
+        SELECT id FROM staging.user_keys AS k WHERE staged_on >= %(day)s
+        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""", kept_from)  # fmt: skip
+    extra = _ids(cursor, """
+        SELECT id FROM staging.users AS u
+        WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id""")  # fmt: skip
+    return hop(
+        "staged", "keys = staging rows + pruned", keys, rows + keys - kept, missing=missing, extra=extra,
+        holds=f"{keys:,} staged = {rows:,} rows kept + {keys - kept:,} dropped by retention.",
+    )  # fmt: skip
+
+
+def published(cursor: Any) -> Hop:
+    """Every staged record is on the topic, or was: what retention took has been served or quarantined."""
+    cursor.execute(f"""
+        SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
+               (SELECT count(*) FROM topic_event WHERE {_FOREIGN}) FROM staged_event""")
+    total, arrived, pending, foreign = cursor.fetchone()
+    missing = _ids(cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending "
+                           "ORDER BY event_id::numeric")  # fmt: skip
+    extra = _ids(cursor, f"""
+        SELECT event_id FROM topic_event AS t WHERE NOT ({_FOREIGN}) AND staged
+        AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = t.event_id)
+        ORDER BY event_id::numeric""")  # fmt: skip
+    others = f" + {foreign:,} of other producers" if foreign else ""
+    return hop(
+        "published", "staged + foreign = published", total + foreign, arrived + foreign,
+        pending=pending, missing=missing, extra=extra,
+        holds=f"{total:,} staged{others} = {arrived + foreign:,} published.",
+    )  # fmt: skip
+
+
+_PUBLISHED = f"""
+    (SELECT event_id FROM staged_event WHERE published
+     UNION SELECT event_id FROM topic_event WHERE {_FOREIGN}
+     UNION SELECT event_id FROM landed_event WHERE {_FOREIGN} AND %(pruned)s) AS p
+"""
+
+
+def served(cursor: Any, pruned: bool) -> Hop:
+    """Every published record is served, replaced by a newer one of its user, or in quarantine.
+
+    `pruned`: the topic's retention has dropped messages, so one that landed may be gone from it.
+    """
+    names = {"pruned": pruned}
+    lost = f"""FROM {_PUBLISHED}
+        LEFT JOIN landed_event AS l USING (event_id) LEFT JOIN topic_event AS t USING (event_id)
+        WHERE l.event_id IS NULL AND {{}}coalesce(t.unread, false)"""
+    cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", names)
+    (total,) = cursor.fetchone()
+    cursor.execute(f"SELECT count(*) {lost.format('')}", names)
+    (pending,) = cursor.fetchone()
+    cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
+    places = dict(cursor.fetchall())
+    kept, replaced, refused = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
+    missing = _ids(cursor, f"SELECT event_id {lost.format('NOT ')} ORDER BY length(event_id), event_id", names)
+    extra = _ids(cursor, f"""
+        SELECT event_id FROM landed_event AS l
+        WHERE NOT EXISTS (SELECT FROM {_PUBLISHED} WHERE p.event_id = l.event_id)
+        AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = l.event_id)
+        ORDER BY length(event_id), event_id""", names)  # fmt: skip
+    return hop(
+        "served", "published = served + superseded + quarantined", total, sum(places.values()),
+        pending=pending, missing=missing, extra=extra,
+        holds=f"{total:,} published = {kept:,} served + {replaced:,} superseded + {refused:,} quarantined.",
+    )  # fmt: skip
+
+
+def _ids(cursor: Any, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
+    cursor.execute(f"{query} LIMIT {NAMED}", parameters)
+    return [str(row[0]) for row in cursor.fetchall()]

@@ -1,0 +1,65 @@
+"""What is still on its way: staged but unpublished, published but unread, merged but not yet in Cassandra."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Watermarks = dict[int, tuple[int, int]]
+
+BEYOND_CURSOR = "(u.epoch, u.xact_id, u.id) > (p.epoch, p.xact_id, p.id)"
+PUBLISHER = """
+    (SELECT coalesce(max(epoch), 0) AS epoch, coalesce(max(xact_id), '0'::xid8) AS xact_id, coalesce(max(id), 0) AS id
+     FROM staging.publisher WHERE name = %(topic)s) AS p
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Records between two stages."""
+
+    unpublished: int
+    """Staged rows beyond the publisher's cursor."""
+    unread: int
+    """Messages that no merged batch of the stream has read."""
+    unserved: int
+    """Merged batches that are not known to be in Cassandra."""
+    last_batch: int
+    """The newest merged batch's sequence number; 0 before the first."""
+
+    @property
+    def idle(self) -> bool:
+        return not (self.unpublished or self.unread or self.unserved)
+
+    def sentence(self) -> str:
+        """What the flow waits for, for people."""
+        waits = [
+            (self.unpublished, "staged rows wait for the publisher"),
+            (self.unread, "messages wait for the stream"),
+            (self.unserved, "batches wait for Cassandra"),
+        ]
+        return ", ".join(f"{count:,} {what}" for count, what in waits if count) or "nothing is in flight"
+
+
+def read_until(cursor: Any, topic: str) -> dict[int, int]:
+    """Per partition, the offset up to which merged batches have read."""
+    cursor.execute(
+        """
+        SELECT read.partition::integer, max(read.span->>1)
+        FROM analytics.batches AS b, jsonb_each(b.offsets -> %s) AS read(partition, span)
+        GROUP BY 1
+        """,
+        (topic,),
+    )
+    return {partition: int(until) for partition, until in cursor.fetchall()}
+
+
+def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
+    """Count what is in flight, as the cursor's snapshot sees it."""
+    cursor.execute(
+        f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
+    )
+    unpublished = cursor.fetchone()[0]
+    cursor.execute("SELECT count(*) FILTER (WHERE served_at IS NULL), coalesce(max(seq), 0) FROM analytics.batches")
+    unserved, last_batch = cursor.fetchone()
+    until = read_until(cursor, topic)
+    unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
+    return Flow(unpublished, unread, unserved, last_batch)

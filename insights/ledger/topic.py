@@ -1,0 +1,105 @@
+"""The raw topic as the ledger reads it: the event id of every message, without joining a consumer group."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from insights.errors import UserError
+from insights.message import EVENT_ID
+from insights.settings import KafkaSettings
+
+_BATCH = 5000
+_TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Where a message lies and which record it carries."""
+
+    partition: int
+    offset: int
+    event_id: str
+
+
+class RawTopic:
+    """The raw topic's offsets and event ids.
+
+    Raises:
+        UserError: the broker or the topic cannot be reached.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer = Consumer(
+            settings.client()
+            | {
+                "group.id": f"insights-ledger-{uuid4()}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "isolation.level": "read_uncommitted",
+                "fetch.max.bytes": 16 * 1024 * 1024,
+                "queued.max.messages.kbytes": 32 * 1024,
+                "log_level": 0,
+            }
+        )
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def watermarks(self) -> dict[int, tuple[int, int]]:
+        """(oldest offset, next offset) of each partition."""
+        topic = self._settings.raw_topic
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic]
+            if metadata.error:
+                raise KafkaException(metadata.error)
+            return {
+                partition: self._consumer.get_watermark_offsets(
+                    TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS
+                )
+                for partition in sorted(metadata.partitions)
+            }
+        except KafkaException as error:
+            raise self._unreachable(error) from None
+
+    def events(self, watermarks: dict[int, tuple[int, int]]) -> Iterator[Event]:
+        """Every message between the watermarks, each partition in its order."""
+        left = {partition: high for partition, (low, high) in watermarks.items() if low < high}
+        self._consumer.assign(
+            [TopicPartition(self._settings.raw_topic, partition, watermarks[partition][0]) for partition in left]
+        )
+        while left:
+            messages = self._consumer.consume(_BATCH, timeout=_TIMEOUT_SECONDS)
+            if not messages:
+                raise UserError(
+                    f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
+                    f" at partition {min(left)}; look at the broker's log and check again."
+                )
+            for message in messages:
+                partition, offset = message.partition(), message.offset()
+                if message.error():
+                    if message.error().code() != KafkaError._PARTITION_EOF:
+                        raise self._unreachable(KafkaException(message.error()))
+                    left.pop(partition, None)
+                    continue
+                high = left.get(partition, 0)
+                if offset < high:
+                    yield Event(partition, offset, _event_id(message))
+                if offset >= high - 1:
+                    left.pop(partition, None)
+
+    def _unreachable(self, error: KafkaException) -> UserError:
+        return UserError(
+            f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} cannot be read: "
+            f"{error.args[0].str()}; start the platform or set INSIGHTS_KAFKA_BOOTSTRAP_SERVERS."
+        )
+
+
+def _event_id(message: Message) -> str:
+    for name, value in message.headers() or ():
+        if name == EVENT_ID and value is not None:
+            return bytes(value).decode("utf-8", "replace").replace("\x00", "")
+    return f"{message.topic()}/{message.partition()}/{message.offset()}"

@@ -1,0 +1,182 @@
+"""A flow that has come to rest: some users in every store, as the stages would have left them."""
+
+import json
+import random
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from cassandra.concurrent import execute_concurrent_with_args
+from psycopg2.extras import execute_values
+
+from insights import connections
+from insights.ledger import Stores
+from insights.message import RawMessage
+from insights.record import User, field_types
+from insights.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql
+
+FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
+BATCH = "ingest_users/2026-11-20/1"
+WORDS = ("Zoë", "محمد", "O'Brien", "", "a\tb", "\\", "名前")
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The stores, and how to reach into them by hand."""
+
+    stores: Stores
+
+    def sql(self, statement: str, *parameters: Any) -> Any:
+        """Run one statement in PostgreSQL; its first row, if any."""
+        with closing(connections.postgres(self.stores.postgres, "tests")) as connection, connection:
+            cursor = connection.cursor()
+            cursor.execute(statement, parameters)
+            return cursor.fetchone() if cursor.description else None
+
+    def cql(self, statement: str, *parameters: Any) -> list[Any]:
+        """Run one statement in Cassandra; its rows."""
+        with connections.cassandra(self.stores.cassandra) as session:
+            return list(session.execute(statement, parameters))
+
+    def publish(self, *messages: RawMessage, foreign: int = 0) -> None:
+        """Messages on the raw topic; `foreign` more without headers."""
+        producer = connections.kafka_producer(self.stores.kafka, "tests")
+        topic = self.stores.kafka.raw_topic
+        for number, message in enumerate(messages):
+            if number % 1000 == 0:
+                producer.flush(30)
+            producer.produce(topic, message.value, str(message.key), partition=number % 2, headers=message.headers())
+        for _ in range(foreign):
+            producer.produce(topic, b"{}", b"foreign", partition=0)
+        assert producer.flush(30) == 0
+
+
+def user_id(number: int) -> UUID:
+    return UUID(int=random.Random(number).getrandbits(128), version=4)
+
+
+def message(number: int, version: int = 1, redrives: int = 0) -> RawMessage:
+    payload = json.dumps({"login": {"uuid": str(user_id(number))}}).encode()
+    return RawMessage(str(number), user_id(number), payload, BATCH, version, FETCHED_AT, redrives)
+
+
+def user(number: int) -> tuple[Any, ...]:
+    """The cells of a served user, of every type and with nulls, in the order of `User`."""
+    dice = random.Random(number)
+    made: dict[type, Any] = {
+        UUID: lambda: str(user_id(number)),
+        str: lambda: dice.choice(WORDS) + str(dice.randrange(5)),
+        int: lambda: dice.randrange(-5, 100),
+        float: lambda: dice.choice((0.0, -0.0, 1e-7, 123456.789, dice.uniform(-180, 180))),
+        bool: lambda: dice.random() < 0.5,
+        datetime: lambda: datetime(1948, 3, 1, tzinfo=UTC) + timedelta(milliseconds=dice.randrange(2 * 10**12)),
+    }
+    cells = {
+        name: None if optional and dice.random() < 0.2 else made[kind]()
+        for name, (kind, optional) in field_types(User).items()
+    }
+    cells |= {"event_id": str(number), "version": 10**15 + number, "event_time": FETCHED_AT, "batch_id": BATCH}
+    return tuple(cells[name] for name in USER_FIELDS)
+
+
+def come_to_rest(stores: Stores, users: int = 30, quarantined: int = 2) -> Rest:
+    """Stage, publish and serve `users` users and `quarantined` refused records."""
+    rest = Rest(stores)
+    total = users + quarantined
+    with closing(connections.postgres(stores.postgres, "tests")) as connection, connection:
+        cursor = connection.cursor()
+        _stage(cursor, total)
+        _move_cursor(cursor, stores.kafka.raw_topic, total)
+        execute_values(
+            cursor, f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s", map(user, range(users))
+        )
+        cursor.execute(
+            "INSERT INTO analytics.user_counts SELECT dimension, value, count(*), 1"
+            f" FROM ({dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
+        )
+        _quarantine(cursor, range(users, total))
+        cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
+        counts = cursor.fetchall()
+    rest.publish(*map(message, range(total)))
+    _serve(rest, users, counts)
+    merged(rest)
+    return rest
+
+
+def merged(rest: Rest, served: bool = True) -> None:
+    """One more merged batch, which has read the topic to its end."""
+    from insights.ledger.topic import RawTopic
+
+    with closing(RawTopic(rest.stores.kafka)) as topic:
+        spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
+    rest.sql(
+        "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
+        " started_at, served_at) SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
+        " FROM analytics.batches",
+        json.dumps({rest.stores.kafka.raw_topic: spans}),
+        served,
+    )
+
+
+def _stage(cursor: Any, total: int) -> None:
+    cursor.execute("INSERT INTO staging.epochs (system_identifier) VALUES (1)")
+    cursor.execute(
+        "CREATE TABLE staging.users_20261120 PARTITION OF staging.users"
+        " FOR VALUES FROM ('2026-11-20') TO ('2026-11-21')"
+    )
+    cursor.execute(
+        "INSERT INTO staging.batches VALUES (%s, 'ingest_users', 'run', 'seed', 1, %s, %s, 3, '1.4', 'x', 9, now())",
+        (BATCH, total + 3, total),
+    )
+    keys = [(str(user_id(number)), number, "2026-11-20", BATCH) for number in range(total)]
+    execute_values(cursor, "INSERT INTO staging.user_keys VALUES %s", keys)
+    rows = [
+        (number, 1, "2026-11-20", str(user_id(number)), 1, FETCHED_AT, BATCH, message(number).value.decode())
+        for number in range(total)
+    ]
+    execute_values(
+        cursor,
+        "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload) VALUES %s",
+        rows,
+    )
+
+
+def _move_cursor(cursor: Any, topic: str, total: int) -> None:
+    cursor.execute(
+        "INSERT INTO staging.publisher (name, epoch, xact_id, id) SELECT %s, 1, coalesce(max(xact_id), '0'), %s FROM staging.users",
+        (topic, total),
+    )
+
+
+def _quarantine(cursor: Any, numbers: range) -> None:
+    rows = [
+        (f"raw/0/{number}", str(number), "BAD_EMAIL", "email", "no @", str(user_id(number)), BATCH, 1, FETCHED_AT, 9,
+         "x", message(number).value)
+        for number in numbers
+    ]  # fmt: skip
+    execute_values(
+        cursor,
+        "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, key, batch_id, version, event_time,"
+        " size, sha256, payload) VALUES %s",
+        rows,
+    )
+
+
+def _serve(rest: Rest, users: int, counts: list[tuple[Any, ...]]) -> None:
+    with connections.cassandra(rest.stores.cassandra) as session:
+        for table, (_, names) in CASSANDRA_TABLES.items():
+            if table == "latest_arrivals":
+                continue
+            marks = ", ".join("?" * len(names))
+            statement = session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})")
+            execute_concurrent_with_args(session, statement, [_cells(number, names) for number in range(users)])
+        statement = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
+        execute_concurrent_with_args(session, statement, counts)
+
+
+def _cells(number: int, names: tuple[str, ...]) -> list[Any]:
+    cells = dict(zip(USER_FIELDS, user(number), strict=True))
+    cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
+    return [cells[name] for name in names]

@@ -1,0 +1,279 @@
+"""The ledger on real servers: it closes over a flow at rest, and names what was removed or changed by hand."""
+
+from collections.abc import Callable
+
+import pytest
+
+from insights.ledger import Ledger, State, Stores, check, flow
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.flow import Rest, come_to_rest, merged, message, user, user_id
+
+COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id = %s"
+
+
+@pytest.fixture
+def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> Stores:
+    return Stores(postgres, kafka, cassandra)
+
+
+@pytest.fixture
+def rest(stores: Stores) -> Rest:
+    return come_to_rest(stores)
+
+
+def hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The broken hops with all the ids that they name."""
+    return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is State.BROKEN}
+
+
+def test_a_flow_at_rest_closes_every_hop_with_its_counts(rest: Rest) -> None:
+    ledger = check(rest.stores)
+    assert hops(ledger) == {}
+    assert ledger.closed
+    assert {hop.name: (hop.left, hop.right) for hop in ledger.hops if hop.name != "user_counts"} | {} == {
+        "fetched": (35, 35),
+        "staged": (32, 32),
+        "published": (32, 32),
+        "served": (32, 32),
+        "users_by_id": (30, 30),
+        "users_by_country": (30, 30),
+        "users_by_registration_month": (30, 30),
+        "user_counts in Cassandra": (210, 210),
+    }
+
+
+def test_empty_stores_close(stores: Stores) -> None:
+    assert check(stores).closed
+
+
+def remove_staging_row(rest: Rest) -> None:
+    rest.sql("DELETE FROM staging.users WHERE id = 7")
+
+
+def remove_key(rest: Rest) -> None:
+    rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
+
+
+def remove_served(rest: Rest) -> None:
+    rest.sql("DELETE FROM analytics.users WHERE event_id = '7'")
+
+
+def remove_quarantined(rest: Rest) -> None:
+    rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
+
+
+def remove_page(rest: Rest) -> None:
+    rest.sql("DELETE FROM staging.batches")
+
+
+def remove_by_id(rest: Rest) -> None:
+    rest.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(7))
+
+
+def remove_by_country(rest: Rest) -> None:
+    rest.cql(f"DELETE FROM users_by_country WHERE {COUNTRY}", *country_key(7))
+
+
+def remove_by_month(rest: Rest) -> None:
+    (row,) = (
+        row
+        for row in rest.cql("SELECT registered_month, bucket, registered_at, user_id FROM users_by_registration_month")
+        if row.user_id == user_id(7)
+    )
+    rest.cql(
+        "DELETE FROM users_by_registration_month"
+        " WHERE registered_month = %s AND bucket = %s AND registered_at = %s AND user_id = %s",
+        *row,
+    )
+
+
+def change_cell(rest: Rest) -> None:
+    rest.cql("UPDATE users_by_id SET city = 'Elsewhere' WHERE user_id = %s", user_id(7))
+
+
+def blank_cell(rest: Rest) -> None:
+    rest.cql("UPDATE users_by_id SET full_name = '' WHERE user_id = %s", user_id(7))
+
+
+def null_cell(rest: Rest) -> None:
+    rest.cql("UPDATE users_by_id SET full_name = null WHERE user_id = %s", user_id(7))
+
+
+def change_served(rest: Rest) -> None:
+    rest.sql("UPDATE analytics.users SET distance_km = 1.5 WHERE event_id = '7'")
+
+
+def leave_a_stale_row(rest: Rest) -> None:
+    rest.cql(
+        "INSERT INTO users_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
+        "ZZ",
+        *country_key(7)[1:],
+    )
+
+
+def invent_a_user(rest: Rest) -> None:
+    rest.cql("INSERT INTO users_by_id (user_id) VALUES (%s)", user_id(999))
+
+
+def wrong_count(rest: Rest) -> None:
+    rest.sql("UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
+
+
+def wrong_served_count(rest: Rest) -> None:
+    rest.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
+
+
+def country_key(number: int) -> tuple[object, ...]:
+    from tests.flow import _cells
+
+    return tuple(_cells(number, ("country_code", "bucket", "registered_at", "user_id")))
+
+
+def gender(number: int) -> str:
+    from insights.schema import USER_FIELDS
+
+    return str(user(number)[USER_FIELDS.index("gender")])
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "hop", "named"),
+    [
+        (remove_staging_row, "staged", "7"),
+        (remove_key, "fetched", "7"),
+        (remove_page, "fetched", "0"),
+        (remove_served, "served", "7"),
+        (remove_quarantined, "served", "31"),
+        (remove_by_id, "users_by_id", str(user_id(7))),
+        (remove_by_country, "users_by_country", str(user_id(7))),
+        (remove_by_month, "users_by_registration_month", str(user_id(7))),
+        (change_cell, "users_by_id", f"{user_id(7)} (city)"),
+        (blank_cell, "users_by_id", f"{user_id(7)} (full_name)"),
+        (null_cell, "users_by_id", f"{user_id(7)} (full_name)"),
+        (change_served, "users_by_id", f"{user_id(7)} (distance_km)"),
+        (leave_a_stale_row, "users_by_country", str(user_id(7))),
+        (invent_a_user, "users_by_id", str(user_id(999))),
+        (wrong_count, "user_counts", f"gender={gender(7)} "),
+        (wrong_served_count, "user_counts in Cassandra", f"gender={gender(7)} "),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else "",
+)
+def test_what_was_done_by_hand_is_found_and_named(
+    rest: Rest, by_hand: Callable[[Rest], None], hop: str, named: str
+) -> None:
+    by_hand(rest)
+    ledger = check(rest.stores)
+    assert ledger.state is State.BROKEN
+    assert any(name.startswith(named) for name in hops(ledger)[hop])
+
+
+def test_a_page_lost_with_its_rows_and_keys_is_named(rest: Rest) -> None:
+    rest.sql("DELETE FROM staging.users WHERE id = 7")
+    rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
+    assert hops(check(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
+
+
+def test_rows_beyond_the_cursor_are_in_flight_and_those_behind_it_lost(stores: Stores) -> None:
+    rest = come_to_rest(stores, users=0, quarantined=0)
+    stage(rest, 40, 41, 42)
+    assert check(stores).state is State.IN_FLIGHT
+    assert flow(stores).unpublished == 3
+
+    rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 41")
+    published = next(hop for hop in check(stores).hops if hop.name == "published")
+    assert (published.state, published.missing, published.pending) == (State.BROKEN, ("40", "41"), 1)
+
+
+def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost(stores: Stores) -> None:
+    rest = come_to_rest(stores, users=0, quarantined=0)
+    stage(rest, 40)
+    rest.publish(message(40))
+    rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 40")
+    served = next(hop for hop in check(stores).hops if hop.name == "served")
+    assert (served.state, served.pending) == (State.IN_FLIGHT, 1)
+    assert flow(stores).unread == 1
+
+    merged(rest)
+    assert hops(check(stores)) == {"served": ("40",)}
+
+
+def test_cassandra_behind_a_batch_that_is_being_served_is_in_flight(rest: Rest) -> None:
+    remove_by_id(rest)
+    merged(rest, served=False)
+    ledger = check(rest.stores)
+    assert hops(ledger) == {}
+    assert ledger.state is State.IN_FLIGHT
+
+
+def test_a_message_of_another_producer_counts_under_its_coordinates(rest: Rest) -> None:
+    rest.publish(foreign=1)
+    merged(rest)
+    (named,) = hops(check(rest.stores))["served"]
+    assert named == f"{rest.stores.kafka.raw_topic}/0/16"
+    rest.sql("UPDATE quarantine.records SET event_id = %s WHERE event_id = '31'", named)
+    rest.sql("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '30'")
+    assert hops(check(rest.stores))["served"] == ("30", "31")
+
+
+def test_records_that_retention_took_from_the_topic_count_when_they_landed(rest: Rest) -> None:
+    delete_topic_records(rest, before=3)
+    assert check(rest.stores).closed
+    remove_served(rest)
+    rest.sql("DELETE FROM analytics.users WHERE event_id = '0'")
+    broken = hops(check(rest.stores))
+    assert broken["published"] == ("0",)
+    assert broken["served"] == ("7",)
+
+
+def test_a_day_that_retention_dropped_counts_as_pruned(rest: Rest) -> None:
+    rest.sql(
+        "CREATE TABLE staging.users_20261121 PARTITION OF staging.users"
+        " FOR VALUES FROM ('2026-11-21') TO ('2026-11-22')"
+    )
+    rest.sql("DROP TABLE staging.users_20261120")
+    ledger = check(rest.stores)
+    assert ledger.closed
+    assert next(hop for hop in ledger.hops if hop.name == "staged").right == 32
+
+
+def test_a_superseded_event_counts_beside_the_one_that_replaced_it(rest: Rest) -> None:
+    rest.sql(
+        "INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)"
+        " SELECT '31', user_id, 1, event_id, 1 FROM analytics.users WHERE event_id = '7'"
+    )
+    rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
+    assert check(rest.stores).closed
+
+
+def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: Rest) -> None:
+    from confluent_kafka.admin import AdminClient
+
+    check(rest.stores)
+    assert rest.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,)
+    groups = AdminClient(rest.stores.kafka.client()).list_consumer_groups().result()
+    assert not [group.group_id for group in groups.valid if group.group_id.startswith("insights-ledger")]
+
+
+def stage(rest: Rest, *numbers: int) -> None:
+    """Rows of a page of their own, not published."""
+    rest.sql(
+        "INSERT INTO staging.batches VALUES ('late', 'dag', 'run', 'seed', 1, %s, %s, 0, '1.4', 'x', 9, now())",
+        len(numbers),
+        len(numbers),
+    )
+    for number in numbers:
+        key = str(user_id(number))
+        rest.sql("INSERT INTO staging.user_keys VALUES (%s, %s, '2026-11-20', 'late')", key, number)
+    rest.sql(
+        "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload)"
+        " SELECT id, 1, staged_on, user_key, 1, now(), batch_id, '{}' FROM staging.user_keys WHERE batch_id = 'late'"
+    )
+
+
+def delete_topic_records(rest: Rest, before: int) -> None:
+    from confluent_kafka import TopicPartition
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient(rest.stores.kafka.client())
+    partition = TopicPartition(rest.stores.kafka.raw_topic, 0, before)
+    for deleted in admin.delete_records([partition]).values():
+        deleted.result()
