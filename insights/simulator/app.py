@@ -1,6 +1,7 @@
 """The web application: `/api/`, `/api/<version>/` and `/healthz`."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 
 from starlette.applications import Starlette
@@ -27,6 +28,8 @@ def create_app(recording: Recording | None = None, draw_fault: Callable[[], Faul
     A request chooses its fault with `?fault=<name>` or the header `X-Fault`; otherwise `draw_fault` is asked.
     """
 
+    one_at_a_time = threading.Lock()
+
     def api(request: Request) -> Response:
         version = request.path_params.get("version", VERSIONS[-1])
         if version not in VERSIONS:
@@ -43,7 +46,8 @@ def create_app(recording: Recording | None = None, draw_fault: Callable[[], Faul
             return refused
         query = read_query(version, parameters)
         if recording is None:
-            body = _body(query, _generated(query), fault)
+            with one_at_a_time:
+                body = _body(query, _generated(query), fault)
         else:
             if any(parameters.get(name) for name in _FILTERS):
                 return error("Recorded answers cannot be filtered; leave out nat, gender, inc, exc and lego.", 400)
@@ -53,7 +57,7 @@ def create_app(recording: Recording | None = None, draw_fault: Callable[[], Faul
             body = _recorded(recording, query, fault)
         return damaged(fault, body) if fault else answer(body)
 
-    def health(_: Request) -> Response:
+    async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "recorded": len(recording.rows) if recording else None})
 
     return Starlette(

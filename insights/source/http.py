@@ -186,15 +186,13 @@ def _body(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     if encoding not in ("identity", "gzip"):
         raise SourceError(Failure.ENVELOPE, f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
     unzip = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
-    length = response.headers.get("Content-Length", "")
-    received = total = 0
+    total = 0
     while chunk := response.raw.read1(_CHUNK, decode_content=False):
-        received += len(chunk)
         if unzip is not None:
             chunk = unzip.decompress(chunk, max_bytes + 1 - total)
         total += len(chunk)
         if total > max_bytes:
             raise SourceError(Failure.TOO_LARGE, f"the answer is larger than {max_bytes} bytes")
         yield chunk
-    if (unzip is not None and not unzip.eof) or (length.isdecimal() and received < int(length)):
-        raise SourceError(Failure.TRUNCATED, f"the answer broke off after {received} bytes")
+    if unzip is not None and not unzip.eof:
+        raise SourceError(Failure.TRUNCATED, f"the answer broke off after {total} bytes")

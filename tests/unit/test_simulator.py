@@ -179,6 +179,14 @@ def test_nobody_is_on_two_pages_or_under_two_seeds() -> None:
     assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", u) for u in uuids)
 
 
+@pytest.mark.parametrize("other", [("b", 1), ("a", 2)])
+def test_another_seed_or_page_has_other_names_too(other: tuple[str, int]) -> None:
+    def names(seed: str, page: int) -> list[Any]:
+        return [row["name"] for row in people(Crowd("1.4", seed, page, ("US",)), 50)]
+
+    assert names(*other) != names("a", 1)
+
+
 def test_a_person_keeps_the_uuid_in_every_version() -> None:
     by_version = [[row["login"]["uuid"] for row in rows_of(version, 20)] for version in ("1.2", "1.3", "1.4")]
     assert by_version[0] == by_version[1] == by_version[2]

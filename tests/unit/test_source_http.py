@@ -3,6 +3,7 @@
 import gzip
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -169,8 +170,13 @@ def test_an_answer_cut_by_the_deadline_is_not_taken_for_a_whole_one() -> None:
 
 
 def test_more_gzip_after_the_cap_is_not_unpacked() -> None:
-    bomb = gzip.compress(b" " * 50_000_000)
-    assert fails(response(bomb, Content_Encoding="gzip"), max_bytes=1000).reason is Failure.TOO_LARGE
+    bomb = response(gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
+    tracemalloc.start()
+    try:
+        assert fails(bomb, max_bytes=1000).reason is Failure.TOO_LARGE
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
