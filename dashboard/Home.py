@@ -5,13 +5,15 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from dashboard import charts, page
-from dashboard.countries import NAMES
 from dashboard.stores import ask_cassandra, ask_postgres, refresh_seconds
+from insights.countries import countries as known_countries
 from insights.serve import queries
 
 LATEST = 20
 # Of each of 16 buckets of each of 21 countries: at most 672 points, which a browser draws at once.
 SAMPLE_PER_BUCKET = 2
+
+NAMES = {code: country.name for code, country in known_countries().items()}
 
 page.begin("User Insights")
 

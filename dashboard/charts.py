@@ -8,15 +8,13 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.countries import ISO3
+from insights.countries import countries as known_countries
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 GENDER_COLOURS = {"female": ORANGE, "male": BLUE}
 SEQUENTIAL = [[0.0, "#D6E8F5"], [0.5, "#4A9BD1"], [1.0, "#08406B"]]
-GENERATIONS = (
-    "Lost Generation", "Greatest Generation", "Silent Generation", "Baby Boomers", "Generation X", "Millennials",
-    "Generation Z", "Generation Alpha", "Generation Beta",
-)  # fmt: skip
+GENERATIONS = ("Greatest", "Silent", "Boomers", "Gen X", "Millennials", "Gen Z", "Alpha")
+"""Oldest first."""
 Counts = Mapping[str, int]
 
 
@@ -120,10 +118,11 @@ def users_by_generation(counts: Counts) -> go.Figure:
 
 def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     """A choropleth; countries without users stay grey."""
-    codes = sorted(code for code in counts if code in ISO3)
+    alpha3 = {code: country.alpha3 for code, country in known_countries().items()}
+    codes = sorted(code for code in counts if code in alpha3)
     figure = go.Figure(
         go.Choropleth(
-            locations=[ISO3[code] for code in codes],
+            locations=[alpha3[code] for code in codes],
             z=[counts[code] for code in codes],
             text=[_escape(names.get(code, code)) for code in codes],
             colorscale=SEQUENTIAL,
@@ -181,7 +180,7 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
         ]
     )
     figure = _style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(tickformat="d")
-    return figure.update_layout(barmode="stack", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    return figure.update_layout(barmode="stack", legend={"orientation": "h", "y": -0.3, "traceorder": "normal"})
 
 
 def quarantine_by_reason(counts: Counts) -> go.Figure:
@@ -250,9 +249,8 @@ def _months(counts: Counts) -> list[str]:
 
 
 def _band_start(band: str) -> tuple[int, str]:
-    number = re.search(r"\d+", band)
-    opens = 0 if number is None or band.startswith(("<", "under")) else int(number.group())
-    return opens, band
+    number = re.match(r"\d+", band)
+    return int(number.group()) if number else 0, band
 
 
 def _escape(text: Any) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -12,12 +13,13 @@ from dashboard.answers import Answer
 from dashboard.stores import refresh_seconds, settings
 from insights.errors import UserError
 
+ICON = str(Path(__file__).parent / "static" / "icon.svg")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 
 
 def begin(title: str) -> None:
     """The page's head. A setting that cannot be used ends the page with a sentence."""
-    st.set_page_config(page_title=f"{title} · User Insights", page_icon=":material/query_stats:", layout="wide")
+    st.set_page_config(page_title=f"{title} · User Insights", page_icon=ICON, layout="wide")
     st.title(title)
     try:
         settings()
@@ -36,7 +38,9 @@ def draw(figure: go.Figure, alt: str) -> None:
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str) -> None:
     """A table of cells that are drawn as text, never as markup."""
-    st.dataframe(list(rows), hide_index=True, column_config=columns, column_order=list(columns), alt=alt)
+    st.dataframe(
+        list(rows), hide_index=True, column_config=columns, column_order=list(columns), placeholder="–", alt=alt
+    )
 
 
 def instant(label: str) -> Any:

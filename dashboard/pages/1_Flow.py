@@ -50,7 +50,7 @@ def in_flight(kafka: KafkaSettings) -> None:
 def full_check() -> None:
     st.subheader("Ledger")
     st.caption(
-        "Compares every store with the one before it, record by record. It reads everything: minutes, for millions."
+        "Compares every store with the one before it, record by record. It reads everything, so it takes a while."
     )
     if st.button("Check now", icon=":material/fact_check:", key="check"):
         with st.spinner("Comparing the stores ..."):

@@ -23,7 +23,7 @@ COUNTRIES = {
     "UA": ("Ukraine", 49.0, 32.0), "US": ("United States", 39.0, -98.0),
 }  # fmt: skip
 BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+")
-GENERATIONS = ("Silent Generation", "Baby Boomers", "Generation X", "Millennials", "Generation Z")
+GENERATIONS = ("Silent", "Boomers", "Gen X", "Millennials", "Gen Z")
 
 
 def users(count: int, now: datetime, seed: int = 7) -> list[dict[str, Any]]:
@@ -82,9 +82,15 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
             started = now - timedelta(minutes=2) + timedelta(seconds=batch / 100)
             seconds = 0.6 + (batch % 700) / 700
             cursor.execute(
-                "INSERT INTO analytics.batches (query_id, batch_id, offsets, read, accepted, rejected, inserted,"
-                " updated, started_at, merged_at, served_at) VALUES ('q', %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s)",
-                (batch // 500, started, started + timedelta(seconds=seconds), started + timedelta(seconds=2 * seconds)),
+                "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted,"
+                " updated, started_at, merged_at, served_at) VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s)",
+                (
+                    batch // 500,
+                    batch // 500 + 1,
+                    started,
+                    started + timedelta(seconds=seconds),
+                    started + timedelta(seconds=2 * seconds),
+                ),
             )
         record(cursor, [_refused(number, topic, now) for number in range(refused)])
     return Hops(count + refused + 5, 5, count + refused, refused)

@@ -1,11 +1,14 @@
 """The figures: what they draw, in which order, and that text from data cannot become markup."""
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from dashboard import charts
-from dashboard.countries import ISO3
+from insights import rules
+from insights.countries import countries
 from insights.record import DIMENSIONS
 
 HOSTILE = "<script>alert(1)</script>"
@@ -40,14 +43,18 @@ def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
 
 
 def test_age_bands_go_from_young_to_old():
-    bar = charts.users_by_age_band({"65+": 1, "18-24": 2, "under 18": 3, "100+": 4, "25-34": 5}).data[0]
-    assert list(bar.x) == ["under 18", "18-24", "25-34", "65+", "100+"]
+    bar = charts.users_by_age_band({"65+": 1, "18-24": 2, "0-17": 3, "100+": 4, "25-34": 5}).data[0]
+    assert list(bar.x) == ["0-17", "18-24", "25-34", "65+", "100+"]
     assert list(bar.y) == [3, 2, 5, 1, 4]
 
 
 def test_generations_go_from_old_to_young_and_unknown_ones_come_last():
-    bar = charts.users_by_generation({"Other": 1, "Millennials": 2, "Silent Generation": 3}).data[0]
-    assert list(bar.x) == ["Silent Generation", "Millennials", "Other"]
+    bar = charts.users_by_generation({"Other": 1, "Millennials": 2, "Silent": 3}).data[0]
+    assert list(bar.x) == ["Silent", "Millennials", "Other"]
+
+
+def test_the_order_of_generations_is_that_of_the_rules():
+    assert (*(name for _, name in rules.GENERATIONS), rules.NEWEST_GENERATION) == charts.GENERATIONS
 
 
 def test_the_map_places_countries_by_their_three_letter_code():
@@ -61,8 +68,15 @@ def test_the_map_leaves_out_a_code_that_is_no_country():
     assert list(charts.country_map({"FR": 5, "XX": 9}, {}).data[0].locations) == ["FRA"]
 
 
-def test_every_code_has_another_place_on_the_map():
-    assert len(set(ISO3.values())) == len(ISO3) == 21
+def test_every_country_of_the_api_has_a_place_on_the_map():
+    counts = dict.fromkeys(countries(), 1)
+    assert len(set(charts.country_map(counts, {}).data[0].locations)) == len(counts) == 21
+
+
+def test_the_served_world_has_every_country_of_the_api():
+    world = json.loads((Path(charts.__file__).parent / "static/world_110m.json").read_text())
+    drawn = {shape["id"] for shape in world["objects"]["countries"]["geometries"]}
+    assert {country.alpha3 for country in countries().values()} <= drawn
 
 
 def test_points_far_from_their_country_are_a_series_of_their_own():
