@@ -15,7 +15,7 @@ PREPARED = 1
 class Block(NamedTuple):
     """Consecutive rows, each as `statement_prefix` and its values."""
 
-    count: int
+    rows: int
     body: memoryview
 
 
@@ -26,21 +26,21 @@ class BlockProtocol(ProtocolHandler):  # type: ignore[misc]
     def encode_message(cls, msg: Any, *arguments: Any, **named: Any) -> bytes:
         if isinstance(msg, BatchMessage) and isinstance(msg.queries, Block):
             block = _BlockMessage.__new__(_BlockMessage)
-            vars(block).update(vars(msg))
+            block.__dict__.update(msg.__dict__)
             msg = block
         return bytes(super().encode_message(msg, *arguments, **named))
 
 
 class _BlockMessage(BatchMessage):  # type: ignore[misc]
     def send_body(self, f: Any, _: int) -> None:
-        f.write(uint8_pack(self.batch_type.value) + uint16_pack(self.queries.count))
+        f.write(uint8_pack(self.batch_type.value) + uint16_pack(self.queries.rows))
         f.write(self.queries.body)
         f.write(uint16_pack(self.consistency_level) + int32_pack(0))
 
 
 def statement_prefix(query_id: bytes, values: int) -> bytes:
     """What precedes each row's values: a prepared statement's id and the number of values."""
-    return uint8_pack(PREPARED) + uint16_pack(len(query_id)) + query_id + uint16_pack(values)
+    return bytes(uint8_pack(PREPARED) + uint16_pack(len(query_id)) + query_id + uint16_pack(values))
 
 
 def unlogged_batch(block: Block, keyspace: str, routing_key: bytes | None) -> Any:

@@ -55,9 +55,8 @@ class CassandraWriter:
         self._batch_rows = batch_rows
         self._prepared: dict[str, Any] = {}
 
-    def upsert(self, table: str, rows: pa.Table, timestamp: str) -> int:
-        """Write `rows` (column names = the table's) with the column `timestamp` (microseconds) as write time."""
-        names = rows.column_names
+    def upsert(self, table: str, names: Sequence[str], rows: pa.Table, timestamp: str) -> int:
+        """Write the columns `names` of `rows` as of the column `timestamp` (microseconds)."""
         marks = ", ".join("?" for _ in names)
         cql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) USING TIMESTAMP ?"
         return self._write(cql, rows, [*names, timestamp])

@@ -20,6 +20,8 @@ from insights.schema import USER_FIELDS, dimension_values_sql, sql_columns
 
 Offsets = dict[str, dict[str, list[int]]]
 """Per topic and partition: the first offset of the batch, and the one after its last."""
+Portions = Iterable[Sequence[quarantine.Quarantined]]
+"""Refused records, a bounded number at a time."""
 
 _FIELDS = ", ".join(USER_FIELDS)
 _KEPT = (*DIMENSIONS, "registered_at")
@@ -140,11 +142,11 @@ class Merged:
 
     current: np.ndarray
     """Positions in the accepted table of the rows that are now served, ascending: one per user at most."""
-    repeated: bool
-    """The batch had been merged before."""
+    rejected: int
+    """Refused records of the batch."""
 
 
-def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Sequence[quarantine.Quarantined]) -> Merged:
+def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portions) -> Merged:
     """Merge a batch in one transaction and commit it.
 
     `accepted` has the record's columns in order. A batch that is in `analytics.batches` with the same offsets changes
@@ -155,12 +157,12 @@ def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Sequenc
         cursor.execute(_TEMPORARY)
         _copy(cursor, accepted)
         cursor.execute(_TOUCH)
-        repeated = _merged_before(cursor, batch)
-        if not repeated:
-            _apply(cursor, batch, accepted.num_rows, rejected)
+        refused = _merged_before(cursor, batch)
+        if refused is None:
+            refused = _apply(cursor, batch, accepted.num_rows, rejected)
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
-    return Merged(current, repeated)
+    return Merged(current, refused)
 
 
 def unserved_counts(connection: Any) -> pa.Table:
@@ -206,15 +208,17 @@ def _copy(cursor: Any, accepted: pa.Table) -> None:
     cursor.copy_expert(f"COPY incoming (n, {_FIELDS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
 
 
-def _merged_before(cursor: Any, batch: BatchId) -> bool:
+def _merged_before(cursor: Any, batch: BatchId) -> int | None:
+    """How many records the batch refused when it was merged; None if it was not."""
     cursor.execute(
-        "SELECT offsets FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (batch.query_id, batch.number)
+        "SELECT offsets, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
+        (batch.query_id, batch.number),
     )
     found = cursor.fetchone()
-    return found is not None and found[0] == batch.offsets
+    return found[1] if found is not None and found[0] == batch.offsets else None
 
 
-def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Sequence[quarantine.Quarantined]) -> None:
+def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> int:
     cursor.execute("""
         SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
         FROM analytics.batches""")
@@ -224,18 +228,19 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Sequence[quaran
     if accepted:
         for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
             cursor.execute(statement, {"seq": seq})
-    if rejected:
-        quarantine.record(cursor, rejected)
-    resolver = f"stream {batch.query_id}/{batch.number}"
-    cursor.execute(_RESOLVE, {"resolver": resolver, "refused": sorted({record.event_id for record in rejected})})
+    refused: list[str] = []
+    for records in rejected:
+        quarantine.record(cursor, records)
+        refused += [record.event_id for record in records]
+    cursor.execute(_RESOLVE, {"resolver": f"stream {batch.query_id}/{batch.number}", "refused": refused})
     row = {
         "query_id": batch.query_id,
         "batch_id": batch.number,
         "seq": seq,
         "offsets": psycopg2.extras.Json(batch.offsets),
-        "read": accepted + len(rejected),
+        "read": accepted + len(refused),
         "accepted": accepted,
-        "rejected": len(rejected),
+        "rejected": len(refused),
         "inserted": inserted,
         "updated": written - inserted,
         "started_at": batch.started_at,
@@ -248,6 +253,7 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Sequence[quaran
         f" ON CONFLICT (query_id, batch_id) DO UPDATE SET {changes}, merged_at = now()",
         [tuple(row.values())],
     )
+    return len(refused)
 
 
 def _read(connection: Any, query: str, types: dict[str, pa.DataType]) -> pa.Table:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 NULL_CELL = b"\xff\xff\xff\xff"
 _HEX_DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
@@ -51,7 +52,7 @@ def buckets(user_ids: pa.Array) -> pa.Array:
     return pa.array((uuid_bytes(user_ids)[:, 0] >> 4).astype(np.int32))
 
 
-def uuid_bytes(column: pa.Array) -> np.ndarray:
+def uuid_bytes(column: pa.Array) -> NDArray[np.uint8]:
     """Textual UUIDs as an array of shape (rows, 16), dtype uint8.
 
     Raises:
@@ -61,10 +62,11 @@ def uuid_bytes(column: pa.Array) -> np.ndarray:
     if column.null_count or (len(column) and (lengths["min"], lengths["max"]) != (36, 36)):
         raise ValueError("a user id is not a UUID of 36 characters")
     text = _content(column).reshape(-1, 36)
-    nibbles = _NIBBLES[text[:, _HEX_DIGITS]]
+    nibbles: NDArray[np.uint8] = _NIBBLES[text[:, _HEX_DIGITS]]
     if (nibbles == 0xFF).any():
         raise ValueError("a user id is not a UUID in hexadecimal")
-    return (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    values: NDArray[np.uint8] = np.bitwise_or(nibbles[:, 0::2] << 4, nibbles[:, 1::2])
+    return values
 
 
 def _text_cells(column: pa.Array) -> list[pa.Array]:
@@ -87,7 +89,7 @@ def _values(column: pa.Array, kind: str) -> pa.Array:
     return column.cast(pa.binary()) if kind == "varchar" else _fixed(_fixed_values(column, kind))
 
 
-def _fixed_values(column: pa.Array, kind: str) -> np.ndarray:
+def _fixed_values(column: pa.Array, kind: str) -> NDArray[np.uint8]:
     """Big-endian values, shape (rows, width), dtype uint8; what stands for a null is undefined."""
     if kind == "uuid":
         return uuid_bytes(column)
@@ -97,7 +99,7 @@ def _fixed_values(column: pa.Array, kind: str) -> np.ndarray:
         column = pc.cast(column, pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
     elif kind == "boolean":
         column = column.cast(pa.uint8())
-    numbers = pc.fill_null(column, 0).to_numpy(zero_copy_only=False).astype(_NUMBERS[kind])
+    numbers: NDArray[np.generic] = pc.fill_null(column, 0).to_numpy(zero_copy_only=False).astype(_NUMBERS[kind])
     return numbers.view(np.uint8).reshape(len(column), -1)
 
 
@@ -109,7 +111,7 @@ def _fixed(values: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), count, buffers)
 
 
-def _content(column: pa.Array) -> np.ndarray:
+def _content(column: pa.Array) -> NDArray[np.uint8]:
     """The bytes of a text or binary array without nulls, end to end."""
     _, offsets, data = column.cast(pa.binary()).buffers()
     ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
@@ -131,6 +133,6 @@ def row_spans(rows: pa.BinaryArray, overhead: int, most_rows: int, most_bytes: i
     return spans
 
 
-def row_offsets(rows: pa.BinaryArray) -> np.ndarray:
+def row_offsets(rows: pa.BinaryArray) -> NDArray[np.int64]:
     """Where each row begins in the array's data, and where the last ends."""
     return np.frombuffer(rows.buffers()[1], np.int32)[rows.offset : rows.offset + len(rows) + 1].astype(np.int64)

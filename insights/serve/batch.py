@@ -1,0 +1,231 @@
+"""One micro-batch to every sink: PostgreSQL first, where all is decided, then Cassandra, then the quarantine topic.
+
+Every step may run again after a crash between any two: the merge knows the batch, the rest is idempotent.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import psycopg2
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.storagelevel import StorageLevel
+
+from insights import connections
+from insights.quarantine import Quarantined
+from insights.record import Reason
+from insights.schema import CASSANDRA_TABLES
+from insights.serve import postgres, quarantine_topic
+from insights.serve.cassandra import CassandraWriter
+from insights.serve.offsets import batch_offsets, messages
+from insights.serve.rows import buckets
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+
+T = TypeVar("T")
+
+LATEST = 200
+"""Arrivals of one batch that the latest arrivals take at most."""
+REFUSED_BYTES = 16 * 1024 * 1024
+"""Refused values that are in memory at the same time."""
+POSTGRES_ATTEMPTS = 5
+USER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
+_QUARANTINED = tuple(field.name for field in fields(Quarantined))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What `insights.stream` makes of messages: judged once, then split."""
+
+    judge: Callable[[DataFrame], DataFrame]
+    accepted: Callable[[DataFrame], DataFrame]
+    rejected: Callable[[DataFrame], DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A batch that every sink has; seconds per step."""
+
+    number: int
+    accepted: int
+    rejected: int
+    seconds: Mapping[str, float]
+
+
+class Server:
+    """The function that `foreachBatch` calls. Connections are made on first use and kept.
+
+    `served` hears of every batch. `stop()` lets the batch that runs come to its end and refuses the next.
+    """
+
+    def __init__(
+        self,
+        verdicts: Verdicts,
+        stream: StreamSettings,
+        postgres_settings: PostgresSettings,
+        cassandra_settings: CassandraSettings,
+        kafka: KafkaSettings,
+        served: Callable[[Served], None],
+    ) -> None:
+        self._verdicts, self._stream, self._served = verdicts, stream, served
+        self._postgres_settings, self._cassandra_settings, self._kafka = postgres_settings, cassandra_settings, kafka
+        self._connection: Any = None
+        self._writer: CassandraWriter | None = None
+        self._producer: Any = None
+        self._running = threading.Lock()
+        self._stopped = False
+        self._last = -1
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        with self._running:
+            if self._stopped:
+                raise RuntimeError(f"batch {number} was not begun: the stream is stopping")
+            self._serve(batch, number)
+            self._last = number
+
+    def stop(self) -> None:
+        """Return when no batch runs; none begins afterwards."""
+        with self._running:
+            self._stopped = True
+
+    def wait_committed(self, committed: Callable[[], int], seconds: float) -> None:
+        """Wait until the last batch served here is among those that `committed` counts, at most `seconds`."""
+        deadline = time.monotonic() + seconds
+        while committed() < self._last and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _serve(self, batch: DataFrame, number: int) -> None:
+        started = datetime.now(UTC)
+        clock = _Clock()
+        spark = batch.sparkSession
+        offsets = batch_offsets(spark, self._stream.checkpoint, number)
+        identity = postgres.BatchId(query_id(spark), number, offsets, started)
+        judged = self._verdicts.judge(batch).persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            accepted = self._verdicts.accepted(judged).toArrow()
+            complete = accepted.num_rows == messages(offsets)
+            refused = Refused(None if complete else self._verdicts.rejected(judged))
+            clock.lap("transform")
+            merged = self._in_postgres(lambda connection: postgres.merge(connection, identity, accepted, refused))
+            clock.lap("postgres")
+            self._to_cassandra(accepted.take(pa.array(merged.current)))
+            clock.lap("cassandra")
+            self._to_quarantine_topic(refused)
+            clock.lap("quarantine")
+        finally:
+            judged.unpersist()
+        self._in_postgres(lambda connection: postgres.mark_served(connection, identity))
+        clock.lap("mark")
+        self._served(Served(number, accepted.num_rows, merged.rejected, clock.seconds))
+
+    def _in_postgres(self, work: Callable[[Any], T]) -> T:
+        """`work` on the kept connection, on a new one when that is gone: what is done twice changes nothing."""
+        for attempt in range(POSTGRES_ATTEMPTS):
+            try:
+                if self._connection is None:
+                    self._connection = connections.postgres(self._postgres_settings, "stream")
+                return work(self._connection)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                if attempt == POSTGRES_ATTEMPTS - 1:
+                    raise
+                time.sleep(2**attempt / 4)
+        raise AssertionError("unreachable")
+
+    def _to_cassandra(self, users: pa.Table) -> None:
+        writer = self._cassandra()
+        moves = self._in_postgres(postgres.unserved_moves)
+        counts = self._in_postgres(postgres.unserved_counts)
+        write_users(writer, users)
+        delete_moved(writer, moves)
+        writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
+
+    def _to_quarantine_topic(self, refused: "Refused") -> None:
+        for records in refused:
+            self._producer = self._producer or connections.kafka_producer(self._kafka, "stream")
+            quarantine_topic.produce(self._producer, self._kafka.quarantine_topic, records)
+
+    def _cassandra(self) -> CassandraWriter:
+        if self._writer is None:
+            session = connections.cassandra_cluster(self._cassandra_settings).connect(self._cassandra_settings.keyspace)
+            self._writer = CassandraWriter(
+                session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
+            )
+        return self._writer
+
+
+class Refused:
+    """The refused records of a batch, in portions of bounded size; may be iterated again."""
+
+    def __init__(self, frame: DataFrame | None) -> None:
+        self._frame = frame
+
+    def __iter__(self) -> Iterator[list[Quarantined]]:
+        if self._frame is None:
+            return
+        sizes = self._frame.select("origin", "size").toArrow().to_pylist()
+        portions: list[list[str]] = []
+        room = 0
+        for row in sizes:
+            if row["size"] > room or not portions:
+                portions.append([])
+                room = REFUSED_BYTES
+            portions[-1].append(row["origin"])
+            room -= row["size"]
+        for origins in portions:
+            frame = self._frame if len(portions) == 1 else self._frame.where(self._frame.origin.isin(origins))
+            yield [_quarantined(row) for row in frame.toArrow().to_pylist()]
+
+
+def write_users(writer: CassandraWriter, users: pa.Table) -> None:
+    """Upsert users into every table that holds them, and the newest into the latest arrivals."""
+    if not users.num_rows:
+        return
+    users = users.combine_chunks()
+    users = users.append_column("bucket", buckets(users["user_id"].chunk(0)))
+    for table in USER_TABLES:
+        writer.upsert(table, CASSANDRA_TABLES[table][1], users, "version")
+    newest = pc.select_k_unstable(users, LATEST, [("event_time", "descending"), ("version", "descending")])
+    arrivals = users.take(newest)
+    hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
+    columns = CASSANDRA_TABLES["latest_arrivals"][1]
+    writer.upsert("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
+
+
+def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
+    """Delete the rows that users had under another country, month or registration instant."""
+    if not moves.num_rows:
+        return
+    moves = moves.append_column("bucket", buckets(moves["user_id"].chunk(0)))
+    for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
+        keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
+        writer.delete(table, keys, "version")
+
+
+def query_id(spark: SparkSession) -> str:
+    """The id that the checkpoint gives the running query."""
+    found: str | None = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
+    if not found:
+        raise RuntimeError("there is no streaming query on this thread")
+    return found
+
+
+def _quarantined(row: dict[str, Any]) -> Quarantined:
+    values = {name: row[name] for name in _QUARANTINED}
+    return Quarantined(**values | {"reason": Reason(row["reason"])})
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, step: str) -> None:
+        now = time.monotonic()
+        self.seconds[step], self._last = now - self._last, now

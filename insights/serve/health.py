@@ -1,0 +1,157 @@
+"""The stream's state over HTTP: `/metrics` for Prometheus, `/healthz` for whoever restarts what hangs."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pyspark.sql.streaming import StreamingQueryListener
+
+from insights.errors import UserError
+from insights.serve.batch import Served
+
+SILENCE_SECONDS = 180
+"""The longest that a live query says nothing: Spark reports an idle one every 10 seconds; a full batch takes longer."""
+
+
+class StreamMetrics:
+    """What the stream has done, and whether it is alive."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._heard = clock()
+        self._dead: str | None = None
+        self._input = self._gauge("input_rows_per_second", "Messages arriving per second, of the last micro-batch")
+        self._processed = self._gauge("processed_rows_per_second", "Messages processed per second while a batch ran")
+        self._duration = self._gauge("batch_seconds", "Duration of the last micro-batch")
+        self._stages = self._gauge("stage_seconds", "Duration of each stage of the last micro-batch", "stage")
+        self._lag = self._gauge("kafka_lag", "Messages on the broker beyond the last micro-batch", "topic", "partition")
+        self._batch = self._gauge("last_batch_id", "Number of the last micro-batch that every sink has")
+        self._served_at = self._gauge("last_served_timestamp_seconds", "When the last micro-batch was in every sink")
+        self._records = Counter(
+            "records", "Records judged, by verdict", ["verdict"], "insights", "stream", registry=self.registry
+        )
+        for verdict in ("accepted", "rejected"):
+            self._records.labels(verdict)
+
+    def served(self, batch: Served) -> None:
+        """Note a batch that every sink has."""
+        self._heard = self._clock()
+        self._batch.set(batch.number)
+        self._served_at.set_to_current_time()
+        self._records.labels("accepted").inc(batch.accepted)
+        self._records.labels("rejected").inc(batch.rejected)
+        for step, seconds in batch.seconds.items():
+            self._stages.labels(step).set(seconds)
+
+    def progressed(self, progress: Mapping[str, Any]) -> None:
+        """Note what Spark reports of a micro-batch (the JSON of its `StreamingQueryProgress`)."""
+        self._heard = self._clock()
+        durations = progress.get("durationMs", {})
+        self._input.set(_finite(progress.get("inputRowsPerSecond")))
+        self._processed.set(_finite(progress.get("processedRowsPerSecond")))
+        self._duration.set(durations.get("triggerExecution", 0) / 1000)
+        for stage, milliseconds in durations.items():
+            self._stages.labels(stage).set(milliseconds / 1000)
+        for source in progress.get("sources", []):
+            for (topic, partition), lag in kafka_lag(source).items():
+                self._lag.labels(topic, partition).set(lag)
+
+    def idle(self) -> None:
+        """Note that the query lives and has nothing to read."""
+        self._heard = self._clock()
+
+    def died(self, reason: str) -> None:
+        """Note that the query has ended."""
+        self._dead = reason
+
+    def trouble(self) -> str | None:
+        """Why the stream is not alive; None if it is."""
+        silence = self._clock() - self._heard
+        if self._dead:
+            return self._dead
+        return f"no sign of life for {silence:.0f} seconds" if silence > SILENCE_SECONDS else None
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, namespace="insights", subsystem="stream", registry=self.registry)
+
+
+class ProgressListener(StreamingQueryListener):  # type: ignore[misc]
+    """Passes what Spark reports of its queries on to the metrics."""
+
+    def __init__(self, metrics: StreamMetrics) -> None:
+        self._metrics = metrics
+
+    def onQueryStarted(self, event: Any) -> None:  # noqa: N802, ARG002
+        self._metrics.idle()
+
+    def onQueryProgress(self, event: Any) -> None:  # noqa: N802
+        self._metrics.progressed(json.loads(event.progress.json))
+
+    def onQueryIdle(self, event: Any) -> None:  # noqa: N802, ARG002
+        self._metrics.idle()
+
+    def onQueryTerminated(self, event: Any) -> None:  # noqa: N802
+        self._metrics.died(f"the query ended: {event.exception or 'stopped'}")
+
+
+def kafka_lag(source: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """Per topic and partition, the messages between a source's progress and the broker's end."""
+    end, latest = (_offsets(source.get(name)) for name in ("endOffset", "latestOffset"))
+    return {
+        (topic, partition): max(0, offset - end.get(topic, {}).get(partition, 0))
+        for topic, partitions in latest.items()
+        for partition, offset in partitions.items()
+    }
+
+
+def serve_http(metrics: StreamMetrics, host: str, port: int) -> ThreadingHTTPServer:
+    """Answer in a background thread until the server is shut down.
+
+    Raises:
+        UserError: the address is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
+            elif self.path == "/healthz":
+                trouble = metrics.trouble()
+                self._answer(503 if trouble else 200, (trouble or "ok").encode() + b"\n", "text/plain; charset=utf-8")
+            else:
+                self._answer(404, b"not found\n", "text/plain; charset=utf-8")
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: probes would fill the log."""
+
+        def _answer(self, status: int, body: bytes, kind: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise UserError(
+            f"The stream cannot listen on {host}:{port} ({error.strerror}):"
+            " set INSIGHTS_STREAM_HTTP_PORT to a free port."
+        ) from None
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
+
+
+def _offsets(text: Any) -> dict[str, dict[str, int]]:
+    parsed = json.loads(text) if isinstance(text, str) else text
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _finite(number: Any) -> float:
+    return float(number) if isinstance(number, (int, float)) else 0.0

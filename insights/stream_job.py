@@ -1,0 +1,144 @@
+"""The streaming query as a process: Spark's session, the Kafka source, a graceful stop, and errors as sentences."""
+
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import AnalysisException, PySparkRuntimeError, StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming import StreamingQuery
+
+from insights.errors import UserError
+from insights.serve.batch import Server
+from insights.settings import KafkaSettings, StreamSettings
+
+POLL_SECONDS = 0.5
+COMMIT_SECONDS = 10
+"""The longest wait, once a batch is in every sink, for Spark to note so in the checkpoint."""
+_OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
+
+
+def spark_session(settings: StreamSettings) -> SparkSession:
+    """The session, of `spark-submit` where it started us, else of a JVM of our own.
+
+    Raises:
+        UserError: Java or a jar is missing.
+    """
+    builder = SparkSession.builder.appName("stream_users").config(map=spark_conf(settings))
+    if settings.master:
+        builder = builder.master(settings.master)
+    try:
+        spark: SparkSession = builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if error.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        raise UserError("Java did not start: install Java 17 or 21, or set JAVA_HOME to one.") from None
+    spark.sparkContext.setLogLevel("WARN")
+    return spark
+
+
+def spark_conf(settings: StreamSettings) -> Mapping[str, str]:
+    """Spark's configuration, small and without a web page of its own.
+
+    Raises:
+        UserError: a jar of the settings is not there.
+    """
+    conf = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+        "spark.sql.streaming.numRecentProgressUpdates": "10",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if not settings.master:
+        return conf
+    jars = [Path(jar).expanduser() for jar in settings.jars.split(",") if jar.strip()]
+    if missing := [jar for jar in jars if not jar.is_file()]:
+        raise UserError(f"The jar {missing[0]} is not there: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.")
+    return conf | {
+        "spark.jars": ",".join(str(jar) for jar in jars),
+        "spark.driver.memory": settings.driver_memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Duser.timezone=UTC",
+    }
+
+
+def source(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) -> DataFrame:
+    """The raw topic as a stream, from its beginning unless the checkpoint knows better.
+
+    Raises:
+        UserError: the Kafka connector is missing.
+    """
+    options = kafka.spark() | {
+        "subscribe": kafka.raw_topic,
+        "startingOffsets": "earliest",
+        "failOnDataLoss": "true",
+        "includeHeaders": "true",
+        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+    }
+    try:
+        return spark.readStream.format("kafka").options(**options).load()
+    except AnalysisException as error:
+        if "kafka" not in str(error):
+            raise
+        raise UserError(
+            "Spark's Kafka connector is missing: set INSIGHTS_STREAM_JARS to its jars (spark-sql-kafka-0-10,"
+            " spark-token-provider-kafka-0-10, kafka-clients, commons-pool2)."
+        ) from None
+
+
+def start(messages: DataFrame, server: Server, settings: StreamSettings) -> StreamingQuery:
+    """Start the query.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    writer = messages.writeStream.queryName("users").foreachBatch(server)
+    writer = writer.trigger(processingTime=f"{settings.trigger_seconds} seconds")
+    try:
+        return writer.option("checkpointLocation", settings.checkpoint).start()
+    except Exception as error:
+        raise _explained(error, settings) from error
+
+
+def run(query: StreamingQuery, server: Server, settings: StreamSettings) -> None:
+    """Return when SIGTERM or SIGINT came and the batch that ran has come to its end.
+
+    Raises:
+        UserError: the query died; says why.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        while not stopping.is_set():
+            if query.awaitTermination(POLL_SECONDS):
+                raise UserError("The stream was stopped from outside: start it again.")
+        server.stop()
+        server.wait_committed(lambda: _last_batch(query), COMMIT_SECONDS)
+        query.stop()
+    except StreamingQueryException as error:
+        raise _explained(error, settings) from error
+
+
+def _last_batch(query: StreamingQuery) -> int:
+    progress = query.lastProgress
+    return -1 if progress is None else int(progress["batchId"])
+
+
+def _explained(error: Exception, settings: StreamSettings) -> Exception:
+    text = str(error)
+    cause: Any = getattr(error, "cause", None)
+    stack = text + str(getattr(error, "_stackTrace", "") or "") + str(getattr(cause, "_stackTrace", "") or "")
+    first = text.splitlines()[0]
+    if any(name in stack for name in _OFFSET_LOGS) or "/offsets/" in text:
+        return UserError(
+            f"The checkpoint {settings.checkpoint} is damaged ({first}): move it away and start again; the topic is"
+            " then read from its beginning, which changes nothing that is served."
+        )
+    return UserError(f"The stream died: {first}")

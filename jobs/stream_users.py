@@ -1,0 +1,46 @@
+"""Serve the raw topic's users: Spark Structured Streaming from Kafka to PostgreSQL, Cassandra and quarantine."""
+
+import logging
+import sys
+
+from insights import stream, stream_job
+from insights.errors import UserError
+from insights.serve.batch import Server, Verdicts
+from insights.serve.health import ProgressListener, StreamMetrics, serve_http
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        UserError: the query died, or what it needs is missing.
+    """
+    settings, kafka = load(StreamSettings), load(KafkaSettings)
+    metrics = StreamMetrics()
+    server = Server(
+        Verdicts(stream.judge, stream.accepted, stream.rejected),
+        settings,
+        load(PostgresSettings),
+        load(CassandraSettings),
+        kafka,
+        metrics.served,
+    )
+    http = serve_http(metrics, settings.http_host, settings.http_port)
+    spark = stream_job.spark_session(settings)
+    try:
+        spark.streams.addListener(ProgressListener(metrics))
+        query = stream_job.start(stream_job.source(spark, settings, kafka), server, settings)
+        logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
+        stream_job.run(query, server, settings)
+    finally:
+        spark.stop()
+        http.shutdown()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
