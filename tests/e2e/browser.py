@@ -1,12 +1,13 @@
 """A page as a visitor sees it: headless Chromium opens it, waits until it is drawn, lists what went wrong."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 FLAGS = (
     "--disable-gpu",
@@ -17,6 +18,7 @@ FLAGS = (
     "--disable-sync",
 )
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
+BASE_PATH_PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
 CHARTS_DRAWN = """
 count => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
@@ -76,7 +78,7 @@ def visit(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)
         page.set_default_timeout(seconds * 1000)
@@ -98,6 +100,11 @@ def _picture(page: Page, path: Path, width: int) -> None:
     page.set_viewport_size({"width": width, "height": min(int(page.evaluate(PAGE_HEIGHT)) + 40, 8000)})
     page.wait_for_timeout(1000)
     page.screenshot(path=path, animations="disabled")
+
+
+def _is_error(message: ConsoleMessage) -> bool:
+    """Streamlit looks for its server under the page's own path first, and is told 404."""
+    return message.type == "error" and not BASE_PATH_PROBE.search(message.location.get("url", ""))
 
 
 def _is_foreign(url: str) -> bool:

@@ -83,7 +83,8 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
             seconds = 0.6 + (batch % 700) / 700
             cursor.execute(
                 "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted,"
-                " updated, started_at, merged_at, served_at) VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s)",
+                " updated, started_at, merged_at, served_at)"
+                " VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s)",
                 (
                     batch // 500,
                     batch // 500 + 1,
