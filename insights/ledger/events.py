@@ -16,6 +16,7 @@ SCRATCH = """
 """
 """Created before the snapshot, which is read only."""
 
+_PRUNED = "EXISTS (SELECT FROM staging.pruned AS p WHERE p.staged_on = k.staged_on)"
 _FOREIGN = "event_id !~ '^[0-9]+$'"
 
 
@@ -102,17 +103,13 @@ def fetched(cursor: Any) -> Hop:
 
 def staged(cursor: Any) -> Hop:
     """Every staged key has its row, unless retention dropped the row's day."""
-    cursor.execute("""
-        SELECT min(substring(pg_get_expr(c.relpartbound, c.oid) FROM $$FROM \\('([0-9-]+)'\\)$$))::date
-        FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = 'staging.users'::regclass""")
-    kept_from = {"day": cursor.fetchone()[0]}
-    cursor.execute("SELECT count(*), count(*) FILTER (WHERE staged_on >= %(day)s) FROM staging.user_keys", kept_from)
+    cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_PRUNED})) FROM staging.user_keys AS k")
     keys, kept = cursor.fetchone()
     cursor.execute("SELECT count(*) FROM staging.users")
     (rows,) = cursor.fetchone()
-    missing = _ids(cursor, """
-        SELECT id FROM staging.user_keys AS k WHERE staged_on >= %(day)s
-        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""", kept_from)  # fmt: skip
+    missing = _ids(cursor, f"""
+        SELECT id FROM staging.user_keys AS k WHERE NOT ({_PRUNED})
+        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""")  # fmt: skip
     extra = _ids(cursor, """
         SELECT id FROM staging.users AS u
         WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id""")  # fmt: skip

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from cassandra.query import SimpleStatement
+from cassandra.cluster import EXEC_PROFILE_DEFAULT
+from cassandra.query import SimpleStatement, tuple_factory
 
 from insights.ledger.hop import NAMED, Hop, hop
 from insights.ledger.image import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
@@ -102,5 +103,6 @@ def _changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[st
 
 def _images(session: Any, table: str) -> Iterator[bytes]:
     query = f"SELECT {', '.join(columns(table))} FROM {table}"
-    for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS)):
+    profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
+    for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):
         yield image

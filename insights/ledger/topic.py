@@ -1,5 +1,6 @@
 """The raw topic as the ledger reads it: the event id of every message, without joining a consumer group."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -11,6 +12,8 @@ from insights.message import EVENT_ID
 from insights.settings import KafkaSettings
 
 _BATCH = 5000
+_POLL_SECONDS = 0.1
+"""A read gives what has come by then: long enough for full batches, short at the topic's end."""
 _TIMEOUT_SECONDS = 20.0
 
 
@@ -71,9 +74,12 @@ class RawTopic:
         self._consumer.assign(
             [TopicPartition(self._settings.raw_topic, partition, watermarks[partition][0]) for partition in left]
         )
+        heard = time.monotonic()
         while left:
-            messages = self._consumer.consume(_BATCH, timeout=_TIMEOUT_SECONDS)
-            if not messages:
+            messages = self._consumer.consume(_BATCH, timeout=_POLL_SECONDS)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _TIMEOUT_SECONDS:
                 raise UserError(
                     f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
                     f" at partition {min(left)}; look at the broker's log and check again."
