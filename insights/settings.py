@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -193,6 +193,9 @@ class DashboardSettings(BaseSettings):
     """How long an answer of a store is shown before it is read again."""
 
 
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+
 class LocalSettings(BaseSettings):
     """The one-machine runner: where it keeps state and downloads, and the port of each server."""
 
@@ -201,15 +204,30 @@ class LocalSettings(BaseSettings):
     home: Path = Path(".insights")
     cache: Path = Path("~/.cache/insights")
     java_home: Path | None = Field(None, validation_alias="JAVA_HOME")
+    source_url: str = ""
+    """Another API to fetch from; empty for the simulator."""
+    airflow_port: Port = 8080
+    dashboard_port: Port = 8501
+    simulator_port: Port = 8084
+    publisher_http_port: Port = 8085
+    stream_http_port: Port = 8086
+    postgres_port: Port = 5432
+    kafka_port: Port = 9092
+    kafka_controller_port: Port = 9093
+    cassandra_port: Port = 9042
+    cassandra_storage_port: Port = 7000
 
     @property
     def jars(self) -> Path:
         return self.cache.expanduser() / "jars"
 
 
+_OTHER_CONFIGURATION = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "STREAMLIT_", "JDK_JAVA_OPTIONS", "PG")
+
+
 def inherited_environment() -> dict[str, str]:
-    """The environment that child processes start from."""
-    return dict(os.environ)
+    """The environment that child processes start from: without what configures other installations of our servers."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_CONFIGURATION)}
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)

@@ -61,8 +61,8 @@ class CassandraServer(Component):
         self.host, self.port, self.storage_port = "127.0.0.1", port, storage_port
         self._java, self._jars = java, jars
 
-    def ports(self) -> list[int]:
-        return [self.port, self.storage_port]
+    def ports(self) -> dict[str, int]:
+        return {"INSIGHTS_CASSANDRA_PORT": self.port, "INSIGHTS_CASSANDRA_STORAGE_PORT": self.storage_port}
 
     def prepare(self) -> None:
         for directory in ("tmp", "triggers"):

@@ -36,8 +36,8 @@ class KafkaServer(Component):
     def bootstrap_servers(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def ports(self) -> list[int]:
-        return [self.port, self.controller_port]
+    def ports(self) -> dict[str, int]:
+        return {"INSIGHTS_KAFKA_PORT": self.port, "INSIGHTS_KAFKA_CONTROLLER_PORT": self.controller_port}
 
     def prepare(self) -> None:
         self._logging.write_text(LOGGING)

@@ -64,8 +64,8 @@ class PostgresServer(Component):
                 file.write(secrets.token_urlsafe(24))
         return self._password_file.read_text()
 
-    def ports(self) -> list[int]:
-        return [self.port]
+    def ports(self) -> dict[str, int]:
+        return {"INSIGHTS_POSTGRES_PORT": self.port}
 
     def prepare(self) -> None:
         if not (self._data / "PG_VERSION").exists():

@@ -1,6 +1,7 @@
 """A server or a service as a child process: started in a session of its own, stopped whole, never left behind."""
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -31,6 +32,9 @@ class Component(ABC):
     name: str
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
+    ready_seconds = 120.0
+    directory: Path | None = None
+    """Where the child runs; its state directory by default."""
 
     def __init__(self, state_dir: Path) -> None:
         self.home = state_dir.resolve()
@@ -38,6 +42,7 @@ class Component(ABC):
         self.log = self.home / "logs" / f"{self.name}.log"
         self._record = self.home / "run" / f"{self.name}.json"
         self._process: subprocess.Popen[bytes] | None = None
+        self._abandoned = False
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -54,9 +59,9 @@ class Component(ABC):
     def prepare(self) -> None:  # noqa: B027 (most services need nothing)
         """What must exist before the child starts: directories, configuration, a first format."""
 
-    def ports(self) -> list[int]:
-        """The loopback ports that the component listens on."""
-        return []
+    def ports(self) -> dict[str, int]:
+        """The loopback ports that the component listens on, by the variable that chooses each."""
+        return {}
 
     @property
     def pid(self) -> int:
@@ -81,8 +86,7 @@ class Component(ABC):
         self.end_left_behind()
         for directory in (self.state, self.log.parent, self._record.parent):
             directory.mkdir(parents=True, exist_ok=True)
-        for port in self.ports():
-            refuse_taken_port(self.name, port)
+        self.refuse_taken_ports()
         self.prepare()
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -93,12 +97,17 @@ class Component(ABC):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=inherited_environment() | self.environment() | {OWNER: self._owner},
-                cwd=self.state,
+                cwd=self.directory or self.state,
                 start_new_session=True,
             )
         pid = self._process.pid
         shared_guard().watch(pid, self.stop_signal)
         self._record.write_text(json.dumps({"pid": pid, "started": process_started(pid)}))
+
+    def refuse_taken_ports(self) -> None:
+        """Raises UserError, naming who listens there, when another program has one of the ports."""
+        for variable, port in self.ports().items():
+            refuse_taken_port(self.name, port, variable)
 
     def wait_ready(self, seconds: float) -> None:
         """Return when the component serves.
@@ -113,9 +122,13 @@ class Component(ABC):
             with contextlib.suppress(Exception):
                 if self.ready():
                     return
-            if time.monotonic() > deadline:
+            if self._abandoned or time.monotonic() > deadline:
                 raise UserError(f"{self.name} did not answer in {seconds:.0f} s: {self.last_words()}")
             time.sleep(0.2)
+
+    def abandon(self) -> None:
+        """Let another thread that waits for readiness give up."""
+        self._abandoned = True
 
     def stop(self) -> None:
         """End the child and all that it forked: politely, then by force after `stop_seconds`."""
@@ -228,17 +241,16 @@ def process_owner(pid: int) -> str | None:
     return next((v.removeprefix(prefix).decode() for v in variables if v.startswith(prefix)), None)
 
 
-def refuse_taken_port(name: str, port: int, host: str = "127.0.0.1") -> None:
-    """Raises UserError, naming who listens there, when `port` cannot be bound."""
+def refuse_taken_port(name: str, port: int, variable: str) -> None:
+    """Raises UserError, naming who listens there, when `port` of loopback cannot be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(("127.0.0.1", port))
         except OSError as error:
-            variable = f"INSIGHTS_{name.upper().replace('-', '_')}_PORT"
             raise UserError(
                 f"Port {port} of {name} is taken{_listener(port)}: stop what uses it, or set {variable} to a free port."
-                if error.errno == 98
+                if error.errno == errno.EADDRINUSE
                 else f"Port {port} of {name} cannot be used ({error.strerror}): set {variable} to another port."
             ) from None
 

@@ -1,0 +1,161 @@
+"""Airflow 3 as four processes with the LocalExecutor; its metadata is a database of the local PostgreSQL."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from insights.errors import UserError
+from insights.local.http import answers, request_json
+from insights.local.postgres import PostgresServer
+from insights.local.process import Component
+from insights.local.secrets import Secrets
+from insights.settings import inherited_environment
+
+DATABASE = "airflow"
+USER = "admin"
+
+
+def airflow_environment(
+    home: Path, dags: Path, postgres: PostgresServer, port: int, secrets: Secrets
+) -> dict[str, str]:
+    """Airflow's whole configuration. Intervals are longer than the defaults where they cost CPU while nothing runs."""
+    dsn = f"postgresql+psycopg2://{postgres.user}:{quote(postgres.password)}@{postgres.host}:{postgres.port}/{DATABASE}"
+    url = f"http://127.0.0.1:{port}"
+    configuration = {
+        ("core", "dags_folder"): dags,
+        ("core", "load_examples"): False,
+        ("core", "executor"): "LocalExecutor",
+        ("core", "parallelism"): 2,
+        ("core", "dags_are_paused_at_creation"): False,
+        ("core", "simple_auth_manager_users"): f"{USER}:admin",
+        ("core", "simple_auth_manager_passwords_file"): passwords_file(home),
+        ("core", "fernet_key"): secrets.fernet_key,
+        ("core", "execution_api_server_url"): f"{url}/execution/",
+        ("core", "hostname_callable"): "socket.gethostname",
+        ("api", "host"): "127.0.0.1",
+        ("api", "port"): port,
+        ("api", "base_url"): url,
+        ("api", "workers"): 1,
+        ("api", "secret_key"): secrets.airflow_api_key,
+        ("api_auth", "jwt_secret"): secrets.airflow_jwt_key,
+        ("database", "sql_alchemy_conn"): dsn,
+        ("database", "sql_alchemy_pool_size"): 3,
+        ("dag_processor", "parsing_processes"): 1,
+        ("dag_processor", "min_file_process_interval"): 120,
+        ("dag_processor", "stale_dag_threshold"): 300,
+        ("dag_processor", "bundle_refresh_check_interval"): 30,
+        ("dag_processor", "print_stats_interval"): 0,
+        ("scheduler", "parsing_cleanup_interval"): 300,
+        ("logging", "base_log_folder"): home / "logs",
+        ("logging", "dag_processor_child_process_log_directory"): home / "logs" / "dag_processor",
+        ("logging", "colored_console_log"): False,
+        ("usage_data_collection", "enabled"): False,
+    }
+    return {"AIRFLOW_HOME": str(home)} | {
+        f"AIRFLOW__{section.upper()}__{key.upper()}": str(value) for (section, key), value in configuration.items()
+    }
+
+
+def passwords_file(home: Path) -> Path:
+    return home / "passwords.json"
+
+
+def migrate(home: Path, postgres: PostgresServer, secrets: Secrets, environment: dict[str, str]) -> None:
+    """Bring the metadata to this Airflow's version; nothing to do when the last start had the same version.
+
+    Raises:
+        UserError: Airflow's migration failed.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(passwords_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump({USER: secrets.airflow_password}, file)
+    done, installed = home / "migrated", version("apache-airflow")
+    if done.exists() and done.read_text() == installed:
+        return
+    postgres.create_database(DATABASE)
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    result = subprocess.run(
+        command, env=inherited_environment() | environment, capture_output=True, text=True, check=False, cwd=home
+    )
+    if result.returncode != 0:
+        raise UserError(f"Airflow's database could not be migrated: {(result.stderr.strip().splitlines() or [''])[-1]}")
+    done.write_text(installed)
+
+
+class AirflowProcess(Component):
+    """One of Airflow's processes; healthy when it answers, or when its heartbeat is younger than its start."""
+
+    stop_seconds = 20.0
+
+    def __init__(self, state_dir: Path, part: str, port: int, environment: dict[str, str]) -> None:
+        self.name = f"airflow-{part}"
+        super().__init__(state_dir)
+        self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.directory = state_dir
+        self._part, self._environment = part, environment
+        self._started = datetime.max.replace(tzinfo=UTC)
+
+    def ports(self) -> dict[str, int]:
+        return {"INSIGHTS_AIRFLOW_PORT": self.port} if self._part == "api-server" else {}
+
+    def environment(self) -> dict[str, str]:
+        return self._environment
+
+    def command(self) -> list[str]:
+        logs = ["--skip-serve-logs"] if self._part in ("scheduler", "triggerer") else []
+        return [sys.executable, "-m", "airflow", self._part, *logs]
+
+    def prepare(self) -> None:
+        self._started = datetime.now(UTC)
+
+    def ready(self) -> bool:
+        if self._part == "api-server":
+            return answers(f"{self.url}/api/v2/version")
+        part = self._part.replace("-", "_")
+        health = request_json(f"{self.url}/api/v2/monitor/health")[part]
+        beat = health[f"latest_{part}_heartbeat"]
+        return health["status"] == "healthy" and datetime.fromisoformat(beat) >= self._started
+
+
+def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool]) -> str:
+    """Trigger a DAG that never ran and is not about to; returns what happened in a few words.
+
+    Waits for the DAG to be parsed, while it is `wanted`.
+
+    Raises:
+        UserError: the DAG does not appear in `seconds`, with its import error when it has one.
+    """
+    token = request_json(f"{url}/auth/token", {"username": USER, "password": password})["access_token"]
+    api, deadline = f"{url}/api/v2", time.monotonic() + seconds
+    while True:
+        try:
+            details = request_json(f"{api}/dags/{dag}", token=token)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise UserError(f"Airflow answered {error.code} when asked for the DAG {dag}.") from None
+        errors = request_json(f"{api}/importErrors", token=token)["import_errors"]
+        broken = [error for error in errors if dag in error["filename"]]
+        if broken:
+            raise UserError(f"The DAG {dag} cannot be imported: {broken[0]['stack_trace'].strip().splitlines()[-1]}")
+        if not wanted():
+            return "not wanted any more"
+        if time.monotonic() > deadline:
+            raise UserError(f"The DAG {dag} did not appear in Airflow in {seconds:.0f} s.")
+        time.sleep(0.5)
+    if request_json(f"{api}/dags/{dag}/dagRuns?limit=1", token=token)["total_entries"]:
+        return "ran before"
+    upcoming = details.get("next_dagrun_run_after")
+    if upcoming and not details["is_paused"] and datetime.fromisoformat(upcoming) <= datetime.now(UTC):
+        return "scheduled now"
+    request_json(f"{api}/dags/{dag}/dagRuns", {"logical_date": None}, token=token)
+    return "triggered"

@@ -1,0 +1,137 @@
+"""The platform's components on this machine, and the variables and addresses that they and their users share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from insights.local.airflow import USER, AirflowProcess, airflow_environment
+from insights.local.cassandra import CassandraServer
+from insights.local.jars import group_files
+from insights.local.kafka import KafkaServer
+from insights.local.postgres import PostgresServer
+from insights.local.secrets import Secrets
+from insights.local.services import REPOSITORY, Dashboard, Publisher, Simulator, Stream
+from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings
+
+LIVE_URL = "https://randomuser.me/api/1.4/"
+AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the records come from."""
+
+    source: str = "simulator"
+    """`simulator`, `live` for the public API, or the address of another."""
+    recorded: Path | None = None
+    """A folder of recorded answers that the simulator serves instead of its own."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where and how to reach one server; empty where it does not apply."""
+
+    name: str
+    url: str = ""
+    host: str = ""
+    port: int = 0
+    database: str = ""
+    user: str = ""
+    password: str = ""
+
+
+class Configuration:
+    """Everything that a start decides before a process runs."""
+
+    def __init__(self, settings: LocalSettings, options: Options, java: Path) -> None:
+        home = settings.home.resolve()
+        self.home, self.java, self.jars = home, java, settings.jars
+        self.secrets = Secrets.kept_in(home / "secrets.json")
+        self.postgres = PostgresServer(home, settings.postgres_port)
+        self.kafka = KafkaServer(
+            home, settings.kafka_port, java=java, jars=settings.jars, controller_port=settings.kafka_controller_port
+        )
+        self.cassandra = CassandraServer(
+            home, settings.cassandra_port, java=java, jars=settings.jars, storage_port=settings.cassandra_storage_port
+        )
+        self.simulated = options.source == "simulator" and not settings.source_url
+        self.environment = self._environment(settings, options)
+        python = self.environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+        self.airflow_home = home / "airflow"
+        self.airflow_environment = (
+            python
+            | airflow_environment(
+                self.airflow_home, REPOSITORY / "dags", self.postgres, settings.airflow_port, self.secrets
+            )
+            | {"AIRFLOW_CONN_KAFKA_DEFAULT": f'{{"extra": {{"bootstrap.servers": "{self.kafka.bootstrap_servers}"}}}}'}
+        )
+        self.airflow = [
+            AirflowProcess(home, part, settings.airflow_port, self.airflow_environment) for part in AIRFLOW_PARTS
+        ]
+        self.simulator = Simulator(home, settings.simulator_port, python, options.recorded)
+        self.publisher = Publisher(home, settings.publisher_http_port, python)
+        self.stream = Stream(home, settings.stream_http_port, python)
+        self.dashboard = Dashboard(home, settings.dashboard_port, python)
+
+    @property
+    def postgres_settings(self) -> PostgresSettings:
+        server = self.postgres
+        return PostgresSettings(
+            host=server.host, port=server.port, user=server.user, password=SecretStr(server.password)
+        )
+
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self.kafka.bootstrap_servers)
+
+    @property
+    def cassandra_settings(self) -> CassandraSettings:
+        return CassandraSettings(hosts=self.cassandra.host, port=self.cassandra.port, local_dc=self.cassandra.local_dc)
+
+    def addresses(self) -> list[Address]:
+        """Every address that a person or a tool may want, with the login."""
+        postgres, kafka, cassandra = self.postgres_settings, self.kafka_settings, self.cassandra_settings
+        password = postgres.password.get_secret_value()
+        stored = [
+            Address("dashboard", self.dashboard.url),
+            Address("airflow", self.airflow[0].url, user=USER, password=self.secrets.airflow_password),
+            Address("postgres", "", postgres.host, postgres.port, postgres.dbname, postgres.user, password),
+            Address("kafka", "", self.kafka.host, self.kafka.port, kafka.raw_topic),
+            Address("cassandra", "", self.cassandra.host, self.cassandra.port, cassandra.keyspace),
+            Address("publisher", self.publisher.url),
+            Address("stream", self.stream.url),
+        ]
+        source = self.environment["INSIGHTS_SOURCE_URL"]
+        return [*stored, Address("simulator" if self.simulated else "source", source)]
+
+    def _environment(self, settings: LocalSettings, options: Options) -> dict[str, str]:
+        """The one place that turns this start's decisions into the variables that every process and command reads."""
+        url = f"http://127.0.0.1:{settings.simulator_port}/api/1.4/"
+        if not self.simulated:
+            url = settings.source_url or (LIVE_URL if options.source == "live" else options.source)
+        postgres, kafka, cassandra = self.postgres_settings, self.kafka_settings, self.cassandra_settings
+        stream = self.home / "stream"
+        return {
+            "INSIGHTS_HOME": str(self.home),
+            "INSIGHTS_POSTGRES_HOST": postgres.host,
+            "INSIGHTS_POSTGRES_PORT": str(postgres.port),
+            "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
+            "INSIGHTS_POSTGRES_USER": postgres.user,
+            "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
+            "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
+            "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
+            "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
+            "INSIGHTS_SOURCE_URL": url,
+            "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
+            "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
+            "INSIGHTS_STREAM_CHECKPOINT": str(stream / "checkpoint"),
+            "INSIGHTS_STREAM_MASTER": "local[2]",
+            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", settings.jars)),
+            "JAVA_HOME": str(self.java.parent.parent),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_LOCAL_DIRS": str(stream / "tmp"),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }

@@ -1,0 +1,128 @@
+"""The state directory of one platform: its lock, its free space, how another terminal stops or deletes it."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any, TextIO
+
+from insights.errors import UserError
+
+FREE_BYTES = 3 * 1024**3
+MARKER = "platform.lock"
+DESCRIPTION = "platform.json"
+
+
+class HomeLock:
+    """Held while a platform runs from a directory; the kernel lets it go when the process ends."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / MARKER
+        self._file: TextIO | None = None
+
+    def acquire(self) -> None:
+        """
+        Raises:
+            UserError: another platform runs from this directory, or it holds something else.
+        """
+        home = self._path.parent
+        home.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists() and any(home.iterdir()):
+            raise UserError(f"{home} holds other files: set INSIGHTS_HOME to an empty or a new directory.")
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise UserError(
+                f"A platform already runs from {home} (process {self._path.read_text()}): "
+                "stop it with `insights down`, or set INSIGHTS_HOME to another directory."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+def running_process(home: Path) -> int | None:
+    """The process whose platform runs from `home`, or None."""
+    try:
+        with (home / MARKER).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return int((home / MARKER).read_text())
+
+
+def stop_running(home: Path, seconds: float = 120) -> bool:
+    """Stop the platform that another terminal runs; returns whether there was one.
+
+    Raises:
+        UserError: it did not end in `seconds`.
+    """
+    process = running_process(home)
+    if process is None:
+        return False
+    os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while running_process(home) is not None:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"The platform of process {process} did not stop in {seconds:.0f} s: run `kill -9 {process}`."
+            )
+        time.sleep(0.2)
+    return True
+
+
+def description(home: Path) -> dict[str, Any]:
+    """What the last start wrote: `environment` (variables) and `addresses`.
+
+    Raises:
+        UserError: no platform was started from `home`.
+    """
+    try:
+        content: dict[str, Any] = json.loads((home / DESCRIPTION).read_text())
+    except (OSError, ValueError):
+        raise UserError(
+            f"No platform was started from {home}: run `insights up` first, or set INSIGHTS_HOME."
+        ) from None
+    return content
+
+
+def reset(home: Path) -> None:
+    """Delete everything that a platform left in `home`.
+
+    Raises:
+        UserError: a platform runs from it, or it is not a platform's directory.
+    """
+    if not home.exists():
+        return
+    if not (home / MARKER).exists():
+        raise UserError(f"{home} holds no platform: set INSIGHTS_HOME to the directory that does.")
+    lock = HomeLock(home)
+    lock.acquire()
+    try:
+        shutil.rmtree(home)
+    finally:
+        lock.release()
+
+
+def refuse_full_disk(home: Path, needed: int = FREE_BYTES) -> None:
+    """Raises UserError when the disk that holds `home` has less than `needed` bytes free."""
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise UserError(
+            f"Only {free / 1e9:.1f} GB are free on the disk of {home} and {needed / 1e9:.1f} GB are needed: "
+            "free some space, or set INSIGHTS_HOME to another disk."
+        )

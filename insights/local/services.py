@@ -1,0 +1,89 @@
+"""The platform's own processes: the simulator, the publisher, the stream and the dashboard."""
+
+import sys
+from pathlib import Path
+
+from insights.local.http import answers
+from insights.local.process import Component
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Service(Component):
+    """A Python program of this repository that answers HTTP when it is ready."""
+
+    variable: str
+    health: str
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str], arguments: list[str]) -> None:
+        super().__init__(state_dir)
+        self.host, self.port = "127.0.0.1", port
+        self._environment, self._arguments = environment, arguments
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    def ports(self) -> dict[str, int]:
+        return {self.variable: self.port}
+
+    def environment(self) -> dict[str, str]:
+        return self._environment
+
+    def command(self) -> list[str]:
+        return [sys.executable, *self._arguments]
+
+    def ready(self) -> bool:
+        return answers(self.url + self.health)
+
+
+class Simulator(Service):
+    """The Random User API's stand-in, or a server of recorded answers."""
+
+    name = "simulator"
+    variable = "INSIGHTS_SIMULATOR_PORT"
+    health = "/api/1.4/?results=1"
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str], recorded: Path | None = None) -> None:
+        arguments = ["-m", "insights.simulator", "--port", str(port)]
+        if recorded:
+            arguments += ["--recorded", str(recorded.resolve())]
+        super().__init__(state_dir, port, environment, arguments)
+
+
+class Publisher(Service):
+    """From staging to Kafka."""
+
+    name = "publisher"
+    variable = "INSIGHTS_PUBLISHER_HTTP_PORT"
+    health = "/readyz"
+    directory = REPOSITORY
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
+        super().__init__(state_dir, port, environment, ["jobs/publish_staged.py"])
+
+
+class Stream(Service):
+    """Spark, in one process with its driver."""
+
+    name = "stream"
+    variable = "INSIGHTS_STREAM_HTTP_PORT"
+    health = "/healthz"
+    stop_seconds = 45.0
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
+        super().__init__(state_dir, port, environment, [str(REPOSITORY / "jobs/stream_users.py")])
+
+
+class Dashboard(Service):
+    """The page."""
+
+    name = "dashboard"
+    variable = "INSIGHTS_DASHBOARD_PORT"
+    health = "/_stcore/health"
+    directory = REPOSITORY / "dashboard"
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
+        arguments = ["-m", "streamlit", "run", "Home.py", "--server.headless=true", "--server.address=127.0.0.1"]
+        arguments += [f"--server.port={port}", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
+        super().__init__(state_dir, port, environment, arguments)
