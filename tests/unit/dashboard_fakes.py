@@ -48,7 +48,7 @@ class FakeStores:
         patch.setattr(queries, "flow_facts", self._flow_facts)
         patch.setattr(import_module("insights.ledger.flow"), "read_until", lambda *_: self.read)
         patch.setattr(topics, "partitions", self._partitions)
-        patch.setattr(topics, "last_messages", lambda *_: self._kafka() or self.messages)
+        patch.setattr(topics, "last_messages", self._messages)
         patch.setattr(ledger, "flow", self._flow)
         patch.setattr(ledger, "check", self._check)
 
@@ -87,6 +87,10 @@ class FakeStores:
     def _partitions(self, settings: KafkaSettings) -> list[topics.Partition]:
         self._kafka()
         return [topics.Partition(settings.raw_topic, 0, 2, 10), topics.Partition(settings.quarantine_topic, 0, 0, 4)]
+
+    def _messages(self, *_: object) -> list[topics.Seen]:
+        self._kafka()
+        return self.messages
 
     def _flow(self, _: object) -> ledger.Flow:
         if self.down:

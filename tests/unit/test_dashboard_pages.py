@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 import dashboard.page
 from insights import ledger
+from insights.errors import UserError
+from insights.serve import queries
 from tests.unit.dashboard_fakes import FakeStores
 
 HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) [y](http://example.org) :red[z]"
@@ -18,7 +20,7 @@ PAGES = Path(dashboard.page.__file__).parent
 HOME, FLOW, QUARANTINE = PAGES / "Home.py", PAGES / "pages/1_Flow.py", PAGES / "pages/2_Quarantine.py"
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStores]:
     st.cache_resource.clear()
     monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
@@ -40,7 +42,8 @@ def metrics(app: AppTest) -> dict[str, str]:
 
 def said(app: AppTest) -> str:
     """All text of the page that is read as Markdown."""
-    kinds: list[Any] = [
+    kinds: list[Any] = [app.title, app.subheader, app.markdown, app.caption]
+    kinds += [app.warning, app.info, app.error, app.success]
         app.markdown,
         app.caption,
         app.warning,
@@ -61,27 +64,27 @@ def table(app: AppTest, column: str) -> Any:
     return next(frame.value for frame in app.dataframe if column in frame.value.columns)
 
 
-def test_home_counts_each_user_once_and_the_share_of_quarantine(fakes):
+def test_home_counts_each_user_once_and_the_share_of_quarantine():
     found = metrics(opened(HOME))
     assert (found["Users"], found["Countries"], found["In quarantine"]) == ("100", "2", "20.00 %")
     assert found["Newest record"].endswith(("s ago", "min ago"))
 
 
-def test_home_shows_eight_figures_and_three_tables(fakes):
+def test_home_shows_eight_figures_and_three_tables():
     app = opened(HOME)
     assert figures(app) == 8
     assert len(app.dataframe) == 3
     assert "A sample: 2 of 100 users" in said(app)
 
 
-def test_the_table_of_countries_is_ordered_by_users_and_adds_up(fakes):
+def test_the_table_of_countries_is_ordered_by_users_and_adds_up():
     countries = table(opened(HOME), "share")
     assert list(countries["country"]) == ["Germany", "France"]
     assert list(countries["users"]) == [70, 30]
     assert countries["share"].sum() == pytest.approx(100)
 
 
-def test_users_of_another_country_and_of_a_month_are_shown_when_chosen(fakes):
+def test_users_of_another_country_and_of_a_month_are_shown_when_chosen():
     app = opened(HOME)
     app.selectbox(key="code").select("FR").run()
     assert list(table(app, "registered_at")["full_name"]) == [f"{HOSTILE} of FR"]
@@ -108,11 +111,8 @@ def test_home_without_an_answer_ever_says_so_and_draws_nothing(fakes):
 
 
 @pytest.fixture
-def broken_queries(fakes, monkeypatch) -> FakeStores:
+def broken_queries(fakes: FakeStores, monkeypatch: pytest.MonkeyPatch) -> FakeStores:
     """Cassandra goes down behind an open session."""
-    from insights.errors import UserError
-    from insights.serve import queries
-
     answer = queries.counts
 
     def counts(session: object, dimension: str) -> dict[str, int]:
@@ -145,7 +145,7 @@ def test_home_does_without_postgresql(fakes):
     assert figures(app) == 8
 
 
-def test_the_flow_shows_every_hop_and_what_waits(fakes):
+def test_the_flow_shows_every_hop_and_what_waits():
     found = metrics(opened(FLOW))
     assert found == {
         "Fetched": "1,130", "Duplicates": "5", "Published": "1,125", "Served": "1,100", "In quarantine": "25",
@@ -153,7 +153,7 @@ def test_the_flow_shows_every_hop_and_what_waits(fakes):
     }  # fmt: skip
 
 
-def test_the_flow_shows_offsets_and_the_lag_of_the_stream(fakes):
+def test_the_flow_shows_offsets_and_the_lag_of_the_stream():
     raw, quarantine = table(opened(FLOW), "lag").to_dict("records")
     assert (raw["begin"], raw["end"], raw["messages"], raw["read"], raw["lag"]) == (2, 10, 8, 7, 3)
     assert quarantine["messages"] == 4
@@ -166,13 +166,13 @@ def test_a_partition_that_the_stream_has_not_read_lags_by_all_its_messages(fakes
     assert (raw["read"], raw["lag"]) == (2, 8)
 
 
-def test_the_flow_draws_the_duration_of_batches_also_of_one_that_is_not_served(fakes):
+def test_the_flow_draws_the_duration_of_batches_also_of_one_that_is_not_served():
     app = opened(FLOW)
     assert figures(app) == 1
     assert list(table(app, "started_at")["seq"]) == [3]
 
 
-def test_the_ledger_is_checked_only_when_asked_and_stays_on_the_page(fakes):
+def test_the_ledger_is_checked_only_when_asked_and_stays_on_the_page():
     app = opened(FLOW)
     assert not app.success
     app.button(key="check").click().run()
@@ -213,7 +213,7 @@ def test_the_flow_before_the_first_batch_and_message_says_so(fakes):
     assert "The topic holds no message" in said(app)
 
 
-def test_quarantine_shows_reasons_and_samples(fakes):
+def test_quarantine_shows_reasons_and_samples():
     app = opened(QUARANTINE)
     assert metrics(app) == {"Records in quarantine": "25"}
     assert figures(app) == 1
@@ -234,7 +234,7 @@ def test_quarantine_without_postgresql_says_so(fakes):
 
 
 @pytest.mark.parametrize("page", [HOME, FLOW, QUARANTINE])
-def test_text_from_data_is_never_read_as_markup(fakes, page):
+def test_text_from_data_is_never_read_as_markup(page):
     app = opened(page)
     assert app.dataframe
     assert "example.org" not in said(app)
@@ -242,7 +242,7 @@ def test_text_from_data_is_never_read_as_markup(fakes, page):
         assert "<script>" not in chart.proto.spec.replace("\\u003c", "<")
 
 
-def test_a_setting_that_cannot_be_used_is_one_sentence(fakes, monkeypatch):
+def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
     monkeypatch.setenv("INSIGHTS_POSTGRES_PORT", "many")
     app = opened(HOME)
     assert r"INSIGHTS\_POSTGRES\_PORT" in app.error[0].value
