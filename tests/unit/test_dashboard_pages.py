@@ -44,15 +44,6 @@ def said(app: AppTest) -> str:
     """All text of the page that is read as Markdown."""
     kinds: list[Any] = [app.title, app.subheader, app.markdown, app.caption]
     kinds += [app.warning, app.info, app.error, app.success]
-        app.markdown,
-        app.caption,
-        app.warning,
-        app.info,
-        app.error,
-        app.success,
-        app.subheader,
-        app.title,
-    ]
     return "\n".join(element.value for kind in kinds for element in kind)
 
 

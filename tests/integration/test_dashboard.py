@@ -1,0 +1,226 @@
+"""The dashboard on real servers: what it reads, and its pages while Cassandra is empty, filled, away and back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from confluent_kafka import Producer
+from streamlit.testing.v1 import AppTest
+
+import dashboard.page
+from dashboard import topics
+from insights import connections
+from insights.serve import queries
+from tests.integration.dashboard_data import HOSTILE_NAME, Hops, counts_of, fill_cassandra, fill_postgres, users
+from tests.support import eventually
+
+PAGES = Path(dashboard.page.__file__).parent
+NOW = datetime.now(UTC).replace(microsecond=0)
+PEOPLE = users(1200, NOW)
+
+
+@pytest.fixture
+def filled(cassandra):
+    fill_cassandra(cassandra, PEOPLE)
+    return cassandra
+
+
+@pytest.fixture
+def session(filled):
+    with connections.cassandra(filled) as session:
+        yield session
+
+
+@pytest.fixture
+def hops(connection, kafka) -> Hops:
+    return fill_postgres(connection, kafka.raw_topic, PEOPLE, NOW)
+
+
+@pytest.fixture
+def environment(monkeypatch, postgres, kafka) -> Iterator[pytest.MonkeyPatch]:
+    """The dashboard's settings, apart from Cassandra's, by environment."""
+    st.cache_resource.clear()
+    values = {
+        "INSIGHTS_POSTGRES_HOST": postgres.host,
+        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
+        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
+        "INSIGHTS_POSTGRES_USER": postgres.user,
+        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
+        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
+        "INSIGHTS_KAFKA_QUARANTINE_TOPIC": kafka.quarantine_topic,
+        "INSIGHTS_DASHBOARD_CACHE_SECONDS": "0",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    yield monkeypatch
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def home(environment, cassandra) -> AppTest:
+    environment.setenv("INSIGHTS_CASSANDRA_HOSTS", cassandra.hosts)
+    environment.setenv("INSIGHTS_CASSANDRA_PORT", str(cassandra.port))
+    environment.setenv("INSIGHTS_CASSANDRA_KEYSPACE", cassandra.keyspace)
+    environment.setenv("INSIGHTS_CASSANDRA_LOCAL_DC", cassandra.local_dc)
+    return AppTest.from_file(str(PAGES / "Home.py"), default_timeout=60)
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def warnings(app: AppTest) -> str:
+    return " ".join(warning.value for warning in app.warning)
+
+
+def test_counts_are_the_aggregates_of_a_dimension(session):
+    for dimension, expected in counts_of(PEOPLE).items():
+        assert queries.counts(session, dimension) == dict(expected)
+
+
+def test_a_value_that_lost_its_last_user_is_left_out(session):
+    session.execute("INSERT INTO user_counts (dimension, value, count) VALUES ('gender', 'other', 0)")
+    assert "other" not in queries.counts(session, "gender")
+
+
+def test_the_latest_arrivals_come_newest_first(session):
+    found = queries.latest(session, 20)
+    assert [arrival.user_id for arrival in found] == [person["user_id"] for person in PEOPLE[:20]]
+    assert found[0].full_name == HOSTILE_NAME
+
+
+def test_arrivals_of_days_ago_are_found_when_none_is_newer(cassandra):
+    before = datetime.fromtimestamp(NOW.timestamp() - 5 * 86_400, UTC)
+    fill_cassandra(cassandra, users(30, before))
+    with connections.cassandra(cassandra) as session:
+        assert len(queries.latest(session, 20)) == 20
+
+
+def test_users_of_a_country_are_the_latest_registered(session):
+    expected = sorted((p["registered_at"] for p in PEOPLE if p["country_code"] == "AU"), reverse=True)[:20]
+    found = queries.by_country(session, "AU", 20)
+    assert [row.registered_at.replace(tzinfo=UTC) for row in found] == [_milliseconds(moment) for moment in expected]
+    assert {row.country_code for row in found} == {"AU"}
+
+
+def test_users_of_a_month_are_all_there_below_the_limit(session):
+    month, count = counts_of(PEOPLE)["registered_month"].most_common(1)[0]
+    found = queries.by_month(session, month, 200)
+    assert {row.user_id for row in found} == {p["user_id"] for p in PEOPLE if p["registered_month"] == month}
+    assert len(found) == count
+
+
+def test_a_user_is_found_by_id_and_an_unknown_one_is_not(session):
+    found = queries.user(session, PEOPLE[3]["user_id"])
+    assert found is not None
+    assert (found["full_name"], found["age"]) == (PEOPLE[3]["full_name"], PEOPLE[3]["age"])
+    assert queries.user(session, users(1, NOW, seed=99)[0]["user_id"]) is None
+
+
+def test_the_sample_is_bounded_in_every_country(session):
+    sample = queries.geo_sample(session, ("AU", "US"), 2)
+    by_country = [place.country_code for place in sample]
+    assert 0 < by_country.count("US") <= 32
+    assert 16 <= by_country.count("AU") <= 32
+    assert queries.geo_sample(session, (), 2) == []
+
+
+def test_a_user_without_coordinates_is_not_on_the_map(cassandra):
+    person = users(1, NOW)[0] | {"latitude": None, "country_code": "FR"}
+    fill_cassandra(cassandra, [person])
+    with connections.cassandra(cassandra) as session:
+        assert queries.geo_sample(session, ("FR",), 2) == []
+
+
+def test_the_facts_of_the_flow_are_the_stores_totals(connection, hops, kafka):
+    facts = queries.flow_facts(connection.cursor(), kafka.raw_topic)
+    assert facts[:5] == (hops.fetched, hops.duplicates, hops.published, len(PEOPLE), hops.quarantined)
+    assert facts.publisher_moved_at is not None
+    assert facts.served_at is not None
+
+
+def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
+    assert queries.flow_facts(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
+
+
+def test_batches_come_newest_first(connection, hops):
+    assert [batch.seq for batch in queries.last_batches(connection.cursor(), 2)] == [3, 2]
+
+
+def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, hops, kafka):
+    with connection, connection.cursor() as cursor:
+        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
+        cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
+        cursor.execute("UPDATE quarantine.records SET event_id = '3' WHERE event_id = '5'")
+        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 6, "SCHEMA": 4}
+        samples = queries.quarantine_samples(cursor, "BAD_EMAIL", 50)
+    assert f"{kafka.raw_topic}/0/0" not in {sample.origin for sample in samples}
+    assert len(samples) == 7
+
+
+def test_partitions_have_their_offsets_and_messages_no_credentials(kafka):
+    producer = Producer(kafka.client())
+    for number in range(30):
+        producer.produce(
+            kafka.raw_topic, partition=number % 2, key=f"key {number}", timestamp=1_000 + number,
+            value=f'{{"n": {number}, "login": {{"password": "hunter2", "md5": "5eb63"}}}}',
+            headers=[("event_id", str(number))],
+        )  # fmt: skip
+    producer.flush(30)
+    assert topics.partitions(kafka) == [
+        (kafka.raw_topic, 0, 0, 15), (kafka.raw_topic, 1, 0, 15),
+        (kafka.quarantine_topic, 0, 0, 0), (kafka.quarantine_topic, 1, 0, 0),
+    ]  # fmt: skip
+    seen = topics.last_messages(kafka, kafka.raw_topic, 5)
+    assert [(message.key, message.headers) for message in seen] == [
+        (f"key {number}", f"event_id={number}") for number in (29, 28, 27, 26, 25)
+    ]
+    assert '"n": 29' in seen[0].value
+    assert "hunter2" not in str(seen)
+    assert "5eb63" not in str(seen)
+    assert topics.last_messages(kafka, kafka.quarantine_topic, 5) == []
+
+
+def test_home_is_right_while_cassandra_is_empty_then_filled_then_away_then_back(
+    home, cassandra, cassandra_server, hops
+):
+    home.run()
+    assert not home.exception
+    assert "No users yet" in home.info[0].value
+
+    fill_cassandra(cassandra, PEOPLE)
+    home.run()
+    assert not home.exception
+    assert metrics(home)["Users"] == "1,200"
+    assert metrics(home)["In quarantine"] == f"{100 * hops.quarantined / (1200 + hops.quarantined):.2f} %"
+    assert len(home.get("plotly_chart")) == 8
+    assert len(home.dataframe) == 3
+
+    cassandra_server.stop()
+    try:
+        home.run()
+        assert not home.exception
+        assert "Stale: Cassandra does not answer" in warnings(home)
+        assert metrics(home)["Users"] == "1,200"
+        assert len(home.get("plotly_chart")) == 8
+    finally:
+        cassandra_server.start()
+        cassandra_server.wait_ready(90)
+    eventually(lambda: "Stale" not in warnings(home.run()), 60, "the page did not come back by itself")
+    assert metrics(home)["Users"] == "1,200"
+
+
+@pytest.mark.parametrize(("name", "frames"), [("1_Flow.py", 2), ("2_Quarantine.py", 1)])
+def test_the_other_pages_show_what_the_stores_hold(environment, hops, name, frames):
+    app = AppTest.from_file(str(PAGES / "pages" / name), default_timeout=60).run()
+    assert not app.exception
+    assert not app.warning
+    assert len(app.dataframe) == frames
+    assert len(app.get("plotly_chart")) == 1
+
+
+def _milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
