@@ -230,6 +230,13 @@ def inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_CONFIGURATION)}
 
 
+def adopt(variables: dict[str, str]) -> None:
+    """Give the `INSIGHTS_*` variables that are not set the values of a running platform."""
+    for name, value in variables.items():
+        if name.startswith("INSIGHTS_"):
+            os.environ.setdefault(name, value)
+
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 

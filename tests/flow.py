@@ -113,7 +113,8 @@ def merged(rest: Rest, served: bool = True) -> None:
         spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
     rest.sql(
         "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
-        " started_at, served_at) SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
+        " started_at, served_at)"
+        " SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
         " FROM analytics.batches",
         json.dumps({rest.stores.kafka.raw_topic: spans}),
         served,
@@ -145,7 +146,8 @@ def _stage(cursor: Any, total: int) -> None:
 
 def _move_cursor(cursor: Any, topic: str, total: int) -> None:
     cursor.execute(
-        "INSERT INTO staging.publisher (name, epoch, xact_id, id) SELECT %s, 1, coalesce(max(xact_id), '0'), %s FROM staging.users",
+        "INSERT INTO staging.publisher (name, epoch, xact_id, id)"
+        " SELECT %s, 1, coalesce(max(xact_id), '0'), %s FROM staging.users",
         (topic, total),
     )
 

@@ -17,6 +17,7 @@ from insights.ledger import counts, events, rows
 from insights.ledger.flow import Flow, measure, read_until
 from insights.ledger.hop import Hop, Ledger
 from insights.ledger.image import ImageProtocol
+from insights.ledger.progress import Progress, totals
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
@@ -59,6 +60,32 @@ def flow(stores: Stores) -> Flow:
         return _flow(stores, topic)
 
 
+def stalled(stores: Stores, seconds: float) -> Flow | None:
+    """What waits, when messages wait and the stream merges nothing for `seconds`; None when it moves or has no work.
+
+    Raises:
+        UserError: a store cannot be reached or read.
+    """
+    before, deadline = flow(stores), time.monotonic() + seconds
+    while True:
+        now = flow(stores)
+        if not now.unread or now.last_batch != before.last_batch:
+            return None
+        if time.monotonic() > deadline:
+            return now
+        time.sleep(_POLL_SECONDS)
+
+
+def progress(stores: Stores) -> Progress:
+    """Running totals of every hop.
+
+    Raises:
+        UserError: a store cannot be reached or read.
+    """
+    with _readable(), closing(RawTopic(stores.kafka)) as topic, _cursor(stores) as cursor:
+        return totals(cursor, stores.kafka.raw_topic, topic.watermarks())
+
+
 def _hops(stores: Stores, topic: RawTopic) -> Iterator[Hop]:
     name = stores.kafka.raw_topic
     with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
@@ -99,7 +126,7 @@ def _late(snapshot: Flow, now: Callable[[], Flow]) -> bool:
 
 
 def _flow(stores: Stores, topic: RawTopic) -> Flow:
-    with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
+    with _cursor(stores) as cursor:
         return measure(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
@@ -107,6 +134,12 @@ def _wait_until_idle(stores: Stores, topic: RawTopic, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not _flow(stores, topic).idle and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _cursor(stores: Stores) -> Iterator[Any]:
+    with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
+        yield cursor
 
 
 @contextmanager

@@ -1,0 +1,60 @@
+"""Prove that no record was lost between the stores."""
+
+from datetime import UTC, datetime
+
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+_PATIENCE_SECONDS = 60
+
+
+@dag(
+    schedule="5/30 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    params={"wait_seconds": Param(120, type="integer", minimum=0, description="For records in flight.")},
+    tags=["user-insights"],
+    doc_md="Looks at the topic, at the stream, then counts every hop; a hop that does not hold fails the run by name.",
+)
+def check_data_flow():
+    @task
+    def topic() -> dict[str, int]:
+        """Messages per partition of the raw topic; every partition must have a leader."""
+        from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
+
+        from insights.settings import KafkaSettings, load
+        from insights.topics import partition_sizes
+
+        return partition_sizes(KafkaAdminClientHook("kafka_default").get_conn, load(KafkaSettings).raw_topic)
+
+    @task
+    def stream() -> str:
+        """The stream must be well in Kubernetes, where it runs there, and must not leave messages lying."""
+        from insights import cluster
+        from insights.ledger import Stores, stalled
+        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+
+        unwell = [one for one in cluster.workloads() if not one.well] if cluster.in_cluster() else []
+        if unwell:
+            raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
+        stores = Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+        if waiting := stalled(stores, _PATIENCE_SECONDS):
+            raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {waiting.sentence()}.")
+        return "the stream moves, or has nothing to do"
+
+    @task
+    def ledger() -> dict[str, int]:
+        from insights.ledger import Stores, check
+        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+
+        stores = Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+        result = check(stores, get_current_context()["params"]["wait_seconds"])
+        if not result.closed:
+            raise AirflowFailException("; ".join(f"{hop.name}: {hop.sentence}" for hop in result.open_hops()))
+        return {hop.name: hop.left for hop in result.hops}
+
+    [topic(), stream()] >> ledger()
+
+
+check_data_flow()

@@ -1,0 +1,59 @@
+"""Fetch pages of the Random User API into PostgreSQL staging."""
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+PAGES_PER_TASK = 5
+
+
+@dag(
+    schedule="*/10 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
+    params={
+        "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages of one run."),
+        "page_size": Param(1000, type="integer", minimum=1, maximum=5000, description="Records of a page."),
+        "nationalities": Param("", type="string", pattern="^([A-Za-z]{2}(,[A-Za-z]{2})*)?$", description="US,DE,..."),
+        "gender": Param("", type="string", enum=["", "female", "male"]),
+    },
+    tags=["user-insights"],
+    doc_md="A run's pages follow from the DAG's id and the logical date: a retry, a catch-up or a backfill fetches the"
+    " same records, and staging knows those it has.",
+)
+def ingest_users():
+    @task
+    def plan() -> list[list[int]]:
+        pages = range(1, get_current_context()["params"]["pages"] + 1)
+        return [list(pages[first : first + PAGES_PER_TASK]) for first in range(0, len(pages), PAGES_PER_TASK)]
+
+    @task(max_active_tis_per_dagrun=2)
+    def stage(pages: list[int]) -> dict[str, int]:
+        from insights import connections
+        from insights.settings import PostgresSettings, SourceSettings, load
+        from insights.source import SourceClient, SourceError, seed_for
+        from insights.staging import Staging
+
+        context = get_current_context()
+        run, params = context["dag_run"], context["params"]
+        chosen = {name: params[name] for name in ("nationalities", "gender") if params[name]}
+        seed = seed_for(run.dag_id, run.logical_date or run.run_after)
+        counts = {"fetched": 0, "staged": 0, "duplicates": 0}
+        source = SourceClient(load(SourceSettings).model_copy(update=chosen))
+        with source, closing(connections.postgres(load(PostgresSettings), "ingest_users")) as connection:
+            try:
+                for page in source.fetch_pages(seed, pages, params["page_size"]):
+                    loaded = Staging(connection).load_page(page, run.dag_id, run.run_id)
+                    counts = {name: counts[name] + getattr(loaded, name) for name in counts}
+            except SourceError as error:
+                raise (error if error.retryable else AirflowFailException(str(error))) from error
+        return counts
+
+    stage.expand(pages=plan())
+
+
+ingest_users()

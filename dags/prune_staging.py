@@ -1,0 +1,34 @@
+"""Drop the staging partitions that are published and past their retention."""
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import dag, task
+
+
+@dag(
+    schedule="@daily",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    tags=["user-insights"],
+    doc_md="Days are dropped whole, oldest first, and never before the publisher has passed them.",
+)
+def prune_staging():
+    @task
+    def drop_expired() -> list[str]:
+        from insights import connections
+        from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
+        from insights.staging import Staging
+
+        with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:
+            days = Staging(connection).drop_expired(
+                datetime.now(UTC), load(StagingSettings).retention_days, load(KafkaSettings).raw_topic
+            )
+        return [day.isoformat() for day in days]
+
+    drop_expired()
+
+
+prune_staging()

@@ -1,0 +1,56 @@
+"""What the verbs share: the application, its errors, and where they find the platform."""
+
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from insights.errors import UserError
+from insights.ledger import Stores
+from insights.settings import (
+    CassandraSettings,
+    KafkaSettings,
+    LocalSettings,
+    PostgresSettings,
+    adopt,
+    load,
+)
+
+console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+class _Group(TyperGroup):
+    """Shows a user's mistake as one sentence and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="User records from the Random User API to Cassandra and a page, and the proof that none was lost.",
+)
+
+
+def find_platform() -> None:
+    """Read the settings of the platform that runs here, where there is one, below the environment's own."""
+    from insights.local.home import DESCRIPTION, description
+
+    home = load(LocalSettings).home
+    if (home / DESCRIPTION).exists():
+        adopt(description(home)["environment"])
+
+
+def stores() -> Stores:
+    """The stores of the platform that runs here, or that the environment names."""
+    find_platform()
+    return Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

@@ -1,0 +1,34 @@
+"""`insights check`: does every hop hold?"""
+
+import json
+from typing import Annotated
+
+import typer
+
+from insights import ledger
+from insights.cli.app import app, console, stores
+from insights.cli.tables import ledger_table
+from insights.errors import UserError
+
+
+@app.command()
+def check(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for records in flight.")] = 0,
+) -> None:
+    """Compare every store with the one before it, record by record.
+
+    Exit code 0: the ledger closes. 1: it does not, and the hop and the records are named. 2: it cannot be checked.
+    """
+    try:
+        result = ledger.check(stores(), wait)
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    if as_json:
+        typer.echo(json.dumps(result.as_json(), indent=1))
+    else:
+        console.print(ledger_table(result))
+        for hop in result.open_hops():
+            console.print(f"{hop.name}: {hop.sentence}", markup=False)
+    raise typer.Exit(0 if result.closed else 1)

@@ -1,0 +1,13 @@
+"""`insights down`: stop the platform that another terminal runs."""
+
+from insights.cli.app import app, console
+from insights.settings import LocalSettings, load
+
+
+@app.command()
+def down() -> None:
+    """Stop the platform that runs from here; its data stays."""
+    from insights.local.home import stop_running
+
+    home = load(LocalSettings).home
+    console.print("Stopped." if stop_running(home) else f"No platform runs from {home}.")

@@ -1,0 +1,71 @@
+"""The first batch on its way: counts per hop until the ledger closes."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+
+from rich.console import Console
+from rich.status import Status
+
+from insights import ledger
+from insights.cli.tables import ledger_table, progress_line
+from insights.errors import UserError
+from insights.ledger import Ledger, Progress, State, Stores
+
+PATIENCE_SECONDS = 300.0
+"""Without any new count for so long, the flow is stuck."""
+_POLL_SECONDS = 1.0
+
+
+def watch_first_batch(console: Console, stores: Stores) -> int:
+    """Show the counts until everything fetched has landed, then the ledger. Returns the exit code: 0 when it closes."""
+    closed = _landed(console, stores)
+    if closed is None:
+        console.print("No page was fetched: look at the DAG ingest_users on Airflow's page.")
+        return 1
+    console.print(ledger_table(closed))
+    for hop in closed.open_hops():
+        console.print(f"The ledger does not close at {hop.name}: {hop.sentence}", markup=False)
+    return 0 if closed.closed else 1
+
+
+def _landed(console: Console, stores: Stores) -> Ledger | None:
+    """The ledger when nothing is in flight any more, or when nothing has moved for long."""
+    moved, last = time.monotonic(), None
+    with _showing(console) as show:
+        while True:
+            stuck = time.monotonic() - moved > PATIENCE_SECONDS
+            # A server that is being restarted is out of reach for a while.
+            with nullcontext() if stuck else suppress(UserError):
+                now = ledger.progress(stores)
+                if now != last:
+                    moved, last = time.monotonic(), now
+                    show(now)
+                if now.fetched and (now.idle or stuck):
+                    result = ledger.check(stores)
+                    if stuck or result.state is not State.IN_FLIGHT:
+                        return result
+                elif stuck:
+                    return None
+            time.sleep(_POLL_SECONDS)
+
+
+class _Show:
+    def __init__(self, console: Console, status: Status | None) -> None:
+        self._console, self._status = console, status
+
+    def __call__(self, progress: Progress) -> None:
+        if self._status:
+            self._status.update(progress_line(progress))
+        else:
+            self._console.print(progress_line(progress))
+
+
+@contextmanager
+def _showing(console: Console) -> Iterator[_Show]:
+    """A line that changes on a terminal, a line for each change in a log."""
+    if not console.is_terminal:
+        yield _Show(console, None)
+        return
+    with console.status("waiting for the first page") as status:
+        yield _Show(console, status)

@@ -1,0 +1,20 @@
+"""`insights reset`: delete the platform's data."""
+
+from typing import Annotated
+
+import typer
+
+from insights.cli.app import app, console
+from insights.settings import LocalSettings, load
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Delete every record, topic, table, log and password of the platform here. Asks first."""
+    from insights.local import home
+
+    path = load(LocalSettings).home.resolve()
+    if not yes and not typer.confirm(f"Delete everything in {path}?"):
+        raise typer.Exit(1)
+    home.reset(path)
+    console.print(f"{path} is deleted.")

@@ -1,0 +1,56 @@
+"""How a start looks: a line for each component, live on a terminal, one line an event in a log."""
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from insights.local.platform import Event, State
+
+_COLOURS = {State.READY: "green", State.STARTING: "yellow", State.DIED: "red", State.FAILED: "red"}
+
+
+class StartView:
+    """Shows events while it is entered as a table; before and after, and without a terminal, as lines."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._events: dict[str, Event] = {}
+        self._began: dict[str, float] = {}
+        self._live: Live | None = None
+
+    def __enter__(self) -> "StartView":
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._table)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def show(self, event: Event) -> None:
+        """Take in one event."""
+        self._events[event.component] = event
+        if event.state is State.STARTING:
+            self._began[event.component] = time.monotonic()
+        if self._live is None and event.state is not State.WAITING:
+            seconds = f" {event.seconds:.1f} s" if event.seconds else ""
+            self._console.print(f"{event.component:<24} {event.state}{seconds} {event.message}".rstrip(), markup=False)
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for event in list(self._events.values()):
+            seconds = event.seconds
+            if event.state is State.STARTING:
+                seconds = time.monotonic() - self._began[event.component]
+            table.add_row(
+                event.component,
+                f"[{_COLOURS.get(event.state, 'dim')}]{event.state}[/]",
+                f"{seconds:.1f} s" if seconds else "",
+                event.message,
+            )
+        return table

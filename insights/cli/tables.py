@@ -1,0 +1,51 @@
+"""What is shown to people as tables."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from insights.ledger import Ledger, Progress, State
+
+_COLOURS = {State.CLOSED: "green", State.IN_FLIGHT: "yellow", State.BROKEN: "red"}
+_WORDS = {State.CLOSED: "closed", State.IN_FLIGHT: "in flight", State.BROKEN: "broken"}
+
+
+def ledger_table(ledger: Ledger) -> Table:
+    """The ledger, a hop a row."""
+    table = Table(
+        title=f"Ledger {_WORDS[ledger.state]} ({ledger.seconds:.1f} s)",
+        title_style=_COLOURS[ledger.state],
+        box=box.SIMPLE_HEAD,
+    )
+    for heading, justify in (("hop", "left"), ("left", "right"), ("right", "right"), ("on the way", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("state")
+    for hop in ledger.hops:
+        table.add_row(
+            hop.equation,
+            f"{hop.left:,}",
+            f"{hop.right:,}",
+            f"{hop.pending:,}" if hop.pending else "",
+            f"[{_COLOURS[hop.state]}]{_WORDS[hop.state]}[/]",
+        )
+    return table
+
+
+def addresses_table(addresses: Iterable[Mapping[str, Any]]) -> Table:
+    """Where every server is and how to log in."""
+    table = Table(title="Addresses and logins", box=box.SIMPLE_HEAD)
+    for heading in ("what", "where", "database", "user", "password", "state"):
+        table.add_column(heading, overflow="fold")
+    for address in addresses:
+        where = address["url"] or f"{address['host']}:{address['port']}"
+        table.add_row(
+            address["name"], where, address["database"], address["user"], address["password"], address.get("state", "")
+        )
+    return table
+
+
+def progress_line(progress: Progress) -> str:
+    """The counts of every hop in one line."""
+    return " > ".join(f"{count:,} {name}" for name, count in progress.counts().items())

@@ -1,0 +1,75 @@
+"""What Kubernetes knows of us: the stream's application and our pods. Only inside a cluster."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from insights.errors import UserError
+
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_SPARK = {"group": "sparkoperator.k8s.io", "version": "v1beta2", "plural": "sparkapplications"}
+_OURS = "app.kubernetes.io/part-of=user-insights"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A pod or an application, its state in Kubernetes' words, and whether that is well."""
+
+    name: str
+    kind: str
+    state: str
+    well: bool
+    restarts: int = 0
+
+
+def in_cluster(account: Path = _ACCOUNT) -> bool:
+    """Whether this process is a pod that may ask its API server."""
+    return (account / "token").exists()
+
+
+def workloads(account: Path = _ACCOUNT) -> list[Workload]:
+    """The stream's SparkApplications and our pods, in this pod's namespace.
+
+    Raises:
+        UserError: the API server refuses or does not answer.
+    """
+    from kubernetes import client, config
+    from urllib3.exceptions import HTTPError
+
+    namespace = (account / "namespace").read_text().strip()
+    try:
+        config.load_incluster_config()
+        applications = _applications(client.CustomObjectsApi(), namespace, client.ApiException)
+        pods = client.CoreV1Api().list_namespaced_pod(namespace, label_selector=_OURS, _request_timeout=10).items
+    except (client.ApiException, config.ConfigException, HTTPError) as error:
+        raise UserError(
+            f"Kubernetes does not show the pods of namespace {namespace}"
+            f" ({getattr(error, 'reason', error)}); check the service account's role."
+        ) from error
+    return [*map(application_workload, applications), *map(pod_workload, pods)]
+
+
+def application_workload(application: dict[str, Any]) -> Workload:
+    state = application.get("status", {}).get("applicationState", {}).get("state") or "NEW"
+    return Workload(application["metadata"]["name"], "SparkApplication", state, state == "RUNNING")
+
+
+def pod_workload(pod: Any) -> Workload:
+    statuses = pod.status.container_statuses or []
+    ready = pod.status.phase == "Succeeded" or (bool(statuses) and all(status.ready for status in statuses))
+    waiting = [status.state.waiting.reason for status in statuses if status.state and status.state.waiting]
+    restarts = sum(status.restart_count for status in statuses)
+    return Workload(pod.metadata.name, "Pod", waiting[0] if waiting else pod.status.phase, ready, restarts)
+
+
+def _applications(api: Any, namespace: str, refused: type[Any]) -> list[dict[str, Any]]:
+    """None where the Spark operator is not installed: the stream then is one of our pods."""
+    try:
+        found: dict[str, Any] = api.list_namespaced_custom_object(
+            **_SPARK, namespace=namespace, label_selector=_OURS, _request_timeout=10
+        )
+    except refused as error:
+        if error.status == 404:
+            return []
+        raise
+    return list(found["items"])

@@ -1,0 +1,42 @@
+"""Cheap running totals, for a view of the flow; the check is what proves them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from insights.ledger.flow import Flow, Watermarks, measure
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Records that each hop has seen so far."""
+
+    fetched: int
+    staged: int
+    published: int
+    read: int
+    served: int
+    quarantined: int
+    flow: Flow
+
+    @property
+    def idle(self) -> bool:
+        return self.flow.idle
+
+    def counts(self) -> dict[str, int]:
+        """The totals by name, in the order of the flow."""
+        return {
+            name: getattr(self, name) for name in ("fetched", "staged", "published", "read", "served", "quarantined")
+        }
+
+
+def totals(cursor: Any, topic: str, watermarks: Watermarks) -> Progress:
+    """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
+    cursor.execute("""
+        SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
+               (SELECT coalesce(sum(read), 0) FROM analytics.batches),
+               (SELECT coalesce(sum(count), 0) FROM analytics.user_counts WHERE dimension = 'gender'),
+               (SELECT count(*) FROM quarantine.records WHERE resolved_at IS NULL)
+        FROM staging.batches""")
+    fetched, staged, read, served, quarantined = (int(value) for value in cursor.fetchone())
+    published = sum(high for _, high in watermarks.values())
+    return Progress(fetched, staged, published, read, served, quarantined, measure(cursor, topic, watermarks))

@@ -1,0 +1,53 @@
+"""Publish staged records again: a repair after a store was lost or a rule changed.
+
+Each message has a newer version and the same event id, so that it replaces what is served and adds nothing.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from insights import connections
+from insights.errors import UserError
+from insights.republish import republish
+from insights.settings import KafkaSettings, PostgresSettings
+from insights.staging import Staging
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From `since` until before `until`, by the time of fetching."""
+
+    since: datetime
+    until: datetime
+
+    def __post_init__(self) -> None:
+        if self.since >= self.until:
+            raise UserError(f"--from {self.since} is not before --to {self.until}; give a period.")
+
+
+def count_by_day(postgres: PostgresSettings, period: Period) -> dict[date, int]:
+    """How many records a replay would publish, by UTC day of fetching."""
+    with closing(connections.postgres(postgres, "replay")) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (event_time AT TIME ZONE 'UTC')::date, count(*) FROM staging.users"
+            " WHERE event_time >= %s AND event_time < %s GROUP BY 1 ORDER BY 1",
+            (period.since, period.until),
+        )
+        return dict(cursor.fetchall())
+
+
+def replay(
+    postgres: PostgresSettings, kafka: KafkaSettings, period: Period, progress: Callable[[int], None] = lambda _: None
+) -> int:
+    """Publish the period's staged records again and wait for every acknowledgement. Returns how many.
+
+    `progress` is told the number sent so far.
+
+    Raises:
+        UserError: a store cannot be reached, or the broker did not acknowledge every record.
+    """
+    with closing(connections.postgres(postgres, "replay")) as connection:
+        messages = Staging(connection).rows(period.since, period.until)
+        return republish(connections.kafka_producer(kafka, "replay"), kafka.raw_topic, messages, progress)
