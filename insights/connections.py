@@ -84,15 +84,15 @@ def cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iter
         cluster.shutdown()
 
 
-def kafka_producer(settings: KafkaSettings, application: str, **overrides: Any) -> Any:
+def kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Any:
     """A librdkafka `Producer` that loses nothing: idempotent, acknowledged by all replicas, lz4.
 
-    A key's partition is the one that Java clients choose. `overrides` are configuration properties, `_` for a dot.
+    A key's partition is the one that Java clients choose. `config` adds properties, or overrides them.
 
     Raises:
         UserError: the settings do not make a configuration.
     """
-    config = settings.client() | {
+    properties = settings.client() | {
         "client.id": application,
         "enable.idempotence": True,
         "acks": "all",
@@ -100,9 +100,8 @@ def kafka_producer(settings: KafkaSettings, application: str, **overrides: Any) 
         "partitioner": "murmur2_random",
         "message.max.bytes": max(1000, settings.max_message_bytes),
     }
-    config |= {name.replace("_", "."): value for name, value in overrides.items()}
     try:
-        return Producer(config)
+        return Producer(properties | (config or {}))
     except KafkaException as error:
         raise UserError(
             f"Kafka's client refuses its configuration ({error.args[0].str()}); check the INSIGHTS_KAFKA_* variables."

@@ -1,8 +1,9 @@
 """The message on the raw topic: a staged payload as it is, with headers that say which row, page and version it is."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
 from uuid import UUID
 
 from insights.record import SCHEMA_VERSION
@@ -14,6 +15,7 @@ EVENT_TIME = "event_time"
 REDRIVES = "redrives"
 
 Headers = list[tuple[str, bytes]]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +32,31 @@ class RawMessage:
 
     def headers(self) -> Headers:
         """The message's headers, as librdkafka takes them."""
-        texts = {
-            EVENT_ID: self.event_id,
-            BATCH_ID: self.batch_id,
-            "schema_version": SCHEMA_VERSION,
-            VERSION: str(self.version),
-            EVENT_TIME: str(epoch_milliseconds(self.event_time)),
-            "traceparent": traceparent(self.batch_id, self.event_id),
-        }
+        headers = [
+            (EVENT_ID, self.event_id.encode()),
+            (BATCH_ID, self.batch_id.encode()),
+            ("schema_version", SCHEMA_VERSION.encode()),
+            (VERSION, b"%d" % self.version),
+            (EVENT_TIME, b"%d" % epoch_milliseconds(self.event_time)),
+            ("traceparent", traceparent(self.batch_id, self.event_id).encode()),
+        ]
         if self.redrives:
-            texts[REDRIVES] = str(self.redrives)
-        return [(name, text.encode()) for name, text in texts.items()]
+            headers.append((REDRIVES, b"%d" % self.redrives))
+        return headers
 
 
 def traceparent(batch_id: str, event_id: str) -> str:
     """W3C trace context: the page is the trace, the row the span, so every hop can name both without a lookup."""
-    trace = hashlib.sha256(batch_id.encode()).hexdigest()[:32]
-    span = hashlib.sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
-    return f"00-{trace}-{span}-01"
+    span = sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
+    return f"00-{_trace(batch_id)}-{span}-01"
+
+
+@lru_cache(maxsize=64)
+def _trace(batch_id: str) -> str:
+    return sha256(batch_id.encode()).hexdigest()[:32]
 
 
 def epoch_milliseconds(instant: datetime) -> int:
     """Whole milliseconds since 1970, exactly."""
-    elapsed = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    elapsed = instant - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000

@@ -67,7 +67,8 @@ CREATE TABLE staging.pruned (
     dropped_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The cursor: every row up to (epoch, xact_id, id) is either acknowledged by the broker or in quarantine.
+-- The cursor: each of the `published` rows up to (epoch, xact_id, id) is acknowledged by the broker, or was too large and
+-- is one of the `quarantined`.
 CREATE TABLE staging.publisher (
     name text PRIMARY KEY,
     fence bigint NOT NULL DEFAULT 0,

@@ -1,0 +1,61 @@
+"""`/healthz`, `/readyz` and `/metrics` of a long-running process."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from insights.errors import UserError
+
+Check = Callable[[], str | None]
+"""Why the process is not well, or None."""
+
+
+class ProbeServer:
+    """Answers on a thread of its own: 200, or 503 with the reason."""
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, healthz: Check, readyz: Check) -> None:
+        """Listen; `port` 0 takes a free one.
+
+        Raises:
+            UserError: the port is taken.
+        """
+        checks = {"/healthz": healthz, "/readyz": readyz}
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+                elif path in checks:
+                    reason = checks[path]()
+                    self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain")
+                else:
+                    self._answer(404, b"/healthz, /readyz and /metrics are here\n", "text/plain")
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            def _answer(self, status: int, body: bytes, kind: str) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), Handler)
+        except OSError as error:
+            raise UserError(
+                f"Port {port} on {host} cannot serve the probes ({error.strerror});"
+                " stop what uses it or set another port."
+            ) from None
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()

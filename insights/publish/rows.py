@@ -1,0 +1,188 @@
+"""What is staged beyond the cursor: rows that no later commit can precede, as messages."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg2.extensions import BYTES, register_type
+
+from insights.message import RawMessage
+from insights.publish.size import fits, wire_size
+from insights.quarantine import Quarantined
+from insights.record import Reason
+
+BATCH_BYTES = 32 * 1024 * 1024
+"""A batch ends early when its payloads reach this."""
+_FETCH_ROWS = 250
+
+# Transactions below the snapshot's xmin have ended: what they wrote is visible now or never, so nothing can appear
+# behind the cursor. The rows of an older epoch (before a logical restore) are all from ended transactions.
+_BEYOND = """
+    FROM staging.users WHERE (epoch, xact_id, id) > (%(epoch)s, %(xact_id)s::xid8, %(id)s)
+    AND (epoch, xact_id) < (%(current)s, pg_snapshot_xmin(pg_current_snapshot()))
+"""
+
+
+class Position(NamedTuple):
+    """A place in commit order."""
+
+    epoch: int
+    xact_id: int
+    id: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Rows in commit order, up to `end`; `refused` are those that the topic cannot take."""
+
+    end: Position
+    messages: list[RawMessage] = field(default_factory=list)
+    refused: list[Quarantined] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.messages) + len(self.refused)
+
+
+def read(connection: Any, current_epoch: int, after: Position, limit_rows: int, limit_message: int) -> Batch:
+    """The next rows after `after`. A message above `limit_message` bytes is refused; if its value alone is, that stays
+    in the database.
+
+    `connection` must be in autocommit mode.
+    """
+    batch, size = Batch(after), 0
+    with connection.cursor() as cursor:
+        register_type(BYTES, cursor)
+        large = []
+        for epoch, xact_id, id_, key, batch_id, version, milliseconds, payload in _fetch(
+            cursor, current_epoch, after, limit_rows, limit_message
+        ):
+            batch.end = Position(epoch, xact_id, id_)
+            message = RawMessage(
+                str(id_), UUID(key.decode()), payload or b"", batch_id.decode(), version, _instant(milliseconds)
+            )
+            if payload is None:
+                large.append((batch.end, message))
+            elif fits(message, limit_message):
+                batch.messages.append(message)
+                size += len(payload)
+            else:
+                batch.refused.append(_refusal(message, limit_message))
+            if size >= BATCH_BYTES:
+                break
+        batch.refused += [_stored_refusal(cursor, position, message, limit_message) for position, message in large]
+        cursor.execute("COMMIT")
+    return batch
+
+
+def listen(connection: Any) -> None:
+    """Have `connection` notified of every staged page."""
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN insights_staged")
+
+
+def waiting(connection: Any, after: Position) -> bool:
+    """Whether committed rows beyond `after` wait for an older transaction to end."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM staging.users WHERE (epoch, xact_id, id) > (%s, %s::xid8, %s))",
+            (after.epoch, str(after.xact_id), after.id),
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
+    """The transaction that rows wait for: process id (none if prepared), application name, its age in seconds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT l.pid, coalesce(a.application_name, ''), coalesce(extract(epoch FROM now() - a.xact_start), 0)::float
+            FROM pg_locks AS l LEFT JOIN pg_stat_activity AS a USING (pid)
+            WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
+            ORDER BY age(l.transactionid) DESC LIMIT 1
+            """
+        )
+        return cursor.fetchone()  # type: ignore[no-any-return]
+
+
+def lag(connection: Any, name: str) -> int:
+    """Rows that the cursor has not passed, from the totals of pages: costs O(pages), not O(rows)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT coalesce(sum(staged), 0) FROM staging.batches)"
+            " - (SELECT coalesce(sum(published), 0) FROM staging.publisher WHERE name = %s)",
+            (name,),
+        )
+        return max(0, int(cursor.fetchone()[0]))
+
+
+def refusal(message: RawMessage, size: int, digest: str, detail: str) -> Quarantined:
+    """The quarantine record of a row that is too large."""
+    return Quarantined(
+        origin=f"staging/{message.event_id}",
+        event_id=message.event_id,
+        reason=Reason.TOO_LARGE,
+        field="",
+        detail=detail,
+        key=str(message.key),
+        batch_id=message.batch_id,
+        version=message.version,
+        event_time=message.event_time,
+        redrives=message.redrives,
+        size=size,
+        sha256=digest,
+        payload=None,
+    )
+
+
+def _fetch(cursor: Any, current: int, after: Position, limit_rows: int, limit_message: int) -> Iterator[Any]:
+    cursor.execute("BEGIN READ ONLY")
+    cursor.execute(
+        f"""
+        DECLARE staged NO SCROLL CURSOR FOR
+        SELECT epoch, xact_id::text::bigint, id, user_key::text, batch_id, version,
+               (extract(epoch FROM event_time) * 1000)::bigint,
+               CASE WHEN octet_length(payload::text) <= %(limit)s THEN payload::text END
+        {_BEYOND} ORDER BY users.epoch, users.xact_id, users.id LIMIT %(rows)s
+        """,
+        {
+            "current": current,
+            "epoch": after.epoch,
+            "xact_id": str(after.xact_id),
+            "id": after.id,
+            "limit": limit_message,
+            "rows": limit_rows,
+        },
+    )
+    while True:
+        cursor.execute(f"FETCH FORWARD {_FETCH_ROWS} FROM staged")
+        rows = cursor.fetchall()
+        yield from rows
+        if len(rows) < _FETCH_ROWS:
+            return
+
+
+@lru_cache(maxsize=64)
+def _instant(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
+
+
+def _refusal(message: RawMessage, limit: int) -> Quarantined:
+    detail = f"{wire_size(message)} bytes with key and headers exceed the topic's {limit}"
+    return refusal(message, len(message.value), sha256(message.value).hexdigest(), detail)
+
+
+def _stored_refusal(cursor: Any, position: Position, message: RawMessage, limit: int) -> Quarantined:
+    cursor.execute(
+        """
+        SELECT octet_length(payload::text), encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')
+        FROM staging.users WHERE (epoch, xact_id, id) = (%s, %s::xid8, %s)
+        """,
+        (position.epoch, str(position.xact_id), position.id),
+    )
+    size, digest = cursor.fetchone()
+    detail = f"the value's {size} bytes alone exceed the topic's {limit}"
+    return refusal(message, size, digest.decode(), detail)

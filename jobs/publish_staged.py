@@ -1,0 +1,34 @@
+"""Publish staged rows to Kafka until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import sys
+from contextlib import closing
+
+from insights.errors import UserError
+from insights.probes import ProbeServer
+from insights.publish import Metrics, Publisher, Wake
+from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, load
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    wake, metrics = Wake(), Metrics()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, wake.stop)
+    try:
+        settings = load(PublisherSettings)
+        publisher = Publisher(load(PostgresSettings), load(KafkaSettings), settings, wake, metrics)
+        probes = ProbeServer(
+            settings.http_host, settings.http_port, metrics.registry, healthz=metrics.dead, readyz=metrics.unready
+        )
+        with closing(probes):
+            publisher.run()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
