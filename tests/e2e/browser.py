@@ -2,9 +2,11 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page, sync_playwright
@@ -39,12 +41,21 @@ PAGE_HEIGHT = """
 class Visit:
     """What a visit found."""
 
+    title: str
     text: str
     """All that can be read on the page."""
     charts: int
     console_errors: list[str]
     foreign_requests: list[str]
     """Addresses beyond this machine that the page asked for."""
+
+
+class Complaints(NamedTuple):
+    """What a page reports while it is open."""
+
+    errors: list[str]
+    foreign: list[str]
+    """Addresses beyond this machine that it asked for."""
 
 
 def chromium() -> str:
@@ -57,6 +68,24 @@ def chromium() -> str:
         if path := shutil.which(name):
             return path
     raise RuntimeError("Chromium is not installed: apt-get install chromium")
+
+
+@contextmanager
+def opened(url: str, width: int = 1280, dark: bool = False, seconds: float = 60) -> Iterator[tuple[Page, Complaints]]:
+    """A page of a fresh browser, and what it has complained of so far. Each wait of it lasts at most `seconds`."""
+    complaints = Complaints([], [])
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+        page.on("console", lambda message: complaints.errors.append(message.text) if _is_error(message) else None)
+        page.on("pageerror", lambda error: complaints.errors.append(str(error)))
+        page.on("request", lambda request: complaints.foreign.append(request.url) if _is_foreign(request.url) else None)
+        page.set_default_timeout(seconds * 1000)
+        try:
+            page.goto(url, wait_until="domcontentloaded")
+            yield page, complaints
+        finally:
+            browser.close()
 
 
 def visit(
@@ -73,26 +102,16 @@ def visit(
     Raises:
         playwright.sync_api.TimeoutError: it did not within `seconds`; the picture is taken all the same.
     """
-    errors: list[str] = []
-    foreign: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-        page.on("console", lambda message: errors.append(message.text) if _is_error(message) else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url) else None)
-        page.set_default_timeout(seconds * 1000)
+    with opened(url, width, dark, seconds) as (page, complaints):
         try:
-            page.goto(url, wait_until="domcontentloaded")
             for text in texts:
                 page.get_by_text(text).first.wait_for()
             page.wait_for_function(CHARTS_DRAWN, arg=charts)
             drawn = page.locator(".js-plotly-plot").count()
-            return Visit(page.inner_text("body"), drawn, errors, foreign)
+            return Visit(page.title(), page.inner_text("body"), drawn, complaints.errors, complaints.foreign)
         finally:
             if screenshot:
                 _picture(page, screenshot, width)
-            browser.close()
 
 
 def _picture(page: Page, path: Path, width: int) -> None:

@@ -13,7 +13,15 @@ import dashboard.page
 from dashboard import topics
 from insights import connections
 from insights.serve import queries
-from tests.integration.dashboard_data import HOSTILE_NAME, Hops, counts_of, fill_cassandra, fill_postgres, users
+from tests.integration.dashboard_data import (
+    HOSTILE_NAME,
+    Hops,
+    counts_of,
+    dashboard_environment,
+    fill_cassandra,
+    fill_postgres,
+    users,
+)  # fmt: skip
 from tests.support import eventually
 
 PAGES = Path(dashboard.page.__file__).parent
@@ -39,32 +47,18 @@ def hops(connection, kafka) -> Hops:
 
 
 @pytest.fixture
-def environment(monkeypatch, postgres, kafka) -> Iterator[pytest.MonkeyPatch]:
-    """The dashboard's settings, apart from Cassandra's, by environment."""
+def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
+    """The dashboard's settings by environment."""
     st.cache_resource.clear()
-    values = {
-        "INSIGHTS_POSTGRES_HOST": postgres.host,
-        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-        "INSIGHTS_POSTGRES_USER": postgres.user,
-        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
-        "INSIGHTS_KAFKA_QUARANTINE_TOPIC": kafka.quarantine_topic,
-        "INSIGHTS_DASHBOARD_CACHE_SECONDS": "0",
-    }
-    for name, value in values.items():
+    for name, value in dashboard_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
-    yield monkeypatch
+    monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
+    yield
     st.cache_resource.clear()
 
 
 @pytest.fixture
-def home(environment, cassandra) -> AppTest:
-    environment.setenv("INSIGHTS_CASSANDRA_HOSTS", cassandra.hosts)
-    environment.setenv("INSIGHTS_CASSANDRA_PORT", str(cassandra.port))
-    environment.setenv("INSIGHTS_CASSANDRA_KEYSPACE", cassandra.keyspace)
-    environment.setenv("INSIGHTS_CASSANDRA_LOCAL_DC", cassandra.local_dc)
+def home(environment) -> AppTest:  # noqa: ARG001
     return AppTest.from_file(str(PAGES / "Home.py"), default_timeout=60)
 
 
@@ -146,11 +140,13 @@ def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
     assert queries.flow_facts(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
 
 
-def test_batches_come_newest_first(connection, hops):
+@pytest.mark.usefixtures("hops")
+def test_batches_come_newest_first(connection):
     assert [batch.seq for batch in queries.last_batches(connection.cursor(), 2)] == [3, 2]
 
 
-def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, hops, kafka):
+@pytest.mark.usefixtures("hops")
+def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, kafka):
     with connection, connection.cursor() as cursor:
         assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
@@ -213,8 +209,9 @@ def test_home_is_right_while_cassandra_is_empty_then_filled_then_away_then_back(
     assert metrics(home)["Users"] == "1,200"
 
 
+@pytest.mark.usefixtures("environment", "hops")
 @pytest.mark.parametrize(("name", "frames"), [("1_Flow.py", 2), ("2_Quarantine.py", 1)])
-def test_the_other_pages_show_what_the_stores_hold(environment, hops, name, frames):
+def test_the_other_pages_show_what_the_stores_hold(name, frames):
     app = AppTest.from_file(str(PAGES / "pages" / name), default_timeout=60).run()
     assert not app.exception
     assert not app.warning
