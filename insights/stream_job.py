@@ -92,13 +92,13 @@ def source(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) 
         ) from None
 
 
-def start(messages: DataFrame, server: Server, settings: StreamSettings) -> StreamingQuery:
+def start(judged: DataFrame, server: Server, settings: StreamSettings) -> StreamingQuery:
     """Start the query.
 
     Raises:
         UserError: the checkpoint is damaged.
     """
-    writer = messages.writeStream.queryName("users").foreachBatch(server)
+    writer = judged.writeStream.queryName("users").foreachBatch(server)
     writer = writer.trigger(processingTime=f"{settings.trigger_seconds} seconds")
     try:
         return writer.option("checkpointLocation", settings.checkpoint).start()

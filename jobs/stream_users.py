@@ -19,7 +19,7 @@ def main() -> None:
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     metrics = StreamMetrics()
     server = Server(
-        Verdicts(stream.judge, stream.accepted, stream.rejected),
+        Verdicts(stream.accepted, stream.rejected),
         settings,
         load(PostgresSettings),
         load(CassandraSettings),
@@ -30,7 +30,8 @@ def main() -> None:
     spark = stream_job.spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
-        query = stream_job.start(stream_job.source(spark, settings, kafka), server, settings)
+        judged = stream.judge(stream_job.source(spark, settings, kafka))
+        query = stream_job.start(judged, server, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
         stream_job.run(query, server, settings)
     finally:

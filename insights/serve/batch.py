@@ -39,9 +39,8 @@ _QUARANTINED = tuple(field.name for field in fields(Quarantined))
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What `insights.stream` makes of messages: judged once, then split."""
+    """How `insights.stream` splits judged messages."""
 
-    judge: Callable[[DataFrame], DataFrame]
     accepted: Callable[[DataFrame], DataFrame]
     rejected: Callable[[DataFrame], DataFrame]
 
@@ -57,7 +56,7 @@ class Served:
 
 
 class Server:
-    """The function that `foreachBatch` calls. Connections are made on first use and kept.
+    """The function that `foreachBatch` calls with judged messages. Connections are made on first use and kept.
 
     `served` hears of every batch. `stop()` lets the batch that runs come to its end and refuses the next.
     """
@@ -104,7 +103,7 @@ class Server:
         spark = batch.sparkSession
         offsets = batch_offsets(spark, self._stream.checkpoint, number)
         identity = postgres.BatchId(query_id(spark), number, offsets, started)
-        judged = self._verdicts.judge(batch).persist(StorageLevel.MEMORY_AND_DISK)
+        judged = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             accepted = self._verdicts.accepted(judged).toArrow()
             complete = accepted.num_rows == messages(offsets)

@@ -1,0 +1,202 @@
+"""The merge of micro-batches, against a model that counts again from scratch."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from insights.quarantine import Quarantined
+from insights.record import DIMENSIONS, Reason
+from insights.schema import USER_FIELDS
+from insights.serve import postgres as store
+from tests.served_users import FETCHED, table, user
+
+TOPIC = "users.raw"
+Row = dict[str, Any]
+
+
+def batch(number: int, query: str = "query", until: int | None = None) -> store.BatchId:
+    end = (number + 1) * 10 if until is None else until
+    return store.BatchId(query, number, {TOPIC: {"0": [number * 10, end]}}, datetime.now(UTC))
+
+
+def merge(connection: Any, identity: store.BatchId, rows: Iterable[Row], refused: Iterable[Quarantined] = ()) -> list[Row]:
+    """The rows that the merge says are served now."""
+    rows, refused = list(rows), list(refused)
+    merged = store.merge(connection, identity, table(rows), [refused] if refused else [])
+    return [rows[int(n)] for n in merged.current]
+
+
+def fetch(connection: Any, query: str) -> list[tuple[Any, ...]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
+
+
+def served(connection: Any) -> list[Row]:
+    rows = fetch(connection, f"SELECT {', '.join(USER_FIELDS)} FROM analytics.users ORDER BY user_id")
+    return [dict(zip(USER_FIELDS, row, strict=True)) | {"user_id": str(row[0])} for row in rows]
+
+
+def counted(connection: Any) -> dict[tuple[str, str], int]:
+    rows = fetch(connection, "SELECT dimension, value, count FROM analytics.user_counts WHERE count > 0")
+    return {(dimension, value): count for dimension, value, count in rows}
+
+
+def recounted(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
+    return dict(Counter((dimension, str(row[dimension])) for row in rows for dimension in DIMENSIONS))
+
+
+def superseded(connection: Any) -> set[str]:
+    return {event for (event,) in fetch(connection, "SELECT event_id FROM analytics.superseded")}
+
+
+def snapshot(connection: Any) -> list[Any]:
+    tables = ("analytics.users", "analytics.user_counts", "analytics.superseded", "analytics.moved")
+    return [sorted(fetch(connection, f"SELECT t::text FROM {name} AS t")) for name in tables]
+
+
+class Wide:
+    """Cassandra's users by country, as a model: the newest write or deletion of a key wins, a deletion in a tie."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[Any, ...], tuple[int, bool]] = {}
+
+    def apply(self, connection: Any, current: Iterable[Row]) -> None:
+        for row in current:
+            self._write((row["country_code"], row["registered_at"], row["user_id"]), row["version"], False)
+        for move in store.unserved_moves(connection).to_pylist():
+            if move["country_code"]:
+                self._write((move["country_code"], move["registered_at"], move["user_id"]), move["version"], True)
+
+    def rows(self) -> dict[tuple[Any, ...], int]:
+        return {key: version for key, (version, deleted) in self.cells.items() if not deleted}
+
+    def _write(self, key: tuple[Any, ...], version: int, deleted: bool) -> None:
+        self.cells[key] = max(self.cells.get(key, (0, False)), (version, deleted))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_exact_counts(
+    connection: Any, seed: int
+) -> None:
+    random_ = random.Random(seed)
+    ids = [UUID(int=random_.getrandbits(128)) for _ in range(8)]
+    history: list[tuple[store.BatchId, list[Row]]] = []
+    newest: dict[str, Row] = {}
+    wide = Wide()
+    sent: list[Row] = []
+    for number in range(12):
+        rows = [
+            user(random_, random_.choice(ids), random_.randrange(1, 40) * 1000 + len(sent) + n, f"{len(sent) + n}")
+            for n in range(random_.randrange(7))
+        ]
+        rows += random_.sample(sent, min(len(sent), random_.randrange(3)))
+        replayed = [dict(row, version=row["version"] + 500_000) for row in random_.sample(sent, min(len(sent), 1))]
+        rows += replayed * random_.randrange(2)
+        random_.shuffle(rows)
+        sent += rows
+        history.append((batch(number), rows))
+        for row in rows:
+            if row["version"] > newest.get(row["user_id"], {"version": 0})["version"]:
+                newest[row["user_id"]] = row
+        current = merge(connection, batch(number), rows)
+        for _ in range(random_.randrange(3)):
+            current = merge(connection, batch(number), rows)
+        wide.apply(connection, current)
+        if random_.random() < 0.7:
+            store.mark_served(connection, batch(number))
+
+        assert served(connection) == sorted(newest.values(), key=lambda row: UUID(row["user_id"]))
+        assert counted(connection) == recounted(newest.values())
+        live = {row["event_id"] for row in newest.values()}
+        assert superseded(connection) == {row["event_id"] for row in sent} - live
+        assert wide.rows() == {
+            (row["country_code"], row["registered_at"], row["user_id"]): row["version"] for row in newest.values()
+        }
+
+    before = snapshot(connection)
+    for identity, rows in history:
+        again = store.BatchId("after the checkpoint was removed", identity.number, identity.offsets, identity.started_at)
+        wide.apply(connection, merge(connection, again, rows))
+        store.mark_served(connection, again)
+    assert snapshot(connection) == before
+    assert wide.rows() == {
+        (row["country_code"], row["registered_at"], row["user_id"]): row["version"] for row in newest.values()
+    }
+    assert fetch(connection, "SELECT count(*) FROM analytics.batches WHERE served_at IS NULL") == [(0,)]
+
+
+def test_a_row_that_is_not_what_is_served_never_goes_to_cassandra(connection: Any) -> None:
+    random_, uid = random.Random(0), UUID(int=7)
+    newer = user(random_, uid, 20, "2", full_name="Newer")
+    older = user(random_, uid, 10, "1", full_name="Older")
+    same_version = dict(newer, full_name="Same version, other content")
+
+    assert merge(connection, batch(0), [newer, older]) == [newer]
+    assert merge(connection, batch(1), [older]) == []
+    assert merge(connection, batch(2), [same_version]) == []
+    assert merge(connection, batch(3), [newer]) == [newer]
+    assert [row["full_name"] for row in served(connection)] == ["Newer"]
+
+
+def test_a_batch_number_with_other_offsets_is_another_batch(connection: Any) -> None:
+    random_ = random.Random(0)
+    merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1")])
+    merge(connection, batch(0, until=99), [user(random_, UUID(int=2), 10, "2")])
+
+    assert len(served(connection)) == 2
+    assert fetch(connection, "SELECT offsets, accepted FROM analytics.batches") == [({TOPIC: {"0": [0, 99]}}, 1)]
+
+
+def test_counts_that_cassandra_never_got_are_offered_until_a_batch_is_served(connection: Any) -> None:
+    random_ = random.Random(0)
+    merge(connection, batch(0, "lost checkpoint"), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
+    merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
+    offered = {(row["dimension"], row["value"], row["count"]) for row in store.unserved_counts(connection).to_pylist()}
+    assert ("country_code", "DE", 1) in offered
+
+    store.mark_served(connection, batch(0))
+    assert store.unserved_counts(connection).num_rows == 0
+
+
+def test_an_unserved_batch_beyond_what_was_read_again_stays_unserved(connection: Any) -> None:
+    random_ = random.Random(0)
+    merge(connection, batch(0, "lost checkpoint", until=50), [user(random_, UUID(int=1), 10, "1")])
+    merge(connection, batch(0, until=40), [])
+    store.mark_served(connection, batch(0, until=40))
+    assert fetch(connection, "SELECT query_id FROM analytics.batches WHERE served_at IS NULL") == [("lost checkpoint",)]
+
+
+def refused(origin: str, event_id: str, version: int = 1) -> Quarantined:
+    return Quarantined(
+        origin, event_id, Reason.BAD_EMAIL, "email", "no address", None, None, version, FETCHED, 0, 2, "00", b"{}"
+    )
+
+
+def open_events(connection: Any) -> set[str]:
+    return {event for (event,) in fetch(connection, "SELECT event_id FROM quarantine.records WHERE resolved_at IS NULL")}
+
+
+def test_a_refused_record_is_in_quarantine_once_and_resolved_when_its_event_is_served(connection: Any) -> None:
+    random_ = random.Random(0)
+    for _ in range(2):
+        merge(connection, batch(0), [], [refused("t/0/1", "1"), refused("t/0/2", "2")])
+    merge(connection, batch(0, "after the checkpoint was removed"), [], [refused("t/0/1", "1"), refused("t/0/2", "2")])
+    assert sorted(fetch(connection, "SELECT origin FROM quarantine.records")) == [("t/0/1",), ("t/0/2",)]
+    assert open_events(connection) == {"1", "2"}
+
+    merge(connection, batch(1), [user(random_, UUID(int=1), 10, "1")])
+    assert open_events(connection) == {"2"}
+    assert fetch(connection, "SELECT resolved_by FROM quarantine.records WHERE event_id = '1'") == [("stream query/1",)]
+
+
+def test_an_event_that_is_served_does_not_count_as_refused_when_a_copy_of_it_is(connection: Any) -> None:
+    random_ = random.Random(0)
+    merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1"), user(random_, UUID(int=1), 11, "2")])
+    merge(connection, batch(1), [], [refused("t/0/1", "1", 99), refused("t/0/2", "2", 99), refused("t/0/3", "3")])
+    assert open_events(connection) == {"3"}
