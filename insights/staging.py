@@ -170,18 +170,23 @@ def _partition_of_today(cursor: Any) -> date:
     cursor.execute("SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date")
     (day,) = cursor.fetchone()
     name = _partition(day)
-    if _exists(cursor, name):
+    if _attached(cursor, name):
         return day  # type: ignore[no-any-return]
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.users/partitions', 0))")
-    if not _exists(cursor, name):
+    if not _attached(cursor, name):
         bounds = f"FROM ('{day}') TO ('{day + timedelta(days=1)}')"
         cursor.execute(f"CREATE TABLE {name} (LIKE staging.users INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         cursor.execute(f"ALTER TABLE staging.users ATTACH PARTITION {name} FOR VALUES {bounds}")
     return day  # type: ignore[no-any-return]
 
 
-def _exists(cursor: Any, table: str) -> bool:
-    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table,))
+def _attached(cursor: Any, partition: str) -> bool:
+    """Asked of the catalogue itself: `to_regclass` would answer from a cache that a lock does not refresh."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = 'staging.users'::regclass AND 'staging.' || c.relname = %s)",
+        (partition,),
+    )
     return bool(cursor.fetchone()[0])
 
 
