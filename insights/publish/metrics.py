@@ -1,6 +1,7 @@
 """What the publisher tells Prometheus and the kubelet."""
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
@@ -11,7 +12,8 @@ ALIVE_SECONDS = 120
 class Metrics:
     """Counters of this process, and the signs of life behind `/healthz` and `/readyz`."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.published = self._counter("published", "Rows that the broker acknowledged.")
@@ -23,15 +25,15 @@ class Metrics:
         self.leader = self._gauge("leader", "1 while this process leads.")
         self.gate_wait = self._gauge("gate_wait_seconds", "How long staged rows have waited for an older transaction.")
         self.connected = False
-        self._beaten = time.monotonic()
+        self._beaten = self._clock()
 
     def beat(self) -> None:
         """The loop has turned."""
-        self._beaten = time.monotonic()
+        self._beaten = self._clock()
 
     def dead(self) -> str | None:
         """Why the process should be restarted, or None."""
-        silence = time.monotonic() - self._beaten
+        silence = self._clock() - self._beaten
         return f"no progress for {silence:.0f} s" if silence > ALIVE_SECONDS else None
 
     def unready(self) -> str | None:
