@@ -208,8 +208,17 @@ class Guard:
             self._process.stdin.flush()
 
 
-@functools.cache
+_guard_lock = threading.Lock()
+
+
 def shared_guard() -> Guard:
+    """The one guard of this process."""
+    with _guard_lock:
+        return _new_guard()
+
+
+@functools.cache
+def _new_guard() -> Guard:
     return Guard()
 
 
