@@ -7,7 +7,7 @@ import typer
 
 from insights import ledger
 from insights.cli.app import app, console, stores
-from insights.cli.tables import ledger_table
+from insights.cli.tables import ledger_table, print_wide
 from insights.errors import UserError
 
 
@@ -28,7 +28,7 @@ def check(
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=1))
     else:
-        console.print(ledger_table(result))
+        print_wide(console, ledger_table(result))
         for hop in result.open_hops():
             console.print(f"{hop.name}: {hop.sentence}", markup=False)
     raise typer.Exit(0 if result.closed else 1)

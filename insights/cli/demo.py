@@ -11,7 +11,7 @@ import typer
 from insights.cli.app import app, console, stores
 from insights.cli.first_batch import watch_first_batch
 from insights.cli.start_view import StartView
-from insights.cli.tables import addresses_table
+from insights.cli.tables import addresses_table, print_wide
 from insights.errors import UserError
 from insights.settings import LocalSettings, load
 
@@ -60,7 +60,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
     try:
         if watch:
             code = watch_first_batch(console, stores())
-        console.print(addresses_table(map(asdict, platform.addresses())))
+        print_wide(console, addresses_table(map(asdict, platform.addresses())))
         if not once:
             console.print("Everything runs; Ctrl-C stops it.")
             platform.wait()

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.status import Status
 
 from insights import ledger
-from insights.cli.tables import ledger_table, progress_line
+from insights.cli.tables import ledger_table, print_wide, progress_line
 from insights.errors import UserError
 from insights.ledger import Ledger, Progress, State, Stores
 
@@ -23,7 +23,7 @@ def watch_first_batch(console: Console, stores: Stores) -> int:
     if closed is None:
         console.print("No page was fetched: look at the DAG ingest_users on Airflow's page.")
         return 1
-    console.print(ledger_table(closed))
+    print_wide(console, ledger_table(closed))
     for hop in closed.open_hops():
         console.print(f"The ledger does not close at {hop.name}: {hop.sentence}", markup=False)
     return 0 if closed.closed else 1
@@ -39,8 +39,10 @@ def _landed(console: Console, stores: Stores) -> Ledger | None:
             with nullcontext() if stuck else suppress(UserError):
                 now = ledger.progress(stores)
                 if now != last:
-                    moved, last = time.monotonic(), now
-                    show(now)
+                    moved = time.monotonic()
+                    if last is None or now.counts() != last.counts():
+                        show(now)
+                    last = now
                 if now.fetched and (now.idle or stuck):
                     result = ledger.check(stores)
                     if stuck or result.state is not State.IN_FLIGHT:

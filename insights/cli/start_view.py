@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from insights.local.platform import Event, State
+from insights.local.runner import Event, State
 
 _COLOURS = {State.READY: "green", State.STARTING: "yellow", State.DIED: "red", State.FAILED: "red"}
 

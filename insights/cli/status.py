@@ -9,7 +9,7 @@ import typer
 
 from insights import cluster
 from insights.cli.app import app, console, stores
-from insights.cli.tables import addresses_table
+from insights.cli.tables import addresses_table, print_wide
 from insights.ledger import Stores
 from insights.settings import LocalSettings, SourceSettings, load
 
@@ -23,7 +23,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     if as_json:
         typer.echo(json.dumps({"servers": addresses, "workloads": pods}, indent=1))
         return
-    console.print(addresses_table(addresses))
+    print_wide(console, addresses_table(addresses))
     for pod in pods:
         console.print(pod, markup=False)
 

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from insights.ledger import Ledger, Progress, State
 
 _COLOURS = {State.CLOSED: "green", State.IN_FLIGHT: "yellow", State.BROKEN: "red"}
+_WIDTH = 120
 _WORDS = {State.CLOSED: "closed", State.IN_FLIGHT: "in flight", State.BROKEN: "broken"}
 
 
@@ -19,7 +21,8 @@ def ledger_table(ledger: Ledger) -> Table:
         title_style=_COLOURS[ledger.state],
         box=box.SIMPLE_HEAD,
     )
-    for heading, justify in (("hop", "left"), ("left", "right"), ("right", "right"), ("on the way", "right")):
+    table.add_column("hop", no_wrap=True)
+    for heading, justify in (("left", "right"), ("right", "right"), ("on the way", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_column("state")
     for hop in ledger.hops:
@@ -37,13 +40,19 @@ def addresses_table(addresses: Iterable[Mapping[str, Any]]) -> Table:
     """Where every server is and how to log in."""
     table = Table(title="Addresses and logins", box=box.SIMPLE_HEAD)
     for heading in ("what", "where", "database", "user", "password", "state"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=True)
     for address in addresses:
         where = address["url"] or f"{address['host']}:{address['port']}"
         table.add_row(
             address["name"], where, address["database"], address["user"], address["password"], address.get("state", "")
         )
     return table
+
+
+def print_wide(console: Console, table: Table) -> None:
+    """Print the table without shortening a cell, which may have to be copied."""
+    wide = Console(file=console.file, width=max(console.width, _WIDTH), force_terminal=console.is_terminal)
+    wide.print(table, soft_wrap=False)
 
 
 def progress_line(progress: Progress) -> str:

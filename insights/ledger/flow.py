@@ -43,13 +43,13 @@ def read_until(cursor: Any, topic: str) -> dict[int, int]:
     """Per partition, the offset up to which merged batches have read."""
     cursor.execute(
         """
-        SELECT read.partition::integer, max(read.span->>1)
+        SELECT read.partition::integer, max((read.span->>1)::bigint)
         FROM analytics.batches AS b, jsonb_each(b.offsets -> %s) AS read(partition, span)
         GROUP BY 1
         """,
         (topic,),
     )
-    return {partition: int(until) for partition, until in cursor.fetchall()}
+    return {partition: until for partition, until in cursor.fetchall()}
 
 
 def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
