@@ -24,14 +24,10 @@ class Recording:
     answers: dict[Request, bytes]
     rows: list[bytes]
 
-    def pages(self, size: int) -> int:
-        """Pages of `size` rows that hold every record once."""
-        return -(-len(self.rows) // size)
-
     def page(self, number: int, size: int) -> Iterator[bytes]:
-        """Rows of one page; the last page is filled up from the first record on.
+        """Rows of one page; after the last record the first follows again.
 
-        A short page would be a failed fetch, as it is with the API; a repeated record is a duplicate that is counted.
+        The API has no last page, and a short one is a failed fetch; a repeated record is a duplicate that is counted.
         """
         first = (number - 1) * size
         return (self.rows[position % len(self.rows)] for position in range(first, first + size))

@@ -1,0 +1,47 @@
+"""One platform for all end-to-end tests: first `make demo ONCE=1` on recorded answers, then `make demo` on the same state."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.platform import REPOSITORY, START_SECONDS, Demo
+
+SHARED = REPOSITORY.parent / "shared" / "randomuser"
+OWN = REPOSITORY / "tests" / "unit" / "answers"
+ARTIFACTS = REPOSITORY / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Path:
+    """Recorded answers of the real API: the shared ones, else the few of this repository."""
+    return SHARED if SHARED.is_dir() else OWN
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return Demo(tmp_path_factory.mktemp("demo") / "home")
+
+
+@pytest.fixture(scope="session")
+def first_batch(demo: Demo, recorded: Path) -> subprocess.Popen[bytes]:
+    """`make demo ONCE=1` on the recorded answers, ended."""
+    process = demo.make("ONCE=1", f"RECORDED={recorded}")
+    process.wait(START_SECONDS)
+    return process
+
+
+@pytest.fixture(scope="session")
+def running(demo: Demo, first_batch: subprocess.Popen[bytes]) -> Iterator[Demo]:
+    """`make demo` on the state that the first batch left."""
+    assert first_batch.returncode == 0, demo.tail()
+    demo.start()
+    yield demo
+    demo.stop()
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    ARTIFACTS.mkdir(exist_ok=True)
+    return ARTIFACTS

@@ -1,0 +1,145 @@
+"""The one-machine platform as a visitor starts it: `make demo` in a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+
+from insights.local.http import request_json
+from tests.support import eventually, free_port
+
+REPOSITORY = Path(__file__).parents[2]
+INSIGHTS = REPOSITORY / ".venv" / "bin" / "insights"
+PORTS = (
+    "AIRFLOW", "DASHBOARD", "SIMULATOR", "PUBLISHER_HTTP", "STREAM_HTTP", "POSTGRES", "KAFKA", "KAFKA_CONTROLLER",
+    "CASSANDRA", "CASSANDRA_STORAGE",
+)  # fmt: skip
+START_SECONDS = 540
+EVERYTHING_RUNS = "Everything runs"
+
+
+@dataclass
+class Demo:
+    """A demo with its own state directory, ports and log."""
+
+    home: Path
+    environment: dict[str, str] = field(init=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        ports = {f"INSIGHTS_{name}_PORT": str(free_port()) for name in PORTS}
+        self.environment = {**os.environ, **ports, "INSIGHTS_HOME": str(self.home), "COLUMNS": "200"}
+
+    @property
+    def log(self) -> Path:
+        return self.home.parent / "demo.log"
+
+    def make(self, *variables: str) -> subprocess.Popen[bytes]:
+        """Begin `make demo` with these variables."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["make", "demo", *variables], cwd=REPOSITORY, env=self.environment,
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        return self.process
+
+    def start(self) -> None:
+        """Begin `make demo` and wait until everything runs."""
+        process = self.make()
+
+        def running() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"the demo ended with {process.returncode}:\n{self.tail()}")
+            return EVERYTHING_RUNS in self.log.read_text()
+
+        eventually(running, START_SECONDS, f"the demo did not start:\n{self.log}")
+
+    def stop(self) -> int:
+        """Ctrl-C, as a terminal sends it to make and its children."""
+        if self.process is None:
+            return 0
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(120)
+
+    def insights(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command of the command line beside the demo."""
+        return subprocess.run(
+            [INSIGHTS, *arguments], cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
+        )
+
+    def ledger(self, wait: int = 240) -> dict[str, Any]:
+        """The ledger, closed; fails with the open hops otherwise."""
+        result = self.insights("check", "--json", "--wait", str(wait))
+        assert result.returncode == 0, f"the ledger does not close:\n{result.stdout}{result.stderr}\n{self.tail()}"
+        parsed: dict[str, Any] = json.loads(result.stdout)
+        return parsed
+
+    def hop(self, name: str) -> int:
+        """The left side of one hop of the closed ledger."""
+        return next(int(hop["left"]) for hop in self.ledger()["hops"] if hop["name"] == name)
+
+    def address(self, name: str) -> dict[str, Any]:
+        """What `insights status` says of one server."""
+        servers = json.loads(self.insights("status", "--json").stdout)["servers"]
+        return next(server for server in servers if server["name"] == name)
+
+    def ingest(self, pages: int, page_size: int) -> str:
+        """Start a run of the DAG through Airflow's API; returns its id."""
+        run = self._airflow("dags/ingest_users/dagRuns", {
+            "logical_date": None, "conf": {"pages": pages, "page_size": page_size},
+        })  # fmt: skip
+        return str(run["dag_run_id"])
+
+    def run_state(self, run: str) -> str:
+        """`queued`, `running`, `success` or `failed`."""
+        return str(self._airflow(f"dags/ingest_users/dagRuns/{run}")["state"])
+
+    def component(self, name: str) -> psutil.Process:
+        """The running process of a component."""
+        record = json.loads((self.home / "run" / f"{name}.json").read_text())
+        return psutil.Process(record["pid"])
+
+    def left_behind(self) -> list[str]:
+        """Command lines of processes that belong to this demo."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("INSIGHTS_HOME") == str(self.home) and process.pid != os.getpid():
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return found
+
+    def tail(self) -> str:
+        """The end of the demo's log, without colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.log.read_text()[-6000:])
+
+    def staged(self) -> int:
+        """Rows in staging now."""
+        return int(self.query("SELECT count(*) FROM staging.user_keys")[0][0])
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the platform's PostgreSQL."""
+        server = self.address("postgres")
+        with closing(
+            psycopg2.connect(
+                host=server["host"], port=server["port"], dbname=server["database"],
+                user=server["user"], password=server["password"],
+            )
+        ) as connection, connection.cursor() as cursor:  # fmt: skip
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def _airflow(self, path: str, body: object = None) -> dict[str, Any]:
+        server = self.address("airflow")
+        login = {"username": server["user"], "password": server["password"]}
+        token = request_json(f"{server['url']}/auth/token", login)["access_token"]
+        return request_json(f"{server['url']}/api/v2/{path}", body, token)

@@ -1,0 +1,91 @@
+"""What a newcomer sees: the first batch, the page, a second start, a hundred thousand records, killed processes."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.browser import visit
+from tests.e2e.platform import Demo
+from tests.support import eventually
+
+FETCHED = "fetched = staged + duplicates"
+
+
+def test_one_batch_of_recorded_answers_closes_the_ledger_and_leaves_no_process(
+    demo: Demo, first_batch: subprocess.Popen[bytes], recorded: Path
+) -> None:
+    log = demo.tail()
+    assert first_batch.returncode == 0, log
+    assert "Ledger closed" in log
+    assert f"{len(_distinct(recorded)):,} staged" in log
+    assert demo.left_behind() == []
+
+
+def test_a_second_start_finds_every_record_and_repeats_none(running: Demo, recorded: Path) -> None:
+    first_pages = "SELECT batch_id FROM staging.batches ORDER BY staged_at LIMIT 2"
+    kept = running.query(f"SELECT count(*) FROM staging.user_keys WHERE batch_id IN ({first_pages})")
+    assert kept == [(len(_distinct(recorded)),)]
+    running.ledger()
+
+
+def test_a_second_demo_beside_the_first_is_refused_in_one_sentence(running: Demo) -> None:
+    second = running.insights("demo")
+    assert second.returncode != 0
+    assert "Traceback" not in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    assert str(running.home) in second.stderr
+
+
+def test_the_page_shows_what_the_ledger_counts(running: Demo, artifacts: Path) -> None:
+    running.ledger()
+    users = running.query("SELECT count(*) FROM analytics.users")[0][0]
+    found = visit(
+        running.address("dashboard")["url"], ["Users", f"{users:,}"], charts=6, screenshot=artifacts / "home.png"
+    )
+    assert found.console_errors == []
+    assert found.foreign_requests == []
+    flow = visit(running.address("dashboard")["url"] + "/Flow", ["users.raw"], screenshot=artifacts / "flow.png")
+    assert flow.console_errors == []
+
+
+def test_a_hundred_thousand_records_arrive_once_each(running: Demo) -> None:
+    before = running.hop(FETCHED)
+    run = running.ingest(pages=20, page_size=5000)
+    eventually(lambda: running.run_state(run) == "success", 300, "the run of 20 pages did not succeed")
+    after = running.ledger()
+    fetched = next(hop["left"] for hop in after["hops"] if hop["name"] == FETCHED)
+    assert fetched >= before + 100_000
+
+
+@pytest.mark.parametrize(
+    "component", ["publisher", "stream", "kafka", "postgres", "cassandra", "simulator", "airflow-scheduler"]
+)
+def test_a_process_killed_during_the_flow_comes_back_and_the_ledger_closes(running: Demo, component: str) -> None:
+    before, staged = running.hop(FETCHED), running.staged()
+    victim = running.component(component)
+    run = running.ingest(pages=4, page_size=2500)
+    eventually(lambda: running.staged() > staged, 120, "the run fetched nothing")
+    victim.send_signal(signal.SIGKILL)
+    eventually(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE, 30)
+    eventually(lambda: running.component(component).pid != victim.pid, 120, f"{component} was not started again")
+    eventually(lambda: running.run_state(run) == "success", 300, f"the run did not survive the end of {component}")
+    assert running.hop(FETCHED) >= before + 10_000
+
+
+def test_ctrl_c_stops_everything_and_leaves_no_process(running: Demo) -> None:
+    assert running.stop() == 0
+    assert running.left_behind() == []
+
+
+def _distinct(recorded: Path) -> set[tuple[str, ...]]:
+    """What tells the records of recorded answers apart: the uuid; API 1.0 and 1.1 send none."""
+    answers = (json.loads(file.read_text()) for file in recorded.glob("*.json"))
+    return {
+        (uuid,) if (uuid := record["login"].get("uuid")) else (answer["info"]["version"], record["login"]["username"])
+        for answer in answers
+        for record in answer["results"]
+    }
