@@ -32,7 +32,9 @@ class Component(ABC):
     name: str
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
-    ready_seconds = 120.0
+    grace_seconds = 5.0
+    """What the child forked gets after it ended itself, before it is killed."""
+    ready_seconds = 240.0
     directory: Path | None = None
     """Where the child runs; its state directory by default."""
 
@@ -139,7 +141,7 @@ class Component(ABC):
             self._process.send_signal(self.stop_signal)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(self.stop_seconds)
-        end_session(session)
+        end_session(session, self.grace_seconds)
         self._process.wait()
         shared_guard().forget(session)
         self._record.unlink(missing_ok=True)
@@ -157,7 +159,7 @@ class Component(ABC):
             deadline = time.monotonic() + self.stop_seconds
             while process_started(session) == started and time.monotonic() < deadline:
                 time.sleep(0.1)
-            end_session(session)
+            end_session(session, self.grace_seconds)
         else:
             for member in guard.session_members(session):
                 if process_owner(member) == self._owner:
@@ -222,7 +224,7 @@ def _new_guard() -> Guard:
     return Guard()
 
 
-def end_session(session: int, seconds: float = 5.0) -> None:
+def end_session(session: int, seconds: float) -> None:
     """Terminate what is left of a session, then kill it after a while."""
     guard.signal_session(session, signal.SIGTERM)
     deadline = time.monotonic() + seconds

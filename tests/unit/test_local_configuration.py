@@ -1,0 +1,101 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from insights.local import configuration
+from insights.local.configuration import Configuration, Options
+from insights.local.platform import _steps
+from insights.settings import (
+    CassandraSettings,
+    KafkaSettings,
+    LocalSettings,
+    PostgresSettings,
+    PublisherSettings,
+    SourceSettings,
+    StreamSettings,
+    load,
+)
+
+
+@pytest.fixture
+def settings(tmp_path, monkeypatch):
+    monkeypatch.delenv("INSIGHTS_SOURCE_URL", raising=False)
+    chosen = {"home": tmp_path / "home", "cache": tmp_path / "cache", "kafka_port": 19092, "postgres_port": 15432}
+    return load(LocalSettings).model_copy(update=chosen)
+
+
+def configured(settings, **options):
+    return Configuration(settings, Options(**options), Path("/jdk/bin/java"))
+
+
+def test_every_variable_is_one_that_the_settings_read(settings):
+    groups = (
+        LocalSettings,
+        PostgresSettings,
+        KafkaSettings,
+        CassandraSettings,
+        SourceSettings,
+        PublisherSettings,
+        StreamSettings,
+    )
+    known = {
+        group.model_config["env_prefix"].upper() + field.upper() for group in groups for field in group.model_fields
+    }
+    ours = {name for name in configured(settings).environment if name.startswith("INSIGHTS_")}
+    assert ours <= known
+
+
+def test_children_read_the_same_servers_as_the_platform_starts(settings, monkeypatch):
+    made = configured(settings)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    assert PostgresSettings() == made.postgres_settings
+    assert KafkaSettings().bootstrap_servers == "127.0.0.1:19092" == made.kafka.bootstrap_servers
+    assert CassandraSettings().contact_points == ["127.0.0.1"]
+    assert StreamSettings().master == "local[2]"
+    assert len(StreamSettings().jars.split(",")) == 4
+
+
+def test_the_simulator_is_left_out_when_another_api_is_named(settings):
+    def names(made):
+        return [step.name for step in _steps(made, lambda: True)]
+
+    assert "simulator" in names(configured(settings))
+    live = configured(settings, source="live")
+    assert live.environment["INSIGHTS_SOURCE_URL"] == configuration.LIVE_URL
+    assert "simulator" not in names(live)
+    named = settings.model_copy(update={"source_url": "http://127.0.0.1:9/api/"})
+    assert configured(named).environment["INSIGHTS_SOURCE_URL"] == "http://127.0.0.1:9/api/"
+    assert "simulator" not in names(configured(named))
+
+
+def test_every_step_needs_steps_that_come_before_it(settings):
+    seen: set[str] = set()
+    for step in _steps(configured(settings), lambda: True):
+        assert set(step.after) <= seen
+        seen.add(step.name)
+
+
+def test_no_two_ports_share_a_variable_or_a_default(settings):
+    made = configured(settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432}))
+    pairs = [pair for step in _steps(made, lambda: True) if step.component for pair in step.component.ports().items()]
+    fields = {f"INSIGHTS_{name.upper()}" for name in LocalSettings.model_fields if name.endswith("_port")}
+    assert {variable for variable, _ in pairs} == fields
+    assert len({port for _, port in pairs}) == len(pairs)
+
+
+def test_the_generated_postgres_password_is_kept_and_private(settings):
+    password = configured(settings).postgres.password
+    assert configured(settings).postgres.password == password
+    assert stat.S_IMODE((settings.home / "postgres" / "password").stat().st_mode) == 0o600
+
+
+def test_airflow_is_configured_by_variables_alone_and_never_writes_home(settings):
+    made = configured(settings)
+    variables = made.airflow_environment
+    assert variables["AIRFLOW_HOME"] == str(settings.home / "airflow")
+    assert variables["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert variables["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
+    assert made.postgres.password in variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in made.environment

@@ -1,0 +1,100 @@
+import multiprocessing
+import os
+import stat
+
+import pytest
+
+from insights.errors import UserError
+from insights.local.home import HomeLock, description, refuse_full_disk, reset, running_process, stop_running
+from insights.local.secrets import Secrets
+
+
+@pytest.fixture
+def held(tmp_path):
+    lock = HomeLock(tmp_path / "home")
+    lock.acquire()
+    yield tmp_path / "home"
+    lock.release()
+
+
+def _hold(home, ready):
+    lock = HomeLock(home)
+    lock.acquire()
+    ready.set()
+    multiprocessing.Event().wait()
+
+
+def test_a_second_platform_beside_the_first_is_refused_with_its_process(held):
+    with pytest.raises(UserError, match=f"already runs from {held} .process {os.getpid()}.*insights down"):
+        HomeLock(held).acquire()
+
+
+def test_a_released_directory_has_no_running_process(tmp_path):
+    lock = HomeLock(tmp_path)
+    lock.acquire()
+    assert running_process(tmp_path) == os.getpid()
+    lock.release()
+    assert running_process(tmp_path) is None
+    lock.acquire()
+    lock.release()
+
+
+def test_a_directory_with_other_files_is_not_taken_over(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds other files: set INSIGHTS_HOME"):
+        HomeLock(tmp_path).acquire()
+
+
+def test_stopping_signals_the_process_that_holds_the_lock(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, ready))
+    holder.start()
+    assert ready.wait(30)
+    assert stop_running(tmp_path, 20)
+    holder.join(20)
+    assert holder.exitcode == -15
+    assert not stop_running(tmp_path, 20)
+
+
+def test_reset_deletes_a_platforms_directory_and_is_content_when_there_is_none(tmp_path):
+    home = tmp_path / "home"
+    lock = HomeLock(home)
+    lock.acquire()
+    lock.release()
+    (home / "postgres").mkdir()
+    reset(home)
+    assert not home.exists()
+    reset(home)
+
+
+def test_reset_refuses_a_running_platform_and_a_directory_that_is_not_one(held, tmp_path):
+    with pytest.raises(UserError, match="already runs from"):
+        reset(held)
+    assert held.exists()
+    (tmp_path / "thesis").mkdir()
+    with pytest.raises(UserError, match="holds no platform"):
+        reset(tmp_path / "thesis")
+    assert (tmp_path / "thesis").exists()
+
+
+def test_too_little_free_space_is_told_in_figures(tmp_path):
+    with pytest.raises(UserError, match=r"Only [\d.]+ GB are free on the disk of .* and 1000000\.0 GB are needed"):
+        refuse_full_disk(tmp_path / "not" / "yet", 10**15)
+    refuse_full_disk(tmp_path / "not" / "yet", 1)
+
+
+def test_a_description_is_asked_of_a_directory_that_has_none(tmp_path):
+    with pytest.raises(UserError, match=r"No platform was started from .*: run `insights up` first"):
+        description(tmp_path)
+
+
+def test_secrets_are_generated_once_and_readable_by_their_owner_only(tmp_path):
+    path = tmp_path / "home" / "secrets.json"
+    first = Secrets.kept_in(path)
+    assert Secrets.kept_in(path) == first
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Secrets.kept_in(tmp_path / "other.json") != first
+    path.write_text('{"airflow_password": "x"}')
+    with pytest.raises(UserError, match="is damaged: run `insights reset`"):
+        Secrets.kept_in(path)

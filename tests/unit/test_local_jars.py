@@ -1,0 +1,92 @@
+import hashlib
+
+import pytest
+
+from insights.errors import UserError
+from insights.local import jars
+from insights.local.jars import Jar, ensure, read_lock
+
+CONTENT = b"a jar"
+JAR = Jar("kafka", "org.example", "thing", "1.0", "", hashlib.sha256(CONTENT).hexdigest())
+NATIVE = Jar("kafka", "org.example", "thing", "1.0", "native", JAR.sha256)
+
+
+@pytest.fixture
+def ivy(monkeypatch):
+    """A download that delivers `served` by file name and counts its runs."""
+
+    class Ivy:
+        def __init__(self):
+            self.served = {JAR.file: CONTENT, NATIVE.file: CONTENT}
+            self.runs: list[str] = []
+
+        def __call__(self, _java, into, dependencies, **_):
+            self.runs = [*self.runs, dependencies]
+            for name, content in self.served.items():
+                (into / name).write_bytes(content)
+            return "no route to host"
+
+    fake = Ivy()
+    monkeypatch.setattr(jars, "_ivy", fake)
+    return fake
+
+
+def test_the_lock_in_the_repository_holds_every_root_with_a_hash_and_no_address():
+    locked = read_lock()
+    assert {(jar.group, jar.organisation, jar.name, jar.version) for jar in locked} >= {
+        (group, root.organisation, root.name, root.version) for group, roots in jars.ROOTS.items() for root in roots
+    }
+    assert len([jar for jar in locked if jar.group == "spark"]) == 4
+    assert "://" not in jars.LOCK.read_text()
+    assert all(set(jar.sha256) <= set("0123456789abcdef") for jar in locked)
+
+
+def test_a_line_of_the_lock_reads_back_as_it_was_written(tmp_path):
+    lock = tmp_path / "jars.lock"
+    lock.write_text(f"# comment\n\n{JAR.line()}\n{NATIVE.line()}  # why\n")
+    assert read_lock(lock) == [JAR, NATIVE]
+    assert NATIVE.file == "org.example__thing__1.0__native.jar"
+
+
+@pytest.mark.parametrize(
+    "line", ["kafka org.example:thing 00", f"kafka a:b:c:d:e {'0' * 64}", "a:b:c", f"kafka a:b:c {'0' * 63}"]
+)
+def test_a_damaged_line_of_the_lock_is_named(tmp_path, line):
+    lock = tmp_path / "jars.lock"
+    lock.write_text(f"# header\n{line}\n")
+    with pytest.raises(UserError, match=r"jars\.lock line 2 is "):
+        read_lock(lock)
+
+
+def test_nothing_is_downloaded_when_every_jar_is_intact(tmp_path, ivy):
+    (tmp_path / JAR.file).write_bytes(CONTENT)
+    assert ensure([JAR], tmp_path, tmp_path) == 0
+    assert ivy.runs == []
+
+
+def test_a_corrupt_jar_is_fetched_again_and_a_missing_one_too(tmp_path, ivy):
+    (tmp_path / JAR.file).write_bytes(b"half a j")
+    assert ensure([JAR, NATIVE], tmp_path, tmp_path) == 2
+    assert (tmp_path / JAR.file).read_bytes() == CONTENT
+    assert len(ivy.runs) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [JAR.file, NATIVE.file]
+
+
+def test_classifiers_of_one_module_share_an_element_so_that_ivy_keeps_both(tmp_path, ivy):
+    ensure([JAR, NATIVE], tmp_path, tmp_path)
+    assert ivy.runs[0].count("<dependency ") == 1
+    assert ivy.runs[0].count("<artifact ") == 2
+    assert 'm:classifier="native"' in ivy.runs[0]
+
+
+def test_a_download_with_another_content_is_refused_and_nothing_is_kept(tmp_path, ivy):
+    ivy.served = {JAR.file: b"something else"}
+    with pytest.raises(UserError, match=r"org\.example:thing:1\.0 was downloaded with another content than jars\.lock"):
+        ensure([JAR], tmp_path, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_download_names_the_jar_and_the_reason(tmp_path, ivy):
+    ivy.served = {}
+    with pytest.raises(UserError, match=r"thing:1\.0 could not be downloaded \(no route to host\): check the network"):
+        ensure([JAR], tmp_path, tmp_path)
