@@ -75,7 +75,7 @@ class Publisher:
     def _lead(self, connection: Any, cursor: Cursor) -> None:
         self._metrics.connected = False
         with closing(Sender(self._kafka, _APPLICATION, self._settings.flush_seconds)) as sender:
-            rows.listen(connection)
+            rows.prepare(connection)
             self._metrics.leader.set(1)
             self._metrics.connected = True
             ahead: rows.Batch | None = None

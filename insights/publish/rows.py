@@ -21,9 +21,13 @@ _FETCH_ROWS = 250
 
 # Transactions below the snapshot's xmin have ended: what they wrote is visible now or never, so nothing can appear
 # behind the cursor. The rows of an older epoch (before a logical restore) are all from ended transactions.
-_BEYOND = """
+NEXT_ROWS = """
+    SELECT epoch, xact_id::text::bigint, id, user_key::text, batch_id, version,
+           (extract(epoch FROM event_time) * 1000)::bigint,
+           CASE WHEN octet_length(payload::text) <= %(limit)s THEN payload::text END
     FROM staging.users WHERE (epoch, xact_id, id) > (%(epoch)s, %(xact_id)s::xid8, %(id)s)
     AND (epoch, xact_id) < (%(current)s, pg_snapshot_xmin(pg_current_snapshot()))
+    ORDER BY users.epoch, users.xact_id, users.id LIMIT %(rows)s
 """
 
 
@@ -78,9 +82,14 @@ def read(connection: Any, current_epoch: int, after: Position, limit_rows: int, 
     return batch
 
 
-def listen(connection: Any) -> None:
-    """Have `connection` notified of every staged page."""
+def prepare(connection: Any) -> None:
+    """Have `connection` notified of every staged page, and read batches by index.
+
+    Without statistics, as on a new day's partition, the planner would rather sort all that waits: of 700,000 rows in 15
+    partitions a batch of 5,000 took 3.7 s, by index 0.03 s.
+    """
     with connection.cursor() as cursor:
+        cursor.execute("SET enable_sort = off")
         cursor.execute("LISTEN insights_staged")
 
 
@@ -141,13 +150,7 @@ def refusal(message: RawMessage, size: int, digest: str, detail: str) -> Quarant
 def _fetch(cursor: Any, current: int, after: Position, limit_rows: int, limit_message: int) -> Iterator[Any]:
     cursor.execute("BEGIN READ ONLY")
     cursor.execute(
-        f"""
-        DECLARE staged NO SCROLL CURSOR FOR
-        SELECT epoch, xact_id::text::bigint, id, user_key::text, batch_id, version,
-               (extract(epoch FROM event_time) * 1000)::bigint,
-               CASE WHEN octet_length(payload::text) <= %(limit)s THEN payload::text END
-        {_BEYOND} ORDER BY users.epoch, users.xact_id, users.id LIMIT %(rows)s
-        """,
+        f"DECLARE staged NO SCROLL CURSOR FOR {NEXT_ROWS}",
         {
             "current": current,
             "epoch": after.epoch,

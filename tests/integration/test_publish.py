@@ -143,6 +143,26 @@ def test_a_writer_that_holds_rows_back_is_named(
         done(postgres, 2)
 
 
+def test_a_batch_is_read_by_index_from_partitions_without_statistics(
+    postgres: PostgresSettings, connection: Any
+) -> None:
+    for page, day in enumerate(("2000-01-01", "2000-01-02")):
+        name = f"staging.users_{day.replace('-', '')}"
+        sql(
+            postgres,
+            f"CREATE TABLE {name} PARTITION OF staging.users FOR VALUES FROM ('{day}') TO ('{day[:-1]}{page + 2}')",
+        )
+        with connection:
+            insert(connection, records(500), staged_on=f"'{day}'")
+    rows.prepare(connection)
+    with connection.cursor() as cursor:
+        start = {"epoch": 0, "xact_id": "0", "id": 0}
+        cursor.execute("EXPLAIN " + rows.NEXT_ROWS, start | {"current": 1, "limit": 10**6, "rows": 500})
+        plan = "\n".join(line for (line,) in cursor)
+    assert plan.count("Index Scan using") == 2, plan
+    assert not re.search(r"Sort  |Bitmap|Seq Scan", plan), plan
+
+
 def test_rows_of_an_earlier_cluster_are_published_whatever_their_transaction_numbers(
     postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
