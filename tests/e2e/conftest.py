@@ -1,4 +1,4 @@
-"""One platform for all end-to-end tests: first `make demo ONCE=1` on recorded answers, then `make demo` on the same state."""
+"""One platform for all end-to-end tests: `make demo ONCE=1` on recorded answers, then `make demo` on the same state."""
 
 import subprocess
 from collections.abc import Iterator
