@@ -123,7 +123,9 @@ def run(query: StreamingQuery, server: Server, settings: StreamSettings) -> None
         server.wait_committed(lambda: _last_batch(query), COMMIT_SECONDS)
         query.stop()
     except StreamingQueryException as error:
-        raise _explained(error, settings) from error
+        if isinstance(server.failure, UserError):
+            raise server.failure from None
+        raise _explained(server.failure or error, settings) from error
 
 
 def _last_batch(query: StreamingQuery) -> int:
@@ -135,7 +137,7 @@ def _explained(error: Exception, settings: StreamSettings) -> Exception:
     text = str(error)
     cause: Any = getattr(error, "cause", None)
     stack = text + str(getattr(error, "_stackTrace", "") or "") + str(getattr(cause, "_stackTrace", "") or "")
-    first = text.splitlines()[0]
+    first = next(iter(text.splitlines()), "") or type(error).__name__
     if any(name in stack for name in _OFFSET_LOGS) or "/offsets/" in text:
         return UserError(
             f"The checkpoint {settings.checkpoint} is damaged ({first}): move it away and start again; the topic is"

@@ -36,11 +36,13 @@ def main() -> None:
         stream_job.run(query, server, settings)
     finally:
         spark.stop()
+        server.close()
         http.shutdown()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     try:
         main()
     except UserError as error:

@@ -6,6 +6,7 @@ Every step may run again after a crash between any two: the merge knows the batc
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -78,18 +79,31 @@ class Server:
         self._running = threading.Lock()
         self._stopped = False
         self._last = -1
+        self._open = ExitStack()
+        self.failure: Exception | None = None
+        """What ended the query; Spark keeps only its text."""
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         with self._running:
             if self._stopped:
                 raise RuntimeError(f"batch {number} was not begun: the stream is stopping")
-            self._serve(batch, number)
+            try:
+                self._serve(batch, number)
+            except Exception as error:
+                self.failure = error
+                raise
             self._last = number
 
     def stop(self) -> None:
         """Return when no batch runs; none begins afterwards."""
         with self._running:
             self._stopped = True
+
+    def close(self) -> None:
+        """Close the connections; no batch may run."""
+        self._open.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def wait_committed(self, committed: Callable[[], int], seconds: float) -> None:
         """Wait until the last batch served here is among those that `committed` counts, at most `seconds`."""
@@ -152,7 +166,7 @@ class Server:
 
     def _cassandra(self) -> CassandraWriter:
         if self._writer is None:
-            session = connections.cassandra_cluster(self._cassandra_settings).connect(self._cassandra_settings.keyspace)
+            session = self._open.enter_context(connections.cassandra(self._cassandra_settings))
             self._writer = CassandraWriter(
                 session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
             )

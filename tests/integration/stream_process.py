@@ -86,7 +86,13 @@ class Stream:
         settings = self._environment | {"INSIGHTS_STREAM_HTTP_PORT": str(port)} | environment
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             yield process
@@ -138,14 +144,20 @@ def postgres_counts(connection: Any) -> dict[tuple[str, str], int]:
         return {(dimension, value): count for dimension, value, count in cursor.fetchall()}
 
 
-def assert_cassandra_equals(settings: CassandraSettings, users: dict[UUID, dict[str, Any]], counts: dict[Any, int]) -> None:
+def assert_cassandra_equals(
+    settings: CassandraSettings, users: dict[UUID, dict[str, Any]], counts: dict[Any, int]
+) -> None:
     """Every user table of Cassandra holds exactly these users, and the counts are these."""
     with connections.cassandra(settings) as session:
         for name in ("users_by_id", "users_by_country", "users_by_registration_month"):
             columns = CASSANDRA_TABLES[name][1]
             found = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
             expected = [
-                {column: value for column, value in (row | {"bucket": row["user_id"].int >> 124}).items() if column in columns}
+                {
+                    column: value
+                    for column, value in (row | {"bucket": row["user_id"].int >> 124}).items()
+                    if column in columns
+                }
                 for row in users.values()
             ]
             aware = [{column: _aware(value) for column, value in row.items()} for row in found]

@@ -41,9 +41,7 @@ def test_every_value_comes_back_as_it_was_written(cassandra: CassandraSettings, 
     assert_cassandra_equals(cassandra, rows_of(rows), {})
 
 
-def test_an_older_version_written_later_changes_nothing(
-    cassandra: CassandraSettings, writer: CassandraWriter
-) -> None:
+def test_an_older_version_written_later_changes_nothing(cassandra: CassandraSettings, writer: CassandraWriter) -> None:
     random_, uid = random.Random(2), UUID(int=2)
     newer = user(random_, uid, 2000, "2", title=None, city="Köln")
     older = newer | {"version": 1000, "event_id": "1", "title": "Mr", "city": NASTY[1]}
@@ -84,7 +82,7 @@ def test_the_latest_arrivals_are_the_newest_of_a_batch(session: Any, writer: Cas
     assert hours <= {row["event_time"].strftime("%Y-%m-%dT%H") for row in newest}
 
 
-def test_a_statement_that_cassandra_refuses_raises_its_error(session: Any, writer: CassandraWriter) -> None:
+def test_a_statement_that_cassandra_refuses_raises_its_error(writer: CassandraWriter) -> None:
     rows = table([user(random.Random(5), UUID(int=5), 1, "1")])
     with pytest.raises(InvalidRequest, match="no_such_table"):
         writer.upsert("no_such_table", CASSANDRA_TABLES["users_by_id"][1], rows, "version")

@@ -1,0 +1,219 @@
+"""The streaming job as a process on real servers: crashes at every window, poison, replays, and how it ends."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg2
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from insights import connections
+from insights.message import RawMessage
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.integration.stream_process import (
+    CRASHED,
+    Stream,
+    assert_cassandra_equals,
+    postgres_counts,
+    postgres_users,
+)
+
+FETCHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LARGE = 10 * 1024 * 1024
+
+
+def record(user_id: UUID, **fields: Any) -> dict[str, Any]:
+    return {
+        "gender": "female",
+        "name": {"title": "Ms", "first": "Aada", "last": f"User {user_id.int}"},
+        "location": {
+            "street": {"number": 1, "name": "Main St"}, "city": "Paris", "state": "Texas", "country": "United States",
+            "postcode": 75460, "coordinates": {"latitude": "33.66", "longitude": "-95.55"},
+            "timezone": {"offset": "-6:00", "description": "Central Time"},
+        },
+        "email": f"user{user_id.int}@example.com",
+        "login": {"uuid": str(user_id), "username": "aada"},
+        "dob": {"date": "1990-05-06T07:08:09.123Z", "age": 35},
+        "registered": {"date": "2015-02-03T04:05:06.007Z", "age": 11},
+        "phone": "(903) 555-0123", "cell": "(903) 555-0124", "nat": "US",
+    } | fields  # fmt: skip
+
+
+def good(number: int, version: int = 1_000_000, **fields: Any) -> RawMessage:
+    """The message of user `number`; its event id is `number` and the version's millions."""
+    user_id = UUID(int=(number % 16 << 124) + number + 1)
+    event_id = f"{number}{version // 1_000_000:03d}"
+    value = json.dumps(record(user_id, **fields)).encode()
+    return RawMessage(event_id, user_id, value, "page", version + number, FETCHED)
+
+
+def poison() -> dict[str, tuple[bytes | None, str]]:
+    """By event id: a value and the reason it is refused for. Wrong types where the record has an object or a number."""
+    text = json.dumps(record(UUID(int=99)))
+    return {
+        "9001": (b'{"gender": "female"', "SCHEMA"),
+        "9002": (text.replace("Aada", "\udcff").encode(errors="surrogateescape"), "ENCODING"),
+        "9003": (None, "SCHEMA"),
+        "9004": (json.dumps(record(UUID(int=99)) | {"name": 7}).encode(), ""),
+        "9005": (b"[" * 5000 + b"]" * 5000, "SCHEMA"),
+        "9006": (json.dumps(record(UUID(int=99), dob={"date": 2**63})).encode(), "BAD_DATE"),
+        "9007": (text.replace('"33.66"', "NaN").encode(), ""),
+        "9008": (b"x" * LARGE, "TOO_LARGE"),
+        "9009": (text.encode(), "BAD_KEY"),
+    }
+
+
+class Topic:
+    """The raw topic, written like the publisher does and unlike it."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        admin = AdminClient(kafka.client())
+        for topic in (kafka.raw_topic, kafka.quarantine_topic):
+            size = ConfigEntry("max.message.bytes", str(2 * LARGE), incremental_operation=AlterConfigOpType.SET)
+            resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[size])
+            for altered in admin.incremental_alter_configs([resource]).values():
+                altered.result(20)
+        self._producer = connections.kafka_producer(kafka, "tests", {"message.max.bytes": 2 * LARGE})
+
+    def send(self, messages: list[RawMessage]) -> None:
+        for message in messages:
+            self._produce(str(message.key).encode(), message.value, message.headers())
+        self._producer.flush(30)
+
+    def send_poison(self, values: dict[str, tuple[bytes | None, str]]) -> None:
+        for event_id, (value, _) in values.items():
+            headers = RawMessage(event_id, UUID(int=99), b"", "page", 5, FETCHED).headers()
+            key = b"" if event_id == "9009" else str(UUID(int=99)).encode()
+            self._produce(key, value, headers)
+        self._producer.flush(30)
+
+    def quarantined(self) -> Counter[str]:
+        """How often each origin is on the quarantine topic."""
+        found: Counter[str] = Counter()
+        consumer = Consumer(self._kafka.client() | {"group.id": "tests", "fetch.message.max.bytes": 2 * LARGE})
+        with closing(consumer):
+            for partition in range(2):
+                place = TopicPartition(self._kafka.quarantine_topic, partition, 0)
+                _, end = consumer.get_watermark_offsets(place, 10)
+                consumer.assign([place])
+                for message in consumer.consume(end, 20) if end else []:
+                    found[dict(message.headers())["origin"].decode()] += 1
+        return found
+
+    def _produce(self, key: bytes, value: bytes | None, headers: Any) -> None:
+        self._producer.produce(self._kafka.raw_topic, value, key, headers=headers)
+        self._producer.poll(0)
+
+
+@pytest.fixture
+def topic(kafka: KafkaSettings) -> Topic:
+    return Topic(kafka)
+
+
+@pytest.fixture
+def stream(
+    tmp_path: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
+) -> Stream:
+    return Stream(tmp_path, jars, postgres, kafka, cassandra)
+
+
+@pytest.fixture
+def reader(postgres: PostgresSettings) -> Iterator[Any]:
+    with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
+        yield connection
+
+
+def fetch(reader: Any, query: str) -> list[tuple[Any, ...]]:
+    with reader, reader.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
+
+
+def batches(reader: Any) -> list[tuple[Any, ...]]:
+    return fetch(reader, "SELECT batch_id, seq, inserted, served_at IS NULL FROM analytics.batches ORDER BY seq")
+
+
+def quarantine(reader: Any) -> dict[str, str]:
+    rows = fetch(reader, "SELECT event_id, reason FROM quarantine.records")
+    assert len(rows) == len(dict(rows)), "a record is in quarantine more than once"
+    return dict(rows)
+
+
+def test_crashes_poison_and_replays_end_with_every_record_in_its_place_once(
+    stream: Stream, topic: Topic, reader: Any, cassandra: CassandraSettings
+) -> None:
+    bad = poison()
+    topic.send([good(number) for number in range(20)])
+    topic.send_poison(bad)
+    topic.send([good(number) for number in range(20, 40)])
+
+    assert stream.crash_at("batch", "write_users") == CRASHED
+    assert batches(reader) == [(0, *batches(reader)[0][1:3], True)]
+    merged = postgres_users(reader), quarantine(reader)
+    assert len(merged[0]) == 40 + len(bad) - len(merged[1])
+
+    assert stream.crash_at("quarantine_topic", "produce") == CRASHED
+    assert stream.crash_at("health", "StreamMetrics.served") == CRASHED
+    assert len(batches(reader)) == 1
+
+    topic.send([good(1, 3_000_000, nat="DE"), good(2, 3_000_000), good(2, 2_000_000, nat="FR")])
+    with stream.running() as running:
+        running.wait(lambda: running.metric("last_batch_id") >= 1)
+        assert running.get("/healthz") == "ok\n"
+        topic.send([good(1, 2_000_000, nat="FR"), good(3, 2_000_000, registered="2016-01-01T00:00:00Z")])
+        running.wait(lambda: running.metric("last_batch_id") >= 2)
+
+    users, counts = postgres_users(reader), postgres_counts(reader)
+    assert merged[1] == quarantine(reader)
+    for event_id, (_, reason) in bad.items():
+        assert quarantine(reader).get(event_id, "") == reason or not reason, event_id
+    assert [users[good(n).key]["country_code"] for n in (1, 2, 3)] == ["DE", "US", "US"]
+    assert users[good(3).key]["registered_month"] == "2016-01"
+    assert sum(count for (dimension, _), count in counts.items() if dimension == "gender") == len(users)
+    assert_cassandra_equals(cassandra, users, counts)
+    origins = {origin for (origin,) in fetch(reader, "SELECT origin FROM quarantine.records")}
+    assert set(topic.quarantined()) == origins
+
+    superseded = fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id")
+    assert {event for event, _ in superseded} == {"1001", "1002", "2001", "2002", "3001"}
+    shutil.rmtree(stream.checkpoint)
+    with stream.running() as running:
+        running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0)
+        running.wait(lambda: not any(unserved for *_, unserved in batches(reader)))
+    assert (postgres_users(reader), postgres_counts(reader)) == (users, counts)
+    assert fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id") == superseded
+    assert quarantine(reader) == merged[1]
+    assert_cassandra_equals(cassandra, users, counts)
+
+
+def test_a_query_that_dies_ends_the_process_with_a_sentence(stream: Stream, topic: Topic) -> None:
+    topic.send([good(1)])
+    code, sentence = stream.fails(INSIGHTS_CASSANDRA_KEYSPACE="no_such_keyspace")
+    assert code == 1
+    assert sentence.startswith("error: ")
+    assert "no_such_keyspace" in sentence
+
+    offsets = stream.checkpoint / "offsets" / "0"
+    offsets.write_text("")
+    (offsets.parent / ".0.crc").unlink()
+    code, sentence = stream.fails()
+    assert code == 1
+    assert sentence.startswith("error: ")
+    assert f"The checkpoint {stream.checkpoint} is damaged" in sentence
+
+
+def test_missing_java_or_jars_are_named(stream: Stream, tmp_path: Path) -> None:
+    code, sentence = stream.fails(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
+    assert (code, sentence) == (1, f"error: The jar {tmp_path}/connector.jar is not there: set INSIGHTS_STREAM_JARS"
+                                   " to Spark's Kafka connector.")  # fmt: skip
+    code, sentence = stream.fails(JAVA_HOME=str(tmp_path), PATH="/nowhere")
+    assert (code, sentence) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")
