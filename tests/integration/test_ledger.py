@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from insights.ledger import Ledger, State, Stores, check, flow
+from insights.ledger import Ledger, State, Stores, check, flow, progress, stalled
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.flow import Rest, come_to_rest, merged, message, user, user_id
 
@@ -194,6 +194,30 @@ def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost
 
     merged(rest)
     assert hops(check(stores)) == {"served": ("40",)}
+
+
+def test_offsets_are_compared_as_numbers(stores: Stores) -> None:
+    rest = come_to_rest(stores, users=18, quarantined=0)
+    stage(rest, 40, 41, 42, 43)
+    rest.publish(*map(message, (40, 41, 42, 43)))
+    merged(rest)
+    assert rest.sql("SELECT count(*) FROM analytics.batches") == (2,)
+    assert flow(stores).unread == 0
+
+
+def test_a_stream_that_leaves_messages_lying_is_stalled(stores: Stores) -> None:
+    rest = come_to_rest(stores, users=0, quarantined=0)
+    assert stalled(stores, 0) is None
+    rest.publish(message(1))
+    waiting = stalled(stores, 0)
+    assert waiting is not None
+    assert waiting.sentence() == "1 messages wait for the stream"
+
+
+def test_the_running_totals_follow_every_hop(rest: Rest) -> None:
+    seen = progress(rest.stores)
+    assert (seen.fetched, seen.staged, seen.published, seen.served, seen.quarantined) == (35, 32, 32, 30, 2)
+    assert seen.idle
 
 
 def test_cassandra_behind_a_batch_that_is_being_served_is_in_flight(rest: Rest) -> None:

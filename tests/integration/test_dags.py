@@ -1,0 +1,125 @@
+"""The DAGs' tasks on real servers, run as Airflow's `dag.test()` does, in a process of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from insights.ledger.topic import RawTopic
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.simulator import create_app
+from tests.simulated import serving
+
+REPOSITORY = Path(__file__).parents[2]
+RUN = """
+import json, sys
+from airflow.sdk import timezone
+name, logical_date, conf = sys.argv[1:]
+module = __import__(name)
+run = getattr(module, name)().test(logical_date=timezone.parse(logical_date), run_conf=json.loads(conf))
+print("STATE", run.state.value if hasattr(run.state, "value") else run.state)
+"""
+DATE = "2026-11-20T12:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An Airflow with a database of its own."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}",
+        "PATH": os.environ["PATH"],
+    }
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    return environment
+
+
+@pytest.fixture
+def environment(
+    airflow: dict[str, str], postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
+) -> Iterator[dict[str, str]]:
+    with serving(create_app()) as address:
+        yield airflow | _variables(postgres, kafka, cassandra) | {"INSIGHTS_SOURCE_URL": address}
+
+
+def _variables(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> dict[str, str]:
+    return {
+        "INSIGHTS_POSTGRES_HOST": postgres.host,
+        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
+        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
+        "INSIGHTS_POSTGRES_USER": postgres.user,
+        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
+        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
+        "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
+        "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
+        "INSIGHTS_CASSANDRA_KEYSPACE": cassandra.keyspace,
+        "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
+        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"extra": {"bootstrap.servers": kafka.bootstrap_servers}}),
+    }
+
+
+def run(
+    environment: dict[str, str], dag: str, logical_date: str = DATE, **params: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", RUN, dag, logical_date, json.dumps(params)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def staged(connection: Any) -> list[tuple[str, str]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT batch_id, user_key::text FROM staging.users ORDER BY 1, 2")
+        return list(cursor.fetchall())
+
+
+def test_a_run_stages_its_pages_and_the_same_date_again_stages_nothing_new(
+    environment: dict[str, str], connection: Any
+) -> None:
+    first = run(environment, "ingest_users", pages=7, page_size=10)
+    assert "STATE success" in first.stdout, first.stderr[-3000:]
+    rows = staged(connection)
+    assert len(rows) == 70
+    assert len({batch_id for batch_id, _ in rows}) == 7
+
+    assert "STATE success" in run(environment, "ingest_users", pages=7, page_size=10).stdout
+    assert staged(connection) == rows
+
+    assert "STATE success" in run(environment, "ingest_users", "2026-11-20T12:10:00Z", pages=1, page_size=10).stdout
+    assert len(staged(connection)) == 80
+
+
+def test_the_check_succeeds_on_stores_that_agree_and_fails_by_the_hops_name(
+    environment: dict[str, str], connection: Any
+) -> None:
+    agreed = run(environment, "check_data_flow", wait_seconds=0)
+    assert "STATE success" in agreed.stdout, agreed.stderr[-3000:]
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO analytics.user_counts VALUES ('gender', 'female', 3, 1)")
+    broken = run(environment, "check_data_flow", "2026-11-20T12:30:00Z", wait_seconds=0)
+    assert "STATE failed" in broken.stdout
+    assert "user_counts: " in broken.stdout + broken.stderr
+
+
+def test_re_driving_publishes_the_corrected_record_through_the_providers_hook(
+    environment: dict[str, str], connection: Any, kafka: KafkaSettings
+) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, version, event_time, size,"
+            " sha256, payload) VALUES ('raw/0/1', '1', 'BAD_EMAIL', 'email', '', 1, now(), 2, 'x', '{}')"
+        )
+    done = run(environment, "redrive_quarantine", reason="BAD_EMAIL", patch={"email": "a@example.com"})
+    assert "STATE success" in done.stdout, done.stderr[-3000:]
+    with closing(RawTopic(kafka)) as topic:
+        assert [event.event_id for event in topic.events(topic.watermarks())] == ["1"]

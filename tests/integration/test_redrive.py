@@ -1,0 +1,116 @@
+"""Re-driving and replaying on real servers: what is published again, under which key, version and headers."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from insights import connections
+from insights.errors import UserError
+from insights.ledger.topic import RawTopic
+from insights.record import Reason
+from insights.redrive import MOST_REDRIVES, Selection, prepare
+from insights.replay import Period, count_by_day, replay
+from insights.republish import republish
+from insights.settings import KafkaSettings, PostgresSettings
+from tests.flow import BATCH, FETCHED_AT, message, user_id
+
+FUTURE = 10**17
+
+
+@pytest.fixture
+def refused(connection: Any) -> Any:
+    """Three open records: a bad e-mail, one too large to keep, and one re-driven often."""
+    rows = [
+        ("raw/0/1", "1", "BAD_EMAIL", 0, FUTURE, b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()),
+        ("staging/2", "2", "TOO_LARGE", 0, 1, None),
+        ("raw/0/3", "3", "BAD_EMAIL", MOST_REDRIVES, 1, b'{"email":"no"}'),
+    ]
+    with connection, connection.cursor() as cursor:
+        for origin, event_id, reason, redrives, version, payload in rows:
+            cursor.execute(
+                "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, batch_id, version,"
+                " event_time, redrives, size, sha256, payload) VALUES (%s, %s, %s, 'email', 'no @', %s, %s, %s, %s, 1, 'x', %s)",
+                (origin, event_id, reason, BATCH, version, FETCHED_AT, redrives, payload),
+            )
+    return connection
+
+
+def messages(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str]]]:
+    """Key, value and headers of everything on the raw topic."""
+    with closing(RawTopic(kafka)) as topic:
+        watermarks = topic.watermarks()
+    consumer = Consumer(kafka.client() | {"group.id": "tests", "auto.offset.reset": "earliest"})
+    try:
+        consumer.assign([TopicPartition(kafka.raw_topic, partition, low) for partition, (low, _) in watermarks.items()])
+        for _ in range(sum(high - low for low, high in watermarks.values())):
+            found = consumer.poll(20)
+            yield found.key(), found.value(), {name: value.decode() for name, value in found.headers()}
+    finally:
+        consumer.close()
+
+
+@pytest.mark.usefixtures("refused")
+def test_a_corrected_record_keeps_its_event_and_gains_a_version_and_a_redrive(
+    postgres: PostgresSettings, kafka: KafkaSettings
+) -> None:
+    prepared = prepare(postgres, Selection(Reason.BAD_EMAIL), {"email": "zoë@example.com"})
+    assert republish(connections.kafka_producer(kafka, "tests"), kafka.raw_topic, prepared.messages) == 1
+    ((key, value, headers),) = messages(kafka)
+    assert key.decode() == str(user_id(1))
+    assert value.decode() == f'{{"login":{{"uuid":"{user_id(1)}"}},"email":"zoë@example.com"}}'
+    assert (headers["event_id"], headers["redrives"], headers["batch_id"]) == ("1", "1", BATCH)
+    assert int(headers["version"]) > FUTURE
+
+
+@pytest.mark.usefixtures("refused")
+def test_without_a_patch_the_bytes_stay_as_they_were(postgres: PostgresSettings) -> None:
+    (found,) = prepare(postgres, Selection(ids=["raw/0/1"])).messages
+    assert found.value == b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()
+
+
+@pytest.mark.usefixtures("refused")
+def test_what_was_not_kept_or_went_round_often_is_refused_with_a_sentence(postgres: PostgresSettings) -> None:
+    prepared = prepare(postgres, Selection(ids=["2", "3"]))
+    assert prepared.messages == []
+    assert "not kept" in prepared.refused["staging/2"]
+    assert "re-driven 3 times" in prepared.refused["raw/0/3"]
+    assert [one.event_id for one in prepare(postgres, Selection(ids=["3"]), force=True).messages] == ["3"]
+
+
+def test_resolved_records_are_not_tried_again(refused: Any, postgres: PostgresSettings) -> None:
+    with refused, refused.cursor() as cursor:
+        cursor.execute("UPDATE quarantine.records SET resolved_at = now()")
+    assert prepare(postgres, Selection()).messages == []
+
+
+def test_a_replay_publishes_a_period_once_more_as_newer_versions(
+    connection: Any, postgres: PostgresSettings, kafka: KafkaSettings
+) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE staging.users_20261120 PARTITION OF staging.users"
+            " FOR VALUES FROM ('2026-11-20') TO ('2026-11-21')"
+        )
+        for number, hours in ((1, 0), (2, 1), (3, 30)):
+            cursor.execute(
+                "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload)"
+                " VALUES (%s, 1, '2026-11-20', %s, %s, %s, %s, '{}')",
+                (number, str(user_id(number)), FUTURE, FETCHED_AT + timedelta(hours=hours), BATCH),
+            )
+    period = Period(FETCHED_AT, FETCHED_AT + timedelta(hours=2))
+    assert list(count_by_day(postgres, period).values()) == [2]
+    assert replay(postgres, kafka, period) == 2
+    found = list(messages(kafka))
+    assert {headers["event_id"] for _, _, headers in found} == {"1", "2"}
+    assert all(int(headers["version"]) > FUTURE and "redrives" not in headers for _, _, headers in found)
+
+
+def test_an_unreachable_broker_is_told_in_a_sentence() -> None:
+    nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    producer = connections.kafka_producer(nowhere, "tests", {"message.timeout.ms": 500})
+    with pytest.raises(UserError, match="did not acknowledge 1 of 1"):
+        republish(producer, "users.raw", [message(1)])

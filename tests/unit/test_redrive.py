@@ -1,0 +1,33 @@
+"""The merge patch, as RFC 7396's appendix A has it."""
+
+from typing import Any
+
+import pytest
+
+from insights.redrive import merge_patch
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "merged"),
+    [
+        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
+        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
+        ({"a": "b"}, {"a": None}, {}),
+        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
+        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
+        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
+        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
+        (["a", "b"], ["c", "d"], ["c", "d"]),
+        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
+        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
+        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
+    ],
+)
+def test_a_merge_patch_merges_as_the_rfc_says(target: Any, patch: Any, merged: Any) -> None:
+    assert merge_patch(target, patch) == merged
+
+
+def test_the_target_is_left_as_it_was() -> None:
+    target = {"a": {"b": 1}}
+    merge_patch(target, {"a": {"b": 2}})
+    assert target == {"a": {"b": 1}}
