@@ -1,6 +1,7 @@
 """The stream's state over HTTP: `/metrics` for Prometheus, `/healthz` for whoever restarts what hangs."""
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -154,4 +155,4 @@ def _offsets(text: Any) -> dict[str, dict[str, int]]:
 
 
 def _finite(number: Any) -> float:
-    return float(number) if isinstance(number, (int, float)) else 0.0
+    return float(number) if isinstance(number, (int, float)) and math.isfinite(number) else 0.0

@@ -1,0 +1,108 @@
+"""What the writer does with a driver that answers late, fails, or reports a request twice."""
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from cassandra import InvalidRequest, OperationTimedOut
+from cassandra.cluster import NoHostAvailable
+
+from insights.serve import cassandra as module
+from insights.serve.cassandra import CassandraWriter, replica_sets
+
+ROWS = pa.table({"value": pa.array([f"{n:04d}" for n in range(100)]), "version": pa.array(range(100), pa.int64())})
+
+
+class Session:
+    """A driver session whose requests are answered by `answer(number)`: None for success, or the error."""
+
+    keyspace = "k"
+
+    def __init__(self, answer: Callable[[int], Exception | None], late: bool = False) -> None:
+        self.cluster = SimpleNamespace(
+            profile_manager=SimpleNamespace(default=SimpleNamespace()), metadata=SimpleNamespace(token_map=None)
+        )
+        self.bodies: list[bytes] = []
+        self.in_flight = self.most_in_flight = 0
+        self._answer, self._late, self._lock = answer, late, threading.Lock()
+
+    def prepare(self, _: str) -> Any:
+        kinds = [SimpleNamespace(type=SimpleNamespace(typename=name)) for name in ("varchar", "bigint")]
+        return SimpleNamespace(column_metadata=kinds, query_id=b"id", routing_key_indexes=[0])
+
+    def execute_async(self, batch: Any) -> Any:
+        with self._lock:
+            number = len(self.bodies)
+            self.bodies.append(bytes(batch._statements_and_parameters.body))
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        return SimpleNamespace(add_callbacks=lambda good, bad: self._reply(number, good, bad))
+
+    def _reply(self, number: int, good: Callable[[Any], None], bad: Callable[[Exception], None]) -> None:
+        def reply() -> None:
+            with self._lock:
+                self.in_flight -= 1
+            error = self._answer(number)
+            if error is None:
+                good(None)
+            else:
+                bad(error)
+                bad(error)
+
+        if self._late:
+            threading.Timer(0.002, reply).start()
+        else:
+            reply()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0)
+
+
+def write(session: Session) -> int:
+    return CassandraWriter(session, in_flight=3, batch_rows=10).upsert("t", ["value"], ROWS, "version")
+
+
+def test_every_row_is_sent_once_in_batches_with_a_bounded_number_in_flight() -> None:
+    session = Session(lambda _: None, late=True)
+    assert write(session) == 100
+    sent = b"".join(session.bodies)
+    assert [sent.count(f"{n:04d}".encode()) for n in range(100)] == [1] * 100
+    assert len(session.bodies) == 10
+    assert session.most_in_flight <= 3
+
+
+def test_what_timed_out_is_sent_again_and_nothing_else_is() -> None:
+    session = Session(lambda number: OperationTimedOut() if number in (2, 5) else None, late=True)
+    assert write(session) == 100
+    assert sorted(session.bodies[10:]) == sorted([session.bodies[2], session.bodies[5]])
+
+
+@pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
+def test_what_fails_every_time_is_raised_after_all_attempts(error: Exception) -> None:
+    session = Session(lambda number: error if number == 2 or number >= 10 else None)
+    with pytest.raises(type(error)):
+        write(session)
+    assert len(session.bodies) == 10 + module.ATTEMPTS - 1
+
+
+def test_a_refused_statement_is_raised_at_once() -> None:
+    session = Session(lambda _: InvalidRequest("no such table"))
+    with pytest.raises(InvalidRequest):
+        write(session)
+    assert len(session.bodies) == 1
+
+
+def test_ranges_with_the_same_nodes_have_the_same_number() -> None:
+    nodes = {1: "ab", 2: "ba", 3: "bc"}
+    ring = [SimpleNamespace(value=value) for value in nodes]
+    token_map = SimpleNamespace(
+        ring=ring, get_replicas=lambda _, token: [SimpleNamespace(endpoint=name) for name in nodes[token.value]]
+    )
+    tokens, replicas = replica_sets(SimpleNamespace(token_map=token_map), "k")
+    assert tokens.tolist() == [1, 2, 3]
+    assert replicas.tolist() == [0, 0, 1]

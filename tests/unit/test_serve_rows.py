@@ -1,0 +1,85 @@
+"""Columns as CQL bytes, against the driver's own encoding of each value."""
+
+import random
+import struct
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pyarrow as pa
+import pytest
+from cassandra.cqltypes import BooleanType, DateType, DoubleType, Int32Type, LongType, UTF8Type, UUIDType
+
+from insights.serve.rows import buckets, encode_rows, routing_keys, row_spans, uuid_bytes
+
+IDS = [uuid4() for _ in range(50)]
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
+BEFORE_1970 = datetime(1931, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+TYPES: dict[str, tuple[Any, pa.DataType, list[Any]]] = {
+    "uuid": (UUIDType, pa.string(), IDS[:5]),
+    "varchar": (UTF8Type, pa.string(), ["", "Köln", None, "\U0001f600", "x" * 1000]),
+    "int": (Int32Type, pa.int32(), [0, -1, None, 2**31 - 1, -(2**31)]),
+    "bigint": (LongType, pa.int64(), [0, -1, None, 2**63 - 1, -(2**63)]),
+    "double": (DoubleType, pa.float64(), [0.0, -0.0, None, 1e-300, float("inf")]),
+    "boolean": (BooleanType, pa.bool_(), [True, False, None, True, False]),
+    "timestamp": (DateType, pa.timestamp("us", "UTC"), [NOW, BEFORE_1970, None, NOW, BEFORE_1970]),
+}
+
+
+def expected_cell(kind: str, value: object) -> bytes:
+    if value is None:
+        return struct.pack(">i", -1)
+    content = TYPES[kind][0].serialize(value, 5)
+    return struct.pack(">i", len(content)) + content
+
+
+def column(kind: str, values: list[object]) -> pa.Array:
+    return pa.array([str(value) if kind == "uuid" else value for value in values], TYPES[kind][1])
+
+
+def test_rows_are_what_the_driver_would_send_value_by_value() -> None:
+    kinds = list(TYPES)
+    rows = encode_rows([column(kind, list(TYPES[kind][2])) for kind in kinds], kinds, b"prefix")
+    for n, row in enumerate(rows.to_pylist()):
+        assert row == b"prefix" + b"".join(expected_cell(kind, TYPES[kind][2][n]) for kind in kinds)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_a_slice_of_a_column_is_encoded_as_the_slice(kind: str) -> None:
+    values = list(TYPES[kind][2])
+    rows = encode_rows([column(kind, values)[1:4]], [kind], b"")
+    assert rows.to_pylist() == [expected_cell(kind, value) for value in values[1:4]]
+
+
+def test_a_routing_key_is_the_serialized_partition_key() -> None:
+    ids = column("uuid", list(IDS[:2]))
+    assert routing_keys([ids], ["uuid"]).to_pylist() == [value.bytes for value in IDS[:2]]
+    pairs = routing_keys([column("varchar", ["DE", "US"]), column("int", [3, 15])], ["varchar", "int"])
+    assert pairs.to_pylist() == [b"\0\2DE\0\0\4\0\0\0\3\0", b"\0\2US\0\0\4\0\0\0\x0f\0"]
+
+
+def test_a_bucket_is_the_first_hexadecimal_digit_of_the_user_id() -> None:
+    assert buckets(column("uuid", list(IDS))).to_pylist() == [int(str(value)[0], 16) for value in IDS]
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "g" * 36, str(UUID(int=1)) + "0", None])
+def test_what_is_not_a_uuid_is_an_error(text: str | None) -> None:
+    with pytest.raises(ValueError, match="not a UUID"):
+        uuid_bytes(pa.array([str(IDS[0]), text], pa.string()))
+
+
+def test_a_type_that_no_table_has_is_an_error() -> None:
+    with pytest.raises(ValueError, match="inet"):
+        encode_rows([pa.array(["::1"])], ["inet"], b"")
+
+
+def test_spans_cover_every_row_once_within_both_limits() -> None:
+    random_ = random.Random(1)
+    for _ in range(50):
+        sizes = [random_.choice([1, 10, 100, 500]) for _ in range(random_.randrange(1, 60))]
+        rows = pa.array([b"x" * size for size in sizes], pa.binary())
+        spans = row_spans(rows, overhead=5, most_rows=7, most_bytes=300)
+        assert [n for first, last in spans for n in range(first, last)] == list(range(len(sizes)))
+        for first, last in spans:
+            assert last - first <= 7
+            assert last - first == 1 or sum(sizes[first:last]) + 5 * (last - first) <= 300
