@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from pydantic import SecretStr
 
-from insights import connections
+from insights import connections, migrate
 from insights.errors import UserError
 from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
@@ -46,16 +46,25 @@ def test_a_postgres_file_that_fails_leaves_nothing_behind(empty_postgres: Postgr
 
 
 def test_a_run_killed_while_migrating_does_not_block_the_next(empty_postgres: PostgresSettings) -> None:
-    migrate_postgres(empty_postgres)
     with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
-        cursor.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, now(), 1)")
+        cursor.execute("CREATE TABLE yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int NOT NULL)")
+        cursor.execute("INSERT INTO yoyo_lock VALUES (1, now(), 1)")
         connection.commit()
-        cursor.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0002_analytics'")
-        cursor.execute("DROP TABLE analytics.users CASCADE")
-        cursor.execute("DROP SCHEMA analytics CASCADE")
-        cursor.execute("CREATE SCHEMA analytics")
-        connection.commit()
-    assert migrate_postgres(empty_postgres) == ["0002_analytics"]
+    assert migrate_postgres(empty_postgres) != []
+
+
+def test_a_file_that_could_not_be_marked_is_not_applied(
+    empty_postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(migrate._Backend, "mark_one", killed)
+        with pytest.raises(KeyboardInterrupt):
+            migrate_postgres(empty_postgres)
+    assert tables(empty_postgres) == set()
+    assert migrate_postgres(empty_postgres) != []
 
 
 def test_a_password_of_any_characters_logs_in(empty_postgres: PostgresSettings) -> None:

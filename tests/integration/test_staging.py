@@ -269,7 +269,15 @@ def test_retention_keeps_what_is_unpublished(postgres: PostgresSettings, connect
     assert counts(postgres) == (3, 6, 2)
 
 
-def test_retention_waits_for_a_row_that_is_not_committed(
+def insert_uncommitted(connection: Any) -> None:
+    """One more row in the oldest partition."""
+    connection.cursor().execute(
+        "INSERT INTO staging.users SELECT id + 1000, epoch, pg_current_xact_id(), staged_on, gen_random_uuid(),"
+        " version, event_time, batch_id, payload FROM staging.users ORDER BY staged_on LIMIT 1"
+    )
+
+
+def test_retention_gives_way_to_a_writer(
     postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
@@ -277,13 +285,34 @@ def test_retention_waits_for_a_row_that_is_not_committed(
     pass_rows(postgres, 0)
     monkeypatch.setattr(staging, "_LOCK_WAIT", "200ms")
     with closing(connections.postgres(postgres, "writer")) as writer:
-        writer.cursor().execute(
-            "INSERT INTO staging.users SELECT id + 1000, epoch, pg_current_xact_id(), staged_on, gen_random_uuid(),"
-            " version, event_time, batch_id, payload FROM staging.users LIMIT 1"
-        )
+        insert_uncommitted(writer)
         assert Staging(connection).drop_expired(now, 14, TOPIC) == []
+        writer.rollback()
+    assert Staging(connection).drop_expired(now, 14, TOPIC) == [now.date() - timedelta(days=30)]
+
+
+def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: PostgresSettings, connection: Any) -> None:
+    now = datetime.now(UTC)
+    aged(postgres, records(3), 30, now, 0)
+    pass_rows(postgres, 0)
+    with closing(connections.postgres(postgres, "writer")) as writer:
+        insert_uncommitted(writer)
+        dropped: list[Any] = []
+        retention = threading.Thread(
+            target=lambda: dropped.extend(Staging(connection).drop_expired(now, 14, TOPIC) or ["none"])
+        )
+        retention.start()
+        eventually(
+            lambda: sql(
+                postgres,
+                "SELECT 1 FROM pg_locks JOIN pg_database AS d ON d.oid = database"
+                " WHERE NOT granted AND datname = current_database()",
+            ),
+            message="retention does not wait",
+        )
         writer.commit()
-    assert Staging(connection).drop_expired(now, 14, TOPIC) == []
+        retention.join(30)
+    assert dropped == ["none"]
     assert counts(postgres)[0] == 4
 
 
