@@ -70,7 +70,7 @@ def compare(settings: CassandraSettings, rows: int, rounds: int) -> dict[str, An
         writer = CassandraWriter(ours, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
         for name in USER_TABLES:
             columns = CASSANDRA_TABLES[name][1]
-            contenders = {
+            contenders: dict[str, Callable[[], Any]] = {
                 "writer": partial(writer.upsert, name, columns, users, "version"),
                 "execute_concurrent": driver(theirs, name, columns, users),
             }

@@ -29,7 +29,7 @@ TYPES: dict[str, tuple[Any, pa.DataType, list[Any]]] = {
 def expected_cell(kind: str, value: object) -> bytes:
     if value is None:
         return struct.pack(">i", -1)
-    content = TYPES[kind][0].serialize(value, 5)
+    content: bytes = TYPES[kind][0].serialize(value, 5)
     return struct.pack(">i", len(content)) + content
 
 
