@@ -1,4 +1,4 @@
-"""The countries of the API's nationalities: names, regions, where they lie, and how their telephone numbers are written.
+"""The countries of the API's nationalities: names, regions, where they lie, how their telephone numbers are written.
 
 `countries.csv` holds the ISO 3166-1 codes and short names (without the formal part: "Iran"), the United Nations M49
 continent and sub-region, the centroid in degrees, and the reach: the kilometres from the centroid to the farthest of
@@ -10,6 +10,7 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from phonenumbers import PhoneMetadata
 
@@ -43,13 +44,25 @@ class Telephony:
 def countries() -> dict[str, Country]:
     """All of them, by ISO 3166-1 alpha-2 code."""
     with files("insights").joinpath("countries.csv").open(encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    return {row[0]: Country(*row[:5], *map(float, row[5:])) for row in rows}  # type: ignore[arg-type]
+        rows = list(csv.DictReader(file))
+    return {
+        row["code"]: Country(
+            code=row["code"],
+            alpha3=row["alpha3"],
+            name=row["name"],
+            continent=row["continent"],
+            sub_region=row["sub_region"],
+            latitude=float(row["latitude"]),
+            longitude=float(row["longitude"]),
+            reach_km=float(row["reach_km"]),
+        )
+        for row in rows
+    }
 
 
 def telephony(code: str) -> Telephony:
     """The rules of the country with this ISO 3166-1 alpha-2 code."""
-    metadata = PhoneMetadata.metadata_for_region(code)
+    metadata: Any = PhoneMetadata.metadata_for_region(code)
     kinds = [
         getattr(metadata, kind).national_number_pattern
         for kind in (

@@ -49,13 +49,15 @@ NEWEST_GENERATION = "Alpha"
 """By year of birth, after Pew Research Center (2019); each pair holds the first year of the next one."""
 
 _TITLED = ("name__title", "name__first", "name__last", "location__street", "location__city", "location__state")
+_UNTIDY = r"  |[^\x20-\x7e\xa1-\u02ff]"
+"""Two spaces, or what is not known to be neither white space nor control nor, below U+0300, all composed."""
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _ATOM = r"[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]++"
 _LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]{0,61}[\p{L}\p{M}\p{N}])?"
 _EMAIL = rf"^(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*+@(?:{_LABEL}\.)++(?!\p{{N}}+$){_LABEL}$"
 _INSTANT = r"^(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z?$"
-_NUMBER = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,3})?$"
-_OFFSET = r"^([+-]?)([0-9]{1,2}):([0-5][0-9])$"
+_NUMBER = r"^[+-]?[0-9]{1,20}(?:\.[0-9]{1,30})?(?:[eE][+-]?[0-9]{1,2})?$"
+_OFFSET = r"^[+-]?[0-9]{1,2}:[0-5][0-9]$"
 _EPOCH = r"^-?[0-9]{1,12}$"
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _BREAK = "\u0001"
@@ -75,29 +77,20 @@ class Rule:
     broken: Column
 
 
-def join_texts(raw: Fields) -> Column:
-    """The raw fields in their order as one text, spaces collapsed and in NFC, so that the work is done once a record.
-
-    U+0000 separates: a value that holds it was refused before. NFC comes from ICU, which Spark ships for its collations.
-    """
-    joined = F.concat_ws("\0", *(F.coalesce(raw[name], F.lit("")) for name in RAW_FIELDS))
-    spaced = F.regexp_replace(joined, r"[\p{IsWhite_Space}\p{Cc}&&[^\x00]]+", " ")
-    composed = F.call_function(
-        "reflect", F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), spaced, F.lit(False)
-    )
-    return F.when(F.octet_length(spaced) == F.char_length(spaced), spaced).otherwise(composed)
+def is_untidy(texts: Column) -> Column:
+    """Whether a text may need `tidy`: one look at a record's fields together spares most records the work on each."""
+    return texts.rlike(_UNTIDY)
 
 
-def cleanse(texts: Column) -> dict[str, Column]:
-    """Each raw field from the array of texts, trimmed; null where blank or, in an optional field, not text."""
-    cleansed = {}
-    for position, name in enumerate(RAW_FIELDS):
-        text = F.trim(F.get(texts, F.lit(position)))
-        absent = text == ""
-        if name not in MANDATORY:
-            absent |= is_structure(text)
-        cleansed[name] = F.when(~absent, text)
-    return cleansed
+def tidy(text: Column) -> Column:
+    """White space collapsed, NFC. The latter is ICU's, which Spark ships for its collations, called by a built-in."""
+    spaced = F.regexp_replace(F.coalesce(text, F.lit("")), r"[\p{IsWhite_Space}\p{Cc}]+", " ")
+    return F.call_function("try_reflect", F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), spaced, F.lit(False))
+
+
+def present(name: str, text: Column) -> Column:
+    """A trimmed text, null where it is blank or, in an optional field, not text."""
+    return F.when(text != "" if name in MANDATORY else (text != "") & ~is_structure(text), text)
 
 
 def standardise(fields: Fields) -> dict[str, Column]:
@@ -118,7 +111,7 @@ def is_structure(text: Column) -> Column:
 
 def street_text(street: Column) -> Column:
     """`location.street`: text until API 1.2, later an object with number and name."""
-    usual = r'^\{"number":"?([0-9A-Za-z]+)"?,"name":"([^"\\]*)"\}$'
+    usual = r'^\{"number":([0-9]+),"name":"([^"\\]*)"\}$'
     parts = F.concat_ws(" ", F.get_json_object(street, "$.number"), F.get_json_object(street, "$.name"))
     return (
         F.when(~street.startswith("{"), street)
@@ -132,7 +125,10 @@ def date_text(date: Column) -> Column:
     start = '{"date":"'
     return (
         F.when(~date.startswith("{"), date)
-        .when(date.startswith(start), F.substring_index(F.substr(date, F.lit(len(start) + 1)), '"', 1))
+        .when(
+            date.startswith(start) & ~date.contains("\\"),
+            F.substring_index(F.substr(date, F.lit(len(start) + 1)), '"', 1),
+        )
         .otherwise(F.get_json_object(date, "$.date"))
     )
 
@@ -156,14 +152,18 @@ def instant(text: Column) -> Column:
 
 
 def degrees(text: Column) -> Column:
-    """A decimal number, null where it is none or beyond a double."""
-    number = F.when(text.rlike(_NUMBER), text.try_cast("double"))
-    return F.when(F.abs(number) < float("inf"), number)
+    """A decimal number, null where it is none."""
+    return F.when(text.rlike(_NUMBER), text.try_cast("double"))
 
 
 def is_email(address: Column) -> Column:
-    """Whether lower-case text is an address: dot-separated atoms (letters of any script: RFC 6531), `@`, a domain name."""
+    """Whether lower-case text is an address: dotted atoms (letters of any script: RFC 6531), `@`, a domain name."""
     return (F.char_length(address) <= LONGEST_EMAIL) & address.rlike(_EMAIL)
+
+
+def is_web_address(text: Column) -> Column:
+    """Whether text without white space at its ends is an http or https URL."""
+    return (text.startswith("https://") | text.startswith("http://")) & ~text.contains(" ")
 
 
 def day(instant: Column) -> Column:
@@ -173,7 +173,7 @@ def day(instant: Column) -> Column:
 
 def years_between(born: Column, at: Column) -> Column:
     """Whole years between two dates; who was born on 29 February ages on 1 March in a common year."""
-    before_birthday = F.month(at) * 100 + F.dayofmonth(at) < F.month(born) * 100 + F.dayofmonth(born)
+    before_birthday = (F.month(at) * 100 + F.dayofmonth(at)) < (F.month(born) * 100 + F.dayofmonth(born))
     return F.year(at) - F.year(born) - before_birthday.cast("int")
 
 
@@ -189,10 +189,10 @@ def generation(born_year: Column) -> Column:
 
 def offset_minutes(offset: Column) -> Column:
     """`+4:30` as minutes east of UTC, null beyond -12:00 to +14:00."""
-    sign = F.when(F.regexp_extract(offset, _OFFSET, 1) == "-", -1).otherwise(1)
-    hours = F.regexp_extract(offset, _OFFSET, 2).try_cast("int")
-    minutes = sign * (hours * 60 + F.regexp_extract(offset, _OFFSET, 3).try_cast("int"))
-    return F.when(offset.rlike(_OFFSET) & minutes.between(-12 * 60, 14 * 60), minutes)
+    hours = F.abs(F.substring_index(offset, ":", 1).try_cast("int"))
+    minutes = hours * 60 + F.right(offset, F.lit(2)).try_cast("int")
+    east = F.when(offset.startswith("-"), -minutes).otherwise(minutes)
+    return F.when(offset.rlike(_OFFSET) & east.between(-12 * 60, 14 * 60), east)
 
 
 def distance_km(latitude: Column, longitude: Column, to_latitude: Column, to_longitude: Column) -> Column:

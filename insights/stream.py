@@ -50,7 +50,7 @@ def transform(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> tuple[
 
 
 def judge(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> DataFrame:
-    """Every message once, with the user's fields, what quarantine needs, and `refused`: null, or which rule refused it."""
+    """Every message once: the user's fields, what quarantine needs, and `refused`, null or the rule it broke."""
     return _verdict(_typed(_standard(_parsed(_envelope(messages, largest_value)))))
 
 
@@ -99,7 +99,7 @@ def _envelope(messages: DataFrame, largest_value: int) -> DataFrame:
         origin.alias("origin"),
         F.coalesce(_header(EVENT_ID, _STAGED_ID), origin).alias("event_id"),
         F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
-        _header(BATCH_ID, r"^[^\x00]{1,500}$").alias("batch_id"),
+        _header(BATCH_ID, r"^[^\x00\ufffd]{1,500}$").alias("batch_id"),
         F.coalesce(
             _header(VERSION, r"^[0-9]{1,19}$").try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
         ).alias("version"),
@@ -115,7 +115,7 @@ def _envelope(messages: DataFrame, largest_value: int) -> DataFrame:
 def _header(name: str, pattern: str) -> Column:
     """The text of the first header of this name, null where there is none or it does not match."""
     text = F.get("headers.value", F.array_position("headers.key", name) - 1).cast("string")
-    return F.when(F.is_valid_utf8(text) & text.rlike(pattern), text)
+    return F.when(text.rlike(pattern), text)
 
 
 def _parsed(messages: DataFrame) -> DataFrame:
@@ -135,9 +135,13 @@ def _standard(messages: DataFrame) -> DataFrame:
     raw = {name: F.col(f"json.record.{rules.path(name)}") for name in rules.RAW_FIELDS}
     raw["location__street"] = rules.street_text(raw["location__street"])
     raw["dob"], raw["registered"] = rules.date_text(raw["dob"]), rules.date_text(raw["registered"])
-    texts = messages.withColumn("texts", F.split(rules.join_texts(raw), "\0")).drop("json")
-    cleansed = texts.withColumns(rules.cleanse(F.col("texts"))).drop("texts")
-    return cleansed.withColumns(rules.standardise(_columns(cleansed)))
+    frame = messages.withColumns(raw).drop("json")
+    frame = frame.withColumn("untidy", rules.is_untidy(F.concat_ws("/", *rules.RAW_FIELDS)))
+    frame = frame.withColumns(
+        {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
+    ).drop("untidy")
+    frame = frame.withColumns({name: rules.present(name, F.col(name)) for name in raw})
+    return frame.withColumns(rules.standardise(_columns(frame)))
 
 
 def _typed(messages: DataFrame) -> DataFrame:
@@ -202,11 +206,11 @@ def _verdict(messages: DataFrame) -> DataFrame:
         "tenure_days": F.floor(
             (F.unix_millis("event_time") - F.unix_millis("registered_at")) / 86_400_000
         ).cast("int"),
-        "picture_url": F.when(F.col("picture__large").rlike(r"^https?://[^ ]+$"), F.col("picture__large")),
+        "picture_url": F.when(rules.is_web_address(F.col("picture__large")), F.col("picture__large")),
     }  # fmt: skip
     return messages.select(
         *(user.get(name, F.col(name)).alias(name) for name in USER_FIELDS),
-        "origin", "key", "redrives", "value", F.coalesce("unreadable", _first(broken)).alias(_REFUSED),
+        "origin", "key", "redrives", "value", _barrier(F.coalesce("unreadable", _first(broken))).alias(_REFUSED),
     )  # fmt: skip
 
 
@@ -222,13 +226,21 @@ def _first(tried: list[Rule]) -> Column:
     verdict = F.lit(None)
     for rule in reversed(tried):
         refusal = F.struct(
-            F.lit(rule.reason.value).alias("reason"), F.lit(rule.field).alias("field"), F.lit(rule.detail).alias("detail")
+            F.lit(rule.reason.value).alias("reason"),
+            F.lit(rule.field).alias("field"),
+            F.lit(rule.detail).alias("detail"),
         )
         verdict = F.when(rule.broken, refusal).otherwise(verdict)
     return verdict
 
 
+def _barrier(column: Column) -> Column:
+    """The same column, as one that the optimiser takes for non-deterministic.
+
+    Else a filter on it would move below every projection, and the work of all of them with it, once per reference.
+    """
+    return F.when(F.spark_partition_id() >= 0, column)
+
+
 def _columns(frame: DataFrame) -> dict[str, Column]:
     return {name: F.col(name) for name in frame.columns}
-
-

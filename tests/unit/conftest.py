@@ -1,0 +1,58 @@
+"""One small Spark session for all unit tests that need one."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from tests.oracle import Message
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KAFKA_SOURCE = (
+    "key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, timestampType INT,"
+    " headers ARRAY<STRUCT<key: STRING, value: BINARY>>"
+)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    session = (
+        SparkSession.builder.master("local[1]")
+        .appName("unit-tests")
+        .config("spark.driver.memory", "1g")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
+    """Messages as the Kafka source gives them."""
+
+    def frame(messages: list[Message]) -> DataFrame:
+        rows = [
+            (
+                None if message.key is None else bytearray(message.key),
+                None if message.value is None else bytearray(message.value),
+                message.topic,
+                message.partition,
+                message.offset,
+                EPOCH + timedelta(milliseconds=message.timestamp),
+                0,
+                [(name, None if value is None else bytearray(value)) for name, value in message.headers] or None,
+            )
+            for message in messages
+        ]
+        return spark.createDataFrame(rows, KAFKA_SOURCE).coalesce(1)
+
+    return frame
