@@ -48,7 +48,7 @@ def environment(
     airflow: dict[str, str], postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
 ) -> Iterator[dict[str, str]]:
     with serving(create_app()) as address:
-        yield airflow | _variables(postgres, kafka, cassandra) | {"INSIGHTS_SOURCE_URL": address}
+        yield airflow | _variables(postgres, kafka, cassandra) | {"INSIGHTS_SOURCE_URL": f"{address}/api/1.4/"}
 
 
 def _variables(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_a_run_stages_its_pages_and_the_same_date_again_stages_nothing_new(
     environment: dict[str, str], connection: Any
 ) -> None:
     first = run(environment, "ingest_users", pages=7, page_size=10)
-    assert "STATE success" in first.stdout, first.stderr[-3000:]
+    assert "STATE success" in first.stdout, first.stdout[-3000:]
     rows = staged(connection)
     assert len(rows) == 70
     assert len({batch_id for batch_id, _ in rows}) == 7
@@ -103,7 +103,7 @@ def test_the_check_succeeds_on_stores_that_agree_and_fails_by_the_hops_name(
     environment: dict[str, str], connection: Any
 ) -> None:
     agreed = run(environment, "check_data_flow", wait_seconds=0)
-    assert "STATE success" in agreed.stdout, agreed.stderr[-3000:]
+    assert "STATE success" in agreed.stdout, agreed.stdout[-3000:]
     with connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO analytics.user_counts VALUES ('gender', 'female', 3, 1)")
     broken = run(environment, "check_data_flow", "2026-11-20T12:30:00Z", wait_seconds=0)
@@ -120,6 +120,6 @@ def test_re_driving_publishes_the_corrected_record_through_the_providers_hook(
             " sha256, payload) VALUES ('raw/0/1', '1', 'BAD_EMAIL', 'email', '', 1, now(), 2, 'x', '{}')"
         )
     done = run(environment, "redrive_quarantine", reason="BAD_EMAIL", patch={"email": "a@example.com"})
-    assert "STATE success" in done.stdout, done.stderr[-3000:]
+    assert "STATE success" in done.stdout, done.stdout[-3000:]
     with closing(RawTopic(kafka)) as topic:
         assert [event.event_id for event in topic.events(topic.watermarks())] == ["1"]

@@ -33,7 +33,8 @@ def refused(connection: Any) -> Any:
         for origin, event_id, reason, redrives, version, payload in rows:
             cursor.execute(
                 "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, batch_id, version,"
-                " event_time, redrives, size, sha256, payload) VALUES (%s, %s, %s, 'email', 'no @', %s, %s, %s, %s, 1, 'x', %s)",
+                " event_time, redrives, size, sha256, payload)"
+                " VALUES (%s, %s, %s, 'email', 'no @', %s, %s, %s, %s, 1, 'x', %s)",
                 (origin, event_id, reason, BATCH, version, FETCHED_AT, redrives, payload),
             )
     return connection
