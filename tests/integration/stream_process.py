@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import UUID
 
@@ -121,7 +122,10 @@ class Running:
 
         def holds() -> bool:
             assert_alive(self._process)
-            return bool(condition())
+            try:
+                return bool(condition())
+            except URLError:
+                return False
 
         eventually(holds, START_SECONDS)
 

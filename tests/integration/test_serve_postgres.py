@@ -24,7 +24,9 @@ def batch(number: int, query: str = "query", until: int | None = None) -> store.
     return store.BatchId(query, number, {TOPIC: {"0": [number * 10, end]}}, datetime.now(UTC))
 
 
-def merge(connection: Any, identity: store.BatchId, rows: Iterable[Row], refused: Iterable[Quarantined] = ()) -> list[Row]:
+def merge(
+    connection: Any, identity: store.BatchId, rows: Iterable[Row], refused: Iterable[Quarantined] = ()
+) -> list[Row]:
     """The rows that the merge says are served now."""
     rows, refused = list(rows), list(refused)
     merged = store.merge(connection, identity, table(rows), [refused] if refused else [])
@@ -61,20 +63,23 @@ def snapshot(connection: Any) -> list[Any]:
 
 
 class Wide:
-    """Cassandra's users by country, as a model: the newest write or deletion of a key wins, a deletion in a tie."""
+    """A model of Cassandra's users by country or month: of a key's writes and deletions the newest wins, in a tie the
+    deletion."""
 
-    def __init__(self) -> None:
+    def __init__(self, partition: str) -> None:
+        self.partition = partition
         self.cells: dict[tuple[Any, ...], tuple[int, bool]] = {}
 
     def apply(self, connection: Any, current: Iterable[Row]) -> None:
         for row in current:
-            self._write((row["country_code"], row["registered_at"], row["user_id"]), row["version"], False)
+            self._write((row[self.partition], row["registered_at"], row["user_id"]), row["version"], False)
         for move in store.unserved_moves(connection).to_pylist():
-            if move["country_code"]:
-                self._write((move["country_code"], move["registered_at"], move["user_id"]), move["version"], True)
+            if move[self.partition]:
+                self._write((move[self.partition], move["registered_at"], move["user_id"]), move["version"], True)
 
-    def rows(self) -> dict[tuple[Any, ...], int]:
-        return {key: version for key, (version, deleted) in self.cells.items() if not deleted}
+    def assert_holds(self, users: Iterable[Row]) -> None:
+        expected = {(row[self.partition], row["registered_at"], row["user_id"]): row["version"] for row in users}
+        assert expected == {key: version for key, (version, deleted) in self.cells.items() if not deleted}
 
     def _write(self, key: tuple[Any, ...], version: int, deleted: bool) -> None:
         self.cells[key] = max(self.cells.get(key, (0, False)), (version, deleted))
@@ -88,7 +93,7 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
     ids = [UUID(int=random_.getrandbits(128)) for _ in range(8)]
     history: list[tuple[store.BatchId, list[Row]]] = []
     newest: dict[str, Row] = {}
-    wide = Wide()
+    models = [Wide("country_code"), Wide("registered_month")]
     sent: list[Row] = []
     for number in range(12):
         rows = [
@@ -107,7 +112,8 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
         current = merge(connection, batch(number), rows)
         for _ in range(random_.randrange(3)):
             current = merge(connection, batch(number), rows)
-        wide.apply(connection, current)
+        for model in models:
+            model.apply(connection, current)
         if random_.random() < 0.7:
             store.mark_served(connection, batch(number))
 
@@ -115,19 +121,21 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
         assert counted(connection) == recounted(newest.values())
         live = {row["event_id"] for row in newest.values()}
         assert superseded(connection) == {row["event_id"] for row in sent} - live
-        assert wide.rows() == {
-            (row["country_code"], row["registered_at"], row["user_id"]): row["version"] for row in newest.values()
-        }
+        for model in models:
+            model.assert_holds(newest.values())
 
     before = snapshot(connection)
     for identity, rows in history:
-        again = store.BatchId("after the checkpoint was removed", identity.number, identity.offsets, identity.started_at)
-        wide.apply(connection, merge(connection, again, rows))
+        again = store.BatchId(
+            "after the checkpoint was removed", identity.number, identity.offsets, identity.started_at
+        )
+        current = merge(connection, again, rows)
+        for model in models:
+            model.apply(connection, current)
         store.mark_served(connection, again)
     assert snapshot(connection) == before
-    assert wide.rows() == {
-        (row["country_code"], row["registered_at"], row["user_id"]): row["version"] for row in newest.values()
-    }
+    for model in models:
+        model.assert_holds(newest.values())
     assert fetch(connection, "SELECT count(*) FROM analytics.batches WHERE served_at IS NULL") == [(0,)]
 
 
@@ -179,7 +187,9 @@ def refused(origin: str, event_id: str, version: int = 1) -> Quarantined:
 
 
 def open_events(connection: Any) -> set[str]:
-    return {event for (event,) in fetch(connection, "SELECT event_id FROM quarantine.records WHERE resolved_at IS NULL")}
+    return {
+        event for (event,) in fetch(connection, "SELECT event_id FROM quarantine.records WHERE resolved_at IS NULL")
+    }
 
 
 def test_a_refused_record_is_in_quarantine_once_and_resolved_when_its_event_is_served(connection: Any) -> None:
