@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from insights import stream
+from insights.quarantine import Quarantined
+from insights.record import Reason, User
 from tests.oracle import Message
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,3 +61,28 @@ def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
         return spark.createDataFrame(rows, KAFKA_SOURCE).coalesce(1)
 
     return frame
+
+
+@pytest.fixture(scope="session")
+def judge(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[[list[Message]], list[User | Quarantined]]:
+    """The stream's verdict on each message, in their order; their offsets must differ."""
+
+    def verdicts(messages: list[Message]) -> list[User | Quarantined]:
+        judged = stream.judge(messages_frame(messages)).persist()
+        try:
+            users = stream.accepted(judged.withColumn("event_id", F.struct("origin", "event_id"))).toArrow().to_pylist()
+            refused = stream.rejected(judged).toArrow().to_pylist()
+        finally:
+            judged.unpersist()
+        by_origin: dict[str, User | Quarantined] = {}
+        for row in users:
+            origin, event_id = row["event_id"].values()
+            assert origin not in by_origin
+            by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
+        for row in refused:
+            assert row["origin"] not in by_origin
+            by_origin[row["origin"]] = Quarantined(**row | {"reason": Reason(row["reason"])})
+        assert len(by_origin) == len(messages)
+        return [by_origin[f"{message.topic}/{message.partition}/{message.offset}"] for message in messages]
+
+    return verdicts

@@ -1,0 +1,67 @@
+"""The record's own rules: keys, types, credentials."""
+
+import re
+from uuid import UUID
+
+import pytest
+
+from insights.quarantine import redact
+from insights.record import (
+    CREDENTIAL_FIELDS,
+    DIMENSIONS,
+    MANDATORY,
+    RECORD_NAMESPACE,
+    RawUser,
+    User,
+    field_types,
+    record_key,
+)
+
+ID = "2d5afd5e-a598-469f-9933-4edba18bcefb"
+
+
+@pytest.mark.parametrize("text", [ID, ID.upper(), f" {ID}\n"])
+def test_a_record_with_a_uuid_is_staged_under_it(text):
+    assert record_key(text, "{}") == UUID(ID)
+
+
+@pytest.mark.parametrize("login_uuid", [None, "", "42", 42, ["x"], ID[:-1]])
+def test_a_record_without_a_uuid_is_staged_under_its_content(login_uuid):
+    key = record_key(login_uuid, '{"a":1}')
+    assert key.version == 5
+    assert key == record_key(None, '{"a":1}')
+    assert key != record_key(None, '{"a":2}')
+    assert key != RECORD_NAMESPACE
+
+
+def test_mandatory_fields_and_dimensions_are_fields():
+    assert set(MANDATORY) <= set(field_types(RawUser))
+    assert set(DIMENSIONS) <= set(field_types(User))
+    assert not any(field_types(User)[name][1] for name in DIMENSIONS)
+
+
+def test_no_field_of_a_record_is_a_credential():
+    leaves = {path.rpartition("__")[2] for path in field_types(RawUser)}
+    assert not leaves & set(CREDENTIAL_FIELDS)
+    assert "id__value" not in field_types(RawUser)
+
+
+@pytest.mark.parametrize("name", CREDENTIAL_FIELDS)
+@pytest.mark.parametrize(
+    "secret", ['"hunter2"', r'"a\"b\\"', '"é"', '"open', "12345", "hunter2", r'"\u0041"'], ids=lambda text: text
+)
+def test_a_credential_is_masked_whether_or_not_the_json_parses(name, secret):
+    value = f'{{"username":"x","{name}" : {secret}'.encode()
+    masked = redact(value)
+    assert masked == f'{{"username":"x","{name}" : null'.encode()
+
+
+def test_the_national_id_is_masked_and_every_other_byte_stays():
+    value = b'{"id":{"name":"NINO","value":"PA 88"},"nat":"GB","x":"\xff\x00"}'
+    assert redact(value) == b'{"id":null,"nat":"GB","x":"\xff\x00"}'
+
+
+def test_a_mask_on_huge_or_hostile_text_ends():
+    hostile = b'"password":"' + rb"\\" * 200_000 + b'"'
+    assert len(redact(hostile)) <= len(hostile)
+    assert not re.search(rb'"salt":"[^n]', redact(b'{"salt":"' + b"a" * 1_000_000))

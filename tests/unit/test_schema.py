@@ -1,0 +1,76 @@
+"""Every store's schema is the record's, and the migrations are the schema's."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from insights import schema
+from insights.record import RawUser, User, field_types
+
+GOLDEN = Path(__file__).parent / "golden"
+MIGRATIONS = Path(schema.__file__).parent / "migrations"
+USER_FIELDS = list(field_types(User))
+
+
+def names_of(ddl: str) -> list[str]:
+    return [column.split()[0] for column in ddl.split(", ")]
+
+
+def test_spark_sql_and_cql_have_the_records_fields_in_its_order():
+    assert names_of(schema.spark_ddl()) == USER_FIELDS
+    assert list(schema.sql_columns()) == USER_FIELDS
+    assert [name for name in schema.cql_types() if name not in ("bucket", "hour")] == USER_FIELDS
+    assert list(schema.CASSANDRA_TABLES["users_by_id"][1]) == USER_FIELDS
+
+
+def test_the_wire_schema_and_the_parsers_have_the_raw_records_fields_in_its_order(spark):
+    def leaves(node, path=()):
+        for name, child in node["properties"].items():
+            yield from leaves(child, (*path, name)) if "properties" in child else ["__".join((*path, name))]
+
+    assert list(leaves(schema.wire_json_schema())) == list(field_types(RawUser))
+
+    def columns(struct, path=()):
+        for field in struct.fields:
+            inner = getattr(field.dataType, "fields", None)
+            yield from columns(field.dataType, (*path, field.name)) if inner else ["__".join((*path, field.name))]
+
+    parsed = spark.createDataFrame([], schema.raw_spark_ddl()).schema
+    assert list(columns(parsed)) == list(field_types(RawUser))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("user.spark.ddl", schema.spark_ddl().replace(", ", ",\n") + "\n"),
+        ("raw_user.spark.ddl", schema.raw_spark_ddl() + "\n"),
+        ("user.sql", schema.sql_table()),
+        ("users.cql", ";\n\n".join(schema.cql_table(table) for table in schema.CASSANDRA_TABLES) + ";\n"),
+        ("raw_user.schema.json", json.dumps(schema.wire_json_schema(), indent=2) + "\n"),
+    ],
+)
+def test_the_schema_reads_as_the_golden_text(name, text):
+    assert text == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+def test_the_sql_migration_creates_the_table_of_the_schema():
+    migration = (MIGRATIONS / "postgres" / "0002_analytics.sql").read_text(encoding="utf-8")
+    assert schema.sql_table() in migration
+
+
+@pytest.mark.parametrize("table", schema.CASSANDRA_TABLES)
+def test_the_cql_migration_creates_the_table_of_the_schema(table):
+    migration = (MIGRATIONS / "cassandra" / "0001_users.cql").read_text(encoding="utf-8")
+    statements = migration.replace("IF NOT EXISTS ", "").split(";")
+    statement = next(text.strip() for text in statements if f"CREATE TABLE {table} (" in text)
+    assert re.sub(r"\) WITH .*", ")", statement, flags=re.DOTALL) == schema.cql_table(table)
+
+
+def test_every_counted_dimension_becomes_one_row_of_its_value():
+    query = schema.dimension_values_sql("u", ("gender", "registered_year"))
+    assert query == (
+        "SELECT d.dimension, d.value FROM u CROSS JOIN LATERAL"
+        " (VALUES ('gender', u.gender::text), ('registered_year', u.registered_year::text)) AS d(dimension, value)"
+    )

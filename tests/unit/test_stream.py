@@ -1,0 +1,226 @@
+"""Poison between good messages: each refused once for its own reason, the neighbours served, nothing thrown."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+
+from insights import schema, stream
+from insights.message import RawMessage
+from insights.quarantine import Quarantined, redact
+from insights.record import Reason, User
+from tests.oracle import Message
+from tests.raw_users import UUID, message, user, user_1_1, user_1_2
+
+TIMESTAMP = 1_795_248_000_123
+
+
+def text(**changes):
+    return json.dumps(user(**changes), ensure_ascii=False)
+
+
+def raw(value: str) -> bytes:
+    return value.encode()
+
+
+GOOD = text()
+WITHOUT_END = GOOD[:-1]
+
+POISON: dict[str, tuple[Message, Reason, str]] = {
+    "a tombstone": (Message(None, UUID.encode()), Reason.SCHEMA, "value"),
+    "an empty value": (message(b""), Reason.SCHEMA, "value"),
+    "white space": (message(b" \n\t "), Reason.SCHEMA, "value"),
+    "not JSON": (message(b"<html>502</html>"), Reason.SCHEMA, "value"),
+    "a truncated object": (message(raw(WITHOUT_END)), Reason.SCHEMA, "value"),
+    "an array with a user": (message(raw(f"[{GOOD}]")), Reason.SCHEMA, "value"),
+    "an empty array": (message(b"[]"), Reason.SCHEMA, "value"),
+    "a string": (message(b'"user"'), Reason.SCHEMA, "value"),
+    "a number": (message(b"42"), Reason.SCHEMA, "value"),
+    "null": (message(b"null"), Reason.SCHEMA, "value"),
+    "garbage after the object": (message(raw(GOOD + " x")), Reason.SCHEMA, "value"),
+    "two objects": (message(raw(GOOD + GOOD)), Reason.SCHEMA, "value"),
+    "a closing bracket too many": (message(raw(GOOD + "]")), Reason.SCHEMA, "value"),
+    "a closing brace too many": (message(raw(GOOD + "}")), Reason.SCHEMA, "value"),
+    "another member after the object": (message(raw(GOOD + ',"x":1')), Reason.SCHEMA, "value"),
+    "another element after the object": (message(raw(GOOD + ",{}")), Reason.SCHEMA, "value"),
+    "the parser's own wrapper closed": (message(raw(GOOD + '},"x":{"y":1')), Reason.SCHEMA, "value"),
+    "the check's own wrapper closed": (message(raw(GOOD + "],[1")), Reason.SCHEMA, "value"),
+    "a trailing comma": (message(raw(WITHOUT_END + ",}")), Reason.SCHEMA, "value"),
+    "single quotes": (message(b"{'gender':'female'}"), Reason.SCHEMA, "value"),
+    "NaN": (message(raw(WITHOUT_END + ',"x":NaN}')), Reason.SCHEMA, "value"),
+    "Infinity": (message(raw(WITHOUT_END + ',"x":-Infinity}')), Reason.SCHEMA, "value"),
+    "a comment": (message(raw("/**/" + GOOD)), Reason.SCHEMA, "value"),
+    "a byte order mark": (message(b"\xef\xbb\xbf" + raw(GOOD)), Reason.SCHEMA, "value"),
+    "a key twice": (message(raw(WITHOUT_END + ',"gender":"male"}')), Reason.SCHEMA, "value"),
+    "a nested key twice": (message(raw(WITHOUT_END + ',"x":{"a":1,"a":2}}')), Reason.SCHEMA, "value"),
+    "a key twice, once escaped": (message(raw(WITHOUT_END + ',"gend\\u0065r":"male"}')), Reason.SCHEMA, "value"),
+    "text for an object": (message(user(name="Ada Lovelace")), Reason.SCHEMA, "value"),
+    "a number for an object": (message(user(login=5)), Reason.SCHEMA, "value"),
+    "an array for an object": (message(user(location=[])), Reason.SCHEMA, "value"),
+    "an object for a name": (message(user(name__first={"a": 1})), Reason.SCHEMA, "name.first"),
+    "an array for a gender": (message(user(gender=["female"])), Reason.SCHEMA, "gender"),
+    "an array for a date": (message(user(dob=[1984])), Reason.SCHEMA, "dob"),
+    "10,000 arrays": (message(b'{"x":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), Reason.SCHEMA, "value"),
+    "10,000 objects": (message(b'{"x":' * 10_000 + b"1" + b"}" * 10_000), Reason.SCHEMA, "value"),
+    "10,000 arrays in a field": (message(b'{"dob":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), Reason.SCHEMA, "value"),
+    "an endless number": (message(b'{"x":' + b"9" * 100_000 + b"}"), Reason.SCHEMA, "value"),
+    "10 MB": (message(b'{"x":"' + b"a" * 10_000_000 + b'"}'), Reason.TOO_LARGE, "value"),
+    "10 MB of brackets": (message(b"[" * 10_000_000), Reason.TOO_LARGE, "value"),
+    "a byte that is not UTF-8": (message(b'{"gender":"\xff"}'), Reason.ENCODING, "value"),
+    "a surrogate in UTF-8": (message(b'{"gender":"\xed\xa0\x80"}'), Reason.ENCODING, "value"),
+    "an overlong slash": (message(b'{"gender":"\xc0\xaf"}'), Reason.ENCODING, "value"),
+    "UTF-16": (message(GOOD.encode("utf-16-le")), Reason.ENCODING, "value"),
+    "U+0000 as a byte": (message(raw(GOOD.replace("Lyon", "Ly\0on"))), Reason.ENCODING, "value"),
+    "U+0000 as an escape": (message(raw(GOOD.replace("Lyon", "Ly\\u0000on"))), Reason.ENCODING, "value"),
+    "U+0000 after a backslash": (message(raw(GOOD.replace("Lyon", "Ly\\\\\\u0000on"))), Reason.ENCODING, "value"),
+    "a high surrogate alone": (message(raw(GOOD.replace("Lyon", "Ly\\ud83don"))), Reason.ENCODING, "value"),
+    "a low surrogate alone": (message(raw(GOOD.replace("Lyon", "Ly\\uDE00on"))), Reason.ENCODING, "value"),
+    "surrogates the wrong way round": (message(raw(GOOD.replace("Lyon", "\\ude00\\ud83d"))), Reason.ENCODING, "value"),
+    "a pair with a backslash between": (
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\\\\\ude00"))), Reason.ENCODING, "value",
+    ),
+    "one low surrogate too many": (
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\ude00\\ude00"))), Reason.ENCODING, "value",
+    ),
+    "no id": (message(user_1_1(), key="0"), Reason.MISSING_ID, "login.uuid"),
+    "no login": (message(user(login=...)), Reason.MISSING_ID, "login.uuid"),
+    "an empty object": (message(b"{}"), Reason.MISSING_ID, "login.uuid"),
+    "an id that is no UUID": (message(user(login__uuid="42")), Reason.MISSING_ID, "login.uuid"),
+    "no key": (message(user(), key=None), Reason.BAD_KEY, "key"),
+    "an empty key": (message(user(), key=""), Reason.BAD_KEY, "key"),
+    "another user's key": (message(user(), key=UUID.replace("2", "3")), Reason.BAD_KEY, "key"),
+    "a key of arbitrary bytes": (Message(raw(GOOD), b"\xff\x00\xfe"), Reason.BAD_KEY, "key"),
+    "a blank name": (message(user(name__first=" \u00a0\u3000")), Reason.MISSING_FIELD, "name.first"),
+    "no e-mail": (message(user(email=...)), Reason.MISSING_FIELD, "email"),
+    "a date without its date": (message(user(dob={"age": 3})), Reason.MISSING_FIELD, "dob"),
+    "a nationality of bricks": (message(user(nat="LEGO")), Reason.UNKNOWN_COUNTRY, "nat"),
+    "a third gender": (message(user(gender="other")), Reason.BAD_GENDER, "gender"),
+    "an e-mail with a space": (message(user(email="a b@example.com")), Reason.BAD_EMAIL, "email"),
+    "an e-mail of a megabyte": (message(user(email="a." * 500_000 + "@b.c")), Reason.BAD_EMAIL, "email"),
+    "the 30th of February": (message(user(dob={"date": "1984-02-30T00:00:00Z"})), Reason.BAD_DATE, "dob"),
+    "a birth at 2^63": (message(user(dob=2**63)), Reason.BAD_DATE, "dob"),
+    "a registration in milliseconds": (message(user(registered=1_392_563_875_000)), Reason.BAD_DATE, "registered"),
+    "born tomorrow": (message(user(dob={"date": "2999-01-01T00:00:00Z"})), Reason.FUTURE_DATE, "dob"),
+    "registered tomorrow": (message(user(registered=253_402_300_799)), Reason.FUTURE_DATE, "registered"),
+    "latitude 91": (
+        message(user(location__coordinates__latitude="91")), Reason.OUT_OF_RANGE, "location.coordinates.latitude",
+    ),
+    "longitude -180.1": (
+        message(user(location__coordinates__longitude=-180.1)), Reason.OUT_OF_RANGE, "location.coordinates.longitude",
+    ),
+    "born in 1800": (message(user(dob={"date": "1800-01-01T00:00:00Z"})), Reason.OUT_OF_RANGE, "dob"),
+    "registered before birth": (message(user(registered=0)), Reason.OUT_OF_RANGE, "registered"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def verdicts(judge):
+    """Every poison with a good message before and behind it."""
+    messages = []
+    for number, (poison, _, _) in enumerate(POISON.values()):
+        messages += [message(user(), 2 * number), poison.__class__(**_as_dict(poison) | {"offset": 2 * number + 1})]
+    messages.append(message(user(), 2 * len(POISON)))
+    return judge(messages)
+
+
+def _as_dict(item):
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_poisonous_message_is_refused_for_its_own_reason(verdicts, name):
+    poison, reason, field = POISON[name]
+    verdict = verdicts[2 * list(POISON).index(name) + 1]
+    assert isinstance(verdict, Quarantined)
+    assert (verdict.reason, verdict.field) == (reason, field)
+    assert 0 < len(verdict.detail) <= 200
+    value = poison.value or b""
+    assert (verdict.size, verdict.sha256) == (len(value), hashlib.sha256(value).hexdigest())
+    kept = None if poison.value is None or reason is Reason.TOO_LARGE else redact(value)
+    assert verdict.payload == kept
+
+
+def test_the_neighbours_of_poison_are_served(verdicts):
+    served = verdicts[::2]
+    assert len(served) == len(POISON) + 1
+    assert all(isinstance(verdict, User) for verdict in served)
+
+
+def test_a_refusal_quotes_no_value(verdicts):
+    details = {verdict.detail for verdict in verdicts if isinstance(verdict, Quarantined)}
+    assert not [detail for detail in details if "Lyon" in detail or "@" in detail or UUID in detail]
+
+
+def test_a_key_that_is_not_text_is_kept_as_text_that_any_store_holds(verdicts):
+    verdict = verdicts[2 * list(POISON).index("a key of arbitrary bytes") + 1]
+    assert verdict.key == "\ufffd\ufffd\ufffd"
+
+
+def test_credentials_and_the_national_id_leave_a_refused_payload(judge):
+    secret = user(nat="LEGO", id={"name": "SN", "value": "492236833202"})
+    secret["login"] |= {"password": "hunter2", "salt": "s", "md5": "m", "sha1": "x", "sha256": "y"}
+    [verdict] = judge([message(secret)])
+    kept = json.loads(verdict.payload)
+    assert kept["id"] is None
+    assert {name for name, value in kept["login"].items() if value is not None} == {"uuid", "username"}
+
+
+def test_headers_say_which_event_it_is_and_malformed_ones_say_nothing(judge):
+    good = RawMessage(
+        "123",
+        uuid.UUID(UUID),
+        b"",
+        "ingest/1",
+        1_795_248_000_000_077,
+        datetime(2026, 11, 21, 8, tzinfo=UTC),
+        redrives=2,
+    )
+    bad = [
+        ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
+    ]  # fmt: skip
+    huge = [("version", b"9" * 19), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b")]
+    with_headers, malformed, absurd, foreign, refused = judge(
+        [
+            message(user(), 1, headers=tuple(good.headers())),
+            message(user(), 5002, headers=tuple(bad), timestamp=TIMESTAMP),
+            message(user(), 5003, headers=tuple(huge), timestamp=TIMESTAMP),
+            message(user(), 5004, timestamp=TIMESTAMP),
+            message(user(nat="XX"), 5, headers=tuple(good.headers())),
+        ]
+    )
+    at = datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
+    for verdict in (with_headers, refused):
+        assert (verdict.event_id, verdict.batch_id) == ("123", "ingest/1")
+        assert (verdict.version, verdict.event_time) == (good.version, good.event_time)
+    assert refused.redrives == 2
+    for offset, verdict in ((5002, malformed), (5003, absurd), (5004, foreign)):
+        assert (verdict.event_id, verdict.batch_id) == (f"users.raw/0/{offset}", None)
+        assert (verdict.version, verdict.event_time) == (TIMESTAMP * 1000 + offset % 1000, at)
+
+
+def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(judge):
+    older, oldest = judge([message(user_1_2(), 1), message(user_1_1(), 2)])
+    assert isinstance(older, User)
+    assert (older.first_name, older.last_name, older.street) == ("Jean-Marie", "O'Brien", "6894 Windsor Road")
+    assert (older.city, older.state) == ("Aix-En-Provence", "Bouches-Du-Rhône")
+    assert oldest.reason is Reason.MISSING_ID
+
+
+def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
+    accepted, rejected = stream.transform(messages_frame([message(user())]))
+    assert accepted.dtypes == spark.createDataFrame([], schema.spark_ddl()).dtypes
+    assert rejected.columns == [field.name for field in fields(Quarantined)]
+    types = dict.fromkeys(rejected.columns, "string") | {
+        "version": "bigint", "event_time": "timestamp", "redrives": "int", "size": "int", "payload": "binary",
+    }  # fmt: skip
+    assert dict(rejected.dtypes) == types
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_value_is_parsed_once(messages_frame, side):
+    plan = stream.transform(messages_frame([message(user())]))[side]._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("from_json(") == 1
+    assert plan.count("parseJson,") + plan.count("parseJson(") == 1
