@@ -49,7 +49,7 @@ def read_until(cursor: Any, topic: str) -> dict[int, int]:
         """,
         (topic,),
     )
-    return {partition: until for partition, until in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
