@@ -201,7 +201,7 @@ def distance_km(latitude: Column, longitude: Column, to_latitude: Column, to_lon
     haversine = F.pow(F.sin((radians[2] - radians[0]) / 2), F.lit(2)) + F.cos(radians[0]) * F.cos(radians[2]) * F.pow(
         F.sin((radians[3] - radians[1]) / 2), F.lit(2)
     )
-    kilometres = 2 * EARTH_RADIUS_KM * F.asin(F.least(F.lit(1.0), F.sqrt(haversine)))
+    kilometres = 2 * EARTH_RADIUS_KM * F.asin(F.when(haversine > 1, 1.0).otherwise(F.sqrt(haversine)))
     return F.floor(kilometres * 10 + 0.5).cast("double") / 10
 
 

@@ -9,7 +9,10 @@ UUID = "2d5afd5e-a598-469f-9933-4edba18bcefb"
 
 
 def user(**changes: Any) -> dict[str, Any]:
-    """A good record of API 1.4; `changes` by path, `__` for a dot, `...` removes the field."""
+    """A good record of API 1.4; `changes` by path, `__` for a dot, `...` removes the field.
+
+    A change within what another change made a scalar is left out.
+    """
     record: dict[str, Any] = {
         "gender": "female",
         "name": {"title": "Ms", "first": "Élise", "last": "de Vries"},
@@ -34,9 +37,11 @@ def user(**changes: Any) -> dict[str, Any]:
     }
     for path, value in changes.items():
         *parents, leaf = path.split("__")
-        node = record
+        node: Any = record
         for parent in parents:
-            node = node[parent]
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict):
+            continue
         if value is ...:
             del node[leaf]
         else:
