@@ -53,13 +53,18 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
     if recorded and source is Source.LIVE:
         raise UserError("--recorded answers come from the simulator: leave out --source live.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    platform = Platform(load(LocalSettings), Options(source.value, recorded))
+    platform = Platform(load(LocalSettings), Options(source.value, recorded, again=once))
     code = 0
     with StartView(console) as view:
         platform.up(view.show)
     try:
         if watch:
-            code = watch_first_batch(console, stores())
+            try:
+                code = watch_first_batch(console, stores(), platform.ingesting)
+            except UserError as error:
+                if once:
+                    raise
+                console.print(str(error), markup=False)
         print_wide(console, addresses_table(map(asdict, platform.addresses())))
         if not once:
             console.print("Everything runs; Ctrl-C stops it.")

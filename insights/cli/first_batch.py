@@ -1,7 +1,7 @@
 """The first batch on its way: counts per hop until the ledger closes."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 
 from rich.console import Console
@@ -17,9 +17,15 @@ PATIENCE_SECONDS = 300.0
 _POLL_SECONDS = 1.0
 
 
-def watch_first_batch(console: Console, stores: Stores) -> int:
-    """Show the counts until everything fetched has landed, then the ledger. Returns the exit code: 0 when it closes."""
-    closed = _landed(console, stores)
+def watch_first_batch(console: Console, stores: Stores, ingesting: Callable[[], bool]) -> int:
+    """Show the counts until the ingest has ended and all it fetched has landed, then the ledger.
+
+    Returns the exit code: 0 when the ledger closes.
+
+    Raises:
+        UserError: the ingest failed.
+    """
+    closed = _landed(console, stores, ingesting)
     if closed is None:
         console.print("No page was fetched: look at the DAG ingest_users on Airflow's page.")
         return 1
@@ -29,11 +35,12 @@ def watch_first_batch(console: Console, stores: Stores) -> int:
     return 0 if closed.closed else 1
 
 
-def _landed(console: Console, stores: Stores) -> Ledger | None:
+def _landed(console: Console, stores: Stores, ingesting: Callable[[], bool]) -> Ledger | None:
     """The ledger when nothing is in flight any more, or when nothing has moved for long."""
     moved, last = time.monotonic(), None
     with _showing(console) as show:
         while True:
+            busy = ingesting()
             stuck = time.monotonic() - moved > PATIENCE_SECONDS
             # A server that is being restarted is out of reach for a while.
             with nullcontext() if stuck else suppress(UserError):
@@ -43,7 +50,7 @@ def _landed(console: Console, stores: Stores) -> Ledger | None:
                     if last is None or now.counts() != last.counts():
                         show(now)
                     last = now
-                if now.fetched and (now.idle or stuck):
+                if now.fetched and (stuck or (now.idle and not busy)):
                     result = ledger.check(stores)
                     if stuck or result.state is not State.IN_FLIGHT:
                         return result

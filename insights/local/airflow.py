@@ -21,6 +21,8 @@ from insights.settings import inherited_environment
 
 DATABASE = "airflow"
 USER = "admin"
+ENDED = ("success", "failed")
+_LATEST_RUN = "?limit=1&order_by=-run_after"
 
 
 def airflow_environment(
@@ -126,16 +128,15 @@ class AirflowProcess(Component):
         return health["status"] == "healthy" and datetime.fromisoformat(beat) >= self._started
 
 
-def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool]) -> str:
-    """Trigger a DAG that never ran and is not about to; returns what happened in a few words.
+def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
+    """Trigger a DAG that never ran and is not about to, or one that ran before if it is to run `again`.
 
-    Waits for the DAG to be parsed, while it is `wanted`.
+    Waits for the DAG to be parsed, while it is `wanted`. Returns what happened in a few words.
 
     Raises:
         UserError: the DAG does not appear in `seconds`, with its import error when it has one.
     """
-    token = request_json(f"{url}/auth/token", {"username": USER, "password": password})["access_token"]
-    api, deadline = f"{url}/api/v2", time.monotonic() + seconds
+    token, api, deadline = _token(url, password), f"{url}/api/v2", time.monotonic() + seconds
     while True:
         try:
             details = request_json(f"{api}/dags/{dag}", token=token)
@@ -152,10 +153,22 @@ def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable
         if time.monotonic() > deadline:
             raise UserError(f"The DAG {dag} did not appear in Airflow in {seconds:.0f} s.")
         time.sleep(0.5)
-    if request_json(f"{api}/dags/{dag}/dagRuns?limit=1", token=token)["total_entries"]:
+    runs = request_json(f"{api}/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]
+    if runs and (not again or runs[0]["state"] not in ENDED):
         return "ran before"
     upcoming = details.get("next_dagrun_run_after")
-    if upcoming and not details["is_paused"] and datetime.fromisoformat(upcoming) <= datetime.now(UTC):
+    if not runs and upcoming and not details["is_paused"] and datetime.fromisoformat(upcoming) <= datetime.now(UTC):
         return "scheduled now"
     request_json(f"{api}/dags/{dag}/dagRuns", {"logical_date": None}, token=token)
     return "triggered"
+
+
+def run_state(url: str, password: str, dag: str) -> str:
+    """The state of the DAG's latest run, `success` or `failed` when it has ended; `queued` while there is none."""
+    token = _token(url, password)
+    runs = request_json(f"{url}/api/v2/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]
+    return str(runs[0]["state"]) if runs else "queued"
+
+
+def _token(url: str, password: str) -> str:
+    return str(request_json(f"{url}/auth/token", {"username": USER, "password": password})["access_token"])

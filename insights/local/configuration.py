@@ -26,6 +26,8 @@ class Options:
     """`simulator`, `live` for the public API, or the address of another."""
     recorded: Path | None = None
     """A folder of recorded answers that the simulator serves instead of its own."""
+    again: bool = False
+    """Fetch a batch even if one was fetched before."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Configuration:
         self.cassandra = CassandraServer(
             home, settings.cassandra_port, java=java, jars=settings.jars, storage_port=settings.cassandra_storage_port
         )
+        self.again = options.again
         self.simulated = options.source == "simulator" and not settings.source_url
         self.environment = self._environment(settings, options)
         python = self.environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from insights.errors import UserError
 from insights.local import airflow
 from insights.local.configuration import AIRFLOW_PARTS, Address, Configuration, Options
 from insights.local.home import DESCRIPTION, HomeLock, refuse_full_disk
@@ -36,6 +37,21 @@ class Platform:
         if self._configuration is None:
             raise RuntimeError("the platform was not started")
         return self._configuration
+
+    def ingesting(self) -> bool:
+        """Whether the latest run of the ingest has still to end; true also while Airflow is out of reach.
+
+        Raises:
+            UserError: it failed.
+        """
+        c = self.configuration
+        try:
+            state = airflow.run_state(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG)
+        except OSError:
+            return True
+        if state == "failed":
+            raise UserError(f"The run of {INGEST_DAG} failed: its log on Airflow's page, {c.airflow[0].url}, says why.")
+        return state not in airflow.ENDED
 
     def addresses(self) -> list[Address]:
         """Known once `up` has returned; another terminal reads them with `home.description`."""
@@ -111,7 +127,7 @@ def _steps(configuration: Configuration, wanted: Callable[[], bool]) -> list[Ste
         migrate_postgres(c.postgres_settings)
 
     def ingest() -> None:
-        airflow.run_once(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, wanted)
+        airflow.run_once(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, wanted, again=c.again)
 
     return [
         Step("postgres", (), c.postgres),
