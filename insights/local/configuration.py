@@ -1,5 +1,6 @@
 """The platform's components on this machine, and the variables and addresses that they and their users share."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Configuration:
             | airflow_environment(
                 self.airflow_home, REPOSITORY / "dags", self.postgres, settings.airflow_port, self.secrets
             )
-            | {"AIRFLOW_CONN_KAFKA_DEFAULT": f'{{"extra": {{"bootstrap.servers": "{self.kafka.bootstrap_servers}"}}}}'}
+            | {"AIRFLOW_CONN_KAFKA_DEFAULT": self._kafka_connection()}
         )
         self.airflow = [
             AirflowProcess(home, part, settings.airflow_port, self.airflow_environment) for part in AIRFLOW_PARTS
@@ -107,6 +108,11 @@ class Configuration:
         ]
         source = self.environment["INSIGHTS_SOURCE_URL"]
         return [*stored, Address("simulator" if self.simulated else "source", source)]
+
+    def _kafka_connection(self) -> str:
+        """Airflow's connection; keys go to the partitions that the publisher sends them to."""
+        extra = {"bootstrap.servers": self.kafka.bootstrap_servers, "partitioner": "murmur2_random"}
+        return json.dumps({"extra": extra})
 
     def _environment(self, settings: LocalSettings, options: Options) -> dict[str, str]:
         """The one place that turns this start's decisions into the variables that every process and command reads."""
