@@ -6,7 +6,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.local import airflow
-from insights.local.airflow import run_once
+from insights.local.airflow import run_once, run_state
 
 URL = "http://airflow"
 
@@ -16,7 +16,7 @@ class Api:
 
     def __init__(self):
         self.dag = {"is_paused": False, "next_dagrun_run_after": None}
-        self.missing, self.runs, self.errors, self.triggered = 0, 0, [], []
+        self.missing, self.runs, self.errors, self.triggered = 0, [], [], []
 
     def __call__(self, url, body=None, token=None):
         path = url.removeprefix(URL)
@@ -31,7 +31,7 @@ class Api:
                 raise urllib.error.HTTPError(url, 404, "no such DAG", Message(), None)
             return self.dag
         if body is None:
-            return {"total_entries": self.runs}
+            return {"dag_runs": [{"state": state} for state in self.runs]}
         self.triggered.append(body)
         return {}
 
@@ -43,8 +43,8 @@ def api(monkeypatch):
     return fake
 
 
-def run(seconds=30.0, wanted=lambda: True):
-    return run_once(URL, "secret", "ingest_users", seconds, wanted)
+def run(seconds=30.0, wanted=lambda: True, again=False):
+    return run_once(URL, "secret", "ingest_users", seconds, wanted, again=again)
 
 
 def test_a_dag_that_never_ran_is_triggered_once_it_is_parsed(api):
@@ -54,9 +54,18 @@ def test_a_dag_that_never_ran_is_triggered_once_it_is_parsed(api):
 
 
 def test_a_dag_that_ran_before_is_left_alone(api):
-    api.runs = 3
+    api.runs = ["success"]
     assert run() == "ran before"
     assert api.triggered == []
+
+
+def test_a_dag_that_ran_before_runs_again_on_demand_unless_it_still_runs(api):
+    api.runs = ["running"]
+    assert run(again=True) == "ran before"
+    assert api.triggered == []
+    api.runs = ["failed"]
+    assert run(again=True) == "triggered"
+    assert len(api.triggered) == 1
 
 
 def test_a_dag_whose_scheduled_run_is_due_is_left_to_the_scheduler(api):
@@ -81,6 +90,12 @@ def test_a_dag_that_does_not_appear_is_told_after_the_time(api):
     api.missing = 9
     with pytest.raises(UserError, match="ingest_users did not appear in Airflow in 0 s"):
         run(0.0)
+
+
+def test_the_latest_runs_state_is_queued_while_there_is_none(api):
+    assert run_state(URL, "secret", "ingest_users") == "queued"
+    api.runs = ["success"]
+    assert run_state(URL, "secret", "ingest_users") == "success"
 
 
 def test_waiting_for_a_dag_ends_when_the_platform_stops(api):
