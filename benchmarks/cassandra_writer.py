@@ -1,6 +1,6 @@
 """Rows a second into Cassandra: this project's writer beside the driver's `execute_concurrent_with_args`.
 
-`python benchmarks/cassandra_writer.py [--rows N] [--rounds N] [--json FILE]` starts a node of its own, creates the
+`python -m benchmarks.cassandra_writer [--rows N] [--rounds N] [--json FILE]` starts a node of its own, creates the
 project's tables in it, and writes the same users with both, in turns, after a warm-up round. The driver's contender
 gets its rows as tuples of Python values made beforehand (not measured); the writer starts from Arrow.
 """
