@@ -13,6 +13,7 @@ from pyspark.sql.streaming import StreamingQuery
 from insights.errors import UserError
 from insights.serve.batch import Server
 from insights.settings import KafkaSettings, StreamSettings
+from insights.stream import SPARK_CONF
 
 POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10
@@ -45,7 +46,7 @@ def spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     Raises:
         UserError: a jar of the settings is not there.
     """
-    conf = {
+    conf = SPARK_CONF | {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),

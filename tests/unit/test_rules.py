@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from insights.countries import countries, telephony
 from insights.quarantine import Quarantined
-from insights.record import CREDENTIAL_FIELDS, Reason, Rejected, User
+from insights.record import CREDENTIAL_FIELDS, Rejected, User
 from tests import oracle
 from tests.oracle import Message
 from tests.raw_users import UUID, message, user, user_1_1, user_1_2
@@ -221,50 +221,51 @@ def _value(record, cut) -> bytes:
     make, mutations, escaped = record
     if make is user_1_1:
         mutations = {path: value for path, value in mutations.items() if path.count("__") < 2}
-    value = json.dumps(make(**mutations), ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    value: bytes = json.dumps(make(**mutations), ensure_ascii=escaped).encode("utf-8", "surrogatepass")
     if cut is None:
         return value
     at, inserted, dropped = cut
-    return value[:at] + inserted + value[at + dropped :]
+    return b"".join((value[:at], inserted, value[at + dropped :]))
 
 
-def assert_agrees(judge, messages: list[Message]) -> Counter:
-    """Hold the stream to the oracle on every message; returns how many ended how."""
-    ends: Counter = Counter()
+def assert_agrees(judge, messages: list[Message]) -> list[str]:
+    """Hold the stream to the oracle on every message; returns how each ended."""
+    ends = []
     for given_message, verdict in zip(messages, judge(messages), strict=True):
         expected = oracle.parse(given_message)
         if isinstance(expected, Rejected):
             assert isinstance(verdict, Quarantined), (given_message.value, expected)
             assert (verdict.reason, verdict.field) == (expected.reason, expected.field), given_message.value
-            ends[expected.reason] += 1
+            ends.append(expected.reason.value)
         else:
             assert isinstance(verdict, User), (given_message.value, verdict)
             ours, theirs = asdict(verdict), asdict(expected)
             assert ours.pop("distance_km") == pytest.approx(theirs.pop("distance_km"), abs=0.11)
             assert ours == theirs, given_message.value
-            ends["served"] += 1
+            ends.append("served")
     return ends
 
 
 @settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given(st.lists(st.tuples(RECORDS, st.none() | CUTS), min_size=150, max_size=150))
+@given(st.lists(st.tuples(RECORDS, st.none() | CUTS), min_size=250, max_size=250))
 def test_spark_and_the_oracle_agree_on_mutated_records(judge, records):
     messages = [
         Message(_value(record, cut if offset % 4 == 0 else None), UUID.encode(), offset=offset)
         for offset, (record, cut) in enumerate(records)
     ]
-    assert assert_agrees(judge, messages)["served"] > 0
+    assert assert_agrees(judge, messages).count("served") > 10
 
 
 def recorded_messages() -> tuple[list[Message], list[str]]:
-    messages, origins = [], []
+    messages: list[Message] = []
+    origins: list[str] = []
     for path in sorted(RECORDED.glob("*.json")):
         for record in json.loads(path.read_bytes())["results"]:
             for name in CREDENTIAL_FIELDS:
@@ -278,18 +279,15 @@ def recorded_messages() -> tuple[list[Message], list[str]]:
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded answers of the API are not beside the repository")
 def test_the_recorded_answers_are_served_or_refused_for_the_right_reason(judge):
     messages, origins = recorded_messages()
-    assert assert_agrees(judge, messages)["served"] > 0
-    ends = Counter(
-        (origin, getattr(verdict, "reason", "served")) for origin, verdict in zip(origins, judge(messages), strict=True)
-    )
+    ends = Counter(zip(origins, assert_agrees(judge, messages), strict=True))
     assert ends == {
-        ("v1.0-foobar-100", Reason.MISSING_ID): 100,
-        ("v1.1-foobar-100", Reason.MISSING_ID): 100,
+        ("v1.0-foobar-100", "MISSING_ID"): 100,
+        ("v1.1-foobar-100", "MISSING_ID"): 100,
         ("v1.2-foobar-100", "served"): 99,
-        ("v1.2-foobar-100", Reason.BAD_EMAIL): 1,
+        ("v1.2-foobar-100", "BAD_EMAIL"): 1,
         ("v1.3-foobar-100", "served"): 100,
         ("v1.4-foobar-1000", "served"): 1000,
-        ("v1.4-lego-25", Reason.UNKNOWN_COUNTRY): 25,
+        ("v1.4-lego-25", "UNKNOWN_COUNTRY"): 25,
         ("v1.4-nations-200", "served"): 200,
-        ("v1.4-trimmed-50", Reason.MISSING_FIELD): 50,
+        ("v1.4-trimmed-50", "MISSING_FIELD"): 50,
     }

@@ -159,54 +159,60 @@ def test_a_key_that_is_not_text_is_kept_as_text_that_any_store_holds(verdicts):
     assert verdict.key == "\ufffd\ufffd\ufffd"
 
 
-def test_credentials_and_the_national_id_leave_a_refused_payload(judge):
-    secret = user(nat="LEGO", id={"name": "SN", "value": "492236833202"})
-    secret["login"] |= {"password": "hunter2", "salt": "s", "md5": "m", "sha1": "x", "sha256": "y"}
-    [verdict] = judge([message(secret)])
-    kept = json.loads(verdict.payload)
+SECRET = user(nat="LEGO", id={"name": "SN", "value": "492236833202"})
+SECRET["login"] |= {"password": "hunter2", "salt": "s", "md5": "m", "sha1": "x", "sha256": "y"}
+HEADERS = RawMessage(
+    "123", uuid.UUID(UUID), b"", "ingest/1", 1_795_248_000_000_077, datetime(2026, 11, 21, 8, tzinfo=UTC), redrives=2
+)
+MALFORMED = (
+    ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
+)  # fmt: skip
+ABSURD = (("version", b"9" * 19), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b"))
+OTHERS = {
+    "with credentials": message(SECRET, 1),
+    "with headers": message(user(), 2, headers=tuple(HEADERS.headers())),
+    "refused with headers": message(user(nat="XX"), 3, headers=tuple(HEADERS.headers())),
+    "with malformed headers": message(user(), 5004, headers=MALFORMED, timestamp=TIMESTAMP),
+    "with absurd headers": message(user(), 5005, headers=ABSURD, timestamp=TIMESTAMP),
+    "without headers": message(user(), 5006, timestamp=TIMESTAMP),
+    "of API 1.2": message(user_1_2(), 7),
+    "of API 1.1": message(user_1_1(), 8),
+}
+
+
+@pytest.fixture(scope="module")
+def others(judge):
+    return dict(zip(OTHERS, judge(list(OTHERS.values())), strict=True))
+
+
+def test_credentials_and_the_national_id_leave_a_refused_payload(others):
+    kept = json.loads(others["with credentials"].payload)
     assert kept["id"] is None
     assert {name for name, value in kept["login"].items() if value is not None} == {"uuid", "username"}
 
 
-def test_headers_say_which_event_it_is_and_malformed_ones_say_nothing(judge):
-    good = RawMessage(
-        "123",
-        uuid.UUID(UUID),
-        b"",
-        "ingest/1",
-        1_795_248_000_000_077,
-        datetime(2026, 11, 21, 8, tzinfo=UTC),
-        redrives=2,
-    )
-    bad = [
-        ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
-    ]  # fmt: skip
-    huge = [("version", b"9" * 19), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b")]
-    with_headers, malformed, absurd, foreign, refused = judge(
-        [
-            message(user(), 1, headers=tuple(good.headers())),
-            message(user(), 5002, headers=tuple(bad), timestamp=TIMESTAMP),
-            message(user(), 5003, headers=tuple(huge), timestamp=TIMESTAMP),
-            message(user(), 5004, timestamp=TIMESTAMP),
-            message(user(nat="XX"), 5, headers=tuple(good.headers())),
-        ]
-    )
-    at = datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
-    for verdict in (with_headers, refused):
+def test_headers_say_which_event_it_is(others):
+    for verdict in (others["with headers"], others["refused with headers"]):
         assert (verdict.event_id, verdict.batch_id) == ("123", "ingest/1")
-        assert (verdict.version, verdict.event_time) == (good.version, good.event_time)
-    assert refused.redrives == 2
-    for offset, verdict in ((5002, malformed), (5003, absurd), (5004, foreign)):
-        assert (verdict.event_id, verdict.batch_id) == (f"users.raw/0/{offset}", None)
-        assert (verdict.version, verdict.event_time) == (TIMESTAMP * 1000 + offset % 1000, at)
+        assert (verdict.version, verdict.event_time) == (HEADERS.version, HEADERS.event_time)
+    assert others["refused with headers"].redrives == 2
 
 
-def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(judge):
-    older, oldest = judge([message(user_1_2(), 1), message(user_1_1(), 2)])
+@pytest.mark.parametrize("name", ["with malformed headers", "with absurd headers", "without headers"])
+def test_a_message_without_usable_headers_goes_by_its_coordinates(others, name):
+    verdict, offset = others[name], OTHERS[name].offset
+    assert isinstance(verdict, User)
+    assert (verdict.event_id, verdict.batch_id) == (f"users.raw/0/{offset}", None)
+    assert verdict.version == TIMESTAMP * 1000 + offset % 1000
+    assert verdict.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
+
+
+def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
+    older = others["of API 1.2"]
     assert isinstance(older, User)
     assert (older.first_name, older.last_name, older.street) == ("Jean-Marie", "O'Brien", "6894 Windsor Road")
     assert (older.city, older.state) == ("Aix-En-Provence", "Bouches-Du-Rhône")
-    assert oldest.reason is Reason.MISSING_ID
+    assert others["of API 1.1"].reason is Reason.MISSING_ID
 
 
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
@@ -219,8 +225,9 @@ def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
     assert dict(rejected.dtypes) == types
 
 
-@pytest.mark.parametrize("side", [0, 1])
-def test_the_value_is_parsed_once(messages_frame, side):
+@pytest.mark.parametrize(("side", "titled"), [(0, 6), (1, 2)])
+def test_the_value_is_parsed_once_and_each_text_cleansed_once(messages_frame, side, titled):
     plan = stream.transform(messages_frame([message(user())]))[side]._jdf.queryExecution().executedPlan().toString()
     assert plan.count("from_json(") == 1
+    assert plan.count("initcap(") == titled
     assert plan.count("parseJson,") + plan.count("parseJson(") == 1
