@@ -175,6 +175,8 @@ OTHERS = {
     "with malformed headers": message(user(), 5004, headers=MALFORMED, timestamp=TIMESTAMP),
     "with absurd headers": message(user(), 5005, headers=ABSURD, timestamp=TIMESTAMP),
     "without headers": message(user(), 5006, timestamp=TIMESTAMP),
+    "with an escaped pair": message(raw(GOOD.replace("Lyon", "Ly\\ud83d\\ude00on")), 9),
+    "with an escaped backslash": message(raw(GOOD.replace("Lyon", "Ly\\\\u0000on")), 10),
     "of API 1.2": message(user_1_2(), 7),
     "of API 1.1": message(user_1_1(), 8),
 }
@@ -189,6 +191,13 @@ def test_credentials_and_the_national_id_leave_a_refused_payload(others):
     kept = json.loads(others["with credentials"].payload)
     assert kept["id"] is None
     assert {name for name, value in kept["login"].items() if value is not None} == {"uuid", "username"}
+
+
+@pytest.mark.parametrize(
+    ("name", "city"), [("with an escaped pair", "Ly\U0001f600on"), ("with an escaped backslash", "Ly\\u0000on")]
+)
+def test_an_escape_that_is_text_is_served(others, name, city):
+    assert others[name].city == city
 
 
 def test_headers_say_which_event_it_is(others):
