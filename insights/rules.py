@@ -189,7 +189,7 @@ def generation(born_year: Column) -> Column:
 
 def offset_minutes(offset: Column) -> Column:
     """`+4:30` as minutes east of UTC, null beyond -12:00 to +14:00."""
-    hours = F.abs(F.substring_index(offset, ":", 1).try_cast("int"))
+    hours = F.abs(F.substring_index(offset, ":", 1).try_cast("smallint").cast("int"))
     minutes = hours * 60 + F.right(offset, F.lit(2)).try_cast("int")
     east = F.when(offset.startswith("-"), -minutes).otherwise(minutes)
     return F.when(offset.rlike(_OFFSET) & east.between(-12 * 60, 14 * 60), east)

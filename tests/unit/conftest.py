@@ -25,7 +25,7 @@ def spark() -> Iterator[SparkSession]:
     session = (
         SparkSession.builder.master("local[1]")
         .appName("unit-tests")
-        .config(map=stream.SPARK_CONF)
+        .config(map=stream.SPARK_CONF | {"spark.sql.ansi.enabled": "true"})  # An overflow fails the test.
         .config("spark.driver.memory", "1g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")

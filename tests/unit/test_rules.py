@@ -95,6 +95,7 @@ CASES: dict[str, tuple[dict, dict]] = {
     "a street with quotes": ({"location__street": {"number": None, "name": 'Rue "X"'}}, {"street": 'Rue "X"'}),
     "a half hour west": ({"location__timezone__offset": "-3:30"}, {"utc_offset_minutes": -210}),
     "less than an hour west": ({"location__timezone__offset": "-0:30"}, {"utc_offset_minutes": -30}),
+    "an offset beyond counting": ({"location__timezone__offset": "1999999999"}, {"utc_offset_minutes": None}),
     "no such offset": ({"location__timezone__offset": "+15:00"}, {"utc_offset_minutes": None}),
     "an e-mail in capitals": ({"email": " Élise.DeVries@EXAMPLE.com "}, {"email": "élise.devries@example.com"}),
     "seconds since 1970": (
