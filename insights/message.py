@@ -15,6 +15,9 @@ EVENT_TIME = "event_time"
 REDRIVES = "redrives"
 
 Headers = list[tuple[str, bytes]]
+EVENT_ID_FORMAT = r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}"
+"""The whole of an event id, in the syntax that Python's `re` and Java's share. A header that says something else says
+nothing: the message then goes by its coordinates."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -69,13 +69,13 @@ def envelope(message: Message) -> Envelope:
         return text if text is not None and re.fullmatch(pattern, text) else None
 
     origin = f"{message.topic}/{message.partition}/{message.offset}"
-    version = header("version", "[0-9]{1,19}")
+    version = header("version", "[0-9]{1,18}")
     at = header("event_time", "[0-9]{1,15}")
     milliseconds = int(at) if at and int(at) <= 253_402_300_799_999 else message.timestamp
     return Envelope(
         event_id=header("event_id", r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}") or origin,
         batch_id=header("batch_id", "[^\x00\ufffd\n]{1,500}"),
-        version=int(version) if version and int(version) < 2**63 else message.timestamp * 1000 + message.offset % 1000,
+        version=int(version) if version else message.timestamp * 1000 + message.offset % 1000,
         event_time=EPOCH + timedelta(milliseconds=milliseconds),
         redrives=int(header("redrives", "[0-9]{1,4}") or 0),
     )

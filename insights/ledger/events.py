@@ -43,7 +43,7 @@ def load(cursor: Any, topic: str, events: Iterable[Event], early: Watermarks, un
     `early` are watermarks taken before the snapshot: what lies below them was staged before it. `until` are the
     offsets up to which the stream has merged.
     """
-    rows = (f"{event.partition}\t{event.offset}\t{_escaped(event.event_id)}\n" for event in events)
+    rows = (f"{event.partition}\t{event.offset}\t{event.event_id}\n" for event in events)
     cursor.copy_expert("COPY topic_message FROM STDIN", _Lines(rows), 1 << 16)
     spans = "".join(f"{part}\t{high}\t{until.get(part, 0)}\n" for part, (_, high) in early.items())
     cursor.copy_expert("COPY topic_span FROM STDIN", _Lines([spans]))
@@ -73,10 +73,6 @@ def load(cursor: Any, topic: str, events: Iterable[Event], early: Watermarks, un
         """,
         {"topic": topic},
     )
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def fetched(cursor: Any) -> Hop:

@@ -1,5 +1,6 @@
 """The raw topic as the ledger reads it: the event id of every message, without joining a consumer group."""
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from insights.errors import UserError
-from insights.message import EVENT_ID
+from insights.message import EVENT_ID, EVENT_ID_FORMAT
 from insights.settings import KafkaSettings
 
 _BATCH = 5000
@@ -93,7 +94,7 @@ class RawTopic:
                     continue
                 high = left.get(partition, 0)
                 if offset < high:
-                    yield Event(partition, offset, _event_id(message))
+                    yield Event(partition, offset, event_id(message))
                 if offset >= high - 1:
                     left.pop(partition, None)
 
@@ -104,8 +105,10 @@ class RawTopic:
         )
 
 
-def _event_id(message: Message) -> str:
-    for name, value in message.headers() or ():
-        if name == EVENT_ID and value is not None:
-            return bytes(value).decode("utf-8", "replace").replace("\x00", "")
+def event_id(message: Message) -> str:
+    """The event id by which the stream knows the message too."""
+    header = next((value for name, value in message.headers() or () if name == EVENT_ID), None)
+    text = bytes(header or b"").decode("utf-8", "replace")
+    if re.fullmatch(EVENT_ID_FORMAT, text):
+        return text
     return f"{message.topic()}/{message.partition()}/{message.offset()}"

@@ -167,13 +167,17 @@ HEADERS = RawMessage(
 MALFORMED = (
     ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
 )  # fmt: skip
-ABSURD = (("version", b"9" * 19), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b"))
+ABSURD = (("version", b"%d" % (2**63 - 1)), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b"))
+ENDED = (
+    ("event_id", b"5\n"), ("version", b"7\n"), ("event_time", b"8\n"), ("redrives", b"1\n"), ("batch_id", b"a\n"),
+)  # fmt: skip
 OTHERS = {
     "with credentials": message(SECRET, 1),
     "with headers": message(user(), 2, headers=tuple(HEADERS.headers())),
     "refused with headers": message(user(nat="XX"), 3, headers=tuple(HEADERS.headers())),
     "with malformed headers": message(user(), 5004, headers=MALFORMED, timestamp=TIMESTAMP),
     "with absurd headers": message(user(), 5005, headers=ABSURD, timestamp=TIMESTAMP),
+    "with line ends after headers": message(user(), 5007, headers=ENDED, timestamp=TIMESTAMP),
     "without headers": message(user(), 5006, timestamp=TIMESTAMP),
     "with an escaped pair": message(raw(GOOD.replace("Lyon", "Ly\\ud83d\\ude00on")), 9),
     "with an escaped backslash": message(raw(GOOD.replace("Lyon", "Ly\\\\u0000on")), 10),
@@ -207,7 +211,9 @@ def test_headers_say_which_event_it_is(others):
     assert others["refused with headers"].redrives == 2
 
 
-@pytest.mark.parametrize("name", ["with malformed headers", "with absurd headers", "without headers"])
+@pytest.mark.parametrize(
+    "name", ["with malformed headers", "with absurd headers", "with line ends after headers", "without headers"]
+)
 def test_a_message_without_usable_headers_goes_by_its_coordinates(others, name):
     verdict, offset = others[name], OTHERS[name].offset
     assert isinstance(verdict, User)
