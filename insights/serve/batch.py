@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.storagelevel import StorageLevel
 
 from insights import connections
+from insights.errors import UserError
 from insights.quarantine import Quarantined
 from insights.record import Reason
 from insights.schema import CASSANDRA_TABLES
@@ -136,13 +137,16 @@ class Server:
         self._served(Served(number, accepted.num_rows, merged.rejected, clock.seconds))
 
     def _in_postgres(self, work: Callable[[Any], T]) -> T:
-        """`work` on the kept connection, on a new one when that is gone: what is done twice changes nothing."""
+        """`work` on the kept connection, on a new one when that is gone: what is done twice changes nothing.
+
+        A server that lets nobody in, as while it restarts, is tried again like one that went away.
+        """
         for attempt in range(POSTGRES_ATTEMPTS):
             try:
                 if self._connection is None:
                     self._connection = connections.postgres(self._postgres_settings, "stream")
                 return work(self._connection)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError):
+            except (psycopg2.OperationalError, psycopg2.InterfaceError, UserError):
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None

@@ -1,0 +1,66 @@
+"""What a batch's steps do while a server is away."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+import pytest
+
+from insights import connections
+from insights.errors import UserError
+from insights.serve import batch as module
+from insights.serve.batch import POSTGRES_ATTEMPTS, Server, Verdicts
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    verdicts = Verdicts(lambda frame: frame, lambda frame: frame)
+    return Server(verdicts, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None)
+
+
+def connecting(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
+    left = iter(answers)
+
+    def connect(*_: Any) -> Connection:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(connections, "postgres", connect)
+
+
+def lost(connection: Connection) -> Callable[[Any], str]:
+    def work(given: Any) -> str:
+        if given is connection:
+            raise psycopg2.OperationalError("server closed the connection")
+        return "done"
+
+    return work
+
+
+def test_a_merge_outlives_a_server_that_goes_and_lets_nobody_in_for_a_while(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, back = Connection(), Connection()
+    connecting(monkeypatch, gone, UserError("starting up"), UserError("starting up"), back)
+    assert server._in_postgres(lost(gone)) == "done"
+    assert (gone.closed, back.closed) == (True, False)
+
+
+def test_a_server_that_stays_away_ends_the_batch_with_its_sentence(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting(monkeypatch, *[UserError("PostgreSQL is away")] * POSTGRES_ATTEMPTS)
+    with pytest.raises(UserError, match="PostgreSQL is away"):
+        server._in_postgres(lambda _: None)
