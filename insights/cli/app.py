@@ -18,7 +18,7 @@ from insights.settings import (
     load,
 )
 
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
 
 class _Group(TyperGroup):

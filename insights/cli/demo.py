@@ -1,6 +1,5 @@
 """`insights demo` and `insights up`: the one-machine platform in the foreground."""
 
-import signal
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ from insights.cli.first_batch import watch_first_batch
 from insights.cli.start_view import StartView
 from insights.cli.tables import addresses_table, print_wide
 from insights.errors import UserError
-from insights.settings import LocalSettings, load
+from insights.settings import LocalSettings, SourceSettings, load
 
 
 class Source(StrEnum):
@@ -50,10 +49,14 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
     from insights.local.configuration import Options
     from insights.local.platform import Platform
 
+    settings = load(LocalSettings)
     if recorded and source is Source.LIVE:
         raise UserError("--recorded answers come from the simulator: leave out --source live.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    platform = Platform(load(LocalSettings), Options(source.value, recorded, again=once))
+    if recorded and settings.source_url:
+        raise UserError("--recorded answers come from the simulator: unset INSIGHTS_SOURCE_URL.")
+    if settings.source_url:
+        load(SourceSettings)
+    platform = Platform(settings, Options(source.value, recorded, again=once))
     code = 0
     with StartView(console) as view:
         platform.up(view.show)

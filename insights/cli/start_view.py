@@ -6,6 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from insights.local.runner import Event, State
 
@@ -34,9 +35,9 @@ class StartView:
 
     def show(self, event: Event) -> None:
         """Take in one event."""
-        self._events[event.component] = event
         if event.state is State.STARTING:
             self._began[event.component] = time.monotonic()
+        self._events[event.component] = event
         if self._live is None and event.state is not State.WAITING:
             seconds = f" {event.seconds:.1f} s" if event.seconds else ""
             self._console.print(f"{event.component:<24} {event.state}{seconds} {event.message}".rstrip(), markup=False)
@@ -49,8 +50,8 @@ class StartView:
                 seconds = time.monotonic() - self._began[event.component]
             table.add_row(
                 event.component,
-                f"[{_COLOURS.get(event.state, 'dim')}]{event.state}[/]",
+                Text(event.state, _COLOURS.get(event.state, "dim")),
                 f"{seconds:.1f} s" if seconds else "",
-                event.message,
+                Text(event.message),
             )
         return table

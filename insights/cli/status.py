@@ -13,6 +13,9 @@ from insights.cli.tables import addresses_table, print_wide
 from insights.ledger import Stores
 from insights.settings import LocalSettings, SourceSettings, load
 
+KAFKA_PORT = 9092
+"""What its clients take where the address names no port."""
+
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
@@ -34,14 +37,16 @@ def _addresses(found: Stores) -> list[dict[str, Any]]:
     home = load(LocalSettings).home
     if (home / DESCRIPTION).exists():
         return list(description(home)["addresses"])
-    kafka_host, _, kafka_port = found.kafka.bootstrap_servers.split(",")[0].rpartition(":")
+    kafka_host, _, kafka_port = found.kafka.bootstrap_servers.split(",")[0].strip().partition(":")
+    broker_port = int(kafka_port) if kafka_port.isdecimal() else KAFKA_PORT
     cassandra = found.cassandra
+    contact_point = next(iter(cassandra.contact_points), "")
     return [
         _address("postgres", found.postgres.host, found.postgres.port, found.postgres.dbname, found.postgres.user,
                  found.postgres.password.get_secret_value()),
-        _address("kafka", kafka_host, int(kafka_port), found.kafka.raw_topic, found.kafka.username or "",
+        _address("kafka", kafka_host, broker_port, found.kafka.raw_topic, found.kafka.username or "",
                  found.kafka.password.get_secret_value()),
-        _address("cassandra", cassandra.contact_points[0], cassandra.port, cassandra.keyspace, cassandra.username or "",
+        _address("cassandra", contact_point, cassandra.port, cassandra.keyspace, cassandra.username or "",
                  cassandra.password.get_secret_value()),
         _address("source", url=str(load(SourceSettings).url)),
     ]  # fmt: skip

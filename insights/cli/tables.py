@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from insights.ledger import Ledger, Progress, State
 
@@ -43,9 +44,8 @@ def addresses_table(addresses: Iterable[Mapping[str, Any]]) -> Table:
         table.add_column(heading, no_wrap=True)
     for address in addresses:
         where = address["url"] or f"{address['host']}:{address['port']}"
-        table.add_row(
-            address["name"], where, address["database"], address["user"], address["password"], address.get("state", "")
-        )
+        cells = (where, *(address[name] for name in ("database", "user", "password")), address.get("state", ""))
+        table.add_row(address["name"], *map(Text, cells))
     return table
 
 

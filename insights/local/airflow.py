@@ -134,8 +134,17 @@ def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable
     Waits for the DAG to be parsed, while it is `wanted`. Returns what happened in a few words.
 
     Raises:
-        UserError: the DAG does not appear in `seconds`, with its import error when it has one.
+        UserError: the DAG does not appear in `seconds`, with its import error when it has one, or Airflow refuses.
     """
+    try:
+        return _run_once(url, password, dag, seconds, wanted, again=again)
+    except OSError as error:
+        raise UserError(
+            f"Airflow at {url} did not start the DAG {dag} ({error}): see its logs, then run again."
+        ) from None
+
+
+def _run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
     token, api, deadline = _token(url, password), f"{url}/api/v2", time.monotonic() + seconds
     while True:
         try:

@@ -30,10 +30,14 @@ def session_members(session: int) -> list[int]:
 
 def signal_session(session: int, number: int) -> None:
     for process in session_members(session):
-        try:
-            os.kill(process, number)
-        except ProcessLookupError:
-            continue
+        _signal(process, number)
+
+
+def _signal(process: int, number: int) -> None:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return
 
 
 def main() -> None:
@@ -47,9 +51,8 @@ def main() -> None:
         else:
             sessions.pop(int(line[1:]), None)
     for session, number in sessions.items():
-        for process in session_members(session):
-            if process == session:
-                os.kill(process, number)
+        if session in session_members(session):
+            _signal(session, number)
     deadline = time.monotonic() + GRACE_SECONDS
     while any(session_members(session) for session in sessions) and time.monotonic() < deadline:
         time.sleep(0.1)

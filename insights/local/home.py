@@ -1,5 +1,6 @@
 """The state directory of one platform: its lock, its free space, how another terminal stops or deletes it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -29,10 +30,12 @@ class HomeLock:
             UserError: another platform runs from this directory, or it holds something else.
         """
         home = self._path.parent
-        home.mkdir(parents=True, exist_ok=True)
-        if not self._path.exists() and any(home.iterdir()):
-            raise UserError(f"{home} holds other files: set INSIGHTS_HOME to an empty or a new directory.")
-        file = self._path.open("a+")
+        try:
+            file = self._open(home)
+        except OSError as error:
+            raise UserError(
+                f"{home} cannot hold a platform ({error.strerror}): set INSIGHTS_HOME to a directory of your own."
+            ) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -46,26 +49,30 @@ class HomeLock:
         file.flush()
         self._file = file
 
-    @property
-    def held(self) -> bool:
-        return self._file is not None
-
     def release(self) -> None:
         if self._file:
             self._file.close()
             self._file = None
 
+    def _open(self, home: Path) -> TextIO:
+        """The directory is its owner's alone: logs and data files hold what the servers would ask a login for."""
+        home.mkdir(parents=True, exist_ok=True)
+        if not self._path.exists() and any(home.iterdir()):
+            raise UserError(f"{home} holds other files: set INSIGHTS_HOME to an empty or a new directory.")
+        home.chmod(0o700)
+        return self._path.open("a+")
+
 
 def running_process(home: Path) -> int | None:
-    """The process whose platform runs from `home`, or None."""
+    """The process whose platform runs from `home`, or None; 0 while that has not written its number yet."""
     try:
         with (home / MARKER).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return None
     except FileNotFoundError:
         return None
-    except OSError:
-        return int((home / MARKER).read_text())
+    except BlockingIOError:
+        return int((home / MARKER).read_text() or 0)
 
 
 def stop_running(home: Path, seconds: float = 120) -> bool:
@@ -74,18 +81,19 @@ def stop_running(home: Path, seconds: float = 120) -> bool:
     Raises:
         UserError: it did not end in `seconds`.
     """
-    process = running_process(home)
-    if process is None:
-        return False
-    os.kill(process, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while running_process(home) is not None:
+    deadline, told = time.monotonic() + seconds, 0
+    while (process := running_process(home)) is not None:
+        if process and process != told:
+            # One that ended since has let the lock go: the next round sees that.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGTERM)
+            told = process
         if time.monotonic() > deadline:
             raise UserError(
                 f"The platform of process {process} did not stop in {seconds:.0f} s: run `kill -9 {process}`."
             )
         time.sleep(0.2)
-    return True
+    return bool(told)
 
 
 def description(home: Path) -> dict[str, Any]:
@@ -116,7 +124,14 @@ def reset(home: Path) -> None:
     lock = HomeLock(home)
     lock.acquire()
     try:
+        for entry in home.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MARKER:
+                entry.unlink()
         shutil.rmtree(home)
+    except OSError as error:
+        raise UserError(f"{home} could not be deleted whole ({error}): run `insights reset` again.") from None
     finally:
         lock.release()
 

@@ -114,8 +114,18 @@ def ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     """Make every jar present and intact in `cache`; returns how many were downloaded.
 
     Raises:
-        UserError: a jar could not be downloaded, or its content is not what the lock says.
+        UserError: a jar could not be downloaded or kept, or its content is not what the lock says.
     """
+    try:
+        return _ensure(jars, cache, java)
+    except OSError as error:
+        raise UserError(
+            f"The jars cannot be kept in {cache} ({error.strerror}): "
+            "free some space, or set INSIGHTS_CACHE to a directory that can be written."
+        ) from None
+
+
+def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     cache.mkdir(parents=True, exist_ok=True)
     missing = {jar.file: jar for jar in jars if not jar.intact(cache)}
     if not missing:

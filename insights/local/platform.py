@@ -42,8 +42,9 @@ class Platform:
         """Whether the latest run of the ingest has still to end; true also while Airflow is out of reach.
 
         Raises:
-            UserError: it failed.
+            UserError: it failed, or a component died too often.
         """
+        self.wait(0)
         c = self.configuration
         try:
             state = airflow.run_state(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG)

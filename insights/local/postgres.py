@@ -124,12 +124,15 @@ class PostgresServer(Component):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
         command = [*self._as_user(), str(_program("initdb")), "-D", str(fresh), "-U", self.user, "-A", "scram-sha-256"]
         command += ["--pwfile", str(handed), "-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin"]
-        done = subprocess.run(
-            command, cwd=self.state, capture_output=True, text=True, check=False, env=inherited_environment()
-        )
-        handed.unlink()
+        try:
+            done = subprocess.run(
+                command, cwd=self.state, capture_output=True, text=True, check=False, env=inherited_environment()
+            )
+        finally:
+            handed.unlink()
         if done.returncode != 0:
-            raise UserError(f"initdb failed in {fresh}: {done.stderr.strip().splitlines()[-1]}")
+            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise UserError(f"initdb failed in {fresh}: {said[-1]}")
         fresh.replace(self._data)
 
     def _as_user(self) -> list[str]:

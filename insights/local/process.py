@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from insights.errors import UserError
@@ -19,6 +20,8 @@ from insights.local import guard
 from insights.settings import inherited_environment
 
 LOG_BYTES = 16 * 1024 * 1024
+KILL_SECONDS = 10.0
+"""What a killed process gets to be gone, with its ports: the kernel first frees its memory."""
 OWNER = "INSIGHTS_OWNER"
 
 
@@ -156,15 +159,14 @@ class Component(ABC):
         if process_started(session) == started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(session, self.stop_signal)
-            deadline = time.monotonic() + self.stop_seconds
-            while process_started(session) == started and time.monotonic() < deadline:
-                time.sleep(0.1)
+            _wait(lambda: process_started(session) != started, self.stop_seconds)
             end_session(session, self.grace_seconds)
         else:
-            for member in guard.session_members(session):
-                if process_owner(member) == self._owner:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(member, signal.SIGKILL)
+            ours = [member for member in guard.session_members(session) if process_owner(member) == self._owner]
+            for member in ours:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
+            _wait(lambda: not set(ours) & set(guard.session_members(session)), KILL_SECONDS)
         self._record.unlink(missing_ok=True)
 
     def last_words(self, lines: int = 3) -> str:
@@ -227,10 +229,15 @@ def _new_guard() -> Guard:
 def end_session(session: int, seconds: float) -> None:
     """Terminate what is left of a session, then kill it after a while."""
     guard.signal_session(session, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while guard.session_members(session) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    _wait(lambda: not guard.session_members(session), seconds)
     guard.signal_session(session, signal.SIGKILL)
+    _wait(lambda: not guard.session_members(session), KILL_SECONDS)
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def process_started(pid: int) -> str | None:

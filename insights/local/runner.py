@@ -123,10 +123,10 @@ class Runner:
                 step.component.wait_ready(step.component.ready_seconds)
             if step.action:
                 step.action()
-        except UserError as error:
+        except (UserError, OSError) as error:
             if not self.stopping:
-                self._failure = error
-                self._listener(Event(step.name, State.FAILED, time.monotonic() - begun, str(error)))
+                self._failure = _sentence(step.name, error)
+                self._listener(Event(step.name, State.FAILED, time.monotonic() - begun, str(self._failure)))
                 self._abandon()
             return
         self._done[step.name].set()
@@ -140,35 +140,39 @@ class Runner:
 
     def _supervise(self) -> None:
         deaths: dict[str, list[float]] = {}
+        reasons: dict[str, str] = {}
         while not self._stopping.wait(0.5):
             for component in [step.component for step in self._steps if step.component]:
                 if component.running or self.stopping:
                     continue
                 recent = [at for at in deaths.get(component.name, []) if time.monotonic() - at < CALM_SECONDS]
                 deaths[component.name] = [*recent, time.monotonic()]
-                words = f"exit code {component.exit_code}: {component.last_words()}"
+                words = reasons.pop(component.name, "") or f"exit code {component.exit_code}: {component.last_words()}"
                 self._listener(Event(component.name, State.DIED, message=words))
                 if len(recent) >= ATTEMPTS:
-                    self._failure = UserError(f"{component.name} ended {len(recent) + 1} times, last with {words}")
+                    self._failure = UserError(f"{component.name} ended {len(recent) + 1} times; the last time: {words}")
                     self._listener(Event(component.name, State.FAILED, message=str(self._failure)))
                     self._stopping.set()
                     return
-                self._restart(component, min(self._pause * (2 ** len(recent) - 1), LONGEST_PAUSE_SECONDS))
+                pause = min(self._pause * (2 ** len(recent) - 1), LONGEST_PAUSE_SECONDS)
+                reasons[component.name] = self._restart(component, pause)
 
-    def _restart(self, component: Component, pause_seconds: float) -> None:
+    def _restart(self, component: Component, pause_seconds: float) -> str:
+        """Returns why it could not be started, empty when it was."""
         component.stop()
         if self._stopping.wait(pause_seconds):
-            return
+            return ""
         begun = time.monotonic()
         self._listener(Event(component.name, State.STARTING))
         try:
             component.start()
             component.wait_ready(component.ready_seconds)
-        except UserError:
+        except (UserError, OSError) as error:
             # The next round finds it dead and reports it; one that hangs is made dead here.
             component.stop()
-            return
+            return str(_sentence(component.name, error))
         self._listener(Event(component.name, State.READY, time.monotonic() - begun))
+        return ""
 
     def _stop(self, component: Component) -> None:
         begun = time.monotonic()
@@ -191,6 +195,11 @@ class Runner:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _sentence(name: str, error: UserError | OSError) -> UserError:
+    """What the system refuses (a full disk, a directory of another user), as what a person can mend."""
+    return error if isinstance(error, UserError) else UserError(f"{name} could not start: {error}")
 
 
 def levels(steps: list[Step]) -> list[list[Step]]:

@@ -68,7 +68,7 @@ class Stream(Service):
 
     name = "stream"
     variable = "INSIGHTS_STREAM_HTTP_PORT"
-    health = "/healthz"
+    health = "/readyz"
     stop_seconds = 45.0
 
     def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:

@@ -1,6 +1,8 @@
 """The command line without servers: exit codes, sentences, what it prints."""
 
 import json
+import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from insights.cli import app
 from insights.errors import UserError
 from insights.ledger import Ledger, Stores
 from insights.ledger.hop import hop
+from insights.local.configuration import Address, Options
+from insights.local.runner import Event, State
+from insights.settings import LocalSettings
 
 RUNNER = CliRunner()
 CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
@@ -132,3 +137,113 @@ def test_reset_asks_first_and_deletes_only_a_platform(home: Path) -> None:
     (home / "platform.lock").write_text("")
     assert RUNNER.invoke(app, ["reset"], input="y\n").exit_code == 0
     assert not home.exists()
+
+
+class FakePlatform:
+    """A platform that starts at once and ingests nothing; the last one made is `made`."""
+
+    made: "FakePlatform"
+
+    def __init__(self, settings: LocalSettings, options: Options) -> None:
+        FakePlatform.made = self
+        self.settings, self.options, self.journal = settings, options, list[str]()
+
+    def up(self, on_event: Callable[[Event], None]) -> None:
+        on_event(Event("postgres", State.READY, 1.5))
+
+    def ingesting(self) -> bool:
+        return False
+
+    def addresses(self) -> list[Address]:
+        return [Address("dashboard", "http://127.0.0.1:8501")]
+
+    def wait(self) -> None:
+        self.journal.append("waited")
+        raise KeyboardInterrupt
+
+    def down(self) -> None:
+        self.journal.append("stopped")
+
+
+@pytest.fixture
+def platform(monkeypatch: pytest.MonkeyPatch) -> type[FakePlatform]:
+    """`demo` and `up` with a platform, and a first batch, of no servers; the watch says `watched`."""
+    monkeypatch.setattr("insights.local.platform.Platform", FakePlatform)
+    monkeypatch.setattr("insights.cli.demo.watch_first_batch", lambda console, *_: console.print("watched") or 3)
+    return FakePlatform
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (["demo"], Options("simulator", None, again=False)),
+        (["demo", "--once"], Options("simulator", None, again=True)),
+        (["demo", "--source", "live"], Options("live", None, again=False)),
+        (["up", "--source", "live"], Options("live", None, again=False)),
+        (["up", "--recorded", "."], Options("simulator", Path("."), again=False)),
+    ],
+)
+def test_options_reach_the_platform(platform: type[FakePlatform], arguments: list[str], options: Options) -> None:
+    RUNNER.invoke(app, arguments)
+    assert platform.made.options == options
+
+
+def test_demo_watches_the_first_batch_and_stays_up_until_ctrl_c(platform: type[FakePlatform]) -> None:
+    result = RUNNER.invoke(app, ["demo"])
+    assert result.exit_code == 0
+    assert [word for word in ("watched", "8501", "Everything runs", "Stopping.") if word not in result.output] == []
+    assert platform.made.journal == ["waited", "stopped"]
+
+
+def test_up_does_not_watch_a_batch(platform: type[FakePlatform]) -> None:
+    result = RUNNER.invoke(app, ["up"])
+    assert result.exit_code == 0
+    assert "watched" not in result.output
+    assert platform.made.journal == ["waited", "stopped"]
+
+
+def test_demo_once_ends_with_the_first_batchs_exit_code(platform: type[FakePlatform]) -> None:
+    result = RUNNER.invoke(app, ["demo", "--once"])
+    assert result.exit_code == 3
+    assert platform.made.journal == ["stopped"]
+
+
+@pytest.mark.parametrize(("arguments", "code", "journal"), [(["--once"], 1, []), ([], 0, ["waited"])])
+def test_a_failed_first_batch_ends_demo_once_only(
+    platform: type[FakePlatform], monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, journal: list[str]
+) -> None:
+    def failed(*_: object) -> int:
+        raise UserError("The run of ingest_users failed.")
+
+    monkeypatch.setattr("insights.cli.demo.watch_first_batch", failed)
+    result = RUNNER.invoke(app, ["demo", *arguments])
+    assert result.exit_code == code
+    assert "The run of ingest_users failed." in result.output
+    assert platform.made.journal == [*journal, "stopped"]
+
+
+def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_SOURCE_URL", "http://127.0.0.1:9/api/")
+    result = RUNNER.invoke(app, ["demo", "--recorded", str(tmp_path)])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "unset INSIGHTS_SOURCE_URL" in result.stderr
+
+
+def test_an_address_that_is_none_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_SOURCE_URL", "randomuser.me/api")
+    result = RUNNER.invoke(app, ["demo"])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "INSIGHTS_SOURCE_URL is 'randomuser.me/api'" in result.stderr
+
+
+@pytest.mark.parametrize(("servers", "port"), [("broker", 9092), ("one:19092,two:19093", 19092)])
+def test_status_without_a_platform_here_shows_what_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, servers: str, port: int
+) -> None:
+    monkeypatch.setenv("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", servers)
+    monkeypatch.setenv("INSIGHTS_POSTGRES_PASSWORD", "a[/b]:c:[red]")
+    monkeypatch.setattr("insights.cli.status._state", lambda _: "down")
+    listed = json.loads(RUNNER.invoke(app, ["status", "--json"]).stdout)["servers"]
+    kafka = next(server for server in listed if server["name"] == "kafka")
+    assert (kafka["host"], kafka["port"]) == (re.split("[:,]", servers)[0], port)
+    assert "a[/b]:c:[red]" in RUNNER.invoke(app, ["status"]).output

@@ -101,3 +101,12 @@ def test_the_latest_runs_state_is_queued_while_there_is_none(api):
 def test_waiting_for_a_dag_ends_when_the_platform_stops(api):
     api.missing = 9
     assert run(wanted=lambda: False) == "not wanted any more"
+
+
+def test_an_airflow_that_does_not_answer_is_told_in_a_sentence(monkeypatch):
+    def late(*_, **__):
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(airflow, "request_json", late)
+    with pytest.raises(UserError, match=r"http://airflow did not start the DAG ingest_users \(timed out\)"):
+        run()

@@ -98,3 +98,40 @@ def test_secrets_are_generated_once_and_readable_by_their_owner_only(tmp_path):
     path.write_text('{"airflow_password": "x"}')
     with pytest.raises(UserError, match="is damaged: run `insights reset`"):
         Secrets.kept_in(path)
+
+
+def test_the_directory_is_its_owners_alone(tmp_path):
+    (tmp_path / "home").mkdir(mode=0o755)
+    lock = HomeLock(tmp_path / "home")
+    lock.acquire()
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o700
+    lock.release()
+
+
+def test_a_path_that_cannot_be_a_directory_is_refused_in_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file cannot hold a platform \(File exists\): set INSIGHTS_HOME"):
+        HomeLock(tmp_path / "file").acquire()
+
+
+def test_a_platform_that_has_not_written_its_number_yet_is_never_signalled_by_another(held):
+    (held / "platform.lock").write_text("")
+    assert running_process(held) == 0
+    with pytest.raises(UserError, match="did not stop in 0 s"):
+        stop_running(held, 0)
+
+
+def test_a_reset_that_cannot_delete_everything_can_be_run_again(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "kafka").mkdir(parents=True)
+    (home / "platform.lock").write_text("")
+    with monkeypatch.context() as broken:
+        broken.setattr("insights.local.home.shutil.rmtree", _refuse)
+        with pytest.raises(UserError, match=r"could not be deleted whole .*: run `insights reset` again"):
+            reset(home)
+    reset(home)
+    assert not home.exists()
+
+
+def _refuse(path):
+    raise OSError(39, "Directory not empty", str(path))

@@ -90,3 +90,10 @@ def test_a_failed_download_names_the_jar_and_the_reason(tmp_path, ivy):
     ivy.served = {}
     with pytest.raises(UserError, match=r"thing:1\.0 could not be downloaded \(no route to host\): check the network"):
         ensure([JAR], tmp_path, tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_named_with_the_variable(tmp_path, ivy):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be kept in .*file \(File exists\): .*INSIGHTS_CACHE"):
+        ensure([JAR], tmp_path / "file", tmp_path)
+    assert ivy.runs == []

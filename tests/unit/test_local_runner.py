@@ -125,7 +125,9 @@ def test_a_component_that_dies_again_and_again_ends_the_run_with_a_sentence(jour
     running.start()
     program.fails = True
     program.die()
-    with pytest.raises(UserError, match="stream ended 2 times, last with exit code 3: out of luck"):
+    with pytest.raises(
+        UserError, match="stream ended 2 times; the last time: stream ended with exit code 3: out of luck"
+    ):
         running.wait(20)
     running.stop()
 
@@ -148,3 +150,26 @@ def test_levels_put_each_step_behind_its_needs():
     steps = [Step("a"), Step("b", ("a",)), Step("c"), Step("d", ("b", "c"))]
     assert [[step.name for step in level] for level in levels(steps)] == [["a", "c"], ["b"], ["d"]]
     assert levels([]) == []
+
+
+def test_what_the_system_refuses_ends_a_start_with_a_sentence(events):
+    running = run([Step("schema", (), action=_no_space)], events)
+    with pytest.raises(UserError, match=r"schema could not start: .* No space left on device"):
+        running.start()
+    running.stop()
+
+
+def test_a_restart_that_the_system_refuses_is_tried_again_and_told(journal, events, monkeypatch):
+    monkeypatch.setattr(runner, "ATTEMPTS", 1)
+    program = component("kafka", journal)
+    running = run([Step("kafka", (), program)], events)
+    running.start()
+    program.start = _no_space
+    program.die()
+    with pytest.raises(UserError, match=r"kafka ended 2 times; the last time: kafka could not start: .* No space left"):
+        running.wait(20)
+    running.stop()
+
+
+def _no_space():
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,144 @@
+"""The first batch as the command line sees it: landed, stuck, never fetched, failed, with stores out of reach."""
+
+import io
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from insights import ledger
+from insights.cli import first_batch
+from insights.errors import UserError
+from insights.ledger import Flow, Ledger, Progress
+from insights.ledger.hop import hop
+
+CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
+LATE = hop("served", "published = served", 2, 1, pending=1, holds="")
+LOST = hop("served", "published = served", 2, 1, missing=["17"], holds="")
+AWAY = UserError("PostgreSQL is out of reach; start it.")
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def seen(fetched: int, unread: int = 0) -> Progress:
+    return Progress(fetched, fetched, fetched, fetched - unread, fetched - unread, 0, Flow(0, unread, 0, 1))
+
+
+def landed(*hops: ledger.Hop) -> Ledger:
+    return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
+
+
+def last_for_ever(answers: list[Any]) -> Callable[..., Any]:
+    """Gives one answer after the other, then the last again and again; an exception is raised."""
+    rest: Iterator[Any] = iter(answers[:-1])
+
+    def answer(*_: Any) -> Any:
+        given = next(rest, answers[-1])
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    return answer
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Time:
+    clock = Time()
+    monkeypatch.setattr(first_batch, "time", clock)
+    return clock
+
+
+def watch(
+    monkeypatch: pytest.MonkeyPatch,
+    progress: list[Any],
+    ledgers: list[Any],
+    ingesting: list[Any],
+    *,
+    terminal: bool = False,
+) -> tuple[int, str]:
+    """The exit code, and what was printed."""
+    monkeypatch.setattr(ledger, "progress", last_for_ever(progress))
+    monkeypatch.setattr(ledger, "check", last_for_ever(ledgers))
+    output = io.StringIO()
+    console = Console(file=output, width=160, force_terminal=terminal, highlight=False)
+    nowhere: Any = None
+    busy = last_for_ever(ingesting)
+    code = first_batch.watch_first_batch(console, ledger.Stores(nowhere, nowhere, nowhere), busy)
+    return code, output.getvalue()
+
+
+@pytest.mark.usefixtures("time")
+def test_it_waits_for_the_ingest_and_for_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress = [seen(0), seen(1, unread=1), seen(1), seen(2, unread=1), seen(2)]
+    code, text = watch(monkeypatch, progress, [landed(LATE), landed(CLOSED)], [True, True, True, False])
+    assert code == 0
+    assert "Ledger closed" in text
+    counts = [line.partition(" fetched")[0] for line in text.splitlines() if " fetched > " in line]
+    assert counts == ["0", "1", "1", "2", "2"]
+
+
+@pytest.mark.usefixtures("time")
+def test_a_terminal_shows_the_ledger_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = watch(monkeypatch, [seen(2)], [landed(CLOSED)], [False], terminal=True)
+    assert code == 0
+    assert "Ledger closed" in text
+
+
+@pytest.mark.usefixtures("time")
+def test_a_broken_ledger_is_told_by_hop_and_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = watch(monkeypatch, [seen(2)], [landed(LOST)], [False])
+    assert code == 1
+    assert "The ledger does not close at served" in text
+    assert "missing 17" in text
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    code, _ = watch(monkeypatch, [AWAY, seen(2), AWAY, seen(2)], [AWAY, landed(CLOSED)], [False])
+    assert code == 0
+    assert time.now < first_batch.PATIENCE_SECONDS
+
+
+def test_a_store_that_stays_away_is_told_after_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    with pytest.raises(UserError, match="PostgreSQL is out of reach"):
+        watch(monkeypatch, [AWAY], [landed(CLOSED)], [True])
+    assert time.now > first_batch.PATIENCE_SECONDS
+
+
+def test_a_flow_that_stands_still_ends_with_the_open_hop(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    code, text = watch(monkeypatch, [seen(2, unread=1)], [landed(LATE)], [False])
+    assert code == 1
+    assert "still on their way" in text
+    assert time.now > first_batch.PATIENCE_SECONDS
+
+
+def test_counts_that_move_renew_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    slow = [seen(1, unread=1)] * 200 + [seen(2, unread=1)] * 200 + [seen(3)]
+    code, _ = watch(monkeypatch, slow, [landed(CLOSED)], [False])
+    assert code == 0
+    assert time.now > first_batch.PATIENCE_SECONDS
+
+
+@pytest.mark.usefixtures("time")
+def test_an_ingest_that_fetched_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = watch(monkeypatch, [seen(0)], [landed(CLOSED)], [True])
+    assert code == 1
+    assert "No page was fetched" in text
+
+
+@pytest.mark.usefixtures("time")
+def test_a_failed_ingest_ends_the_watch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="The run of ingest_users failed"):
+        watch(monkeypatch, [seen(1)], [landed(CLOSED)], [True, UserError("The run of ingest_users failed.")])
