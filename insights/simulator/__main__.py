@@ -15,7 +15,7 @@ from insights.simulator.server import bind, serve
 
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 8084,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8084,
     recorded: Annotated[Path | None, typer.Option(help="Folder of recorded answers to serve instead.")] = None,
     fault_rate: Annotated[str, typer.Option(help="Faults by rate, as in 429=0.1,503=0.05.")] = "",
     fault_seed: Annotated[int, typer.Option(help="Makes the sequence of faults repeatable.")] = 0,

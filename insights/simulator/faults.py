@@ -33,7 +33,7 @@ class FaultRates:
     """Draws faults at given rates; the same seed draws the same sequence."""
 
     def __init__(self, rates: Mapping[Fault, float], seed: int = 0) -> None:
-        if any(rate < 0 for rate in rates.values()) or sum(rates.values()) > 1:
+        if not (all(rate >= 0 for rate in rates.values()) and sum(rates.values()) <= 1):
             raise UserError(f"The fault rates {dict(rates)} must be positive and add up to 1 at most.")
         self._rates = dict(rates)
         self._random = Random(seed)

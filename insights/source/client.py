@@ -3,6 +3,7 @@
 import hashlib
 import ipaddress
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ class SourceClient:
             asked_to_wait = f", told to wait {error.retry_after:g} s" if error.retry_after else ""
             raise SourceError(
                 error.reason,
-                f"page {page} of seed {seed!r} from {self._settings.url}: {error.detail}"
+                f"page {page} of seed {seed!r} from {_without_login(str(self._settings.url))}: {error.detail}"
                 f" (attempt {attempts}, after {self._clock() - started:.1f} s{asked_to_wait})",
                 error.retry_after,
             ) from None
@@ -177,6 +178,11 @@ def _pause(state: RetryCallState) -> float:
 def _log_attempt(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     _log.warning("attempt %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error)
+
+
+def _without_login(url: str) -> str:
+    """An address as it may be logged."""
+    return re.sub("//[^/]*@", "//", url, count=1)
 
 
 def _names(text: str) -> list[str]:

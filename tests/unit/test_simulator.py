@@ -12,7 +12,9 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insights.errors import UserError
 from insights.simulator import create_app
+from insights.simulator.faults import FaultRates, parse_rates
 from insights.simulator.formats import LEGO, VERSIONS, nationalities
 from insights.simulator.people import FIELDS, Crowd, people
 from insights.simulator.query import read_query
@@ -304,3 +306,9 @@ def test_a_request_chooses_its_fault_by_parameter_or_header(api: str) -> None:
 
 def test_the_server_says_that_it_is_well(address: str) -> None:
     assert requests.get(f"{address}/healthz", timeout=10).json() == {"status": "ok", "recorded": None}
+
+
+@pytest.mark.parametrize("text", ["429=nan", "429=-0.1", "429=0.6,503=0.6"])
+def test_rates_that_are_no_probabilities_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="must be positive and add up to 1 at most"):
+        FaultRates(parse_rates(text))

@@ -286,3 +286,12 @@ def test_rates_draw_the_same_faults_for_the_same_seed() -> None:
     assert drawn != [other() for _ in range(1000)]
     assert 250 < drawn.count(Fault.UNAVAILABLE) < 350
     assert 60 < drawn.count(Fault.EMPTY) < 140
+
+
+def test_a_login_in_the_address_stays_out_of_the_error() -> None:
+    time = Time()
+    refused = settings("http://someone:secret@127.0.0.1:1")
+    with SourceClient(refused, clock=time.clock, sleep=time.sleep) as client, pytest.raises(SourceError) as caught:
+        client.fetch_page(SEED, 1, 1)
+    assert "http://127.0.0.1:1/api/1.4/" in str(caught.value)
+    assert "secret" not in str(caught.value)
