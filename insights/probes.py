@@ -16,8 +16,10 @@ Check = Callable[[], str | None]
 class ProbeServer:
     """Answers on a thread of its own: 200, or 503 with the reason."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, healthz: Check, readyz: Check) -> None:
-        """Listen; `port` 0 takes a free one.
+    def __init__(
+        self, host: str, port: int, setting: str, registry: CollectorRegistry, *, healthz: Check, readyz: Check
+    ) -> None:
+        """Listen; `port` 0 takes a free one. `setting` is the variable that chooses it.
 
         Raises:
             UserError: the port is taken.
@@ -31,9 +33,9 @@ class ProbeServer:
                     self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
                 elif path in checks:
                     reason = checks[path]()
-                    self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain")
+                    self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain; charset=utf-8")
                 else:
-                    self._answer(404, b"/healthz, /readyz and /metrics are here\n", "text/plain")
+                    self._answer(404, b"/healthz, /readyz and /metrics are here\n", "text/plain; charset=utf-8")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -50,7 +52,7 @@ class ProbeServer:
         except OSError as error:
             raise UserError(
                 f"Port {port} on {host} cannot serve the probes ({error.strerror});"
-                " stop what uses it or set another port."
+                f" stop what uses it or set {setting} to a free port."
             ) from None
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()

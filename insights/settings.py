@@ -181,7 +181,7 @@ class StreamSettings(BaseSettings):
     cassandra_batch_rows: int = 30
     http_host: str = "127.0.0.1"
     http_port: int = 8086
-    """Of `/healthz` and `/metrics`."""
+    """Of `/healthz`, `/readyz` and `/metrics`."""
 
 
 class DashboardSettings(BaseSettings):

@@ -20,8 +20,9 @@ def main() -> int:
         settings = load(PublisherSettings)
         publisher = Publisher(load(PostgresSettings), load(KafkaSettings), settings, wake, metrics)
         probes = ProbeServer(
-            settings.http_host, settings.http_port, metrics.registry, healthz=metrics.dead, readyz=metrics.unready
-        )
+            settings.http_host, settings.http_port, "INSIGHTS_PUBLISHER_HTTP_PORT", metrics.registry,
+            healthz=metrics.dead, readyz=metrics.unready,
+        )  # fmt: skip
         with closing(probes):
             publisher.run()
     except UserError as error:

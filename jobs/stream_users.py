@@ -5,8 +5,9 @@ import sys
 
 from insights import stream, stream_job
 from insights.errors import UserError
+from insights.probes import ProbeServer
 from insights.serve.batch import Server, Verdicts
-from insights.serve.health import ProgressListener, StreamMetrics, serve_http
+from insights.serve.health import ProgressListener, StreamMetrics
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
 
 
@@ -26,7 +27,10 @@ def main() -> None:
         kafka,
         metrics.served,
     )
-    http = serve_http(metrics, settings.http_host, settings.http_port)
+    probes = ProbeServer(
+        settings.http_host, settings.http_port, "INSIGHTS_STREAM_HTTP_PORT", metrics.registry,
+        healthz=metrics.trouble, readyz=metrics.unready,
+    )  # fmt: skip
     spark = stream_job.spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
@@ -37,7 +41,7 @@ def main() -> None:
     finally:
         spark.stop()
         server.close()
-        http.shutdown()
+        probes.close()
 
 
 if __name__ == "__main__":

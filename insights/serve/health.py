@@ -1,18 +1,14 @@
-"""The stream's state over HTTP: `/metrics` for Prometheus, `/healthz` for whoever restarts what hangs."""
+"""What the stream tells Prometheus and whoever restarts what hangs."""
 
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from pyspark.sql.streaming import StreamingQueryListener
 
-from insights.errors import UserError
 from insights.serve.batch import Served
 
 SILENCE_SECONDS = 180
@@ -20,12 +16,13 @@ SILENCE_SECONDS = 180
 
 
 class StreamMetrics:
-    """What the stream has done, and whether it is alive."""
+    """What the stream has done, and whether it is alive (`/healthz`) and at work (`/readyz`)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._heard = clock()
+        self._started = False
         self._dead: str | None = None
         self._input = self._gauge("input_rows_per_second", "Messages arriving per second, of the last micro-batch")
         self._processed = self._gauge("processed_rows_per_second", "Messages processed per second while a batch ran")
@@ -67,6 +64,11 @@ class StreamMetrics:
         """Note that the query lives and has nothing to read."""
         self._heard = self._clock()
 
+    def started(self) -> None:
+        """Note that the query runs."""
+        self._started = True
+        self._heard = self._clock()
+
     def died(self, reason: str) -> None:
         """Note that the query has ended."""
         self._dead = reason
@@ -77,6 +79,10 @@ class StreamMetrics:
         if self._dead:
             return self._dead
         return f"no sign of life for {silence:.0f} seconds" if silence > SILENCE_SECONDS else None
+
+    def unready(self) -> str | None:
+        """Why the stream does no work; None if it does."""
+        return self.trouble() or (None if self._started else "the query has not started")
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, namespace="insights", subsystem="stream", registry=self.registry)
@@ -89,7 +95,7 @@ class ProgressListener(StreamingQueryListener):  # type: ignore[misc]
         self._metrics = metrics
 
     def onQueryStarted(self, event: Any) -> None:  # noqa: N802, ARG002
-        self._metrics.idle()
+        self._metrics.started()
 
     def onQueryProgress(self, event: Any) -> None:  # noqa: N802
         self._metrics.progressed(json.loads(event.progress.json))
@@ -109,44 +115,6 @@ def kafka_lag(source: Mapping[str, Any]) -> dict[tuple[str, str], int]:
         for topic, partitions in latest.items()
         for partition, offset in partitions.items()
     }
-
-
-def serve_http(metrics: StreamMetrics, host: str, port: int) -> ThreadingHTTPServer:
-    """Answer in a background thread until the server is shut down.
-
-    Raises:
-        UserError: the address is taken.
-    """
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/metrics":
-                self._answer(200, generate_latest(metrics.registry), CONTENT_TYPE_LATEST)
-            elif self.path == "/healthz":
-                trouble = metrics.trouble()
-                self._answer(503 if trouble else 200, (trouble or "ok").encode() + b"\n", "text/plain; charset=utf-8")
-            else:
-                self._answer(404, b"not found\n", "text/plain; charset=utf-8")
-
-        def log_message(self, *_: object) -> None:
-            """Nothing: probes would fill the log."""
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    try:
-        server = ThreadingHTTPServer((host, port), Handler)
-    except OSError as error:
-        raise UserError(
-            f"The stream cannot listen on {host}:{port} ({error.strerror}):"
-            " set INSIGHTS_STREAM_HTTP_PORT to a free port."
-        ) from None
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server
 
 
 def _offsets(text: Any) -> dict[str, dict[str, int]]:

@@ -169,7 +169,7 @@ def test_crashes_poison_and_replays_end_with_every_record_in_its_place_once(
     topic.send([good(1, 3_000_000, nat="DE"), good(2, 3_000_000), good(2, 2_000_000, nat="FR")])
     with stream.running() as running:
         running.wait(lambda: running.metric("last_batch_id") >= 1)
-        assert running.get("/healthz") == "ok\n"
+        assert running.get("/healthz") == running.get("/readyz") == "ok\n"
         topic.send([good(1, 2_000_000, nat="FR"), good(3, 2_000_000, registered="2016-01-01T00:00:00Z")])
         running.wait(lambda: running.metric("last_batch_id") >= 2)
 

@@ -75,9 +75,14 @@ def metrics(clock: list[float]) -> Metrics:
     return Metrics(lambda: clock[0])
 
 
+def probe_server(metrics: Metrics, port: int) -> ProbeServer:
+    setting = "INSIGHTS_PUBLISHER_HTTP_PORT"
+    return ProbeServer("127.0.0.1", port, setting, metrics.registry, healthz=metrics.dead, readyz=metrics.unready)
+
+
 @pytest.fixture
 def probes(metrics: Metrics) -> Iterator[ProbeServer]:
-    with closing(ProbeServer("127.0.0.1", 0, metrics.registry, metrics.dead, metrics.unready)) as server:
+    with closing(probe_server(metrics, 0)) as server:
         yield server
 
 
@@ -112,5 +117,5 @@ def test_metrics_and_nothing_else_is_there(metrics: Metrics, probes: ProbeServer
 
 
 def test_a_taken_port_is_named(metrics: Metrics, probes: ProbeServer) -> None:
-    with pytest.raises(UserError, match=f"Port {probes.port} on 127.0.0.1 cannot serve the probes"):
-        ProbeServer("127.0.0.1", probes.port, metrics.registry, metrics.dead, metrics.unready)
+    with pytest.raises(UserError, match=f"Port {probes.port} on 127.0.0.1 cannot.*INSIGHTS_PUBLISHER_HTTP_PORT"):
+        probe_server(metrics, probes.port)

@@ -1,15 +1,11 @@
 """Metrics and liveness of the stream."""
 
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
-import pytest
 from prometheus_client import generate_latest
 
-from insights.errors import UserError
 from insights.serve.batch import Served
-from insights.serve.health import SILENCE_SECONDS, StreamMetrics, kafka_lag, serve_http
+from insights.serve.health import SILENCE_SECONDS, ProgressListener, StreamMetrics, kafka_lag
 
 PROGRESS: dict[str, Any] = {
     "batchId": 3,
@@ -66,22 +62,10 @@ def test_a_silent_or_dead_query_is_in_trouble_and_an_idle_one_is_not() -> None:
     assert metrics.trouble() == "the query ended: boom"
 
 
-def test_health_and_metrics_are_served_and_a_taken_port_is_named() -> None:
+def test_the_stream_is_ready_once_its_query_runs_and_until_it_is_in_trouble() -> None:
     metrics = StreamMetrics()
-    server = serve_http(metrics, "127.0.0.1", 0)
-    port = server.server_address[1]
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
-            assert answer.read() == b"ok\n"
-        with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-            assert b"insights_stream_last_batch_id" in answer.read()
-        metrics.died("the query ended")
-        with pytest.raises(HTTPError) as error:
-            urlopen(f"http://127.0.0.1:{port}/healthz")
-        assert error.value.code == 503
-        assert error.value.read() == b"the query ended\n"
-        with pytest.raises(UserError, match=f"127.0.0.1:{port}.*INSIGHTS_STREAM_HTTP_PORT"):
-            serve_http(metrics, "127.0.0.1", port)
-    finally:
-        server.shutdown()
-        server.server_close()
+    assert (metrics.trouble(), metrics.unready()) == (None, "the query has not started")
+    ProgressListener(metrics).onQueryStarted(None)
+    assert metrics.unready() is None
+    metrics.died("the query ended: boom")
+    assert metrics.unready() == "the query ended: boom"
