@@ -4,15 +4,22 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
-from insights.schema import BUCKETS
+from insights.schema import BUCKETS, USER_FIELDS
 
 ARRIVALS_KEPT = timedelta(days=7)
 """The time to live of `latest_arrivals`."""
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
 """Arrivals are looked for in the last hours first, further back only where those hold too few."""
 
+MOST_PARTITIONS = 400
+"""That one sample of places reads: all buckets of the API's 21 nationalities, fewer of each of more countries."""
+
 _ARRIVAL = "event_time, user_id, full_name, gender, age, country_code, country, city"
+
+_prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+"""Statements by the session that prepared them, for as long as that lives."""
 
 
 class Arrival(NamedTuple):
@@ -90,7 +97,7 @@ class FlowFacts(NamedTuple):
 
 def counts(session: Any, dimension: str) -> dict[str, int]:
     """Users per value of one of `record.DIMENSIONS`; values without users left out."""
-    rows = session.execute("SELECT value, count FROM user_counts WHERE dimension = %s", (dimension,))
+    rows = _read(session, "SELECT value, count FROM user_counts WHERE dimension = ?", dimension)
     return {row.value: row.count for row in rows if row.count}
 
 
@@ -101,9 +108,8 @@ def latest(session: Any, limit: int) -> list[Arrival]:
     begin = 0
     for end in LOOK_BACK_HOURS:
         hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(begin, end)]
-        rows = session.execute(
-            f"SELECT {_ARRIVAL} FROM latest_arrivals WHERE hour IN ({_marks(hours)}) PER PARTITION LIMIT %s",
-            (*hours, limit),
+        rows = _read(
+            session, f"SELECT {_ARRIVAL} FROM latest_arrivals WHERE hour IN ? PER PARTITION LIMIT ?", hours, limit
         )
         found += [Arrival(*row) for row in rows]
         if len(found) >= limit:
@@ -124,19 +130,26 @@ def by_month(session: Any, month: str, limit: int) -> list[Registered]:
 
 def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
-    row = session.execute("SELECT * FROM users_by_id WHERE user_id = %s", (user_id,)).one()
+    row = _read(session, f"SELECT {', '.join(USER_FIELDS)} FROM users_by_id WHERE user_id = ?", user_id).one()
     return dict(row._asdict()) if row else None
 
 
 def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> list[Place]:
-    """At most `per_bucket` users with coordinates, the latest registered, of each of the `BUCKETS` of each country."""
-    if not country_codes:
+    """At most `per_bucket` users with coordinates, the latest registered, of each of the `BUCKETS` of each country.
+
+    Which bucket a user is in is chance: where the buckets of all countries are more than `MOST_PARTITIONS`, an equal
+    share of each country's is read.
+    """
+    countries = list(country_codes)[:MOST_PARTITIONS]
+    if not countries:
         return []
-    rows = session.execute(
-        f"SELECT country_code, city, latitude, longitude, location_plausible FROM users_by_country"
-        f" WHERE country_code IN ({_marks(country_codes)}) AND bucket IN ({_buckets()}) PER PARTITION LIMIT %s",
-        (*country_codes, per_bucket),
-    )
+    buckets = list(range(min(BUCKETS, MOST_PARTITIONS // len(countries))))
+    rows = _read(
+        session,
+        "SELECT country_code, city, latitude, longitude, location_plausible FROM users_by_country"
+        " WHERE country_code IN ? AND bucket IN ? PER PARTITION LIMIT ?",
+        countries, buckets, per_bucket,
+    )  # fmt: skip
     return [Place(*row) for row in rows if row.latitude is not None and row.longitude is not None]
 
 
@@ -185,18 +198,17 @@ def flow_facts(cursor: Any, topic: str) -> FlowFacts:
 
 
 def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:
-    rows = session.execute(
-        f"SELECT {', '.join(Registered._fields)} FROM {table}"
-        f" WHERE {key} = %s AND bucket IN ({_buckets()}) PER PARTITION LIMIT %s",
-        (value, limit),
-    )
+    rows = _read(
+        session,
+        f"SELECT {', '.join(Registered._fields)} FROM {table} WHERE {key} = ? AND bucket IN ? PER PARTITION LIMIT ?",
+        value, list(range(BUCKETS)), limit,
+    )  # fmt: skip
     users = [Registered(*row) for row in rows]
     return sorted(users, key=lambda found: (found.registered_at, found.user_id), reverse=True)[:limit]
 
 
-def _buckets() -> str:
-    return ", ".join(map(str, range(BUCKETS)))
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join(["%s"] * len(values))
+def _read(session: Any, cql: str, *values: object) -> Any:
+    prepared = _prepared.setdefault(session, {})
+    if cql not in prepared:
+        prepared[cql] = session.prepare(cql)
+    return session.execute(prepared[cql], values)

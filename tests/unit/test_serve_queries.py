@@ -1,0 +1,54 @@
+"""How the dashboard's queries ask Cassandra."""
+
+import gc
+from types import SimpleNamespace
+from typing import Any
+from weakref import ref
+
+from insights.schema import BUCKETS
+from insights.serve import queries
+from insights.serve.queries import MOST_PARTITIONS
+
+
+class Session:
+    """Answers every statement with `rows`, and notes what was prepared and bound."""
+
+    def __init__(self, *rows: Any) -> None:
+        self.prepared: list[str] = []
+        self.bound: list[tuple[Any, ...]] = []
+        self._rows = rows
+
+    def prepare(self, cql: str) -> str:
+        self.prepared.append(cql)
+        return cql
+
+    def execute(self, _: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.bound.append(values)
+        return self._rows
+
+
+def test_a_statement_is_prepared_once_a_session() -> None:
+    first, second = Session(SimpleNamespace(value="DE", count=2), SimpleNamespace(value="FR", count=0)), Session()
+    for dimension in ("country_code", "gender"):
+        assert queries.counts(first, dimension) == {"DE": 2}
+    assert queries.counts(second, "gender") == {}
+    assert (len(first.prepared), len(second.prepared)) == (1, 1)
+    assert first.bound == [("country_code",), ("gender",)]
+
+
+def test_a_session_that_ended_is_not_kept() -> None:
+    session = Session()
+    queries.by_month(session, "2020-01", 5)
+    kept = ref(session)
+    del session
+    gc.collect()
+    assert kept() is None
+
+
+def test_a_sample_of_places_reads_a_bounded_number_of_partitions() -> None:
+    session = Session()
+    codes = [f"{number:04d}" for number in range(MOST_PARTITIONS + 1)]
+    for count in (21, 100, len(codes)):
+        queries.geo_sample(session, codes[:count], 3)
+    read = [(len(countries), len(buckets)) for countries, buckets, _ in session.bound]
+    assert read == [(21, BUCKETS), (100, MOST_PARTITIONS // 100), (MOST_PARTITIONS, 1)]
