@@ -90,7 +90,7 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     Raises:
         UserError: no broker answers, or it refuses.
     """
-    admin = AdminClient(settings.client())
+    admin = AdminClient(settings.client() | {"log_level": 0})
     names = (settings.raw_topic, settings.quarantine_topic)
     size = str(settings.max_message_bytes)
     topics = [

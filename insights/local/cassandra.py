@@ -162,6 +162,7 @@ class CassandraServer(Component):
             "native_transport_max_threads": 16,
             "disk_access_mode": "mmap_index_only",
             "batch_size_warn_threshold": "64KiB",
+            "unlogged_batch_across_partitions_warn_threshold": 1000,
             "batch_size_fail_threshold": "1MiB",
             "read_request_timeout": "20s",
             "range_request_timeout": "30s",

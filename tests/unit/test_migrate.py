@@ -1,4 +1,9 @@
-from insights.migrate import MIGRATIONS, cql_statements
+import pytest
+
+from insights.errors import UserError
+from insights.migrate import MIGRATIONS, cql_statements, ensure_topics
+from insights.settings import KafkaSettings
+from tests.support import free_port
 
 
 def test_a_cql_file_splits_at_semicolons_that_end_a_line() -> None:
@@ -11,3 +16,12 @@ def test_every_statement_for_cassandra_can_be_repeated() -> None:
     statements = [statement for path in files for statement in cql_statements(path.read_text())]
     assert len(statements) >= 5
     assert [statement for statement in statements if "IF NOT EXISTS" not in statement] == []
+
+
+def test_a_broker_that_is_away_is_one_sentence_and_nothing_of_the_client_s_own(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(UserError, match=address):
+        ensure_topics(KafkaSettings(bootstrap_servers=address), timeout_seconds=1)
+    assert capfd.readouterr().err == ""
