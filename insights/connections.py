@@ -6,15 +6,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from cassandra import ConsistencyLevel, InvalidRequest, ProtocolVersion
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.protocol import ErrorMessage
 from confluent_kafka import KafkaException, Producer
 
 from insights.errors import UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
+CASSANDRA_ERRORS: tuple[type[Exception], ...] = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
+"""What a statement raises when Cassandra refuses it or goes away: the driver has no class above all of them."""
 _SILENT_SERVER_MILLISECONDS = 30_000
 """A server that went away without a word is noticed after this long; TCP's own default is a quarter of an hour."""
 

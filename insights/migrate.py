@@ -80,6 +80,11 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
                 f"Cassandra refused a migration of keyspace {settings.keyspace!r} ({error});"
                 " check INSIGHTS_CASSANDRA_REPLICATION and run the migrations again."
             ) from error
+        except connections.CASSANDRA_ERRORS as error:
+            raise UserError(
+                f"Cassandra did not finish a migration of keyspace {settings.keyspace!r} ({error});"
+                " check that its nodes run and run the migrations again."
+            ) from error
 
 
 def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[str]:

@@ -2,20 +2,20 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
-from cassandra import DriverException
 from confluent_kafka import KafkaException
 
 from insights import connections
 from insights.errors import UserError
 from insights.ledger import counts, events, rows
-from insights.ledger.flow import Flow, measure, read_until
-from insights.ledger.hop import Hop, Ledger
+from insights.ledger.flow import PATIENCE, Flow, measure, read_until
+from insights.ledger.hop import Hop, Ledger, State
 from insights.ledger.image import ImageProtocol
 from insights.ledger.progress import Progress, totals
 from insights.ledger.topic import RawTopic
@@ -61,7 +61,8 @@ def flow(stores: Stores) -> Flow:
 
 
 def stalled(stores: Stores, seconds: float) -> Flow | None:
-    """What waits, when messages wait and the stream merges nothing for `seconds`; None when it moves or has no work.
+    """What waits, when messages or a batch wait and the stream moves nothing for `seconds`; None when it moves or has
+    no work. Of a batch that is overdue the check tells whether anything of it is missing.
 
     Raises:
         UserError: a store cannot be reached or read.
@@ -69,7 +70,8 @@ def stalled(stores: Stores, seconds: float) -> Flow | None:
     before, deadline = flow(stores), time.monotonic() + seconds
     while True:
         now = flow(stores)
-        if not now.unread or now.last_batch != before.last_batch:
+        moves = now.last_batch != before.last_batch or now.unserved < before.unserved
+        if moves or not (now.unread or now.unserved > now.overdue):
             return None
         if time.monotonic() > deadline:
             return now
@@ -111,18 +113,31 @@ def _cassandra_hops(stores: Stores, topic: RawTopic, cursor: Any, snapshot: Flow
     with connections.cassandra(stores.cassandra) as session:
         counted = counts.served(session)
         session.client_protocol_handler = ImageProtocol
-        digests = {
-            table: (rows.postgres_digest(cursor, table), rows.cassandra_digest(session, table)) for table in rows.TABLES
-        }
+        with ThreadPoolExecutor(1) as beside:
+            found = {table: beside.submit(rows.cassandra_digest, session, table) for table in rows.TABLES}
+            expected = {table: rows.postgres_digest(cursor, table) for table in rows.TABLES}
+            digests = {table: (expected[table], found[table].result()) for table in rows.TABLES}
         late = _late(snapshot, lambda: _flow(stores, topic))
         for table, (left, right) in digests.items():
-            yield rows.compare(cursor, session, table, left, right, late)
-        yield counts.compare("user_counts in Cassandra", "Cassandra user_counts = PostgreSQL", kept, counted, late)
+            yield _explained(rows.compare(cursor, session, table, left, right, late), snapshot)
+        equation = "Cassandra user_counts = PostgreSQL"
+        yield _explained(counts.compare("user_counts in Cassandra", equation, kept, counted, late), snapshot)
 
 
 def _late(snapshot: Flow, now: Callable[[], Flow]) -> bool:
-    """Whether Cassandra may differ from the snapshot because a batch was on its way while it was read."""
-    return snapshot.unserved > 0 or now().last_batch != snapshot.last_batch
+    """Whether Cassandra may differ from the snapshot because a batch was on its way while it was read.
+
+    One that is overdue is not on its way: what it lacks is named.
+    """
+    return snapshot.unserved > snapshot.overdue or now().last_batch != snapshot.last_batch
+
+
+def _explained(hop: Hop, snapshot: Flow) -> Hop:
+    if hop.state is not State.BROKEN or not snapshot.overdue:
+        return hop
+    minutes = PATIENCE // timedelta(minutes=1)
+    why = f"{snapshot.overdue:,} merged batches have waited for Cassandra for over {minutes} minutes; look at the stream."
+    return replace(hop, sentence=f"{hop.sentence} {why}")
 
 
 def _flow(stores: Stores, topic: RawTopic) -> Flow:
@@ -149,7 +164,7 @@ def _readable() -> Iterator[None]:
     except psycopg2.Error as error:
         told = str(error).strip().splitlines()[0]
         raise UserError(f"PostgreSQL cannot be counted ({told}); run `insights migrate` and check again.") from error
-    except DriverException as error:
+    except connections.CASSANDRA_ERRORS as error:
         raise UserError(f"Cassandra cannot be counted ({error}); check that it runs, and check again.") from error
     except KafkaException as error:
         raise UserError(f"Kafka cannot be counted ({error.args[0].str()}); check that it runs.") from error

@@ -1,8 +1,11 @@
 """What is still on its way: staged but unpublished, published but unread, merged but not yet in Cassandra."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+PATIENCE = timedelta(minutes=5)
+"""A batch takes seconds, and a stream that died in it begins with it when it starts again."""
 Watermarks = dict[int, tuple[int, int]]
 
 BEYOND_CURSOR = "(u.epoch, u.xact_id, u.id) > (p.epoch, p.xact_id, p.id)"
@@ -22,6 +25,8 @@ class Flow:
     """Messages that no merged batch of the stream has read."""
     unserved: int
     """Merged batches that are not known to be in Cassandra."""
+    overdue: int
+    """Of these, the ones merged longer than `PATIENCE` ago: a stream that runs would have them there."""
     last_batch: int
     """The newest merged batch's sequence number; 0 before the first."""
 
@@ -60,10 +65,11 @@ def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
     unpublished = cursor.fetchone()[0]
     # Each half by its index: together they would read every batch there ever was.
     cursor.execute(
-        "SELECT (SELECT count(*) FROM analytics.batches WHERE served_at IS NULL),"
-        " (SELECT coalesce(max(seq), 0) FROM analytics.batches)"
+        "SELECT count(*), count(*) FILTER (WHERE merged_at < now() - %s),"
+        " (SELECT coalesce(max(seq), 0) FROM analytics.batches) FROM analytics.batches WHERE served_at IS NULL",
+        (PATIENCE,),
     )
-    unserved, last_batch = cursor.fetchone()
+    unserved, overdue, last_batch = cursor.fetchone()
     until = read_until(cursor, topic)
     unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
-    return Flow(unpublished, unread, unserved, last_batch)
+    return Flow(unpublished, unread, unserved, overdue, last_batch)

@@ -1,6 +1,7 @@
 """The ledger on real servers: it closes over a flow at rest, and names what was removed or changed by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -226,6 +227,34 @@ def test_cassandra_behind_a_batch_that_is_being_served_is_in_flight(rest: Rest) 
     ledger = check(rest.stores)
     assert hops(ledger) == {}
     assert ledger.state is State.IN_FLIGHT
+
+
+def test_a_batch_that_is_overdue_hides_no_loss(rest: Rest) -> None:
+    merged(rest, served=False)
+    rest.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
+    assert check(rest.stores).closed
+    remove_by_id(rest)
+    ledger = check(rest.stores)
+    assert hops(ledger) == {"users_by_id": (str(user_id(7)),)}
+    assert "1 merged batches have waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
+
+
+def test_a_stream_that_leaves_a_batch_half_served_is_stalled(rest: Rest) -> None:
+    merged(rest, served=False)
+    waiting = stalled(rest.stores, 0)
+    assert waiting is not None
+    assert waiting.sentence() == "1 batches wait for Cassandra"
+    merged(rest)
+    assert stalled(rest.stores, 0) is not None
+    rest.sql("UPDATE analytics.batches SET served_at = now()")
+    assert stalled(rest.stores, 0) is None
+
+
+def test_a_message_whose_event_id_is_no_event_id_counts_under_its_coordinates(rest: Rest) -> None:
+    rest.publish(replace(message(31), event_id="order-17"))
+    merged(rest)
+    (named,) = hops(check(rest.stores))["served"]
+    assert named == f"{rest.stores.kafka.raw_topic}/0/16"
 
 
 def test_a_message_of_another_producer_counts_under_its_coordinates(rest: Rest) -> None:

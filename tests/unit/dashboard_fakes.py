@@ -95,7 +95,7 @@ class FakeStores:
     def _flow(self, _: object) -> ledger.Flow:
         if self.down:
             raise UserError("a server is away")
-        return ledger.Flow(unpublished=11, unread=22, unserved=1, last_batch=3)
+        return ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
 
     def _check(self, _: object) -> ledger.Ledger:
         if self.down:
