@@ -17,6 +17,8 @@ CHANNEL = "insights_staged"
 """Notified when a page is staged."""
 _LOCK_WAIT = "5s"
 """Retention gives way to loads and reads: it tries again on its next run."""
+_CLOCK_SKEW = timedelta(hours=1)
+"""How far the clock that a page was fetched by may be ahead of the server's, whose day chose the partition."""
 _COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
 
 
@@ -92,19 +94,10 @@ class Staging:
                 WHERE event_time >= %(from)s AND event_time < %(to)s AND staged_on >= %(day)s
                 ORDER BY epoch, xact_id, id
                 """,
-                {"from": from_, "to": to, "day": from_.astimezone(UTC).date()},
+                {"from": from_, "to": to, "day": (from_.astimezone(UTC) - _CLOCK_SKEW).date()},
             )
             for id_, key, payload, batch_id, event_time, version in cursor:
                 yield RawMessage(str(id_), UUID(key), payload.encode(), batch_id, version, event_time)
-
-    def count(self, from_: datetime, to: datetime) -> int:
-        """How many rows `rows` would yield."""
-        with self.connection, self.connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM staging.users WHERE event_time >= %s AND event_time < %s AND staged_on >= %s",
-                (from_, to, from_.astimezone(UTC).date()),
-            )
-            return int(cursor.fetchone()[0])
 
     def drop_expired(self, now: datetime, retention_days: int, publisher: str) -> list[date]:
         """Drop the daily partitions that ended `retention_days` ago and that the cursor of `publisher` has passed.

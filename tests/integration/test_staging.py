@@ -215,10 +215,19 @@ def test_rows_of_a_period_come_again_with_a_newer_version(postgres: PostgresSett
     messages = list(store.rows(start, end, fetch_rows=3))
 
     assert [json.loads(message.value)["hour"] for message in messages] == [1] * 4
-    assert store.count(start, end) == 4
     assert all(message.version > old[message.event_id] for message in messages)
     assert {(message.batch_id, message.event_time, message.redrives) for message in messages} == {("seed/1", start, 0)}
     assert {str(message.key) for message in messages} == {user_of(message.value) for message in messages}
+
+
+def test_a_row_fetched_by_a_clock_that_was_already_past_midnight_comes_again(
+    postgres: PostgresSettings, connection: Any
+) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    store = Staging(connection)
+    store.load_page(MadePage(records(2), fetched_at=midnight + timedelta(seconds=3)), "dag", "run")
+    assert sql(postgres, "SELECT DISTINCT staged_on FROM staging.users") == [(midnight.date() - timedelta(days=1),)]
+    assert len(list(store.rows(midnight, midnight + timedelta(hours=1)))) == 2
 
 
 def aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
