@@ -19,7 +19,7 @@ from insights.rules import Rule
 from insights.schema import USER_FIELDS, raw_spark_ddl
 
 LARGEST_VALUE = 1_048_588
-"""Kafka's own default of `max.message.bytes`: a larger value is refused unread."""
+"""Kafka's own default of `max.message.bytes`; a value larger than the topic takes is refused unread."""
 SPARK_CONF = {"spark.sql.codegen.hugeMethodLimit": "8000", "spark.sql.ansi.enabled": "false"}
 """What a session should set. HotSpot never compiles a method of more than 8,000 bytes, and the rules as one stage make
 such methods: above this limit Spark splits the code instead, which took a third off the CPU time. In ANSI mode an

@@ -34,7 +34,7 @@ def main() -> None:
     spark = stream_job.spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
-        judged = stream.judge(stream_job.source(spark, settings, kafka))
+        judged = stream.judge(stream_job.source(spark, settings, kafka), kafka.max_message_bytes)
         query = stream_job.start(judged, server, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
         stream_job.run(query, server, settings)
