@@ -136,7 +136,7 @@ def _explained(hop: Hop, snapshot: Flow) -> Hop:
     if hop.state is not State.BROKEN or not snapshot.overdue:
         return hop
     minutes = PATIENCE // timedelta(minutes=1)
-    why = f"{snapshot.overdue:,} merged batches have waited for Cassandra for over {minutes} minutes; look at the stream."
+    why = f"{snapshot.overdue:,} merged batches have waited for Cassandra for over {minutes} minutes; see the stream."
     return replace(hop, sentence=f"{hop.sentence} {why}")
 
 
