@@ -130,8 +130,7 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
     script = f"""
         import time
         from pathlib import Path
-        from insights.local.package import package_directory
-from insights.local.postgres import PostgresServer
+        from insights.local.postgres import PostgresServer
         server = PostgresServer(Path({str(tmp_path)!r}), {free_port()})
         server.start()
         server.wait_ready(60)
