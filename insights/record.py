@@ -3,6 +3,7 @@
 Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -167,7 +168,7 @@ def field_types(model: type) -> dict[str, tuple[type, bool]]:
     return types
 
 
-def record_key(login_uuid: object, canonical_payload: str) -> UUID:
+def record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
     """The key a raw record is staged and published under.
 
     `login.uuid` where it is one; else a name-based UUID of the payload, so that a refetch finds the same row.
@@ -178,4 +179,4 @@ def record_key(login_uuid: object, canonical_payload: str) -> UUID:
             return UUID(login_uuid.strip())
         except ValueError:
             pass
-    return uuid5(RECORD_NAMESPACE, canonical_payload)
+    return uuid5(RECORD_NAMESPACE, canonical_payload())

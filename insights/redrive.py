@@ -80,7 +80,7 @@ def _add(prepared: Prepared, row: Sequence[Any], payload: bytes, patch: dict[str
             return
     login = document.get("login") if isinstance(document, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
-    key = record_key(login_uuid, payload.decode("utf-8", "replace"))
+    key = record_key(login_uuid, lambda: payload.decode("utf-8", "replace"))
     prepared.messages.append(RawMessage(event_id, key, payload, batch_id or "", version, event_time, redrives + 1))
 
 

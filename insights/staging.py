@@ -147,11 +147,11 @@ def _keyed(records: Sequence[bytes]) -> dict[str, bytes]:
 
 
 def _key(record: bytes) -> str:
-    parsed = json.loads(record)
+    # Numbers stay as they are written: Python refuses to read one of thousands of digits.
+    parsed = json.loads(record, parse_int=str, parse_float=str)
     login = parsed.get("login") if isinstance(parsed, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
-    canonical = "" if login_uuid else json.dumps(parsed, sort_keys=True, separators=(",", ":"))
-    return str(record_key(login_uuid, canonical))
+    return str(record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
 
 
 def _partition(day: date) -> str:
