@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,17 @@ CONCURRENCY = 64
 """The driver contender's requests in flight."""
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print; `arguments` are the process's own by default.
+
+    Raises:
+        UserError: Java or a jar is missing, or the node does not start.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the result here as well")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     java, cache = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
     ensure(read_lock(), cache, java)
     with tempfile.TemporaryDirectory() as home:

@@ -1,0 +1,23 @@
+"""Every benchmark with sizes that end in minutes: `python -m benchmarks`. Each by itself takes its own arguments."""
+
+import sys
+
+from benchmarks import cassandra_writer
+from insights.errors import UserError
+
+BENCHMARKS = {
+    "Rows into Cassandra": (cassandra_writer.main, ["--rows", "20000", "--rounds", "3"]),
+}
+
+
+def main() -> None:
+    for title, (run, arguments) in BENCHMARKS.items():
+        print(f"{title} ({' '.join(arguments)})", flush=True)
+        run(arguments)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
