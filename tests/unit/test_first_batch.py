@@ -34,7 +34,15 @@ class Time:
 
 
 def seen(fetched: int, unread: int = 0) -> Progress:
-    return Progress(fetched, fetched, fetched, fetched - unread, fetched - unread, 0, Flow(0, unread, 0, 1))
+    return Progress(
+        fetched,
+        fetched,
+        fetched,
+        fetched - unread,
+        fetched - unread,
+        0,
+        Flow(unpublished=0, unread=unread, unserved=0, overdue=0, last_batch=1),
+    )
 
 
 def landed(*hops: ledger.Hop) -> Ledger:
