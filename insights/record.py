@@ -12,15 +12,17 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 SCHEMA_VERSION = "1"
 CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
-CREDENTIAL_PATTERN = (
-    r'("(?:' + "|".join(CREDENTIAL_FIELDS) + r')"\s*:\s*)("[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?|[^",}\]\s]+)'
-    r'|("id"\s*:\s*)\{[^{}]*\}?'
-)
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?'
+_FLAT = r'[^{}\[\]"]*+'
+_INNER = rf"[{{\[]{_FLAT}(?:{_STRING}{_FLAT}){{0,50}}+[}}\]]?"
+_NESTED = rf"[{{\[]{_FLAT}(?:(?:{_STRING}|{_INNER}){_FLAT}){{0,200}}+[}}\]]?"
+CREDENTIAL_PATTERN = rf'("(?:{"|".join(CREDENTIAL_FIELDS)}|id)"\s*:\s*)(?:{_STRING}|{_NESTED}|[^",{{}}\[\]\s]+)'
 """Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`.
 
-The syntax is common to Python's `re` and Java's, the repetition bounded (Java's recurses), and all of it ASCII, so that
-bytes can be searched as ISO 8859-1."""
-CREDENTIAL_MASK = "$1$3null"
+Whatever stands there goes: text, a number, an object or array with one level within. The syntax is common to Python's
+`re` and Java's, the repetition bounded (Java's recurses), and all of it ASCII, so that bytes can be searched as
+ISO 8859-1."""
+CREDENTIAL_MASK = "$1null"
 RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
 
 

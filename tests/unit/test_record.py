@@ -48,7 +48,19 @@ def test_no_field_of_a_record_is_a_credential():
 
 @pytest.mark.parametrize("name", CREDENTIAL_FIELDS)
 @pytest.mark.parametrize(
-    "secret", ['"hunter2"', r'"a\"b\\"', '"é"', '"open', "12345", "hunter2", r'"\u0041"'], ids=lambda text: text
+    "secret",
+    [
+        '"hunter2"',
+        r'"a\"b\\"',
+        '"é"',
+        '"open',
+        "12345",
+        "hunter2",
+        r'"\u0041"',
+        '{"a":"b}c","d":["e"]}',
+        '["a]",{"b":"c"}]',
+    ],
+    ids=lambda text: text,
 )
 def test_a_credential_is_masked_whether_or_not_the_json_parses(name, secret):
     value = f'{{"username":"x","{name}" : {secret}'.encode()
@@ -59,6 +71,13 @@ def test_a_credential_is_masked_whether_or_not_the_json_parses(name, secret):
 def test_the_national_id_is_masked_and_every_other_byte_stays():
     value = b'{"id":{"name":"NINO","value":"PA 88"},"nat":"GB","x":"\xff\x00"}'
     assert redact(value) == b'{"id":null,"nat":"GB","x":"\xff\x00"}'
+
+
+@pytest.mark.parametrize(
+    "national_id", ['"PA 88"', "88", '{"name":"N}O","value":"PA 88"}', '{"value":{"v":"PA 88"}}', "[88]"]
+)
+def test_the_national_id_is_masked_in_any_shape(national_id):
+    assert redact(f'{{"id": {national_id}, "nat":"GB"}}'.encode()) == b'{"id": null, "nat":"GB"}'
 
 
 def test_a_mask_on_huge_or_hostile_text_ends():
