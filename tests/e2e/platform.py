@@ -53,21 +53,27 @@ class Demo:
 
     def start(self) -> None:
         """Begin `make demo` and wait until everything runs."""
+        before = self.log.stat().st_size if self.log.exists() else 0
         process = self.make()
 
         def running() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(f"the demo ended with {process.returncode}:\n{self.tail()}")
-            return EVERYTHING_RUNS in self.log.read_text()
+            return EVERYTHING_RUNS in self.log.read_text()[before:]
 
-        eventually(running, START_SECONDS, f"the demo did not start:\n{self.log}")
+        eventually(running, START_SECONDS, f"the demo did not start, see {self.log}")
 
-    def stop(self) -> int:
+    def stop(self) -> None:
         """Ctrl-C, as a terminal sends it to make and its children."""
-        if self.process is None:
-            return 0
-        os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(120)
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.wait(120)
+
+    def kill(self) -> None:
+        """SIGKILL to make and to what it started, which has no time to stop the servers."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(30)
 
     def insights(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run one command of the command line beside the demo."""
@@ -114,7 +120,7 @@ class Demo:
             try:
                 if process.environ().get("INSIGHTS_HOME") == str(self.home) and process.pid != os.getpid():
                     found.append(" ".join(process.cmdline()))
-            except psutil.Error:
+            except (psutil.Error, OSError):
                 continue
         return found
 
