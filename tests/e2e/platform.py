@@ -59,7 +59,7 @@ class Demo:
         def running() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(f"the demo ended with {process.returncode}:\n{self.tail()}")
-            return EVERYTHING_RUNS in self.log.read_text()[before:]
+            return EVERYTHING_RUNS.encode() in self.log.read_bytes()[before:]
 
         eventually(running, START_SECONDS, f"the demo did not start, see {self.log}")
 
