@@ -84,7 +84,7 @@ def registrations_by_year(counts: Counts) -> go.Figure:
             hovertemplate="%{x}: %{y:,} users<extra></extra>",
         )
     )
-    return _style(figure, "Registrations by year", x="year of registration", y="users").update_xaxes(tickformat="d")
+    return _style(figure, "Registrations by year", x="year of registration", y="users").update_xaxes(type="category")
 
 
 def registrations_by_month(counts: Counts) -> go.Figure:
@@ -159,8 +159,8 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
 
 def batch_durations(batches: Sequence[Batch]) -> go.Figure:
     """Seconds of each micro-batch, oldest first, by store."""
-    ordered = sorted(batches, key=lambda batch: batch.number)
-    numbers = [batch.number for batch in ordered]
+    ordered = sorted(batches, key=lambda batch: batch.started_at)
+    numbers = [str(batch.number) for batch in ordered]
     records = [batch.records for batch in ordered]
     series: list[tuple[str, str, list[float | None]]] = [
         ("read and PostgreSQL", BLUE, [batch.merge_seconds for batch in ordered]),
@@ -179,7 +179,7 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
             for name, colour, seconds in series
         ]
     )
-    figure = _style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(tickformat="d")
+    figure = _style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(type="category")
     return figure.update_layout(barmode="stack", legend={"orientation": "h", "y": -0.3, "traceorder": "normal"})
 
 

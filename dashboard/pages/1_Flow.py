@@ -90,7 +90,7 @@ def batches() -> None:
         st.info("The stream has not merged a batch yet.", icon=":material/hourglass_empty:")
         return
     page.draw(charts.batch_durations([_batch(row) for row in last.value]), "Bars of the duration of micro-batches")
-    columns: dict[str, Any] = {"seq": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
+    columns: dict[str, Any] = {"batch_id": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
     columns |= {
         name: page.number(name.capitalize()) for name in ("read", "accepted", "rejected", "inserted", "updated")
     }
@@ -100,7 +100,7 @@ def batches() -> None:
 
 def _batch(row: queries.Batch) -> charts.Batch:
     serve = (row.served_at - row.merged_at).total_seconds() if row.served_at else None
-    return charts.Batch(row.seq, row.started_at, row.read, (row.merged_at - row.started_at).total_seconds(), serve)
+    return charts.Batch(row.batch_id, row.started_at, row.read, (row.merged_at - row.started_at).total_seconds(), serve)
 
 
 @st.fragment(run_every=refresh_seconds())

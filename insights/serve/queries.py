@@ -59,7 +59,8 @@ class Place(NamedTuple):
 class Batch(NamedTuple):
     """A micro-batch of the stream."""
 
-    seq: int
+    batch_id: int
+    """Its number since the checkpoint began."""
     started_at: datetime
     merged_at: datetime
     served_at: datetime | None

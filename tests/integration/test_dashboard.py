@@ -142,7 +142,7 @@ def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
 
 @pytest.mark.usefixtures("hops")
 def test_batches_come_newest_first(connection):
-    assert [batch.seq for batch in queries.last_batches(connection.cursor(), 2)] == [3, 2]
+    assert [batch.batch_id for batch in queries.last_batches(connection.cursor(), 2)] == [2, 1]
 
 
 @pytest.mark.usefixtures("hops")

@@ -1,7 +1,7 @@
 """The figures: what they draw, in which order, and that text from data cannot become markup."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,10 +89,10 @@ def test_points_far_from_their_country_are_a_series_of_their_own():
 
 def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
     figure = charts.batch_durations([
-        charts.Batch(8, NOW, 20, 1.5, None), charts.Batch(7, NOW, 10, 0.5, 0.25),
+        charts.Batch(1, NOW, 20, 1.5, None), charts.Batch(7, NOW - timedelta(minutes=1), 10, 0.5, 0.25),
     ])  # fmt: skip
     merge, serve = figure.data
-    assert list(merge.x) == [7, 8]
+    assert list(merge.x) == ["7", "1"]
     assert list(merge.y) == [0.5, 1.5]
     assert list(serve.y) == [0.25, None]
     assert list(merge.customdata) == [10, 20]

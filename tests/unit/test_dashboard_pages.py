@@ -160,7 +160,7 @@ def test_a_partition_that_the_stream_has_not_read_lags_by_all_its_messages(fakes
 def test_the_flow_draws_the_duration_of_batches_also_of_one_that_is_not_served():
     app = opened(FLOW)
     assert figures(app) == 1
-    assert list(table(app, "started_at")["seq"]) == [3]
+    assert list(table(app, "started_at")["batch_id"]) == [3]
 
 
 def test_the_ledger_is_checked_only_when_asked_and_stays_on_the_page():
