@@ -126,7 +126,7 @@ class Server:
             clock.lap("transform")
             merged = self._in_postgres(lambda connection: postgres.merge(connection, identity, accepted, refused))
             clock.lap("postgres")
-            self._to_cassandra(accepted.take(pa.array(merged.current)))
+            self._to_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.kept]))
             clock.lap("cassandra")
             self._to_quarantine_topic(refused)
             clock.lap("quarantine")

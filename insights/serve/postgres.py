@@ -53,6 +53,12 @@ _TOUCH = f"""
             greatest(i.version, u.version) AS version
     ) AS newest
 """
+# A batch that stopped short of Cassandra may be judged again by other rules: what was merged of it stands.
+_KEPT_ROWS = f"""
+    SELECT {", ".join(f"u.{name}::text" if name == "user_id" else f"u.{name}" for name in USER_FIELDS)}
+    FROM touched AS t JOIN incoming AS i USING (n) JOIN analytics.users AS u ON u.user_id = i.user_id
+    WHERE NOT t.wins AND NOT t.same AND i.version = u.version
+"""
 _UPSERT = f"""
     INSERT INTO analytics.users ({_FIELDS})
     SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)} FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
@@ -102,6 +108,8 @@ _MOVE = """
     WHERE t.wins AND old_event_id IS NOT NULL
         AND (i.country_code, i.registered_month, i.registered_at)
         IS DISTINCT FROM (old_country_code, old_registered_month, old_registered_at)
+    ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
+        registered_month = excluded.registered_month, registered_at = excluded.registered_at
 """
 _RESOLVE = """
     UPDATE quarantine.records AS r SET resolved_at = now(), resolved_by = %(resolver)s
@@ -142,6 +150,8 @@ class Merged:
 
     current: np.ndarray
     """Positions in the accepted table of the rows that are now served, ascending: one per user at most."""
+    kept: pa.Table
+    """Rows that are served as an earlier version of the rules made them of the same messages, like the accepted."""
     rejected: int
     """Refused records of the batch."""
 
@@ -162,7 +172,8 @@ def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portion
             refused = _apply(cursor, batch, accepted.num_rows, rejected)
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
-    return Merged(current, refused)
+        kept = _read(cursor, _KEPT_ROWS, accepted.select(USER_FIELDS).schema)
+    return Merged(current, kept, refused)
 
 
 def unserved_counts(connection: Any) -> pa.Table:
@@ -171,7 +182,8 @@ def unserved_counts(connection: Any) -> pa.Table:
         SELECT dimension, value, count, seq FROM analytics.user_counts
         WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
     types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
-    return _read(connection, query, types)
+    with connection, connection.cursor() as cursor:
+        return _read(cursor, query, pa.schema(types))
 
 
 def unserved_moves(connection: Any) -> pa.Table:
@@ -189,7 +201,8 @@ def unserved_moves(connection: Any) -> pa.Table:
         "registered_month": pa.string(),
         "registered_at": pa.timestamp("us", "UTC"),
     }
-    return _read(connection, query, types)
+    with connection, connection.cursor() as cursor:
+        return _read(cursor, query, pa.schema(types))
 
 
 def mark_served(connection: Any, batch: BatchId) -> None:
@@ -256,9 +269,8 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> in
     return len(refused)
 
 
-def _read(connection: Any, query: str, types: dict[str, pa.DataType]) -> pa.Table:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
-    columns = zip(*rows, strict=True) if rows else [()] * len(types)
-    return pa.table({name: pa.array(column, types[name]) for name, column in zip(types, columns, strict=True)})
+def _read(cursor: Any, query: str, schema: pa.Schema) -> pa.Table:
+    cursor.execute(query)
+    rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    return pa.table([pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)], schema)

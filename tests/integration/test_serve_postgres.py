@@ -152,6 +152,29 @@ def test_a_row_that_is_not_what_is_served_never_goes_to_cassandra(connection: An
     assert [row["full_name"] for row in served(connection)] == ["Newer"]
 
 
+def test_a_batch_judged_again_by_other_rules_sends_what_was_merged_of_it(connection: Any) -> None:
+    stored = user(random.Random(0), UUID(int=7), 20, "2")
+    merge(connection, batch(0), [stored])
+    judged_again = table([dict(stored, full_name="By newer rules", event_time=FETCHED)])
+    merged = store.merge(connection, batch(0), judged_again, [])
+    assert (merged.current.tolist(), merged.kept.to_pylist()) == ([], [stored])
+    assert merged.kept.schema == judged_again.schema
+
+
+def test_a_user_whose_row_was_lost_may_move_as_it_did_before(connection: Any) -> None:
+    older = user(random.Random(0), UUID(int=7), 10, "1", country_code="DE")
+    newer = dict(older, version=20, event_id="2", country_code="US")
+    for number, rows in enumerate(([older], [newer])):
+        merge(connection, batch(number), rows)
+        store.mark_served(connection, batch(number))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM analytics.users")
+    merge(connection, batch(2), [older])
+    assert merge(connection, batch(3), [newer]) == [newer]
+    [move] = store.unserved_moves(connection).to_pylist()
+    assert (move["version"], move["country_code"]) == (20, "DE")
+
+
 def test_a_batch_number_with_other_offsets_is_another_batch(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1")])

@@ -1,5 +1,6 @@
 """What a batch's steps do while a server is away."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 
 from insights import connections
 from insights.errors import UserError
-from insights.serve import batch as module
 from insights.serve.batch import POSTGRES_ATTEMPTS, Server, Verdicts
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
 
@@ -23,7 +23,7 @@ class Connection:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     verdicts = Verdicts(lambda frame: frame, lambda frame: frame)
     return Server(verdicts, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None)
 
