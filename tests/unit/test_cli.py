@@ -115,6 +115,7 @@ def test_redrive_without_a_selection_is_refused() -> None:
     assert "--reason" in result.stderr
 
 
+@pytest.mark.usefixtures("platform")
 def test_recorded_answers_need_the_simulator(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["demo", "--source", "live", "--recorded", str(tmp_path)])
     assert result.exit_code == 1
@@ -222,6 +223,7 @@ def test_a_failed_first_batch_ends_demo_once_only(
     assert platform.made.journal == [*journal, "stopped"]
 
 
+@pytest.mark.usefixtures("platform")
 def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_SOURCE_URL", "http://127.0.0.1:9/api/")
     result = RUNNER.invoke(app, ["demo", "--recorded", str(tmp_path)])
@@ -229,6 +231,7 @@ def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypat
     assert "unset INSIGHTS_SOURCE_URL" in result.stderr
 
 
+@pytest.mark.usefixtures("platform")
 def test_an_address_that_is_none_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_SOURCE_URL", "randomuser.me/api")
     result = RUNNER.invoke(app, ["demo"])
