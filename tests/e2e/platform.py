@@ -108,10 +108,13 @@ class Demo:
         """`queued`, `running`, `success` or `failed`."""
         return str(self._airflow(f"dags/ingest_users/dagRuns/{run}")["state"])
 
-    def component(self, name: str) -> psutil.Process:
-        """The running process of a component."""
-        record = json.loads((self.home / "run" / f"{name}.json").read_text())
-        return psutil.Process(record["pid"])
+    def pid(self, name: str) -> int:
+        """The process of a component, 0 while there is none."""
+        try:
+            pid = int(json.loads((self.home / "run" / f"{name}.json").read_text())["pid"])
+        except (FileNotFoundError, ValueError):
+            return 0
+        return pid if psutil.pid_exists(pid) else 0
 
     def left_behind(self) -> list[str]:
         """Command lines of processes that belong to this demo."""
