@@ -45,11 +45,21 @@ class Flow:
 
 
 def read_until(cursor: Any, topic: str) -> dict[int, int]:
-    """Per partition, the offset up to which merged batches have read."""
+    """Per partition, the offset up to which merged batches have read.
+
+    The last batch of a query names every partition, so that the others need not be read, however many they are.
+    """
     cursor.execute(
         """
+        WITH RECURSIVE query AS (
+            SELECT min(query_id) AS id FROM analytics.batches
+            UNION ALL SELECT (SELECT min(query_id) FROM analytics.batches WHERE query_id > id) FROM query
+            WHERE id IS NOT NULL
+        )
         SELECT read.partition::integer, max((read.span->>1)::bigint)
-        FROM analytics.batches AS b, jsonb_each(b.offsets -> %s) AS read(partition, span)
+        FROM query,
+            LATERAL (SELECT offsets FROM analytics.batches WHERE query_id = id ORDER BY batch_id DESC LIMIT 1) AS last,
+            jsonb_each(last.offsets -> %s) AS read(partition, span)
         GROUP BY 1
         """,
         (topic,),
