@@ -98,7 +98,7 @@ class FlowFacts(NamedTuple):
 
 def counts(session: Any, dimension: str) -> dict[str, int]:
     """Users per value of one of `record.DIMENSIONS`; values without users left out."""
-    rows = _read(session, "SELECT value, count FROM user_counts WHERE dimension = ?", dimension)
+    rows = _read(session, f"SELECT value, count FROM {session.keyspace}.user_counts WHERE dimension = ?", dimension)
     return {row.value: row.count for row in rows if row.count}
 
 
@@ -110,8 +110,10 @@ def latest(session: Any, limit: int) -> list[Arrival]:
     for end in LOOK_BACK_HOURS:
         hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(begin, end)]
         rows = _read(
-            session, f"SELECT {_ARRIVAL} FROM latest_arrivals WHERE hour IN ? PER PARTITION LIMIT ?", hours, limit
-        )
+            session,
+            f"SELECT {_ARRIVAL} FROM {session.keyspace}.latest_arrivals WHERE hour IN ? PER PARTITION LIMIT ?",
+            hours, limit,
+        )  # fmt: skip
         found += [Arrival(*row) for row in rows]
         if len(found) >= limit:
             break
@@ -131,7 +133,8 @@ def by_month(session: Any, month: str, limit: int) -> list[Registered]:
 
 def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
-    row = _read(session, f"SELECT {', '.join(USER_FIELDS)} FROM users_by_id WHERE user_id = ?", user_id).one()
+    columns = ", ".join(USER_FIELDS)
+    row = _read(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
     return dict(row._asdict()) if row else None
 
 
@@ -147,7 +150,7 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
     buckets = list(range(min(BUCKETS, MOST_PARTITIONS // len(countries))))
     rows = _read(
         session,
-        "SELECT country_code, city, latitude, longitude, location_plausible FROM users_by_country"
+        f"SELECT country_code, city, latitude, longitude, location_plausible FROM {session.keyspace}.users_by_country"
         " WHERE country_code IN ? AND bucket IN ? PER PARTITION LIMIT ?",
         countries, buckets, per_bucket,
     )  # fmt: skip
@@ -201,7 +204,8 @@ def flow_facts(cursor: Any, topic: str) -> FlowFacts:
 def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:
     rows = _read(
         session,
-        f"SELECT {', '.join(Registered._fields)} FROM {table} WHERE {key} = ? AND bucket IN ? PER PARTITION LIMIT ?",
+        f"SELECT {', '.join(Registered._fields)} FROM {session.keyspace}.{table}"
+        f" WHERE {key} = ? AND bucket IN ? PER PARTITION LIMIT ?",
         value, list(range(BUCKETS)), limit,
     )  # fmt: skip
     users = [Registered(*row) for row in rows]
@@ -209,6 +213,7 @@ def _registered(session: Any, table: str, key: str, value: str, limit: int) -> l
 
 
 def _read(session: Any, cql: str, *values: object) -> Any:
+    """The rows of a prepared statement, whose tables are to be qualified: the server warns of others."""
     prepared = _prepared.setdefault(session, {})
     if cql not in prepared:
         prepared[cql] = session.prepare(cql)

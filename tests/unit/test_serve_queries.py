@@ -13,6 +13,8 @@ from insights.serve.queries import MOST_PARTITIONS
 class Session:
     """Answers every statement with `rows`, and notes what was prepared and bound."""
 
+    keyspace = "insights"
+
     def __init__(self, *rows: Any) -> None:
         self.prepared: list[str] = []
         self.bound: list[tuple[Any, ...]] = []
