@@ -23,6 +23,7 @@ PORTS = (
     "CASSANDRA", "CASSANDRA_STORAGE",
 )  # fmt: skip
 START_SECONDS = 540
+CANNOT_CHECK = 2
 EVERYTHING_RUNS = "Everything runs"
 
 
@@ -82,8 +83,14 @@ class Demo:
         )
 
     def ledger(self, wait: int = 240) -> dict[str, Any]:
-        """The ledger, closed; fails with the open hops otherwise."""
-        result = self.insights("check", "--json", "--wait", str(wait))
+        """The ledger, closed; fails with the open hops otherwise. Waits for a server that is being started again."""
+
+        def checked() -> subprocess.CompletedProcess[str] | None:
+            result = self.insights("check", "--json", "--wait", str(wait))
+            return None if result.returncode == CANNOT_CHECK else result
+
+        result = eventually(checked, 120, "the ledger cannot be checked")
+        assert result is not None
         assert result.returncode == 0, f"the ledger does not close:\n{result.stdout}{result.stderr}\n{self.tail()}"
         parsed: dict[str, Any] = json.loads(result.stdout)
         return parsed
@@ -98,15 +105,14 @@ class Demo:
         return next(server for server in servers if server["name"] == name)
 
     def ingest(self, pages: int, page_size: int) -> str:
-        """Start a run of the DAG through Airflow's API; returns its id."""
-        run = self._airflow("dags/ingest_users/dagRuns", {
-            "logical_date": None, "conf": {"pages": pages, "page_size": page_size},
-        })  # fmt: skip
+        """Start a run of the DAG through Airflow's API, once that answers; returns its id."""
+        conf = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
+        run = eventually(lambda: self._airflow("dags/ingest_users/dagRuns", conf), 120, "Airflow does not answer")
         return str(run["dag_run_id"])
 
     def run_state(self, run: str) -> str:
-        """`queued`, `running`, `success` or `failed`."""
-        return str(self._airflow(f"dags/ingest_users/dagRuns/{run}")["state"])
+        """`queued`, `running`, `success` or `failed`; nothing while Airflow does not answer."""
+        return str(self._airflow(f"dags/ingest_users/dagRuns/{run}").get("state", ""))
 
     def pid(self, name: str) -> int:
         """The process of a component, 0 while there is none."""
@@ -148,7 +154,11 @@ class Demo:
             return list(cursor.fetchall())
 
     def _airflow(self, path: str, body: object = None) -> dict[str, Any]:
+        """Airflow's answer, empty while it or its database is being started again."""
         server = self.address("airflow")
         login = {"username": server["user"], "password": server["password"]}
-        token = request_json(f"{server['url']}/auth/token", login)["access_token"]
-        return request_json(f"{server['url']}/api/v2/{path}", body, token)
+        try:
+            token = request_json(f"{server['url']}/auth/token", login)["access_token"]
+            return request_json(f"{server['url']}/api/v2/{path}", body, token)
+        except OSError:
+            return {}

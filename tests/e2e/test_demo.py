@@ -86,7 +86,7 @@ def test_a_process_killed_during_the_flow_comes_back_and_the_ledger_closes(runni
     eventually(lambda: running.staged() > staged, 120, "the run fetched nothing")
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: running.pid(component) not in (0, victim), 120, f"{component} was not started again")
-    eventually(lambda: running.run_state(run) == "success", 300, f"the run did not survive the end of {component}")
+    eventually(lambda: running.run_state(run) == "success", 400, f"the run did not survive the end of {component}")
     assert running.hop(FETCHED) >= before + 10_000
 
 
