@@ -90,6 +90,7 @@ def test_a_process_killed_during_the_flow_comes_back_and_the_ledger_closes(runni
     assert running.hop(FETCHED) >= before + 10_000
 
 
+@pytest.mark.timeout(1500)  # Airflow takes five minutes to give up a task whose process is gone.
 def test_everything_killed_at_once_during_the_flow_loses_nothing(running: Demo) -> None:
     before, staged = running.hop(FETCHED), running.staged()
     running.ingest(pages=4, page_size=2500)
