@@ -56,6 +56,8 @@ def airflow_environment(
         ("dag_processor", "bundle_refresh_check_interval"): 30,
         ("dag_processor", "print_stats_interval"): 0,
         ("scheduler", "parsing_cleanup_interval"): 300,
+        # After a power cut or SIGKILL of everything the task that died is taken up again after this long.
+        ("scheduler", "task_instance_heartbeat_timeout"): 60,
         ("logging", "base_log_folder"): home / "logs",
         ("logging", "dag_processor_child_process_log_directory"): home / "logs" / "dag_processor",
         ("logging", "colored_console_log"): False,
