@@ -56,7 +56,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
         raise UserError("--recorded answers come from the simulator: unset INSIGHTS_SOURCE_URL.")
     if settings.source_url:
         load(SourceSettings)
-    platform = Platform(settings, Options(source.value, recorded, again=once))
+    platform = Platform(settings, Options(source is Source.LIVE, recorded, again=once))
     code = 0
     with StartView(console) as view:
         platform.up(view.show)

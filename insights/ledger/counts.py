@@ -1,11 +1,14 @@
 """The aggregate hops: PostgreSQL's counts against a recount, Cassandra's against PostgreSQL's."""
 
+from dataclasses import replace
 from typing import Any
 
-from insights.ledger.hop import NAMED, Hop, hop
+from insights.ledger.hop import NAMED, Hop, State, hop
 from insights.schema import dimension_values_sql
 
 Counts = dict[tuple[str, str], int]
+
+_REMEDY = "`insights recount` counts the served users again."
 
 
 def kept(cursor: Any) -> Counts:
@@ -37,13 +40,14 @@ def compare(name: str, equation: str, left: Counts, right: Counts, late: bool = 
     if late and (missing or extra or changed):
         behind = max(1, abs(total_left - total_right))
         return hop(name, equation, total_left, total_left - behind, pending=behind, holds="")
-    return hop(
+    found = hop(
         name, equation, total_left, total_right,
         missing=[_named(key, left, right) for key in missing[:NAMED]],
         extra=[_named(key, left, right) for key in extra[:NAMED]],
         changed=[_named(key, left, right) for key in changed[:NAMED]],
         holds=f"{len(left):,} counts agree.",
     )  # fmt: skip
+    return replace(found, sentence=f"{found.sentence} {_REMEDY}") if found.state is State.BROKEN else found
 
 
 def _counts(rows: Any) -> Counts:

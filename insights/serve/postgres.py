@@ -65,6 +65,7 @@ _UPSERT = f"""
     ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in USER_FIELDS)}
     WHERE excluded.version > analytics.users.version
 """
+# A count that would fall below zero was wrong before: it is taken from the table.
 _COUNT = f"""
     WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
     lost AS (
@@ -76,10 +77,18 @@ _COUNT = f"""
             SELECT dimension, value, 1 AS change FROM ({dimension_values_sql("gained")}) AS g
             UNION ALL SELECT dimension, value, -1 FROM ({dimension_values_sql("lost")}) AS l
         ) AS changes GROUP BY dimension, value HAVING sum(change) <> 0
+    ),
+    counts AS (
+        SELECT m.dimension, m.value, coalesce(c.count, 0) + m.change AS count
+        FROM moves AS m LEFT JOIN analytics.user_counts AS c USING (dimension, value)
     )
-    MERGE INTO analytics.user_counts AS c USING moves AS m ON c.dimension = m.dimension AND c.value = m.value
-    WHEN MATCHED THEN UPDATE SET count = c.count + m.change, seq = %(seq)s
-    WHEN NOT MATCHED THEN INSERT (dimension, value, count, seq) VALUES (m.dimension, m.value, m.change, %(seq)s)
+    INSERT INTO analytics.user_counts (dimension, value, count, seq)
+    SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE (
+        SELECT count(*) FROM ({dimension_values_sql("analytics.users")}) AS u
+        WHERE u.dimension = counts.dimension AND u.value = counts.value
+    ) END, %(seq)s
+    FROM counts
+    ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
 """
 _SUPERSEDE = """
     INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)
@@ -120,14 +129,15 @@ _RESOLVE = """
     ) AS served
     WHERE r.event_id = served.event_id AND r.resolved_at IS NULL
 """
-# Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again.
+# Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again. So did a
+# recount: its counts went with the next batch.
 _SERVED = """
     WITH served AS (
         UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
-        RETURNING offsets
+        RETURNING offsets, seq
     )
     UPDATE analytics.batches AS b SET served_at = now() FROM served
-    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND NOT EXISTS (
+    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND b.seq < served.seq AND NOT EXISTS (
         SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
         WHERE (p.span ->> 1)::bigint > coalesce((served.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
     )
@@ -163,7 +173,7 @@ def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portion
     nothing. Merges at the same time wait for each other.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
+        exclude_merges(cursor)
         cursor.execute(_TEMPORARY)
         _copy(cursor, accepted)
         cursor.execute(_TOUCH)
@@ -174,6 +184,19 @@ def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portion
         current = np.fromiter((n for (n,) in cursor), np.int64)
         kept = _read(cursor, _KEPT_ROWS, accepted.select(USER_FIELDS).schema)
     return Merged(current, kept, refused)
+
+
+def exclude_merges(cursor: Any) -> None:
+    """Wait for the merge that runs, and let none begin before the transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
+
+
+def next_seq(cursor: Any) -> int:
+    """The place of this transaction among the merges, all of which it excludes; microseconds."""
+    cursor.execute("""
+        SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+        FROM analytics.batches""")
+    return int(cursor.fetchone()[0])
 
 
 def unserved_counts(connection: Any) -> pa.Table:
@@ -232,10 +255,7 @@ def _merged_before(cursor: Any, batch: BatchId) -> int | None:
 
 
 def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> int:
-    cursor.execute("""
-        SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
-        FROM analytics.batches""")
-    seq = cursor.fetchone()[0]
+    seq = next_seq(cursor)
     cursor.execute("SELECT count(*) FILTER (WHERE old_event_id IS NULL), count(*) FROM touched WHERE wins")
     inserted, written = cursor.fetchone()
     if accepted:

@@ -158,8 +158,11 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
 
 
 def last_batches(cursor: Any, limit: int) -> list[Batch]:
-    """The newest micro-batches, newest first."""
-    cursor.execute(f"SELECT {', '.join(Batch._fields)} FROM analytics.batches ORDER BY seq DESC LIMIT %s", (limit,))
+    """The newest micro-batches, newest first; recounts, which read nothing, are none."""
+    cursor.execute(
+        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE offsets <> '{{}}' ORDER BY seq DESC LIMIT %s",
+        (limit,),
+    )
     return [Batch(*row) for row in cursor.fetchall()]
 
 

@@ -203,6 +203,24 @@ def test_an_unserved_batch_beyond_what_was_read_again_stays_unserved(connection:
     assert fetch(connection, "SELECT query_id FROM analytics.batches WHERE served_at IS NULL") == [("lost checkpoint",)]
 
 
+@pytest.mark.parametrize(
+    "by_hand", ["UPDATE analytics.user_counts SET count = 0", "DELETE FROM analytics.user_counts"], ids=["low", "lost"]
+)
+def test_a_count_that_would_fall_below_zero_is_counted_again(connection: Any, by_hand: str) -> None:
+    random_ = random.Random(0)
+    first, second, third = (
+        user(random_, UUID(int=n), 10, str(n), gender="female", country_code="DE") for n in range(3)
+    )
+    merge(connection, batch(0), [first, second, third])
+    with connection, connection.cursor() as cursor:
+        cursor.execute(by_hand)
+    merge(connection, batch(1), [dict(first, version=20, event_id="9", gender="male")])
+    counts = counted(connection)
+    assert (counts["gender", "female"], counts["gender", "male"]) == (2, 1)
+    offered = {(row["dimension"], row["value"], row["count"]) for row in store.unserved_counts(connection).to_pylist()}
+    assert ("gender", "female", 2) in offered
+
+
 def refused(origin: str, event_id: str, version: int = 1) -> Quarantined:
     return Quarantined(
         origin, event_id, Reason.BAD_EMAIL, "email", "no address", None, None, version, FETCHED, 0, 2, "00", b"{}"

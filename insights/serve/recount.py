@@ -1,0 +1,135 @@
+"""Count the served users again, where a row removed or changed by hand has left the incremental counts wrong."""
+
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import psycopg2
+import psycopg2.extras
+import pyarrow as pa
+
+from insights import connections
+from insights.errors import UserError
+from insights.schema import dimension_values_sql
+from insights.serve.cassandra import CassandraWriter
+from insights.serve.postgres import exclude_merges, next_seq
+from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
+
+QUERY = "recount"
+"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
+
+_COUNTS = f"""
+    SELECT dimension, value, c.count, coalesce(u.count, 0)
+    FROM analytics.user_counts AS c FULL JOIN (
+        SELECT dimension, value, count(*) FROM ({dimension_values_sql("analytics.users")}) AS v
+        WHERE value IS NOT NULL GROUP BY dimension, value
+    ) AS u USING (dimension, value)
+"""
+_KEEP = """
+    INSERT INTO analytics.user_counts (dimension, value, count, seq) VALUES %s
+    ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
+"""
+_NOTE = """
+    INSERT INTO analytics.batches
+        (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated, started_at)
+    VALUES (%s, 0, %s, '{}', 0, 0, 0, 0, 0, now())
+    ON CONFLICT (query_id, batch_id) DO UPDATE
+        SET seq = excluded.seq, started_at = now(), merged_at = now(), served_at = NULL
+"""
+_TYPES = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
+
+
+class Count(NamedTuple):
+    """A count as the stores keep it (None: they have none) and as it is."""
+
+    dimension: str
+    value: str
+    postgres: int | None
+    cassandra: int | None
+    exact: int
+
+    @property
+    def known(self) -> bool:
+        """Whether it has ever counted a user; if not, only Cassandra knows it."""
+        return self.postgres is not None or self.exact > 0
+
+    @property
+    def wrong(self) -> bool:
+        return (self.postgres or 0) != self.exact or (self.cassandra or 0) != self.exact
+
+
+def wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) -> list[Count]:
+    """The counts that a recount would change; in Cassandra, also those that a batch on its way will.
+
+    Raises:
+        UserError: a store cannot be reached or read.
+    """
+    with connections.cassandra(cassandra) as session, closing(connections.postgres(postgres, "recount")) as connection:
+        served = _served(session)
+        with connection, connection.cursor() as cursor:
+            return [count for count in _counts(cursor, served) if count.wrong]
+
+
+def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[Count]:
+    """Set every count in both stores to the number of served users; returns those that were wrong.
+
+    Between two merges of the stream, and written to Cassandra as of then: counts of an earlier merge lose against
+    these, and of a later one win, in whatever order they arrive.
+
+    Raises:
+        UserError: a store cannot be reached, read or written; to try again does no harm.
+    """
+    with connections.cassandra(cassandra) as session, closing(connections.postgres(postgres, "recount")) as connection:
+        served = _served(session)
+        seq, counts = recount_postgres(connection, served)
+        known = [count for count in counts if count.known]
+        unknown = [count for count in counts if not count.known]
+        writer = CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
+        try:
+            writer.upsert("user_counts", ("dimension", "value", "count"), _table(known, seq), "seq")
+            writer.delete("user_counts", _table(unknown, seq).drop_columns("count"), "seq")
+        except connections.CASSANDRA_ERRORS as error:
+            raise UserError(
+                f"The counts in PostgreSQL are exact, but Cassandra did not take them ({error});"
+                " check that it runs and run `insights recount` again."
+            ) from error
+        with connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE seq = %s", (seq,))
+        return [count for count in counts if count.wrong]
+
+
+def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tuple[int, list[Count]]:
+    """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
+
+    `served` are Cassandra's counts, read before.
+    """
+    with connection, connection.cursor() as cursor:
+        exclude_merges(cursor)
+        counts, seq = _counts(cursor, served), next_seq(cursor)
+        kept = [(*count[:2], count.exact, seq) for count in counts if count.known]
+        if kept:
+            psycopg2.extras.execute_values(cursor, _KEEP, kept)
+        cursor.execute(_NOTE, (QUERY, seq))
+        return seq, counts
+
+
+def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[Count]:
+    try:
+        cursor.execute(_COUNTS)
+    except psycopg2.errors.UndefinedTable as error:
+        raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
+    kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
+    keys = sorted(kept.keys() | served.keys())
+    return [Count(*key, count, served.get(key), exact) for key in keys for count, exact in [kept.get(key, (None, 0))]]
+
+
+def _served(session: Any) -> dict[tuple[str, str], int]:
+    try:
+        rows = session.execute("SELECT dimension, value, count FROM user_counts")
+        return {(dimension, value): count for dimension, value, count in rows}
+    except connections.CASSANDRA_ERRORS as error:
+        raise UserError(f"Cassandra's counts cannot be read ({error}); check that it runs and try again.") from error
+
+
+def _table(counts: list[Count], seq: int) -> pa.Table:
+    rows = [{"dimension": c.dimension, "value": c.value, "count": c.exact, "seq": seq} for c in counts]
+    return pa.Table.from_pylist(rows, schema=_TYPES)

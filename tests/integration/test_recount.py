@@ -1,0 +1,144 @@
+"""The recount on real servers: exact in both stores, and in its place among the stream's merges."""
+
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from insights import connections
+from insights.ledger import Stores, check
+from insights.quarantine import Quarantined
+from insights.serve import postgres as store
+from insights.serve.cassandra import CassandraWriter
+from insights.serve.recount import recount, recount_postgres, wrong_counts
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from tests import served_users
+from tests.flow import Rest, come_to_rest
+from tests.support import eventually
+
+STREAM = StreamSettings()
+TOPIC = "users.raw"
+
+
+@pytest.fixture
+def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> Rest:
+    return come_to_rest(Stores(postgres, kafka, cassandra))
+
+
+def batch(number: int) -> store.BatchId:
+    return store.BatchId("query", number, {TOPIC: {"0": [number * 10, number * 10 + 10]}}, datetime.now(UTC))
+
+
+def user(number: int, version: int = 10, **fields: Any) -> dict[str, Any]:
+    return served_users.user(random.Random(number), UUID(int=number), version, f"{number}", **fields)
+
+
+def merge(connection: Any, number: int, *users: dict[str, Any]) -> None:
+    store.merge(connection, batch(number), served_users.table(users), [])
+
+
+def gender_counts(cassandra: CassandraSettings) -> dict[str, int]:
+    with connections.cassandra(cassandra) as session:
+        rows = session.execute("SELECT value, count FROM user_counts WHERE dimension = 'gender'")
+        return {value: count for value, count in rows if count}
+
+
+def send_counts(cassandra: CassandraSettings, counts: Any) -> None:
+    """As the stream does after a merge."""
+    with connections.cassandra(cassandra) as session:
+        writer = CassandraWriter(session, in_flight=4, batch_rows=30)
+        writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
+
+
+def test_the_check_names_the_remedy_and_the_remedy_mends_both_stores(rest: Rest) -> None:
+    stores = rest.stores
+    rest.sql("UPDATE analytics.user_counts SET count = count + 1 WHERE dimension = 'gender'")
+    rest.sql("DELETE FROM analytics.user_counts WHERE dimension = 'continent'")
+    rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
+    rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'age_band' AND value = 'nobody'")
+    broken = [hop for hop in check(stores).hops if hop.name.startswith("user_counts")]
+    assert ["insights recount" in hop.sentence for hop in broken] == [True, True]
+
+    told = wrong_counts(stores.postgres, stores.cassandra)
+    assert check(stores).open_hops() == tuple(broken)
+    assert recount(stores.postgres, stores.cassandra, STREAM) == told
+    assert {("country_code", "ZZ", 3, None, 0), ("age_band", "nobody", None, 99, 0)} <= set(told)
+    ledger = check(stores)
+    assert ledger.closed, ledger.open_hops()
+    assert wrong_counts(stores.postgres, stores.cassandra) == []
+    assert rest.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []
+
+
+def test_a_recount_waits_for_the_merge_that_runs(
+    connection: Any, postgres: PostgresSettings, cassandra: CassandraSettings
+) -> None:
+    merge(connection, 0, user(1, gender="female"))
+    counted, finish = threading.Event(), threading.Event()
+
+    def refused() -> Iterator[list[Quarantined]]:
+        counted.set()
+        assert finish.wait(60)
+        yield []
+
+    def recount_waits() -> bool:
+        with closing(connections.postgres(postgres, "tests")) as other, other.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE application_name = 'recount' AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
+            )
+            return bool(cursor.fetchone() == (1,))
+
+    table = served_users.table([user(2, gender="female")])
+    with ThreadPoolExecutor(2) as pool:
+        merging = pool.submit(store.merge, connection, batch(1), table, refused())
+        try:
+            assert counted.wait(60)
+            counting = pool.submit(recount, postgres, cassandra, STREAM)
+            eventually(recount_waits)
+        finally:
+            finish.set()
+        merging.result(60)
+        counting.result(60)
+    assert gender_counts(cassandra) == {"female": 2}
+    assert wrong_counts(postgres, cassandra) == []
+
+
+def test_in_cassandra_a_recount_wins_over_earlier_batches_and_loses_to_later_ones(
+    connection: Any, postgres: PostgresSettings, cassandra: CassandraSettings
+) -> None:
+    merge(connection, 0, user(1, gender="female"), user(2, gender="female"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
+    early = store.unserved_counts(connection)
+    recount(postgres, cassandra, STREAM)
+    send_counts(cassandra, early)
+    assert gender_counts(cassandra) == {"female": 2}
+
+    merge(connection, 1, user(3, gender="female"))
+    send_counts(cassandra, store.unserved_counts(connection))
+    assert gender_counts(cassandra) == {"female": 3}
+
+
+def test_a_recount_that_ended_short_of_cassandra_goes_with_the_next_batch(connection: Any) -> None:
+    merge(connection, 0, user(1, gender="female"))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
+    recount_postgres(connection, {})
+    store.mark_served(connection, batch(0))
+    assert ("gender", "female", 1) in offered(connection)
+
+    merge(connection, 1, user(2, gender="male"))
+    assert {("gender", "female", 1), ("gender", "male", 1)} <= offered(connection)
+    store.mark_served(connection, batch(1))
+    assert offered(connection) == set()
+
+
+def offered(connection: Any) -> set[tuple[str, str, int]]:
+    rows = store.unserved_counts(connection).to_pylist()
+    return {(row["dimension"], row["value"], row["count"]) for row in rows}
