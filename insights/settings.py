@@ -237,6 +237,18 @@ def adopt(variables: dict[str, str]) -> None:
             os.environ.setdefault(name, value)
 
 
+def variables(*groups: BaseSettings) -> dict[str, str]:
+    """The variables from which another process reads these settings: of every field that was given a value."""
+    given = {}
+    for group in groups:
+        for name in sorted(group.model_fields_set):
+            value = getattr(group, name)
+            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if text is not None:
+                given[f"{group.model_config['env_prefix']}{name.upper()}"] = str(text)
+    return given
+
+
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 

@@ -13,7 +13,7 @@ from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.secrets import Secrets
 from insights.local.services import REPOSITORY, Dashboard, Publisher, Simulator, Stream
-from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings
+from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, variables
 
 LIVE_URL = "https://randomuser.me/api/1.4/"
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -23,8 +23,8 @@ AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 class Options:
     """Where the records come from."""
 
-    source: str = "simulator"
-    """`simulator`, `live` for the public API, or the address of another."""
+    live: bool = False
+    """From the public API instead of the simulator; `LocalSettings.source_url` goes before either."""
     recorded: Path | None = None
     """A folder of recorded answers that the simulator serves instead of its own."""
     again: bool = False
@@ -59,8 +59,8 @@ class Configuration:
             home, settings.cassandra_port, java=java, jars=settings.jars, storage_port=settings.cassandra_storage_port
         )
         self.again = options.again
-        self.simulated = options.source == "simulator" and not settings.source_url
-        self.environment = self._environment(settings, options)
+        self.simulated = not options.live and not settings.source_url
+        self.environment = self._environment(settings)
         python = self.environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         self.airflow_home = home / "airflow"
         self.airflow_environment = (
@@ -114,24 +114,15 @@ class Configuration:
         extra = {"bootstrap.servers": self.kafka.bootstrap_servers, "partitioner": "murmur2_random"}
         return json.dumps({"extra": extra})
 
-    def _environment(self, settings: LocalSettings, options: Options) -> dict[str, str]:
+    def _environment(self, settings: LocalSettings) -> dict[str, str]:
         """The one place that turns this start's decisions into the variables that every process and command reads."""
         url = f"http://127.0.0.1:{settings.simulator_port}/api/1.4/"
         if not self.simulated:
-            url = settings.source_url or (LIVE_URL if options.source == "live" else options.source)
-        postgres, kafka, cassandra = self.postgres_settings, self.kafka_settings, self.cassandra_settings
+            url = settings.source_url or LIVE_URL
         stream = self.home / "stream"
         return {
             "INSIGHTS_HOME": str(self.home),
-            "INSIGHTS_POSTGRES_HOST": postgres.host,
-            "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-            "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-            "INSIGHTS_POSTGRES_USER": postgres.user,
-            "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-            "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
-            "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
-            "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
+            **variables(self.postgres_settings, self.kafka_settings, self.cassandra_settings),
             "INSIGHTS_SOURCE_URL": url,
             "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),

@@ -13,7 +13,7 @@ from insights import connections
 from insights.quarantine import Quarantined, record
 from insights.record import DIMENSIONS, Reason
 from insights.schema import CASSANDRA_TABLES
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.settings import CassandraSettings
 
 HOSTILE_NAME = '<script>document.title="owned"</script><img src=x onerror=alert(1)> ![x](http://example.org/x.png)'
 COUNTRIES = {
@@ -51,26 +51,6 @@ def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]
                 session.execute(
                     "INSERT INTO user_counts (dimension, value, count) VALUES (%s, %s, %s)", (dimension, value, number)
                 )
-
-
-def dashboard_environment(
-    postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
-) -> dict[str, str]:
-    """The variables by which the dashboard finds these servers."""
-    return {
-        "INSIGHTS_POSTGRES_HOST": postgres.host,
-        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-        "INSIGHTS_POSTGRES_USER": postgres.user,
-        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
-        "INSIGHTS_KAFKA_QUARANTINE_TOPIC": kafka.quarantine_topic,
-        "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
-        "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
-        "INSIGHTS_CASSANDRA_KEYSPACE": cassandra.keyspace,
-        "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
-    }
 
 
 class Hops(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from insights.publish import Metrics, Publisher, Wake
-from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings
+from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, variables
 from tests.staged import sql
 from tests.support import free_port
 
@@ -53,22 +53,14 @@ def job(
 ) -> Iterator[subprocess.Popen[str]]:
     """`jobs/publish_staged.py` in a process, after `patch`; killed at the end of the block if it still runs."""
     code = f"import sys\n{patch}\nfrom jobs.publish_staged import main\nsys.exit(main())"
-    variables = {
-        "INSIGHTS_POSTGRES_HOST": postgres.host,
-        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-        "INSIGHTS_POSTGRES_USER": postgres.user,
-        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
-        "INSIGHTS_KAFKA_QUARANTINE_TOPIC": kafka.quarantine_topic,
+    own = {
         "INSIGHTS_PUBLISHER_HTTP_PORT": str(http_port or free_port()),
         "INSIGHTS_PUBLISHER_POLL_SECONDS": "0.2",
     }
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
-        env=os.environ | variables | environment,
+        env=os.environ | variables(postgres, kafka) | own | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

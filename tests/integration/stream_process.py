@@ -16,7 +16,7 @@ from uuid import UUID
 from insights import connections
 from insights.local.jars import group_files
 from insights.schema import CASSANDRA_TABLES, USER_FIELDS
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from tests.support import eventually, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +42,7 @@ class Stream:
         self.log = folder / "stream.log"
         self._environment = os.environ | {
             "PYTHONPATH": str(ROOT),
-            "INSIGHTS_POSTGRES_HOST": postgres.host,
-            "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-            "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-            "INSIGHTS_POSTGRES_USER": postgres.user,
-            "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-            "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
-            "INSIGHTS_KAFKA_QUARANTINE_TOPIC": kafka.quarantine_topic,
-            "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
-            "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
-            "INSIGHTS_CASSANDRA_KEYSPACE": cassandra.keyspace,
-            "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
+            **variables(postgres, kafka, cassandra),
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", jars)),

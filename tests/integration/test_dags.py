@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from insights.ledger.topic import RawTopic
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from insights.simulator import create_app
 from tests.simulated import serving
 
@@ -47,25 +47,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def environment(
     airflow: dict[str, str], postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
 ) -> Iterator[dict[str, str]]:
+    connection = {"extra": {"bootstrap.servers": kafka.bootstrap_servers}}
     with serving(create_app()) as address:
-        yield airflow | _variables(postgres, kafka, cassandra) | {"INSIGHTS_SOURCE_URL": f"{address}/api/1.4/"}
-
-
-def _variables(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> dict[str, str]:
-    return {
-        "INSIGHTS_POSTGRES_HOST": postgres.host,
-        "INSIGHTS_POSTGRES_PORT": str(postgres.port),
-        "INSIGHTS_POSTGRES_DBNAME": postgres.dbname,
-        "INSIGHTS_POSTGRES_USER": postgres.user,
-        "INSIGHTS_POSTGRES_PASSWORD": postgres.password.get_secret_value(),
-        "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "INSIGHTS_KAFKA_RAW_TOPIC": kafka.raw_topic,
-        "INSIGHTS_CASSANDRA_HOSTS": cassandra.hosts,
-        "INSIGHTS_CASSANDRA_PORT": str(cassandra.port),
-        "INSIGHTS_CASSANDRA_KEYSPACE": cassandra.keyspace,
-        "INSIGHTS_CASSANDRA_LOCAL_DC": cassandra.local_dc,
-        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"extra": {"bootstrap.servers": kafka.bootstrap_servers}}),
-    }
+        yield {
+            **airflow,
+            **variables(postgres, kafka, cassandra),
+            "INSIGHTS_SOURCE_URL": f"{address}/api/1.4/",
+            "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps(connection),
+        }
 
 
 def run(

@@ -13,11 +13,11 @@ import dashboard.page
 from dashboard import topics
 from insights import connections
 from insights.serve import queries
+from insights.settings import variables
 from tests.integration.dashboard_data import (
     HOSTILE_NAME,
     Hops,
     counts_of,
-    dashboard_environment,
     fill_cassandra,
     fill_postgres,
     users,
@@ -50,7 +50,7 @@ def hops(connection, kafka) -> Hops:
 def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
     """The dashboard's settings by environment."""
     st.cache_resource.clear()
-    for name, value in dashboard_environment(postgres, kafka, cassandra).items():
+    for name, value in variables(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
     yield

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from insights import connections
-from insights.settings import inherited_environment
+from insights.settings import inherited_environment, variables
 from tests.e2e.browser import opened, visit
-from tests.integration.dashboard_data import dashboard_environment, fill_cassandra, fill_postgres, users
+from tests.integration.dashboard_data import fill_cassandra, fill_postgres, users
 from tests.support import eventually, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--server.port", str(port)], cwd=ROOT, stdout=log, stderr=log,
-            env=inherited_environment() | dashboard_environment(postgres, kafka, cassandra),
+            env=inherited_environment() | variables(postgres, kafka, cassandra),
         )  # fmt: skip
     try:
         eventually(lambda: _healthy(port), 60, "the dashboard did not start")

@@ -177,11 +177,11 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> type[FakePlatform]:
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        (["demo"], Options("simulator", None, again=False)),
-        (["demo", "--once"], Options("simulator", None, again=True)),
-        (["demo", "--source", "live"], Options("live", None, again=False)),
-        (["up", "--source", "live"], Options("live", None, again=False)),
-        (["up", "--recorded", "."], Options("simulator", Path("."), again=False)),
+        (["demo"], Options(False, None, again=False)),
+        (["demo", "--once"], Options(False, None, again=True)),
+        (["demo", "--source", "live"], Options(True, None, again=False)),
+        (["up", "--source", "live"], Options(True, None, again=False)),
+        (["up", "--recorded", "."], Options(False, Path("."), again=False)),
     ],
 )
 def test_options_reach_the_platform(platform: type[FakePlatform], arguments: list[str], options: Options) -> None:

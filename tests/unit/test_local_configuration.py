@@ -62,7 +62,7 @@ def test_the_simulator_is_left_out_when_another_api_is_named(settings):
         return [step.name for step in _steps(made, lambda: True)]
 
     assert "simulator" in names(configured(settings))
-    live = configured(settings, source="live")
+    live = configured(settings, live=True)
     assert live.environment["INSIGHTS_SOURCE_URL"] == configuration.LIVE_URL
     assert "simulator" not in names(live)
     named = settings.model_copy(update={"source_url": "http://127.0.0.1:9/api/"})
