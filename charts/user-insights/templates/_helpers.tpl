@@ -1,0 +1,96 @@
+{{- define "user-insights.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Truncated to 40 characters: operators add up to 23 of their own to names that may have 63. */}}
+{{- define "user-insights.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains (include "user-insights.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "user-insights.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.componentName" -}}
+{{- printf "%s-%s" (include "user-insights.fullname" .root) .component -}}
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "user-insights.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.labels" -}}
+{{ include "user-insights.selectorLabels" . }}
+app.kubernetes.io/part-of: user-insights
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Labels of a pod: those that an upgrade of the chart alone does not change, so that it restarts nothing.
+     Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.podLabels" -}}
+{{ include "user-insights.selectorLabels" . }}
+app.kubernetes.io/part-of: user-insights
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "image" "publisher") */}}
+{{- define "user-insights.image" -}}
+{{- $images := .root.Values.images -}}
+{{- printf "%s%s:%s" $images.registry (get $images .image) (default .root.Chart.AppVersion $images.tag) -}}
+{{- end -}}
+
+{{/* What every pod of ours has. Calling convention: (dict "root" $ "component" "publisher" "uid" 10001) */}}
+{{- define "user-insights.podSpec" -}}
+enableServiceLinks: false
+{{- with .root.Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "user-insights.podSecurityContext" .uid | nindent 2 }}
+{{- end -}}
+
+{{- define "user-insights.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "user-insights.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Replicas of one component, spread. Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.topologySpread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: {{ .root.Values.topologyKey }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "user-insights.selectorLabels" . | nindent 8 }}
+{{- end -}}

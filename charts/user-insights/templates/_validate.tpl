@@ -1,0 +1,126 @@
+{{/* Everything that cannot work, each as one sentence, before anything is created. */}}
+{{- define "user-insights.validate" -}}
+{{- include "user-insights.validate.stores" . -}}
+{{- include "user-insights.validate.components" . -}}
+{{- if .Values.requireCrds -}}
+{{- include "user-insights.validate.crds" . -}}
+{{- end -}}
+{{- include "user-insights.validate.secrets" . -}}
+{{- end -}}
+
+{{- define "user-insights.validate.stores" -}}
+{{- with .Values.kafka.external -}}
+{{- if and .enabled (not .bootstrapServers) -}}
+{{- fail "kafka.external.enabled is true but kafka.external.bootstrapServers is empty: set it to the brokers' host:port." -}}
+{{- else if and .bootstrapServers (not .enabled) -}}
+{{- fail (printf "kafka.external.bootstrapServers is %q but kafka.external.enabled is false: set it to true, or empty the address." .bootstrapServers) -}}
+{{- else if and .enabled (contains "SASL" .securityProtocol) (not .existingSecret) (not .existingSecrets) -}}
+{{- fail (printf "kafka.external.securityProtocol is %s but kafka.external.existingSecret is empty: name the Secret with username and password." .securityProtocol) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.postgres.external -}}
+{{- if and .enabled (not .host) -}}
+{{- fail "postgres.external.enabled is true but postgres.external.host is empty: set it to the server's name." -}}
+{{- else if and .host (not .enabled) -}}
+{{- fail (printf "postgres.external.host is %q but postgres.external.enabled is false: set it to true, or empty the host." .host) -}}
+{{- else if and .enabled (not .existingSecret) (not .existingSecrets) -}}
+{{- fail "postgres.external.enabled is true but postgres.external.existingSecret is empty: name the Secret with username and password." -}}
+{{- else if and .enabled (hasPrefix "verify" .sslmode) (not .caSecret) -}}
+{{- fail (printf "postgres.external.sslmode is %s but postgres.external.caSecret is empty: name the Secret with ca.crt." .sslmode) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.cassandra.external -}}
+{{- if and .enabled (not .hosts) -}}
+{{- fail "cassandra.external.enabled is true but cassandra.external.hosts is empty: set it to the contact points." -}}
+{{- else if and .hosts (not .enabled) -}}
+{{- fail (printf "cassandra.external.hosts is %q but cassandra.external.enabled is false: set it to true, or empty the hosts." .hosts) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.kafka -}}
+{{- if gt (int .topics.minInSyncReplicas) (int .topics.replicas) -}}
+{{- fail (printf "kafka.topics.minInSyncReplicas is %d, more than kafka.topics.replicas (%d): nothing could be written; lower it." (int .topics.minInSyncReplicas) (int .topics.replicas)) -}}
+{{- else if and (not .external.enabled) (gt (int .topics.replicas) (int .brokers.replicas)) -}}
+{{- fail (printf "kafka.topics.replicas is %d, more than kafka.brokers.replicas (%d): add brokers, or lower it." (int .topics.replicas) (int .brokers.replicas)) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.postgres -}}
+{{- if and (not .external.enabled) (ge (int .synchronousReplicas) (int .instances)) -}}
+{{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d: no commit could end; lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
+{{- else if and .backup.enabled (or (not .backup.destinationPath) (not .backup.existingSecret)) -}}
+{{- fail "postgres.backup.enabled is true: set postgres.backup.destinationPath and postgres.backup.existingSecret too." -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.cassandra -}}
+{{- if and (not .external.enabled) (gt (int .replicationFactor) (int .size)) -}}
+{{- fail (printf "cassandra.replicationFactor is %d, more than cassandra.size (%d): add nodes, or lower it." (int .replicationFactor) (int .size)) -}}
+{{- else if and .backup.enabled (not .backup.medusaConfiguration) -}}
+{{- fail "cassandra.backup.enabled is true but cassandra.backup.medusaConfiguration is empty: name the MedusaConfiguration." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "user-insights.validate.components" -}}
+{{- with .Values -}}
+{{- if gt (len .fullnameOverride) 40 -}}
+{{- fail (printf "fullnameOverride %q has %d characters: operators add to it, so give it at most 40." .fullnameOverride (len .fullnameOverride)) -}}
+{{- else if and (not .source.url) (not .source.simulator.enabled) -}}
+{{- fail "source.url is empty and source.simulator.enabled is false: there is nothing to fetch from; set one of them." -}}
+{{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
+{{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret whose uri is a database for Airflow." -}}
+{{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
+{{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or switch it off." -}}
+{{- else if and .dashboard.httpRoute.enabled (not .dashboard.httpRoute.gateway) -}}
+{{- fail "dashboard.httpRoute.enabled is true but dashboard.httpRoute.gateway is empty: name the Gateway." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "user-insights.validate.crds" -}}
+{{- $needed := list -}}
+{{- if not .Values.kafka.external.enabled -}}
+{{- $needed = append $needed (list "kafka.strimzi.io/v1/Kafka" "Strimzi 1.2" "kafka.external.enabled=true") -}}
+{{- end -}}
+{{- if not .Values.postgres.external.enabled -}}
+{{- $needed = append $needed (list "postgresql.cnpg.io/v1/DatabaseRole" "CloudNativePG 1.30" "postgres.external.enabled=true") -}}
+{{- end -}}
+{{- if not .Values.cassandra.external.enabled -}}
+{{- $needed = append $needed (list "k8ssandra.io/v1alpha1/K8ssandraCluster" "K8ssandra operator 1.32" "cassandra.external.enabled=true") -}}
+{{- if .Values.cassandra.tls.enabled -}}
+{{- $needed = append $needed (list "cert-manager.io/v1/Certificate" "cert-manager" "cassandra.tls.enabled=false") -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .Values.stream.runner "sparkOperator" -}}
+{{- $needed = append $needed (list "sparkoperator.k8s.io/v1beta2/SparkApplication" "Spark operator 2.5" "stream.runner=deployment") -}}
+{{- end -}}
+{{- if .Values.dashboard.httpRoute.enabled -}}
+{{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "dashboard.httpRoute.enabled=false") -}}
+{{- end -}}
+{{- range $needed -}}
+{{- if not ($.Capabilities.APIVersions.Has (index . 0)) -}}
+{{- fail (printf "This cluster does not know %s of %s: install charts/operators (and cert-manager before it) first, or set %s." (index . 0) (index . 1) (index . 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Only where the cluster can be asked: `helm template` cannot, and a namespace that is yet to be made has none. */}}
+{{- define "user-insights.validate.secrets" -}}
+{{- if lookup "v1" "Namespace" "" .Release.Namespace -}}
+{{- range include "user-insights.existingSecrets" . | fromYamlArray -}}
+{{- if not (lookup "v1" "Secret" $.Release.Namespace .) -}}
+{{- fail (printf "The Secret %q is not in namespace %q: create it there before the install, or name another in the values." . $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Names of the Secrets that the values say exist, as a YAML list. */}}
+{{- define "user-insights.existingSecrets" -}}
+{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.stream.checkpoint.existingSecret -}}
+{{- range list "kafka" "postgres" "cassandra" -}}
+{{- $external := (get $.Values .).external -}}
+{{- if $external.enabled -}}
+{{- $names = concat $names (list $external.existingSecret $external.caSecret) (values $external.existingSecrets | sortAlpha) -}}
+{{- end -}}
+{{- end -}}
+{{- $names | compact | uniq | toYaml -}}
+{{- end -}}
