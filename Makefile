@@ -21,7 +21,7 @@ reset: setup ## Delete the demo's state, after asking.
 test: test-unit test-integration test-e2e ## Run every test.
 
 test-unit: setup ## Run the tests that need no server.
-	@$(PYTEST) tests/unit -n 2 --dist loadgroup
+	@$(PYTEST) tests/unit -n 2
 
 test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
 	@$(PYTEST) tests/integration

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.platform import REPOSITORY, START_SECONDS, Demo
+from tests.recorded import ANSWERS, MANY_ANSWERS
 
-SHARED = REPOSITORY.parent / "shared" / "randomuser"
-OWN = REPOSITORY / "tests" / "unit" / "answers"
 ARTIFACTS = REPOSITORY / "artifacts"
 
 
 @pytest.fixture(scope="session")
 def recorded() -> Path:
     """Recorded answers of the real API: the shared ones, else the few of this repository."""
-    return SHARED if SHARED.is_dir() else OWN
+    return MANY_ANSWERS if MANY_ANSWERS.is_dir() else ANSWERS
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from insights import schema
-from insights.record import RawUser, User, field_types
+from insights.record import User, field_types
 
 GOLDEN = Path(__file__).parent / "golden"
 MIGRATIONS = Path(schema.__file__).parent / "migrations"
@@ -23,22 +23,6 @@ def test_spark_sql_and_cql_have_the_records_fields_in_its_order():
     assert list(schema.sql_columns()) == USER_FIELDS
     assert [name for name in schema.cql_types() if name not in ("bucket", "hour")] == USER_FIELDS
     assert list(schema.CASSANDRA_TABLES["users_by_id"][1]) == USER_FIELDS
-
-
-def test_the_wire_schema_and_the_parsers_have_the_raw_records_fields_in_its_order(spark):
-    def leaves(node, path=()):
-        for name, child in node["properties"].items():
-            yield from leaves(child, (*path, name)) if "properties" in child else ["__".join((*path, name))]
-
-    assert list(leaves(schema.wire_json_schema())) == list(field_types(RawUser))
-
-    def columns(struct, path=()):
-        for field in struct.fields:
-            inner = getattr(field.dataType, "fields", None)
-            yield from columns(field.dataType, (*path, field.name)) if inner else ["__".join((*path, field.name))]
-
-    parsed = spark.createDataFrame([], schema.raw_spark_ddl()).schema
-    assert list(columns(parsed)) == list(field_types(RawUser))
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,8 @@ from insights.simulator.faults import FaultRates, parse_rates
 from insights.simulator.formats import LEGO, VERSIONS, nationalities
 from insights.simulator.people import FIELDS, Crowd, people
 from insights.simulator.query import read_query
+from tests.recorded import ANSWERS, MANY_ANSWERS, needs_many_answers
 from tests.simulated import serving
-
-RECORDED = Path(__file__).parents[3] / "shared" / "randomuser"
-OWN = Path(__file__).parent / "answers"
-needs_recorded = pytest.mark.skipif(
-    not RECORDED.is_dir(), reason="needs the recorded API answers in ../shared/randomuser beside the repository"
-)
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +58,15 @@ def answers(folder: Path, version: str) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_shape_of_each_version_is_the_one_on_file(version: str) -> None:
-    on_file = {tuple(shape(row)) for row in answers(OWN, version)}
+    on_file = {tuple(shape(row)) for row in answers(ANSWERS, version)}
     assert on_file <= {tuple(shape(row)) for row in rows_of(version, 500)}
 
 
-@needs_recorded
+@needs_many_answers
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_nationality_has_the_shape_that_the_api_gives_it(version: str) -> None:
     recorded: dict[str, set[tuple[tuple[str, str], ...]]] = {}
-    for row in answers(RECORDED, version):
+    for row in answers(MANY_ANSWERS, version):
         if row.keys() == set(FIELDS):
             recorded.setdefault(row["nat"], set()).add(tuple(shape(row)))
     assert set(recorded) - {LEGO} == set(nationalities(version))
@@ -80,7 +75,7 @@ def test_every_nationality_has_the_shape_that_the_api_gives_it(version: str) -> 
         assert simulated == shapes, nationality
 
 
-@needs_recorded
+@needs_many_answers
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(
     "field", [("phone",), ("cell",), ("id", "name"), ("id", "value"), ("location", "postcode"), ("dob",)]
@@ -92,7 +87,7 @@ def test_numbers_are_written_as_the_api_writes_them(version: str, field: tuple[s
         return pattern(row["date"] if isinstance(row, dict) else row)
 
     simulated = {code: {read(row) for row in rows_of(version, 300, code)} for code in (*nationalities(version), LEGO)}
-    recorded = [row for row in answers(RECORDED, version) if row.keys() == set(FIELDS)]
+    recorded = [row for row in answers(MANY_ANSWERS, version) if row.keys() == set(FIELDS)]
     strange = [(row["nat"], read(row)) for row in recorded if read(row) not in simulated[row["nat"]]]
     assert len(strange) <= len(recorded) * 0.02, strange
 

@@ -19,11 +19,10 @@ from insights.simulator.recorded import load
 from insights.simulator.server import bind
 from insights.source import SourceClient
 from insights.source.envelope import Asked, unpack
+from tests.recorded import ANSWERS, MANY_ANSWERS, needs_many_answers
 from tests.simulated import Script, serving, settings
 from tests.support import eventually
 
-OWN = Path(__file__).parent / "answers"
-RECORDED = Path(__file__).parents[3] / "shared" / "randomuser"
 SPACED = """{"info": {"seed": "x", "results": 2, "page": 4, "version": "1.4"},
  "results" : [ {"a": 1.10} ,
 {"b":"\\u00e9"} ]}"""
@@ -49,25 +48,23 @@ def walk(folder: Path, size: int) -> list[bytes]:
 
 @pytest.mark.parametrize("size", [1, 4, 5, 15, 40])
 def test_pages_walk_through_all_records_and_fill_the_last_page_from_the_first_on(size: int) -> None:
-    records = all_records(OWN)
-    walked = walk(OWN, size)
+    records = all_records(ANSWERS)
+    walked = walk(ANSWERS, size)
     assert len(records) == 15
     assert walked == (records * 3)[: -(-15 // size) * size]
 
 
-@pytest.mark.skipif(
-    not RECORDED.is_dir(), reason="needs the recorded API answers in ../shared/randomuser beside the repository"
-)
+@needs_many_answers
 def test_all_recorded_answers_of_the_api_are_walked_through() -> None:
-    assert Counter(walk(RECORDED, 25)) == Counter(all_records(RECORDED))
+    assert Counter(walk(MANY_ANSWERS, 25)) == Counter(all_records(MANY_ANSWERS))
 
 
 def test_the_request_of_a_recorded_answer_gets_its_very_bytes() -> None:
-    with serving(create_app(load(OWN))) as address:
+    with serving(create_app(load(ANSWERS))) as address:
         asked = {"seed": "tiny", "page": 1, "results": 3}
         for version in ("1.0", "1.4"):
             answer = requests.get(f"{address}/api/{version}/", asked, timeout=10)
-            assert answer.content == (OWN / f"v{version}.json").read_bytes()
+            assert answer.content == (ANSWERS / f"v{version}.json").read_bytes()
 
 
 def test_records_keep_their_own_text_and_the_info_block_is_the_request_s(tmp_path: Path) -> None:
@@ -89,14 +86,14 @@ def test_records_keep_their_own_text_and_the_info_block_is_the_request_s(tmp_pat
     ],
 )
 def test_what_was_not_recorded_is_an_error(parameters: dict[str, Any], status: int, says: str) -> None:
-    with serving(create_app(load(OWN))) as address:
+    with serving(create_app(load(ANSWERS))) as address:
         answer = requests.get(f"{address}/api/", parameters, timeout=10)
     assert answer.status_code == status
     assert says in answer.json()["error"]
 
 
 def test_after_the_last_recorded_answer_the_first_follows_again() -> None:
-    with serving(create_app(load(OWN))) as address:
+    with serving(create_app(load(ANSWERS))) as address:
         first, fourth = (
             requests.get(f"{address}/api/", {"page": page, "results": 5}, timeout=10).json()["results"]
             for page in (1, 4)
@@ -105,7 +102,7 @@ def test_after_the_last_recorded_answer_the_first_follows_again() -> None:
 
 
 def test_recorded_answers_fail_on_demand_too() -> None:
-    with serving(create_app(load(OWN), Script([Fault.SHORT, Fault.EMPTY]))) as address:
+    with serving(create_app(load(ANSWERS), Script([Fault.SHORT, Fault.EMPTY]))) as address:
         counts = [len(requests.get(f"{address}/api/", {"results": 6}, timeout=10).json()["results"]) for _ in range(3)]
         health = requests.get(f"{address}/healthz", timeout=10).json()
     assert counts == [5, 0, 6]
@@ -151,7 +148,7 @@ def test_a_taken_port_is_one_sentence() -> None:
 
 
 def test_the_command_serves_on_a_free_port_and_stops_when_told() -> None:
-    command = [sys.executable, "-m", "insights.simulator", "--port", "0", "--recorded", str(OWN)]
+    command = [sys.executable, "-m", "insights.simulator", "--port", "0", "--recorded", str(ANSWERS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -15,9 +14,9 @@ from insights.quarantine import Quarantined
 from insights.record import CREDENTIAL_FIELDS, Rejected, User
 from tests import oracle
 from tests.oracle import Message
+from tests.oracle.values import EPOCH
 from tests.raw_users import UUID, message, user, user_1_1, user_1_2
-
-RECORDED = Path(__file__).parents[3] / "shared" / "randomuser"
+from tests.recorded import ANSWERS, MANY_ANSWERS, needs_many_answers
 
 CASES: dict[str, tuple[dict, dict]] = {
     "all of API 1.4": (
@@ -170,7 +169,7 @@ DATES = st.one_of(
     st.integers(-(10**13), 10**13),
     st.integers(-(10**9), 2 * 10**9),
     st.integers(-2_840_140_800_000, 1_893_456_000_000).map(
-        lambda at: {"date": (oracle.EPOCH + timedelta(milliseconds=at)).isoformat()[:-6] + "Z"}
+        lambda at: {"date": (EPOCH + timedelta(milliseconds=at)).isoformat()[:-6] + "Z"}
     ),
 )  # fmt: skip
 NUMBERS = st.one_of(
@@ -264,31 +263,44 @@ def test_spark_and_the_oracle_agree_on_mutated_records(judge, records):
     assert assert_agrees(judge, messages).count("served") > 10
 
 
-def recorded_messages() -> tuple[list[Message], list[str]]:
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        (
+            ANSWERS,
+            {
+                ("v1.0", "MISSING_ID"): 3,
+                ("v1.1", "MISSING_ID"): 3,
+                ("v1.2", "served"): 3,
+                ("v1.3", "served"): 3,
+                ("v1.4", "served"): 3,
+            },
+        ),
+        pytest.param(
+            MANY_ANSWERS,
+            {
+                ("v1.0-foobar-100", "MISSING_ID"): 100,
+                ("v1.1-foobar-100", "MISSING_ID"): 100,
+                ("v1.2-foobar-100", "served"): 99,
+                ("v1.2-foobar-100", "BAD_EMAIL"): 1,
+                ("v1.3-foobar-100", "served"): 100,
+                ("v1.4-foobar-1000", "served"): 1000,
+                ("v1.4-lego-25", "UNKNOWN_COUNTRY"): 25,
+                ("v1.4-nations-200", "served"): 200,
+                ("v1.4-trimmed-50", "MISSING_FIELD"): 50,
+            },
+            marks=needs_many_answers,
+        ),
+    ],
+    ids=["few", "many"],
+)
+def test_recorded_answers_are_served_or_refused_for_the_right_reason(judge, folder, expected):
     messages: list[Message] = []
     origins: list[str] = []
-    for path in sorted(RECORDED.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         for record in json.loads(path.read_bytes())["results"]:
             for name in CREDENTIAL_FIELDS:
                 record.get("login", {}).pop(name, None)
-            key = record.get("login", {}).get("uuid", "none")
-            messages.append(message(record, len(messages), key))
+            messages.append(message(record, len(messages), record.get("login", {}).get("uuid", "none")))
             origins.append(path.stem)
-    return messages, origins
-
-
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded answers of the API are not beside the repository")
-def test_the_recorded_answers_are_served_or_refused_for_the_right_reason(judge):
-    messages, origins = recorded_messages()
-    ends = Counter(zip(origins, assert_agrees(judge, messages), strict=True))
-    assert ends == {
-        ("v1.0-foobar-100", "MISSING_ID"): 100,
-        ("v1.1-foobar-100", "MISSING_ID"): 100,
-        ("v1.2-foobar-100", "served"): 99,
-        ("v1.2-foobar-100", "BAD_EMAIL"): 1,
-        ("v1.3-foobar-100", "served"): 100,
-        ("v1.4-foobar-1000", "served"): 1000,
-        ("v1.4-lego-25", "UNKNOWN_COUNTRY"): 25,
-        ("v1.4-nations-200", "served"): 200,
-        ("v1.4-trimmed-50", "MISSING_FIELD"): 50,
-    }
+    assert Counter(zip(origins, assert_agrees(judge, messages), strict=True)) == expected

@@ -1,0 +1,11 @@
+"""Recorded answers of the real API: a few of this repository, and many beside it where they are at hand."""
+
+from pathlib import Path
+
+import pytest
+
+ANSWERS = Path(__file__).parent / "unit" / "answers"
+MANY_ANSWERS = Path(__file__).parents[2] / "shared" / "randomuser"
+needs_many_answers = pytest.mark.skipif(
+    not MANY_ANSWERS.is_dir(), reason="needs the recorded answers of the API in ../shared/randomuser"
+)
