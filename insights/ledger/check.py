@@ -1,7 +1,7 @@
 """The check: every hop against one snapshot of PostgreSQL."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from insights.ledger import counts, events, rows
 from insights.ledger.flow import PATIENCE, Flow, measure, read_until
 from insights.ledger.hop import Hop, Ledger, State
 from insights.ledger.image import ImageProtocol
+from insights.ledger.late import Late
 from insights.ledger.progress import Progress, totals
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
@@ -104,10 +105,10 @@ def _hops(stores: Stores, topic: RawTopic) -> Iterator[Hop]:
         yield events.staged(cursor)
         yield events.published(cursor)
         yield events.served(cursor, pruned=any(low > 0 for low, _ in span.values()))
-        yield from _cassandra_hops(stores, topic, cursor, now)
+        yield from _cassandra_hops(stores, cursor, now)
 
 
-def _cassandra_hops(stores: Stores, topic: RawTopic, cursor: Any, snapshot: Flow) -> Iterator[Hop]:
+def _cassandra_hops(stores: Stores, cursor: Any, snapshot: Flow) -> Iterator[Hop]:
     kept = counts.kept(cursor)
     yield counts.compare("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
     with connections.cassandra(stores.cassandra) as session:
@@ -117,19 +118,11 @@ def _cassandra_hops(stores: Stores, topic: RawTopic, cursor: Any, snapshot: Flow
             found = {table: beside.submit(rows.cassandra_digest, session, table) for table in rows.TABLES}
             expected = {table: rows.postgres_digest(cursor, table) for table in rows.TABLES}
             digests = {table: (expected[table], found[table].result()) for table in rows.TABLES}
-        late = _late(snapshot, lambda: _flow(stores, topic))
+        late = Late(cursor, snapshot, lambda: _cursor(stores))
         for table, (left, right) in digests.items():
             yield _explained(rows.compare(cursor, session, table, left, right, late), snapshot)
         equation = "Cassandra user_counts = PostgreSQL"
-        yield _explained(counts.compare("user_counts in Cassandra", equation, kept, counted, late), snapshot)
-
-
-def _late(snapshot: Flow, now: Callable[[], Flow]) -> bool:
-    """Whether Cassandra may differ from the snapshot because a batch was on its way while it was read.
-
-    One that is overdue is not on its way: what it lacks is named.
-    """
-    return snapshot.unserved > snapshot.overdue or now().last_batch != snapshot.last_batch
+        yield _explained(counts.compare("user_counts in Cassandra", equation, kept, counted, late.counts()), snapshot)
 
 
 def _explained(hop: Hop, snapshot: Flow) -> Hop:

@@ -1,5 +1,6 @@
 """The aggregate hops: PostgreSQL's counts against a recount, Cassandra's against PostgreSQL's."""
 
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -31,13 +32,14 @@ def served(session: Any) -> Counts:
     return _counts(session.execute("SELECT dimension, value, count FROM user_counts"))
 
 
-def compare(name: str, equation: str, left: Counts, right: Counts, late: bool = False) -> Hop:
-    """Judge two sets of counts; the hop's sides are sums over all dimensions."""
-    missing = sorted(left.keys() - right.keys())
-    extra = sorted(right.keys() - left.keys())
-    changed = sorted(key for key in left.keys() & right.keys() if left[key] != right[key])
+def compare(name: str, equation: str, left: Counts, right: Counts, late: Set[tuple[str, str]] = frozenset()) -> Hop:
+    """Judge two sets of counts, of which the `late` ones may differ; the hop's sides are sums over all dimensions."""
+    differing = {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
+    named = differing - late
+    missing, extra = sorted(named - right.keys()), sorted(named - left.keys())
+    changed = sorted(named & left.keys() & right.keys())
     total_left, total_right = sum(left.values()), sum(right.values())
-    if late and (missing or extra or changed):
+    if differing and not named:
         behind = max(1, abs(total_left - total_right))
         return hop(name, equation, total_left, total_left - behind, pending=behind, holds="")
     found = hop(

@@ -1,8 +1,8 @@
 """The hops Cassandra = PostgreSQL: every user table by count and by content, naming the rows that differ."""
 
-from collections import defaultdict
+from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT
@@ -10,6 +10,7 @@ from cassandra.query import SimpleStatement, tuple_factory
 
 from insights.ledger.hop import NAMED, Hop, hop
 from insights.ledger.image import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
+from insights.ledger.late import Late
 from insights.schema import CASSANDRA_TABLES
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
@@ -17,8 +18,25 @@ _PAGE_ROWS = 5000
 _USER_ID = slice(4, 20)
 """Where `user_id`, always the first column asked for, lies in an image."""
 
-Digest = list[tuple[int, int]]
-"""Per bucket: (rows, sum of their digests)."""
+
+class Digest(NamedTuple):
+    """What a table holds, in brief."""
+
+    rows: int
+    buckets: "array[int]"
+
+
+class Differences(NamedTuple):
+    """Users whose rows differ, the first by name; and how many differ whose rows may."""
+
+    missing: list[str]
+    extra: list[str]
+    changed: list[str]
+    late: int
+
+    @property
+    def named(self) -> bool:
+        return bool(self.missing or self.extra or self.changed)
 
 
 def columns(table: str) -> list[str]:
@@ -29,71 +47,93 @@ def columns(table: str) -> list[str]:
 def postgres_digest(cursor: Any, table: str) -> Digest:
     """The digest of what `table` should hold, computed by PostgreSQL over `analytics.users`."""
     cursor.execute(f"""
-        SELECT {sql_bucket()}, count(*), sum({sql_digest(sql_image(columns(table)))})
+        SELECT {sql_bucket()}, count(*), bit_xor({sql_digest(sql_image(columns(table)))})
         FROM analytics.users GROUP BY 1""")
-    found = [(0, 0)] * BUCKETS
+    rows, buckets = 0, _no_digests()
     for number, count, total in cursor.fetchall():
-        found[number] = (count, int(total))
-    return found
+        rows += count
+        buckets[number] = total
+    return Digest(rows, buckets)
 
 
 def cassandra_digest(session: Any, table: str) -> Digest:
     """The digest of what `table` holds."""
-    counts, totals = [0] * BUCKETS, [0] * BUCKETS
+    rows, buckets = 0, _no_digests()
     for image in _images(session, table):
-        number = bucket(image[_USER_ID])
-        counts[number] += 1
-        totals[number] += digest(image)
-    return list(zip(counts, totals, strict=True))
+        rows += 1
+        buckets[bucket(image[_USER_ID])] ^= digest(image)
+    return Digest(rows, buckets)
 
 
-def compare(cursor: Any, session: Any, table: str, left: Digest, right: Digest, late: bool) -> Hop:
+def compare(cursor: Any, session: Any, table: str, left: Digest, right: Digest, late: Late) -> Hop:
     """Judge one table from both digests; reads the rows of differing buckets again to name what differs.
 
-    `late`: Cassandra may not have caught up with the snapshot yet; a difference is then in flight.
+    A difference in a late row is in flight. Buckets without one are looked at first: what differs there is no
+    batch's doing.
     """
-    differing = [number for number in range(BUCKETS) if left[number] != right[number]]
-    total_left, total_right = (sum(count for count, _ in side) for side in (left, right))
+    differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     equation = f"Cassandra {table} = PostgreSQL"
-    missing: list[str] = []
-    extra: list[str] = []
-    changed: list[str] = []
+    found = Differences([], [], [], 0)
     if differing:
-        missing, extra, changed = _differences(cursor, session, table, differing[:NAMED])
-        if late or not (missing or extra or changed):
-            behind = max(1, abs(total_left - total_right))
-            return hop(table, equation, total_left, total_left - behind, pending=behind, holds="")
+        apart = [number for number in differing if number not in late.buckets]
+        if apart:
+            found = _differences(cursor, session, table, apart[:NAMED], late)
+        if not found.named:
+            found = _differences(cursor, session, table, differing, late)
+        if not found.named:
+            behind = max(1, found.late)
+            return hop(table, equation, left.rows, left.rows - behind, pending=behind, holds="")
     return hop(
-        table, equation, total_left, total_right, missing=missing, extra=extra, changed=changed,
-        holds=f"{total_left:,} rows with the same content in both stores.",
+        table, equation, left.rows, right.rows, missing=found.missing, extra=found.extra, changed=found.changed,
+        holds=f"{left.rows:,} rows with the same content in both stores.",
     )  # fmt: skip
 
 
-def _differences(
-    cursor: Any, session: Any, table: str, buckets: Sequence[int]
-) -> tuple[list[str], list[str], list[str]]:
-    names = columns(table)
-    cursor.execute(f"SELECT {sql_image(names)} FROM analytics.users WHERE {sql_bucket()} = ANY(%s)", (list(buckets),))
-    expected = {image[_USER_ID]: image for (view,) in cursor.fetchall() for image in [bytes(view)]}
-    found: dict[bytes, list[bytes]] = defaultdict(list)
+def _no_digests() -> "array[int]":
+    return array("q", bytes(8 * BUCKETS))
+
+
+def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], late: Late) -> Differences:
+    """Compare the rows of these buckets by their digests, so that memory holds no row that is the same."""
+    cursor.execute(
+        f"SELECT uuid_send(user_id), {sql_digest(sql_image(columns(table)))} FROM analytics.users"
+        f" WHERE {sql_bucket()} = ANY(%s)",
+        (list(buckets),),
+    )
+    expected = {bytes(user_id): value for user_id, value in cursor.fetchall()}
+    equal: set[bytes] = set()
+    others: dict[bytes, bytes] = {}
     wanted = frozenset(buckets)
     for image in _images(session, table):
-        if bucket(image[_USER_ID]) in wanted:
-            found[image[_USER_ID]].append(image)
-    missing: list[str] = []
-    extra: list[str] = []
-    changed: list[str] = []
-    for user_id in sorted(expected.keys() | found.keys()):
-        name, wished, images = str(UUID(bytes=user_id)), expected.get(user_id), found.get(user_id, [])
-        if wished is None:
-            extra.append(name)
-        elif not images:
-            missing.append(name)
-        elif len(images) > 1 and wished in images:
-            extra.append(name)
-        elif wished not in images:
-            changed.append(f"{name} ({', '.join(_changed_columns(names, wished, images[0]))})")
-    return missing[:NAMED], extra[:NAMED], changed[:NAMED]
+        user_id = image[_USER_ID]
+        if bucket(user_id) in wanted:
+            if expected.get(user_id) == digest(image):
+                equal.add(user_id)
+            else:
+                others.setdefault(user_id, image)
+    differing = expected.keys() - equal | others.keys()
+    late_users = late.users(differing)
+    lost = sorted(differing - late_users)
+    missing = [str(UUID(bytes=user_id)) for user_id in lost if user_id not in equal and user_id not in others]
+    extra = [str(UUID(bytes=user_id)) for user_id in lost if user_id in equal or user_id not in expected]
+    changed = [user_id for user_id in lost if user_id in others and user_id in expected and user_id not in equal]
+    named = _changed(cursor, table, {user_id: others[user_id] for user_id in changed[:NAMED]})
+    return Differences(missing[:NAMED], extra[:NAMED], named, len(late_users))
+
+
+def _changed(cursor: Any, table: str, images: dict[bytes, bytes]) -> list[str]:
+    """The users of the images, each with the columns that are not as in PostgreSQL."""
+    names = columns(table)
+    cursor.execute(
+        f"SELECT {sql_image(names)} FROM analytics.users WHERE user_id = ANY(%s::uuid[]) ORDER BY user_id",
+        ([user_id.hex() for user_id in images],),
+    )
+    told = []
+    for (view,) in cursor.fetchall():
+        expected = bytes(view)
+        user_id = expected[_USER_ID]
+        told.append(f"{UUID(bytes=user_id)} ({', '.join(_changed_columns(names, expected, images[user_id]))})")
+    return told
 
 
 def _changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:

@@ -60,9 +60,10 @@ _KEPT_ROWS = f"""
     WHERE NOT t.wins AND NOT t.same AND i.version = u.version
 """
 _UPSERT = f"""
-    INSERT INTO analytics.users ({_FIELDS})
-    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)} FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
-    ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in USER_FIELDS)}
+    INSERT INTO analytics.users ({_FIELDS}, seq)
+    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)}, %(seq)s
+    FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
+    ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in (*USER_FIELDS, "seq"))}
     WHERE excluded.version > analytics.users.version
 """
 # A count that would fall below zero was wrong before: it is taken from the table.
@@ -254,8 +255,20 @@ def _merged_before(cursor: Any, batch: BatchId) -> int | None:
     return found[1] if found is not None and found[0] == batch.offsets else None
 
 
+def _take_over(cursor: Any, batch: BatchId, seq: int) -> None:
+    """A number that comes again with other offsets replaces a batch, and owes Cassandra what that one did."""
+    cursor.execute(
+        "SELECT seq FROM analytics.batches WHERE query_id = %s AND batch_id = %s AND served_at IS NULL",
+        (batch.query_id, batch.number),
+    )
+    for (replaced,) in cursor.fetchall():
+        for table in ("users", "user_counts", "moved"):
+            cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced))
+
+
 def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> int:
     seq = next_seq(cursor)
+    _take_over(cursor, batch, seq)
     cursor.execute("SELECT count(*) FILTER (WHERE old_event_id IS NULL), count(*) FROM touched WHERE wins")
     inserted, written = cursor.fetchone()
     if accepted:

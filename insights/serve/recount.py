@@ -118,8 +118,11 @@ def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[Count]:
     except psycopg2.errors.UndefinedTable as error:
         raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
     kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
-    keys = sorted(kept.keys() | served.keys())
-    return [Count(*key, count, served.get(key), exact) for key in keys for count, exact in [kept.get(key, (None, 0))]]
+    return [
+        Count(dimension, value, count, served.get((dimension, value)), exact)
+        for dimension, value in sorted(kept.keys() | served.keys())
+        for count, exact in [kept.get((dimension, value), (None, 0))]
+    ]
 
 
 def _served(session: Any) -> dict[tuple[str, str], int]:

@@ -1,13 +1,21 @@
 """The ledger on real servers: it closes over a flow at rest, and names what was removed or changed by hand."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from insights.ledger import Ledger, State, Stores, check, flow, progress, stalled
+from insights import connections
+from insights.ledger import Ledger, State, Stores, check, flow, progress, rows, stalled
+from insights.ledger.topic import RawTopic
+from insights.schema import USER_FIELDS
+from insights.serve.postgres import BatchId, merge
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-from tests.flow import Rest, come_to_rest, merged, message, user, user_id
+from tests import served_users
+from tests.flow import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
 from tests.support import eventually
 
 COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id = %s"
@@ -132,8 +140,6 @@ def country_key(number: int) -> tuple[object, ...]:
 
 
 def gender(number: int) -> str:
-    from insights.schema import USER_FIELDS
-
     return str(user(number)[USER_FIELDS.index("gender")])
 
 
@@ -222,21 +228,70 @@ def test_the_running_totals_follow_every_hop(rest: Rest) -> None:
     assert seen.idle
 
 
-def test_cassandra_behind_a_batch_that_is_being_served_is_in_flight(rest: Rest) -> None:
+def merge_again(rest: Rest, number: int, **changes: object) -> None:
+    """A batch with a newer version of a user, held between PostgreSQL's commit and Cassandra."""
+    row = dict(zip(USER_FIELDS, user(number), strict=True)) | {"version": 10**15 + 99} | changes
+    (batches,) = rest.sql("SELECT count(*) FROM analytics.batches")
+    with closing(RawTopic(rest.stores.kafka)) as topic:
+        spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
+    batch = BatchId("query", batches, {rest.stores.kafka.raw_topic: spans}, FETCHED_AT)
+    with closing(connections.postgres(rest.stores.postgres, "tests")) as connection:
+        merge(connection, batch, served_users.table([row]), [])
+
+
+def states(ledger: Ledger) -> dict[str, State]:
+    return {hop.name: hop.state for hop in ledger.hops if hop.state is not State.CLOSED}
+
+
+def test_what_a_batch_on_its_way_to_cassandra_wrote_is_in_flight_and_what_else_is_lost_is_named(rest: Rest) -> None:
+    moved = {"country_code": "ZZ", "registered_month": "1999-01", "city": "Elsewhere"}
+    merge_again(rest, 3, **moved)
+    late = dict.fromkeys(
+        ("users_by_id", "users_by_country", "users_by_registration_month", "user_counts in Cassandra"), State.IN_FLIGHT
+    )
+    assert states(check(rest.stores)) == late
+
     remove_by_id(rest)
-    merged(rest, served=False)
+    rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
     ledger = check(rest.stores)
-    assert hops(ledger) == {}
-    assert ledger.state is State.IN_FLIGHT
+    assert hops(ledger) == {
+        "users_by_id": (str(user_id(7)),),
+        "user_counts in Cassandra": hops(ledger)["user_counts in Cassandra"],
+    }
+    assert hops(ledger)["user_counts in Cassandra"][0].startswith(f"gender={gender(3)} ")
+    assert states(ledger) == late | dict.fromkeys(hops(ledger), State.BROKEN)
+
+
+def test_a_loss_beside_a_row_on_its_way_in_the_same_bucket_is_named(rest: Rest) -> None:
+    merge_again(rest, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
+    remove_by_id(rest)
+    assert hops(check(rest.stores))["users_by_id"] == (str(user_id(7)),)
+
+
+def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
+    rest: Rest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove_by_id(rest)
+    read = rows.cassandra_digest
+
+    def read_late(session: Any, table: str) -> Any:
+        if table == "users_by_id":
+            merge_again(rest, 3, city="Elsewhere")
+            rest.cql(
+                "UPDATE users_by_id SET city = 'Elsewhere', version = %s WHERE user_id = %s", 10**15 + 99, user_id(3)
+            )
+            rest.sql("UPDATE analytics.batches SET served_at = now()")
+        return read(session, table)
+
+    monkeypatch.setattr(rows, "cassandra_digest", read_late)
+    assert hops(check(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
 
 
 def test_a_batch_that_is_overdue_hides_no_loss(rest: Rest) -> None:
-    merged(rest, served=False)
+    merge_again(rest, 7, city="Elsewhere")
     rest.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
-    assert check(rest.stores).closed
-    remove_by_id(rest)
     ledger = check(rest.stores)
-    assert hops(ledger) == {"users_by_id": (str(user_id(7)),)}
+    assert hops(ledger)["users_by_id"] == (f"{user_id(7)} (version, city)",)
     assert "1 merged batches have waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
 
 

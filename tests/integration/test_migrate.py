@@ -6,12 +6,15 @@ from pathlib import Path
 import psycopg2
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from psycopg2.extras import execute_values
 from pydantic import SecretStr
 
 from insights import connections, migrate
 from insights.errors import UserError
 from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
+from insights.schema import USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.flow import user, user_id
 from tests.support import eventually, free_port
 
 
@@ -34,6 +37,23 @@ def test_postgres_runs_at_the_same_time_apply_each_file_once(empty_postgres: Pos
     with ThreadPoolExecutor(4) as pool:
         applied = [name for run in pool.map(migrate_postgres, [empty_postgres] * 4) for name in run]
     assert sorted(applied) == sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
+
+
+def test_a_database_of_an_earlier_version_keeps_its_rows(empty_postgres: PostgresSettings, tmp_path: Path) -> None:
+    for path in sorted((MIGRATIONS / "postgres").glob("*.sql"))[:2]:
+        shutil.copy(path, tmp_path)
+    migrate_postgres(empty_postgres, tmp_path)
+    insert = f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s"
+    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+        execute_values(cursor, insert, [user(1), user(2)])
+        cursor.execute("INSERT INTO analytics.batches VALUES ('query', 0, 1, '{}', 2, 2, 0, 2, 0, now(), now(), now())")
+        connection.commit()
+        later = sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))[2:]
+        assert migrate_postgres(empty_postgres) == later
+        cursor.execute(f"SELECT {', '.join(USER_FIELDS)} FROM analytics.users ORDER BY version")
+        assert [str(row[0]) for row in cursor] == [str(user_id(1)), str(user_id(2))]
+        cursor.execute("SELECT sum(read) FROM analytics.batches")
+        assert cursor.fetchone() == (2,)
 
 
 def test_a_postgres_file_that_fails_leaves_nothing_behind(empty_postgres: PostgresSettings, tmp_path: Path) -> None:

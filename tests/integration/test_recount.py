@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 from uuid import UUID
 
 import pytest
+from typer.testing import CliRunner
 
 from insights import connections
+from insights.cli import app
 from insights.ledger import Stores, check
 from insights.quarantine import Quarantined
 from insights.serve import postgres as store
@@ -137,6 +140,16 @@ def test_a_recount_that_ended_short_of_cassandra_goes_with_the_next_batch(connec
     assert {("gender", "female", 1), ("gender", "male", 1)} <= offered(connection)
     store.mark_served(connection, batch(1))
     assert offered(connection) == set()
+
+
+def test_the_verb_tells_what_was_wrong_and_a_dry_run_leaves_it(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("insights.cli.recount"), "stores", lambda: rest.stores)
+    rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
+    told = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 counts"
+    for _ in range(2):
+        assert CliRunner().invoke(app, ["recount", "--dry-run"]).output == f"{told} are wrong.\n"
+    assert CliRunner().invoke(app, ["recount"]).output == f"{told} were wrong and are exact now.\n"
+    assert CliRunner().invoke(app, ["recount"]).output == "0 counts were wrong and are exact now.\n"
 
 
 def offered(connection: Any) -> set[tuple[str, str, int]]:

@@ -182,6 +182,10 @@ def test_a_batch_number_with_other_offsets_is_another_batch(connection: Any) -> 
 
     assert len(served(connection)) == 2
     assert fetch(connection, "SELECT offsets, accepted FROM analytics.batches") == [({TOPIC: {"0": [0, 99]}}, 1)]
+    seqs = {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.users")}
+    assert seqs == {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.batches")}
+    offered = store.unserved_counts(connection).to_pylist()
+    assert sum(row["count"] for row in offered if row["dimension"] == "gender") == 2
 
 
 def test_counts_that_cassandra_never_got_are_offered_until_a_batch_is_served(connection: Any) -> None:
