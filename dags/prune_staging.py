@@ -1,4 +1,4 @@
-"""Drop the staging partitions that are published and past their retention."""
+"""Drop the staging partitions that are published and past their retention, and forget batches as old."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,8 @@ from airflow.sdk import dag, task
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     tags=["user-insights"],
-    doc_md="Days are dropped whole, oldest first, and never before the publisher has passed them.",
+    doc_md="Days are dropped whole, oldest first, and never before the publisher has passed them."
+    " Merged batches of that age are forgotten once Cassandra has them.",
 )
 def prune_staging():
     @task
@@ -28,7 +29,17 @@ def prune_staging():
             )
         return [day.isoformat() for day in days]
 
+    @task
+    def forget_batches() -> dict[str, int]:
+        from insights import connections
+        from insights.serve.retention import prune
+        from insights.settings import PostgresSettings, StagingSettings, load
+
+        with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:
+            return prune(connection, datetime.now(UTC), load(StagingSettings).retention_days)._asdict()
+
     drop_expired()
+    forget_batches()
 
 
 prune_staging()

@@ -33,7 +33,8 @@ def totals(cursor: Any, topic: str, watermarks: Watermarks) -> Progress:
     """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
     cursor.execute("""
         SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
-               (SELECT coalesce(sum(read), 0) FROM analytics.batches),
+               (SELECT coalesce(sum(read), 0) FROM analytics.batches)
+               + (SELECT coalesce(sum(read), 0) FROM analytics.pruned_batches),
                (SELECT coalesce(sum(count), 0) FROM analytics.user_counts WHERE dimension = 'gender'),
                (SELECT count(*) FROM quarantine.records WHERE resolved_at IS NULL)
         FROM staging.batches""")
