@@ -94,3 +94,30 @@ topologySpreadConstraints:
       matchLabels:
         {{- include "user-insights.selectorLabels" . | nindent 8 }}
 {{- end -}}
+
+{{/* What Prometheus' usual scrape configuration looks for. Calling convention: the port */}}
+{{- define "user-insights.metricsAnnotations" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ . | quote }}
+prometheus.io/path: /metrics
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.pdb" -}}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "user-insights.componentName" . }}
+  labels:
+    {{- include "user-insights.labels" . | nindent 4 }}
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels:
+      {{- include "user-insights.selectorLabels" . | nindent 6 }}
+{{- end -}}
+
+{{/* Where the DAG fetches from. Calling convention: $ */}}
+{{- define "user-insights.source.url" -}}
+{{- default (printf "http://%s-source:8084/api/1.4/" (include "user-insights.fullname" .)) .Values.source.url -}}
+{{- end -}}

@@ -1,0 +1,71 @@
+{{/* Name and labels of a policy. Calling convention: (dict "root" $ "edge" "to-kafka") */}}
+{{- define "user-insights.edge.metadata" -}}
+name: {{ include "user-insights.fullname" .root }}-{{ .edge }}
+labels:
+  {{- include "user-insights.labels" (dict "root" .root "component" "networkpolicy") | nindent 2 }}
+{{- end -}}
+
+{{/* Our pods of some components. Calling convention: (dict "root" $ "components" (list "publisher")) */}}
+{{- define "user-insights.edge.pods" -}}
+matchLabels:
+  app.kubernetes.io/name: {{ include "user-insights.name" .root }}
+  app.kubernetes.io/instance: {{ .root.Release.Name }}
+matchExpressions:
+  - key: app.kubernetes.io/component
+    operator: In
+    values: [{{ join ", " .components }}]
+{{- end -}}
+
+{{/* Who needs a store. */}}
+{{- define "user-insights.edge.users" -}}
+postgres: [publisher, stream, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, airflow-task]
+kafka: [publisher, stream, stream-executor, dashboard, migrations, test, airflow-task]
+cassandra: [publisher, stream, dashboard, migrations, test, airflow-scheduler, airflow-task]
+{{- end -}}
+
+{{/* Labels of the pods that an operator makes for a store. Calling convention: (dict "root" $ "store" "postgres") */}}
+{{- define "user-insights.edge.storeLabels" -}}
+{{- $fullname := include "user-insights.fullname" .root -}}
+{{- if eq .store "postgres" -}}
+cnpg.io/cluster: {{ $fullname }}-postgres
+{{- else if eq .store "kafka" -}}
+strimzi.io/cluster: {{ $fullname }}
+{{- else -}}
+k8ssandra.io/cluster-name: {{ $fullname }}-cassandra
+{{- end -}}
+{{- end -}}
+
+{{/* Ports of a store, as a YAML list. Calling convention: (dict "root" $ "store" "kafka") */}}
+{{- define "user-insights.edge.storePorts" -}}
+{{- $external := (get .root.Values .store).external -}}
+{{- $ports := list -}}
+{{- if not $external.enabled -}}
+{{- $ports = list (get (dict "postgres" 5432 "kafka" 9093 "cassandra" 9042) .store) -}}
+{{- else if eq .store "kafka" -}}
+{{- range splitList "," $external.bootstrapServers -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" (trim .) | default "9092" | int) -}}
+{{- end -}}
+{{- else -}}
+{{- $ports = list (int $external.port) -}}
+{{- end -}}
+{{- range $ports | uniq }}
+- {protocol: TCP, port: {{ . }}}
+{{- end -}}
+{{- end -}}
+
+{{/* Peers outside the release. */}}
+{{- define "user-insights.edge.outside" -}}
+{{- range .Values.networkPolicy.externalCidrs }}
+- ipBlock: {cidr: {{ . }}}
+{{- end -}}
+{{- end -}}
+
+{{/* Pods of namespaces with these labels, of any namespace without labels. */}}
+{{- define "user-insights.edge.namespaces" -}}
+- namespaceSelector:
+    {{- if . }}
+    matchLabels:
+      {{- toYaml . | nindent 6 }}
+    {{- else }} {}
+    {{- end }}
+{{- end -}}

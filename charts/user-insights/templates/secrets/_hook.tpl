@@ -1,0 +1,26 @@
+{{/* Before everything else; what a failed run leaves is there to look at, and the next one begins anew.
+     Calling convention: the weight */}}
+{{- define "user-insights.secrets.hook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
+{{/* The Secrets that are made once, as a YAML list. */}}
+{{- define "user-insights.secrets.list" -}}
+{{- if not .Values.postgres.external.enabled }}
+{{ include "user-insights.postgres.generatedSecrets" . }}
+{{- end }}
+{{- if not .Values.cassandra.external.enabled }}
+{{ include "user-insights.cassandra.generatedSecrets" . }}
+{{- end }}
+{{- if and .Values.airflow.enabled (not .Values.airflow.existingKeysSecret) }}
+- name: {{ include "user-insights.fullname" . }}-airflow-keys
+  generate: {fernet-key: fernet-key, jwt-secret: password, api-secret-key: password}
+{{- end }}
+{{- if and .Values.airflow.enabled (not .Values.airflow.admin.existingSecret) }}
+- name: {{ include "user-insights.fullname" . }}-airflow-admin
+  values: {username: {{ .Values.airflow.admin.username | quote }}}
+  generate: {password: password}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,35 @@
+{{/* What driver and executors have alike. */}}
+{{- define "user-insights.stream.pod" -}}
+podSecurityContext:
+  {{- include "user-insights.podSecurityContext" 185 | nindent 2 }}
+securityContext:
+  {{- include "user-insights.containerSecurityContext" . | nindent 2 }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "user-insights.stream.sparkConf" -}}
+{{- $conf := dict
+  "spark.driver.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
+  "spark.executor.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
+  "spark.kubernetes.driver.service.deleteOnTermination" "true"
+  "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
+  "spark.kubernetes.executor.podTemplateContainerName" "spark-kubernetes-executor"
+-}}
+{{- with .Values.stream.checkpoint.endpointURL -}}
+{{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint" . "spark.hadoop.fs.s3a.path.style.access" "true") -}}
+{{- end -}}
+{{- merge (deepCopy .Values.stream.sparkConf) $conf | toYaml -}}
+{{- end -}}
+
+{{/* Java's `768m` and `2g` in MiB. */}}
+{{- define "user-insights.mebibytes" -}}
+{{- $number := regexFind "^[0-9]+" . | int -}}
+{{- ternary (mul $number 1024) $number (hasSuffix "g" (lower .)) -}}
+{{- end -}}
