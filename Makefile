@@ -27,7 +27,7 @@ test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassand
 	@$(PYTEST) tests/integration
 
 test-e2e: setup ## Run the demo once and look at its page in a browser.
-	@$(PYTEST) tests/e2e
+	@$(PYTEST) tests/e2e --durations=20
 
 lint: setup ## Check format, style and types.
 	@.venv/bin/ruff format --check .
@@ -37,6 +37,7 @@ lint: setup ## Check format, style and types.
 lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite the locks.
 	@scripts/lock
 	@.venv/bin/python -m insights.local.jars --lock
+	@.venv/bin/python -m benchmarks.connector.environment --lock
 
 bench: setup ## Run the benchmarks.
 	@.venv/bin/python -m benchmarks
