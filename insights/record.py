@@ -56,15 +56,6 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record refused, with the rule that refused it."""
-
-    reason: Reason
-    field: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class RawUser:
     """The fields read from a raw API record, by path (`__` for a dot). All text: API versions disagree on the types."""
 

@@ -44,28 +44,20 @@ _VERSION_FORMAT = "[0-9]{1,18}"
 _LAST_MILLISECOND = 253_402_300_799_999
 
 
-def transform(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> tuple[DataFrame, DataFrame]:
-    """(accepted, rejected) of Kafka source rows read with `includeHeaders`.
-
-    Accepted rows are `record.User`'s fields (`schema.spark_ddl`), rejected ones `quarantine.Quarantined`'s, in their
-    order. Both are computed from `judge`: whoever needs both keeps that one frame and calls `accepted` and `rejected`.
-    """
-    judged = judge(messages, largest_value)
-    return accepted(judged), rejected(judged)
-
-
 def judge(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> DataFrame:
-    """Every message once: the user's fields, what quarantine needs, and `refused`, null or the rule it broke."""
+    """Every Kafka source row, read with `includeHeaders`, once: the user's fields, what quarantine needs, and
+    `refused`, null or the rule it broke. Keep this frame to take both `accepted` and `rejected` from it.
+    """
     return _verdict(_typed(_standard(_parsed(_envelope(messages, largest_value)))))
 
 
 def accepted(judged: DataFrame) -> DataFrame:
-    """The users among judged messages."""
+    """The users among judged messages, as `schema.spark_ddl` has them."""
     return judged.where(F.col(_REFUSED).isNull()).select(*USER_FIELDS)
 
 
 def rejected(judged: DataFrame) -> DataFrame:
-    """The refused among judged messages, payload without credentials."""
+    """The refused among judged messages, as `quarantine.Quarantined` has them, payload without credentials."""
     value = F.coalesce(F.col("value"), F.lit(b""))
     masked = F.regexp_replace(F.decode(F.col("value"), "ISO-8859-1"), CREDENTIAL_PATTERN, CREDENTIAL_MASK)
     columns = {

@@ -8,9 +8,9 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str = "") -> Value:
-    """Poll until `predicate` returns something true and return that; fail with `message` and the last value after
-    `seconds`. An assertion error inside the predicate counts as not yet."""
+def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str = "", pause: float = 0.05) -> Value:
+    """Poll every `pause` seconds until `predicate` returns something true and return that; fail with `message` and the
+    last value after `seconds`. An assertion error inside the predicate counts as not yet."""
     deadline = time.monotonic() + seconds
     while True:
         last: object
@@ -23,7 +23,7 @@ def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str
             last = error
         if time.monotonic() > deadline:
             raise AssertionError(f"{message or 'the condition did not become true'} in {seconds} s; last: {last!r}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def free_port() -> int:

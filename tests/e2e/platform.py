@@ -34,6 +34,7 @@ class Demo:
     home: Path
     environment: dict[str, str] = field(init=False)
     process: subprocess.Popen[bytes] | None = None
+    _addresses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         ports = {f"INSIGHTS_{name}_PORT": str(free_port()) for name in PORTS}
@@ -100,9 +101,11 @@ class Demo:
         return next(int(hop["left"]) for hop in self.ledger()["hops"] if hop["name"] == name)
 
     def address(self, name: str) -> dict[str, Any]:
-        """What `insights status` says of one server."""
-        servers = json.loads(self.insights("status", "--json").stdout)["servers"]
-        return next(server for server in servers if server["name"] == name)
+        """What `insights status` said of one server when first asked: no start of this demo changes it."""
+        if not self._addresses:
+            servers = json.loads(self.insights("status", "--json").stdout)["servers"]
+            self._addresses = {server["name"]: server for server in servers}
+        return self._addresses[name]
 
     def ingest(self, pages: int, page_size: int) -> str:
         """Start a run of the DAG through Airflow's API, once that answers; returns its id."""
@@ -136,6 +139,10 @@ class Demo:
     def tail(self) -> str:
         """The end of the demo's log, without colours."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.log.read_text()[-6000:])
+
+    def fetched(self) -> int:
+        """Records of all fetched pages now."""
+        return int(self.query("SELECT coalesce(sum(fetched), 0) FROM staging.batches")[0][0])
 
     def staged(self) -> int:
         """Rows in staging now."""

@@ -54,9 +54,9 @@ def test_the_page_shows_what_the_ledger_counts(running: Demo, artifacts: Path) -
 
 
 def test_a_hundred_thousand_records_arrive_once_each(running: Demo) -> None:
-    before = running.hop(FETCHED)
+    before = running.fetched()
     run = running.ingest(pages=20, page_size=5000)
-    eventually(lambda: running.run_state(run) == "success", 300, "the run of 20 pages did not succeed")
+    eventually(lambda: running.run_state(run) == "success", 300, "the run of 20 pages did not succeed", pause=1)
     after = running.ledger()
     fetched = next(hop["left"] for hop in after["hops"] if hop["name"] == FETCHED)
     assert fetched >= before + 100_000
@@ -79,21 +79,23 @@ def test_a_hundred_thousand_records_arrive_once_each(running: Demo) -> None:
     ],
 )
 def test_a_process_killed_during_the_flow_comes_back_and_the_ledger_closes(running: Demo, component: str) -> None:
-    before, staged = running.hop(FETCHED), running.staged()
+    before, staged = running.fetched(), running.staged()
     victim = running.pid(component)
     assert victim
     run = running.ingest(pages=4, page_size=2500)
-    eventually(lambda: running.staged() > staged, 120, "the run fetched nothing")
+    eventually(lambda: running.staged() > staged, 120, "the run fetched nothing", pause=1)
     os.kill(victim, signal.SIGKILL)
     eventually(lambda: running.pid(component) not in (0, victim), 120, f"{component} was not started again")
-    eventually(lambda: running.run_state(run) == "success", 400, f"the run did not survive the end of {component}")
+    eventually(
+        lambda: running.run_state(run) == "success", 400, f"the run did not survive the end of {component}", pause=1
+    )
     assert running.hop(FETCHED) >= before + 10_000
 
 
 def test_everything_killed_at_once_during_the_flow_loses_nothing(running: Demo) -> None:
-    before, staged = running.hop(FETCHED), running.staged()
+    before, staged = running.fetched(), running.staged()
     running.ingest(pages=4, page_size=2500)
-    eventually(lambda: running.staged() > staged, 120, "the run fetched nothing")
+    eventually(lambda: running.staged() > staged, 120, "the run fetched nothing", pause=1)
     running.kill()
     eventually(lambda: not running.left_behind(), 60, "processes outlived the demo")
     running.start()

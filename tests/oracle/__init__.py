@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from insights.countries import countries
-from insights.record import Reason, Rejected, User
+from insights.record import Reason, User
 from tests.oracle.cleanse import MANDATORY, looks_structured, texts
-from tests.oracle.document import Refused, document
+from tests.oracle.document import Refused, Rejected, document
 from tests.oracle.values import (
     EPOCH,
     age_band,
@@ -72,7 +72,7 @@ def envelope(message: Message) -> Envelope:
 
 
 def parse(message: Message) -> User | Rejected:
-    """The user in a message, or the first rule it breaks (`detail` is left empty)."""
+    """The user in a message, or the first rule it breaks."""
     try:
         return _user(message, envelope(message))
     except Refused as refused:

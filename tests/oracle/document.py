@@ -2,12 +2,19 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from insights.record import Reason, Rejected
+from insights.record import Reason
 
 LARGEST = 1_048_588
 OBJECTS = ("name", "location", "location.coordinates", "location.timezone", "login", "picture")
+
+
+class Rejected(NamedTuple):
+    """A rule, and the field that broke it."""
+
+    reason: Reason
+    field: str
 
 
 class Refused(Exception):  # noqa: N818
@@ -15,7 +22,7 @@ class Refused(Exception):  # noqa: N818
 
     def __init__(self, reason: Reason, field: str) -> None:
         super().__init__(reason, field)
-        self.verdict = Rejected(reason, field, "")
+        self.verdict = Rejected(reason, field)
 
 
 def document(value: bytes | None) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from insights.countries import countries, telephony
 from insights.quarantine import Quarantined
-from insights.record import CREDENTIAL_FIELDS, Rejected, User
+from insights.record import CREDENTIAL_FIELDS, User
 from tests import oracle
 from tests.oracle import Message
+from tests.oracle.document import Rejected
 from tests.oracle.values import EPOCH
 from tests.raw_users import UUID, message, user, user_1_1, user_1_2
 from tests.recorded import ANSWERS, MANY_ANSWERS, needs_many_answers

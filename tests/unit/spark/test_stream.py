@@ -231,7 +231,8 @@ def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
 
 
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
-    accepted, rejected = stream.transform(messages_frame([message(user())]))
+    judged = stream.judge(messages_frame([message(user())]))
+    accepted, rejected = stream.accepted(judged), stream.rejected(judged)
     assert accepted.dtypes == spark.createDataFrame([], schema.spark_ddl()).dtypes
     assert rejected.columns == [field.name for field in fields(Quarantined)]
     types = dict.fromkeys(rejected.columns, "string") | {
@@ -240,9 +241,9 @@ def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
     assert dict(rejected.dtypes) == types
 
 
-@pytest.mark.parametrize(("side", "titled"), [(0, 6), (1, 2)])
+@pytest.mark.parametrize(("side", "titled"), [(stream.accepted, 6), (stream.rejected, 2)])
 def test_the_value_is_parsed_once_and_each_text_cleansed_once(messages_frame, side, titled):
-    plan = stream.transform(messages_frame([message(user())]))[side]._jdf.queryExecution().executedPlan().toString()
+    plan = side(stream.judge(messages_frame([message(user())])))._jdf.queryExecution().executedPlan().toString()
     assert plan.count("from_json(") == 1
     assert plan.count("initcap(") == titled
     assert plan.count("parseJson,") + plan.count("parseJson(") == 1
