@@ -1,8 +1,11 @@
-"""Rows a second into Cassandra: this project's writer beside the driver's `execute_concurrent_with_args`.
+"""Rows a second into Cassandra: this project's writer beside what else writes there.
 
-`python -m benchmarks.cassandra_writer [--rows N] [--rounds N] [--json FILE]` starts a node of its own, creates the
-project's tables in it, and writes the same users with both, in turns, after a warm-up round. The driver's contender
-gets its rows as tuples of Python values made beforehand (not measured); the writer starts from Arrow.
+`python -m benchmarks.cassandra_writer [--rows N] [--rounds N] [--connector] [--json FILE]` starts a node of its own,
+creates the project's tables in it, and writes the same users with every contender, in turns, after a warm-up round
+whose rows must be the same in the table. Each starts from rows in memory: the writer from Arrow, the driver's
+`execute_concurrent_with_args` from tuples of Python values. With `--connector` Spark takes the driver's place, from a
+cached frame of two partitions on `local[2]`: Spark 3.5 with the Cassandra connector, tuned and as it comes, and
+Spark 4.1 with this project's writer inside `mapInArrow`.
 """
 
 import argparse
@@ -12,15 +15,18 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from cassandra.concurrent import execute_concurrent_with_args
 
+from benchmarks.connector.contenders import Write, spark_contenders
 from insights import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
@@ -36,6 +42,8 @@ from tests.support import free_port
 
 CONCURRENCY = 64
 """The driver contender's requests in flight."""
+COMPARED = 1000
+"""Rows of a table that are compared value by value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connector", action="store_true", help="beside Spark; downloads Spark 3.5 once")
     parser.add_argument("--json", type=Path, help="write the result here as well")
     options = parser.parse_args(arguments)
     java, cache = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
@@ -58,7 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             server.wait_ready(180)
             settings = CassandraSettings(hosts=server.host, port=server.port, local_dc=server.local_dc)
             migrate_cassandra(settings)
-            result = compare(settings, options.rows, options.rounds)
+            users, file = made_up(options.rows), Path(home, "users.parquet")
+            pq.write_table(users, file)
+            with ExitStack() as stack:
+                spark = stack.enter_context(spark_contenders(settings, file, java)) if options.connector else {}
+                result = compare(settings, users, options.rounds, spark)
         finally:
             server.stop()
     print(text(result))
@@ -66,9 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def compare(settings: CassandraSettings, rows: int, rounds: int) -> dict[str, Any]:
-    """Rows a second of each contender in each round, per table."""
-    users = made_up(rows)
+def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: Mapping[str, Write]) -> dict[str, Any]:
+    """Rows a second of each contender in each round, per table.
+
+    Raises:
+        RuntimeError: a contender's rows in the table are not the writer's.
+    """
     stream = load(StreamSettings)
     tables: dict[str, Any] = {}
     with connections.cassandra(settings) as ours, connections.cassandra(settings) as theirs:
@@ -76,19 +92,41 @@ def compare(settings: CassandraSettings, rows: int, rounds: int) -> dict[str, An
         for name in USER_TABLES:
             columns = CASSANDRA_TABLES[name][1]
             contenders: dict[str, Callable[[], Any]] = {
-                "writer": partial(writer.upsert, name, columns, users, "version"),
-                "execute_concurrent": driver(theirs, name, columns, users),
+                "writer": partial(writer.upsert, name, columns, users, "version")
             }
-            measured: dict[str, list[float]] = {contender: [] for contender in contenders}
-            for number in range(rounds + 1):
-                for contender, write in contenders.items():
+            for other, write in others.items():
+                contenders[other] = partial(write, name, columns)
+            if not others:
+                contenders["execute_concurrent"] = driver(theirs, name, columns, users)
+            agree(theirs, name, columns, contenders)
+            rates: dict[str, list[float]] = {contender: [] for contender in contenders}
+            for number in range(rounds):
+                for contender in turns(list(contenders), number):
                     began = time.perf_counter()
-                    write()
-                    if number:
-                        measured[contender].append(rows / (time.perf_counter() - began))
-                    print(f"{name} round {number} {contender}", file=sys.stderr)
-            tables[name] = measured | {"columns": len(columns)}
-    return {"rows": rows, "rounds": rounds, "concurrency": CONCURRENCY, "tables": tables}
+                    contenders[contender]()
+                    rates[contender].append(users.num_rows / (time.perf_counter() - began))
+                    print(f"{name} round {number + 1} {contender} {rates[contender][-1]:,.0f}", file=sys.stderr)
+            tables[name] = {"columns": len(columns), "rates": rates}
+    return {"rows": users.num_rows, "rounds": rounds, "concurrency": CONCURRENCY, "tables": tables}
+
+
+def agree(session: Any, name: str, columns: Sequence[str], contenders: Mapping[str, Callable[[], Any]]) -> None:
+    """Let each contender write once, unmeasured, to the empty table, and compare what it wrote with the first's."""
+    cql = f"SELECT {', '.join(columns)}, writetime(full_name) FROM {name} LIMIT {COMPARED}"
+    found: dict[str, tuple[int, list[Any]]] = {}
+    for contender, write in contenders.items():
+        session.execute(f"TRUNCATE {name}", timeout=60)
+        write()
+        count = session.execute(f"SELECT count(*) FROM {name}", timeout=60).one()[0]
+        found[contender] = (count, [tuple(row) for row in session.execute(cql)])
+        if found[contender] != found["writer"]:
+            raise RuntimeError(f"{contender} and the writer left different rows in {name}")
+
+
+def turns(contenders: Sequence[str], number: int) -> list[str]:
+    """The order of a round: another contender begins each."""
+    first = number % len(contenders)
+    return [*contenders[first:], *contenders[:first]]
 
 
 def driver(session: Any, name: str, columns: tuple[str, ...], users: pa.Table) -> Callable[[], Any]:
@@ -111,13 +149,14 @@ def made_up(rows: int) -> pa.Table:
 
 
 def text(result: dict[str, Any]) -> str:
-    lines = [f"{result['rows']:,} rows, {result['rounds']} rounds in turns, rows/s (min median max)"]
+    lines = [f"{result['rows']:,} rows, {result['rounds']} rounds in turns (min median max)"]
     for name, measured in result["tables"].items():
-        lines.append(f"{name}, {measured['columns']} columns")
-        for contender in ("writer", "execute_concurrent"):
-            lines.append(f"  {contender:<20}" + "".join(f"{rate:>10,.0f}" for rate in spread(measured[contender])))
-        ratios = [a / b for a, b in zip(measured["writer"], measured["execute_concurrent"], strict=True)]
-        lines.append(f"  {'ratio':<20}" + "".join(f"{ratio:>10.2f}" for ratio in spread(ratios)))
+        lines.append(f"{name}, {measured['columns']} columns{'rows/s':>32}{'writer / this':>28}")
+        writer = measured["rates"]["writer"]
+        for contender, rates in measured["rates"].items():
+            ratios = spread([ours / theirs for ours, theirs in zip(writer, rates, strict=True)])
+            line = f"  {contender:<20}" + "".join(f"{rate:>10,.0f}" for rate in spread(rates))
+            lines.append(line + ("" if contender == "writer" else "".join(f"{ratio:>8.2f}" for ratio in ratios)))
     return "\n".join(lines)
 
 

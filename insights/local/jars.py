@@ -1,6 +1,6 @@
 """The servers' jars: coordinates and hashes in `jars.lock`, files in a cache that clones share.
 
-`python -m insights.local.jars` downloads what is missing; with `--lock` it resolves again and rewrites the lock.
+`python -m insights.local.jars` downloads what is missing; with `--lock` it resolves again and rewrites the locks.
 """
 
 import argparse
@@ -8,7 +8,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +17,10 @@ from xml.sax.saxutils import quoteattr
 from insights.errors import UserError
 from insights.local.java import find_java
 from insights.local.package import package_directory
-from insights.settings import LocalSettings, load
 
 LOCK = Path(__file__).parents[2] / "jars.lock"
+IMAGE_LOCK = LOCK.parent / "images/spark/object-store.lock"
+"""Of what only the Spark image holds, and only when its build asks: it is too large for every machine's cache."""
 PATTERN = "[organisation]__[artifact]__[revision](__[classifier]).[ext]"
 
 
@@ -51,6 +52,15 @@ ROOTS: dict[str, list[Root]] = {
         Root("org.apache.commons", "commons-pool2", "2.12.1", transitive=False),
     ],
 }
+# The versions of Hadoop that pyspark bundles and of what that Hadoop was built with.
+IMAGE_ROOTS: dict[str, list[Root]] = {
+    "object-store": [
+        Root("org.apache.hadoop", "hadoop-aws", "3.4.2", transitive=False),
+        Root("software.amazon.awssdk", "bundle", "2.29.52", transitive=False),
+        Root("software.amazon.s3.analyticsaccelerator", "analyticsaccelerator-s3", "1.2.1", transitive=False),
+    ],
+}
+_GROUPS = [*ROOTS, *IMAGE_ROOTS]
 
 
 @dataclass(frozen=True, order=True)
@@ -149,10 +159,10 @@ def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     return len(missing)
 
 
-def resolve(lock: Path, java: Path) -> None:
+def resolve(lock: Path, java: Path, groups: Mapping[str, Sequence[Root]]) -> None:
     """Resolve every group afresh and rewrite the lock."""
     jars: set[Jar] = set()
-    for group, roots in ROOTS.items():
+    for group, roots in groups.items():
         with tempfile.TemporaryDirectory() as directory:
             download = Path(directory)
             problem = _ivy(java, download, "".join(_root(root) for root in roots), use_poms=True)
@@ -214,17 +224,32 @@ def _ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
 
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m insights.local.jars", description=__doc__)
-    parser.add_argument("--lock", action="store_true", help="resolve again and rewrite jars.lock")
+    parser.add_argument("--lock", action="store_true", help="resolve again and rewrite the locks")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="another folder than this machine's cache")
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these of {', '.join(_GROUPS)}")
     options = parser.parse_args(None if arguments is None else list(arguments))
-    settings = load(LocalSettings)
+    if unknown := set(options.groups).difference(_GROUPS):
+        parser.error(f"there is no group {min(unknown)!r}: choose from {', '.join(_GROUPS)}")
     try:
-        java = find_java(settings.java_home)
+        cache, java = (options.into, find_java()) if options.into else _of_this_machine()
         if options.lock:
-            resolve(LOCK, java)
-        count = ensure(read_lock(), settings.jars, java)
+            resolve(LOCK, java, ROOTS)
+            resolve(IMAGE_LOCK, java, IMAGE_ROOTS)
+        jars = read_lock()
+        if options.groups:
+            jars = [jar for jar in jars + read_lock(IMAGE_LOCK) if jar.group in options.groups]
+        count = ensure(jars, cache, java)
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(f"{count} jars downloaded to {settings.jars}." if count else f"Every jar is in {settings.jars}.")
+    print(f"{count} jars downloaded to {cache}." if count else f"Every jar is in {cache}.")
+
+
+def _of_this_machine() -> tuple[Path, Path]:
+    """The cache and the Java; the settings are read here so that an image's build does not follow their edits."""
+    from insights.settings import LocalSettings, load
+
+    settings = load(LocalSettings)
+    return settings.jars, find_java(settings.java_home)
 
 
 if __name__ == "__main__":

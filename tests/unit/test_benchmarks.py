@@ -1,9 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import cassandra_writer
+from benchmarks.connector import environment
+from insights.local.jars import read_lock
 
 
 def test_every_benchmark_of_the_folder_is_run_with_its_arguments(monkeypatch, capsys):
@@ -19,11 +22,62 @@ def test_every_benchmark_of_the_folder_is_run_with_its_arguments(monkeypatch, ca
     assert [title for title in runs if title not in shown] == []
 
 
-def test_the_writers_figures_are_a_table_with_the_ratio_of_each_round():
-    measured = {"writer": [20.0, 30.0], "execute_concurrent": [10.0, 10.0], "columns": 3}
-    lines = cassandra_writer.text({"rows": 2, "rounds": 2, "tables": {"users_by_id": measured}}).splitlines()
-    assert lines[1] == "users_by_id, 3 columns"
-    assert lines[-1].split() == ["ratio", "2.00", "2.50", "3.00"]
+def test_the_writers_figures_are_a_table_with_its_ratio_to_each_contender_over_the_rounds():
+    rates = {"writer": [20.0, 30.0], "execute_concurrent": [10.0, 10.0], "connector": [40.0, 30.0]}
+    result = {"rows": 2, "rounds": 2, "tables": {"users_by_id": {"columns": 3, "rates": rates}}}
+    lines = cassandra_writer.text(result).splitlines()
+    assert lines[1].startswith("users_by_id, 3 columns")
+    assert [line.split() for line in lines[2:]] == [
+        ["writer", "20", "25", "30"],
+        ["execute_concurrent", "10", "10", "10", "2.00", "2.50", "3.00"],
+        ["connector", "30", "35", "40", "0.50", "0.75", "1.00"],
+    ]
+
+
+def test_every_contender_begins_a_round_in_its_turn():
+    assert [cassandra_writer.turns(["a", "b", "c"], number) for number in range(4)] == [
+        ["a", "b", "c"],
+        ["b", "c", "a"],
+        ["c", "a", "b"],
+        ["a", "b", "c"],
+    ]
+
+
+class Table:
+    """A session whose table holds what the contender wrote last."""
+
+    def __init__(self):
+        self.rows: list[tuple[int, ...]] = []
+
+    def execute(self, cql, timeout=None):  # noqa: ARG002
+        if cql.startswith("TRUNCATE"):
+            self.rows = []
+        counted = cql.startswith("SELECT count")
+        return SimpleNamespace(one=lambda: (len(self.rows),)) if counted else list(self.rows)
+
+
+@pytest.mark.parametrize("other", [[], [(1,), (3,)], [(1,), (2,), (2,)]])
+def test_a_contender_that_leaves_other_rows_than_the_writer_ends_the_benchmark(other):
+    session = Table()
+    contenders = {
+        "writer": lambda: session.rows.extend([(1,), (2,)]),
+        "twin": lambda: session.rows.extend([(1,), (2,)]),
+    }
+    cassandra_writer.agree(session, "users_by_id", ["a"], contenders)
+    with pytest.raises(RuntimeError, match="other and the writer left different rows in users_by_id"):
+        cassandra_writer.agree(
+            session, "users_by_id", ["a"], contenders | {"other": lambda: session.rows.extend(other)}
+        )
+
+
+def test_the_connectors_lock_holds_it_with_a_hash_and_none_of_it_is_in_the_platforms():
+    locked = read_lock(environment.LOCK)
+    assert {(jar.organisation, jar.name, jar.version) for jar in locked} >= {
+        (root.organisation, root.name, root.version) for root in environment.ROOTS["connector"]
+    }
+    assert {jar.group for jar in locked} == {"connector"}
+    assert "://" not in environment.LOCK.read_text()
+    assert not {jar.group for jar in read_lock()} & {"connector"}
 
 
 def test_an_argument_that_is_no_number_is_refused():

@@ -1,0 +1,70 @@
+"""What the Cassandra connector runs in: Spark 3.5 in an environment of its own, and the jars of this folder's lock.
+
+`python -m benchmarks.connector.environment` makes it; with `--lock` it resolves the jars again.
+"""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from insights.errors import UserError
+from insights.local.jars import Root, ensure, group_files, read_lock, resolve
+from insights.local.java import find_java
+from insights.settings import LocalSettings, load
+
+LOCK = Path(__file__).with_name("jars.lock")
+ROOTS = {"connector": [Root("com.datastax.spark", "spark-cassandra-connector_2.12", "3.5.1")]}
+REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "benchmarks-connector.txt"
+
+
+def spark_python(cache: Path) -> Path:
+    """The Python of an environment that holds Spark 3.5, made the first time.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    home = cache / "benchmarks" / digest
+    python, complete = home / "bin/python", home / "complete"
+    if complete.exists():
+        return python
+    shutil.rmtree(home, ignore_errors=True)
+    uv = str(Path(sys.executable).with_name("uv"))
+    install = [uv, "pip", "sync", "--quiet", "--python", str(python), "--require-hashes", str(REQUIREMENTS)]
+    for command in ([uv, "venv", "--quiet", "--python", sys.executable, str(home)], install):
+        if subprocess.run(command, check=False).returncode:
+            raise UserError(f"Spark 3.5 could not be installed into {home}: check the disk and the network.")
+    complete.touch()
+    return python
+
+
+def connector_jars(cache: Path, java: Path) -> list[Path]:
+    """The connector's jars, downloaded the first time.
+
+    Raises:
+        UserError: one cannot be downloaded, or has other content than the lock says.
+    """
+    ensure(read_lock(LOCK), cache, java)
+    return group_files("connector", cache, LOCK)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lock", action="store_true", help="resolve again and rewrite jars.lock")
+    options = parser.parse_args()
+    settings = load(LocalSettings)
+    try:
+        java = find_java(settings.java_home)
+        if options.lock:
+            resolve(LOCK, java, ROOTS)
+        connector_jars(settings.jars, java)
+        spark_python(settings.cache.expanduser())
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
