@@ -1,0 +1,214 @@
+"""The Secrets of a release, against a namespace made of a dictionary."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from insights.errors import UserError
+from insights.kubernetes_secrets import (
+    SecretPlan,
+    SecretStore,
+    create_secrets,
+    in_cluster,
+    read_plans,
+    read_requirement,
+)
+
+PLAN = SecretPlan(
+    name="r-airflow-keys",
+    labels={"app": "r"},
+    annotations={"helm.sh/resource-policy": "keep"},
+    values={"username": "admin"},
+    generate={"password": "password", "fernet-key": "fernet-key"},
+)
+
+
+class ApiError(Exception):
+    """As the client raises it."""
+
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(message)
+        self.status, self.reason, self.body = status, "Reason", json.dumps({"message": message})
+
+
+class Namespace:
+    """The two calls of `CoreV1Api` that are used."""
+
+    def __init__(self, **found: dict[str, str]) -> None:
+        self.found: dict[str, dict[str, str]] = dict(found)
+        self.bodies: dict[str, dict[str, Any]] = {}
+        self.refuses: dict[str, Exception] = {}
+
+    def read_namespaced_secret(self, name: str, namespace: str, _request_timeout: int) -> Any:
+        assert namespace == "data"
+        self._maybe_refuse("read")
+        if name not in self.found:
+            raise ApiError(404)
+        return SimpleNamespace(data=self.found[name] or None)
+
+    def create_namespaced_secret(self, namespace: str, body: dict[str, Any], _request_timeout: int) -> None:
+        assert namespace == "data"
+        self._maybe_refuse("create")
+        name = body["metadata"]["name"]
+        if name in self.found:
+            raise ApiError(409)
+        self.found[name] = body["stringData"]
+        self.bodies[name] = body
+
+    def _maybe_refuse(self, verb: str) -> None:
+        if verb in self.refuses:
+            raise self.refuses[verb]
+
+
+def run(api: Namespace, *plans: SecretPlan, required: list[tuple[str, str]] | None = None) -> list[str]:
+    return create_secrets(SecretStore(api, "data"), plans, required or [])
+
+
+def test_an_absent_secret_is_created_with_its_values_and_random_ones() -> None:
+    api = Namespace()
+    assert run(api, PLAN) == ["r-airflow-keys"]
+    body = api.bodies["r-airflow-keys"]
+    assert body["type"] == "Opaque"
+    assert body["metadata"] == {
+        "name": "r-airflow-keys",
+        "labels": {"app": "r"},
+        "annotations": {"helm.sh/resource-policy": "keep"},
+    }
+    made = body["stringData"]
+    assert made["username"] == "admin"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{32}", made["password"])
+    assert len(base64.urlsafe_b64decode(made["fernet-key"])) == 32
+
+
+def test_the_fernet_key_is_one() -> None:
+    fernet = pytest.importorskip("cryptography.fernet")
+    api = Namespace()
+    run(api, PLAN)
+    key = fernet.Fernet(api.found["r-airflow-keys"]["fernet-key"])
+    assert key.decrypt(key.encrypt(b"text")) == b"text"
+
+
+def test_no_two_secrets_are_alike() -> None:
+    first, second = PLAN.manifest()["stringData"], PLAN.manifest()["stringData"]
+    assert first["password"] != second["password"]
+    assert first["fernet-key"] != second["fernet-key"]
+
+
+def test_a_secret_that_exists_is_never_changed() -> None:
+    kept = {"username": "other", "password": "old", "fernet-key": "old", "more": "own"}
+    api = Namespace(**{"r-airflow-keys": dict(kept)})
+    assert run(api, PLAN) == []
+    assert api.found == {"r-airflow-keys": kept}
+
+
+@pytest.mark.parametrize("lost", ["username", "password", "fernet-key"])
+def test_a_secret_that_exists_without_a_key_is_told_with_its_remedy(lost: str) -> None:
+    kept = {"username": "x", "password": "x", "fernet-key": "x"}
+    kept.pop(lost)
+    api = Namespace(**{"r-airflow-keys": kept})
+    with pytest.raises(
+        UserError,
+        match=f"Secret r-airflow-keys in namespace data exists without the key {lost}: add the key, or delete",
+    ):
+        run(api, PLAN)
+    assert api.found == {"r-airflow-keys": kept}
+
+
+def test_a_secret_that_another_creates_meanwhile_is_taken() -> None:
+    class Late(Namespace):
+        def create_namespaced_secret(self, namespace: str, body: dict[str, Any], _request_timeout: int) -> None:
+            self.found[body["metadata"]["name"]] = dict.fromkeys(body["stringData"], "theirs")
+            super().create_namespaced_secret(namespace, body, _request_timeout)
+
+    api = Late()
+    assert run(api, PLAN) == []
+    assert set(api.found["r-airflow-keys"].values()) == {"theirs"}
+
+
+def test_a_secret_without_keys_is_created_too() -> None:
+    api = Namespace()
+    assert run(api, SecretPlan(name="empty")) == ["empty"]
+    assert run(api, SecretPlan(name="empty")) == []
+
+
+@pytest.mark.parametrize("verb", ["read", "create"])
+def test_what_the_api_server_forbids_is_one_sentence(verb: str) -> None:
+    api = Namespace()
+    api.refuses[verb] = ApiError(403, "secrets is forbidden")
+    with pytest.raises(
+        UserError, match=f"does not let us {verb} Secret r-airflow-keys in namespace data: allow this service account"
+    ):
+        run(api, PLAN)
+
+
+def test_another_answer_of_the_api_server_is_told() -> None:
+    api = Namespace()
+    api.refuses["create"] = ApiError(422, 'Secret "r" is invalid')
+    with pytest.raises(UserError, match=r'did not create Secret r-airflow-keys .*Secret "r" is invalid'):
+        run(api, PLAN)
+    api.refuses = {"read": OSError("Connection refused")}
+    with pytest.raises(UserError, match=r"did not read Secret r-airflow-keys .*Connection refused"):
+        run(api, PLAN)
+
+
+def test_a_required_secret_is_looked_for_before_anything_is_created() -> None:
+    api = Namespace(there={"password": "x"})
+    with pytest.raises(UserError, match=r"Secret lost in namespace data is missing \(key password\): create it, or"):
+        run(api, PLAN, required=[("there", "password"), ("lost", "password")])
+    with pytest.raises(UserError, match=r"Secret there in namespace data lacks the key username: add it, or"):
+        run(api, PLAN, required=[("there", "username")])
+    assert api.bodies == {}
+    assert run(api, PLAN, required=[("there", "password")]) == ["r-airflow-keys"]
+
+
+def test_a_list_is_read_from_yaml_or_json(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.yaml"
+    path.write_text("- name: a\n  type: kubernetes.io/basic-auth\n  values: {username: u}\n"
+                    "  generate:\n    password: password\n")  # fmt: skip
+    [plan] = read_plans(path)
+    assert (plan.name, plan.type, plan.values, plan.generate) == (
+        "a", "kubernetes.io/basic-auth", {"username": "u"}, {"password": "password"},
+    )  # fmt: skip
+    path.write_text(json.dumps([plan.model_dump()]))
+    assert read_plans(path) == [plan]
+    path.write_text("")
+    assert read_plans(path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- name: a\n  generate: {k: uuid}\n", r"entry 0\.generate\.k: Input should be 'password' or 'fernet-key'"),
+        ("- nmae: a\n", r"entry 0\.name: Field required"),
+        ("- name: a\n  value: {}\n", r"entry 0\.value: Extra inputs are not permitted"),
+        ("a: b\n", "entry the whole: Input should be a valid list"),
+        ("- [\n", "cannot be read as a list of Secrets"),
+    ],
+)
+def test_a_file_that_is_no_such_list_is_told_by_its_entry(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "secrets.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=told):
+        read_plans(path)
+
+
+def test_a_file_that_is_absent_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.yaml cannot be read"):
+        read_plans(tmp_path / "none.yaml")
+
+
+def test_a_requirement_names_secret_and_key() -> None:
+    assert read_requirement("login:ca.crt") == ("login", "ca.crt")
+    for wrong in ("login", "login:", ":key", ""):
+        with pytest.raises(UserError, match="is not NAME:KEY"):
+            read_requirement(wrong)
+
+
+def test_outside_a_cluster_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="no pod with a service account"):
+        in_cluster()
