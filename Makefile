@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-integration test-e2e lint lock bench
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -18,10 +18,13 @@ down: setup ## Stop a running demo from another terminal.
 reset: setup ## Delete the demo's state, after asking.
 	@.venv/bin/insights reset
 
-test: test-unit test-integration test-e2e ## Run every test.
+test: test-unit test-chart test-integration test-e2e ## Run every test.
 
 test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
+
+test-chart: setup ## Render the charts and check what comes out.
+	@$(PYTEST) tests/chart
 
 test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
 	@$(PYTEST) tests/integration
@@ -38,6 +41,9 @@ lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite
 	@scripts/lock
 	@.venv/bin/python -m insights.local.jars --lock
 	@.venv/bin/python -m benchmarks.connector.environment --lock
+
+chart-docs: setup ## Write the chart's values.schema.json and the table of values in its README from values.yaml.
+	@.venv/bin/python scripts/chart_docs.py
 
 bench: setup ## Run the benchmarks.
 	@.venv/bin/python -m benchmarks

@@ -1,0 +1,219 @@
+"""Write the chart's values.schema.json and the README's table of values from values.yaml and its comments.
+
+Above every value stands `# -- What it is.`; further comment lines continue the sentence. A line `# @schema: {...}` adds
+JSON Schema keywords to what the default already says. With `--check` nothing is written and the exit code is 1 when a
+file is not current.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+CHART = Path(__file__).parents[1] / "charts" / "user-insights"
+BEGIN, END = "<!-- values -->", "<!-- /values -->"
+HINT = "@schema:"
+QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+RESOURCES: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"requests": QUANTITIES, "limits": QUANTITIES},
+}
+
+
+class ChartError(Exception):
+    """values.yaml or the README lacks something; the message names it."""
+
+
+class Comment(NamedTuple):
+    """What stands above a key: its sentence, and the JSON Schema keywords of its hints."""
+
+    description: str
+    hint: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A key of values.yaml: `children` is None for one that a user sets as a whole."""
+
+    path: tuple[str, ...]
+    default: Any
+    comment: Comment
+    children: tuple["Value", ...] | None
+
+    @property
+    def key(self) -> str:
+        return ".".join(part.replace(".", "\\.") for part in self.path)
+
+    def leaves(self) -> Iterator["Value"]:
+        if self.children is None:
+            yield self
+        for child in self.children or ():
+            yield from child.leaves()
+
+
+def read_values(text: str) -> Value:
+    """The root of the values.
+
+    Raises:
+        ChartError: a hint is no JSON object.
+    """
+    lines = text.splitlines()
+    return _value((), yaml.compose(text, Loader=yaml.SafeLoader), Comment("", {}), lines)
+
+
+def _value(path: tuple[str, ...], node: yaml.Node, comment: Comment, lines: list[str]) -> Value:
+    default = yaml.constructor.SafeConstructor().construct_document(node)
+    whole = not default or _is_resources(path) or "additionalProperties" in comment.hint
+    if not isinstance(node, yaml.MappingNode) or whole:
+        return Value(path, default, comment, None)
+    children = []
+    for key, child in node.value:
+        child_path = (*path, key.value)
+        children.append(_value(child_path, child, _comment(child_path, lines, key.start_mark.line), lines))
+    return Value(path, default, comment, tuple(children))
+
+
+def _comment(path: tuple[str, ...], lines: list[str], line: int) -> Comment:
+    first = line
+    while first and lines[first - 1].lstrip().startswith("#"):
+        first -= 1
+    sentence: list[str] = []
+    hint: dict[str, Any] = {}
+    for raw in lines[first:line]:
+        text = raw.strip().removeprefix("#").strip()
+        if text.startswith(HINT):
+            hint |= _hint(path, text.removeprefix(HINT))
+        elif text.startswith("-- "):
+            sentence = [text.removeprefix("-- ")]
+        elif sentence:
+            sentence.append(f"<br>{text}" if text.startswith("* ") else text)
+    return Comment(" ".join(sentence), hint)
+
+
+def _hint(path: tuple[str, ...], text: str) -> dict[str, Any]:
+    try:
+        hint = json.loads(text)
+    except ValueError:
+        hint = None
+    if not isinstance(hint, dict):
+        raise ChartError(f"The {HINT} of {'.'.join(path)} is {text.strip()}: write one JSON object.")
+    return hint
+
+
+def _is_resources(path: tuple[str, ...]) -> bool:
+    return bool(path) and path[-1].lower().endswith("resources")
+
+
+def schema(value: Value) -> dict[str, Any]:
+    """The JSON Schema of a value; closed, but for maps that the comments open.
+
+    Raises:
+        ChartError: a default of null has no hint of its type.
+    """
+    if value.children is None:
+        described = {"description": value.comment.description.replace("<br>", "")} if value.comment.description else {}
+        return described | _typed(value)
+    properties = {child.path[-1]: schema(child) for child in value.children}
+    return {"type": "object", "additionalProperties": False, "properties": properties} | value.comment.hint
+
+
+def _typed(value: Value) -> dict[str, Any]:
+    hint = value.comment.hint
+    if _is_resources(value.path):
+        return RESOURCES
+    match value.default:
+        case bool():
+            return {"type": "boolean"} | hint
+        case int():
+            return {"type": "integer"} | hint
+        case float():
+            return {"type": "number"} | hint
+        case str():
+            return {"type": "string"} | hint
+        case list():
+            return {"type": "array", "items": {"type": "string"}} | hint
+        case dict():
+            return {"type": "object", "additionalProperties": {"type": "string"}} | hint
+    if "type" not in hint:
+        raise ChartError(f'{value.key} is null: say its type above it, `# {HINT} {{"type": ["string", "null"]}}`.')
+    return hint
+
+
+def schema_text(root: Value) -> str:
+    """The chart's values.schema.json. `global` is what Helm hands to a chart inside another."""
+    document = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of user-insights"} | schema(root)
+    document["properties"] = document["properties"] | {"global": {"type": "object"}}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def table(root: Value) -> str:
+    """The values as a Markdown table.
+
+    Raises:
+        ChartError: a value has no comment.
+    """
+    rows = ["| Value | Default | What it is |", "| --- | --- | --- |"]
+    for leaf in root.leaves():
+        if not leaf.comment.description:
+            raise ChartError(f"{leaf.key} has no comment: write `# -- What it is.` above it.")
+        default = json.dumps(leaf.default, ensure_ascii=False).replace("|", "\\|")
+        rows.append(f"| `{leaf.key}` | `{default}` | {leaf.comment.description.replace('|', chr(92) + '|')} |")
+    return "\n".join(rows) + "\n"
+
+
+def readme_text(readme: str, root: Value) -> str:
+    """The README with the table of values between its markers.
+
+    Raises:
+        ChartError: it has no markers.
+    """
+    parts = re.split(f"{BEGIN}\n.*?{END}", readme, flags=re.DOTALL)
+    if len(parts) != 2:
+        raise ChartError(f"The chart's README has no lines {BEGIN} and {END}: put them where the table belongs.")
+    return f"{parts[0]}{BEGIN}\n{table(root)}{END}{parts[1]}"
+
+
+def generate(chart: Path) -> dict[Path, str]:
+    """The text of each generated file.
+
+    Raises:
+        ChartError: what they are made from lacks something.
+    """
+    root = read_values((chart / "values.yaml").read_text())
+    readme = chart / "README.md"
+    return {
+        chart / "values.schema.json": schema_text(root),
+        readme: readme_text(readme.read_text() if readme.exists() else "", root),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not current")
+    parser.add_argument("--chart", type=Path, default=CHART, help="folder of the chart")
+    options = parser.parse_args(arguments)
+    try:
+        stale = {
+            path: text
+            for path, text in generate(options.chart).items()
+            if not path.exists() or path.read_text() != text
+        }
+    except ChartError as error:
+        sys.exit(f"error: {error}")
+    if options.check and stale:
+        sys.exit(
+            f"error: {', '.join(path.name for path in stale)} is not what values.yaml says: run `make chart-docs`."
+        )
+    for path, text in stale.items():
+        path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
