@@ -37,10 +37,10 @@ def redrive_quarantine():
         reason = Reason(params["reason"]) if params["reason"] else None
         selection = Selection(reason, params["ids"], params["limit"])
         prepared = prepare(load(PostgresSettings), selection, params["patch"], force=params["force"])
-        for origin, why in prepared.refused.items():
-            print(f"{origin}: {why}")
         producer = KafkaProducerHook("kafka_default").get_producer()
         sent = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
+        for origin, why in prepared.refused.items():
+            print(f"{origin}: {why}")
         return {"published": sent, "refused": len(prepared.refused)}
 
     redrive()

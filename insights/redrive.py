@@ -1,9 +1,9 @@
 """Publish quarantined records again, corrected or as they are, after the cause was mended."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from insights import connections
@@ -13,6 +13,8 @@ from insights.settings import PostgresSettings
 
 MOST_REDRIVES = 3
 """A record refused this often is not tried again unless forced."""
+FETCH_ROWS = 20
+"""Records that memory holds at a time; each may be as large as a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,12 @@ class Selection:
     limit: int = 10_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prepared:
-    """Messages to publish, and why the others are not: origin and sentence."""
+    """Messages to publish, read as they are asked for, once. `refused` (origin and sentence) is complete after that."""
 
-    messages: list[RawMessage] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    messages: Iterator[RawMessage]
+    refused: dict[str, str]
 
 
 def prepare(
@@ -40,10 +42,17 @@ def prepare(
     `patch` is a JSON merge patch (RFC 7396). `force` also takes records that were re-driven `MOST_REDRIVES` times.
 
     Raises:
-        UserError: PostgreSQL cannot be reached.
+        UserError: when the messages are read: PostgreSQL cannot be reached.
     """
-    prepared = Prepared()
-    with closing(connections.postgres(postgres, "redrive")) as connection, connection.cursor() as cursor:
+    refused: dict[str, str] = {}
+    return Prepared(_messages(postgres, selection, patch, force, refused), refused)
+
+
+def _messages(
+    postgres: PostgresSettings, selection: Selection, patch: dict[str, Any] | None, force: bool, refused: dict[str, str]
+) -> Iterator[RawMessage]:
+    with closing(connections.postgres(postgres, "redrive")) as connection, connection.cursor("redrive") as cursor:
+        cursor.itersize = FETCH_ROWS
         cursor.execute(
             """
             SELECT DISTINCT ON (event_id) origin, event_id, reason, batch_id, event_time, redrives, payload,
@@ -55,19 +64,21 @@ def prepare(
             """,
             {"reason": selection.reason, "ids": list(selection.ids), "limit": selection.limit},
         )
-        for row in cursor.fetchall():
+        for row in cursor:
             origin, redrives, payload = row[0], row[5], row[6]
             if payload is None:
-                prepared.refused[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
+                refused[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
             elif redrives >= MOST_REDRIVES and not force:
-                prepared.refused[origin] = f"it was re-driven {redrives} times already; mend the cause, then force it"
+                refused[origin] = f"it was re-driven {redrives} times already; mend the cause, then force it"
+            elif (message := _message(row, bytes(payload), patch)) is None:
+                refused[origin] = "its payload is not JSON that could be patched"
             else:
-                _add(prepared, row, bytes(payload), patch)
-    return prepared
+                yield message
 
 
-def _add(prepared: Prepared, row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -> None:
-    origin, event_id, _, batch_id, event_time, redrives, _, version = row
+def _message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -> RawMessage | None:
+    """The record as a message; None when it cannot be patched."""
+    _, event_id, _, batch_id, event_time, redrives, _, version = row
     document: Any = None
     try:
         document = json.loads(payload)
@@ -76,12 +87,11 @@ def _add(prepared: Prepared, row: Sequence[Any], payload: bytes, patch: dict[str
             payload = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, RecursionError):
         if patch:
-            prepared.refused[origin] = "its payload is not JSON that could be patched"
-            return
+            return None
     login = document.get("login") if isinstance(document, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
     key = record_key(login_uuid, lambda: payload.decode("utf-8", "replace"))
-    prepared.messages.append(RawMessage(event_id, key, payload, batch_id or "", version, event_time, redrives + 1))
+    return RawMessage(event_id, key, payload, batch_id or "", version, event_time, redrives + 1)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -27,13 +27,16 @@ def redrive(
         raise UserError("Nothing is selected: give --reason or --id.")
     found = stores()
     prepared = prepare(found.postgres, Selection(reason, ids or (), limit), parse_patch(patch), force=force)
+    if dry_run:
+        count = sum(1 for _ in prepared.messages)
+        told = f"{count:,} records would be published again."
+    else:
+        producer = connections.kafka_producer(found.kafka, "redrive")
+        count = republish(producer, found.kafka.raw_topic, prepared.messages)
+        told = f"{count:,} records are published again, {len(prepared.refused):,} are not."
     for origin, why in prepared.refused.items():
         console.print(f"{origin}: {why}.", markup=False)
-    if dry_run:
-        console.print(f"{len(prepared.messages):,} records would be published again.")
-        return
-    sent = republish(connections.kafka_producer(found.kafka, "redrive"), found.kafka.raw_topic, prepared.messages)
-    console.print(f"{sent:,} records are published again, {len(prepared.refused):,} are not.")
+    console.print(told)
 
 
 def parse_patch(text: str) -> dict[str, Any] | None:

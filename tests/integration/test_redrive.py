@@ -1,5 +1,6 @@
 """Re-driving and replaying on real servers: what is published again, under which key, version and headers."""
 
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -12,7 +13,7 @@ from insights import connections
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
 from insights.record import Reason
-from insights.redrive import MOST_REDRIVES, Selection, prepare
+from insights.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
 from insights.replay import Period, count_by_day, replay
 from insights.republish import republish
 from insights.settings import KafkaSettings, PostgresSettings
@@ -76,16 +77,33 @@ def test_without_a_patch_the_bytes_stay_as_they_were(postgres: PostgresSettings)
 @pytest.mark.usefixtures("refused")
 def test_what_was_not_kept_or_went_round_often_is_refused_with_a_sentence(postgres: PostgresSettings) -> None:
     prepared = prepare(postgres, Selection(ids=["2", "3"]))
-    assert prepared.messages == []
+    assert list(prepared.messages) == []
     assert "not kept" in prepared.refused["staging/2"]
     assert "re-driven 3 times" in prepared.refused["raw/0/3"]
     assert [one.event_id for one in prepare(postgres, Selection(ids=["3"]), force=True).messages] == ["3"]
 
 
+def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresSettings) -> None:
+    count, size = 5 * FETCH_ROWS, 400_000
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, version, event_time, size,"
+            " sha256, payload) SELECT 'raw/0/' || n, n, 'SCHEMA', 'value', '', 1, now(), 1, 'x', repeat('x', %s)::bytea"
+            " FROM generate_series(1, %s) AS n",
+            (size, count),
+        )
+    tracemalloc.start()
+    try:
+        assert sum(len(one.value) for one in prepare(postgres, Selection()).messages) == count * size
+        assert tracemalloc.get_traced_memory()[1] < count * size / 2
+    finally:
+        tracemalloc.stop()
+
+
 def test_resolved_records_are_not_tried_again(refused: Any, postgres: PostgresSettings) -> None:
     with refused, refused.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now()")
-    assert prepare(postgres, Selection()).messages == []
+    assert list(prepare(postgres, Selection()).messages) == []
 
 
 def test_a_replay_publishes_a_period_once_more_as_newer_versions(
