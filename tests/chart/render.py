@@ -13,7 +13,7 @@ import yaml
 from tests.chart.tools import REPOSITORY, program
 
 CHART = REPOSITORY / "charts" / "user-insights"
-PROFILES = ["defaults", *sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))]
+PROFILES = ("defaults", "small", "kind", "production")
 KUBERNETES_VERSION = "1.35"
 API_VERSIONS = (
     "kafka.strimzi.io/v1",
@@ -103,7 +103,18 @@ def helm_template_again(values: str, release: str, namespace: str, api_versions:
     return done.stdout
 
 
-def merged(base: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """A copy of the values with one of them set."""
+def effective(values: dict[str, Any]) -> dict[str, Any]:
+    """The chart's own values with these over them, as a template sees them."""
+    return overlaid(yaml.safe_load((CHART / "values.yaml").read_text()), values)
+
+
+def overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the one with the other's values over it, as Helm merges them."""
+    both = {key: overlaid(base[key], over[key]) for key in base.keys() & over if isinstance(over[key], dict)}
+    return base | over | both
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Values in which one is set."""
     head, *rest = path
-    return base | {head: merged(base.get(head) or {}, tuple(rest), value) if rest else value}
+    return {head: nested(tuple(rest), value) if rest else value}

@@ -7,13 +7,15 @@ import functools
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.chart.tools import CACHE, CERT_MANAGER, GATEWAY_API, KUBERNETES, REPOSITORY, module, unavailable
+from tests.chart.tools import CACHE, CERT_MANAGER, GATEWAY_API, KUBERNETES, REPOSITORY, module, program
 
 Schema = dict[str, Any]
 OPERATORS_CRDS = REPOSITORY.parent / "shared" / "crds"
@@ -22,15 +24,15 @@ QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 TEMPLATE = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 
 
-def kubernetes_schemas() -> str:
-    """kubeconform's location of the schemas of Kubernetes' own kinds."""
+def kubernetes_schemas() -> Path:
+    """Folder of the schemas of Kubernetes' own kinds."""
     return _made(f"kubernetes-{KUBERNETES}", lambda: _built_in(_definitions()))
 
 
-def custom_schemas() -> str:
-    """kubeconform's location of the schemas of the operators', cert-manager's and the Gateway API's kinds."""
+def custom_schemas() -> Path:
+    """Folder of the schemas of the operators', cert-manager's and the Gateway API's kinds."""
     if not OPERATORS_CRDS.is_dir():
-        unavailable(f"{OPERATORS_CRDS} is absent: put the operators' CustomResourceDefinitions there.")
+        pytest.skip(f"{OPERATORS_CRDS} is absent: put the operators' CustomResourceDefinitions there.")
     folders = [
         OPERATORS_CRDS,
         module(*CERT_MANAGER) / "deploy" / "crds",
@@ -41,7 +43,23 @@ def custom_schemas() -> str:
     return _made(f"custom-{digest}", lambda: (schema for path in files for schema in _custom(path)))
 
 
-def _made(name: str, schemas: Any) -> str:
+def is_built_in(resource: dict[str, Any]) -> bool:
+    """Whether Kubernetes itself has the resource's kind."""
+    group, _, version = resource["apiVersion"].rpartition("/")
+    return (kubernetes_schemas() / _file(resource["kind"], group, version)).exists()
+
+
+def invalid(resources: Iterable[dict[str, Any]], schemas: Path) -> list[str]:
+    """What kubeconform finds wrong with resources, a sentence each."""
+    command = [program("kubeconform"), "-strict", "-output", "json", "-schema-location", f"{schemas}/{TEMPLATE}"]
+    documents = "\n---\n".join(json.dumps(resource) for resource in resources)
+    done = subprocess.run(command, input=documents, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout).get("resources", [])
+    wrong = [f"{one['kind']}/{one['name']}: {one['msg']}" for one in found if one["status"] != "statusValid"]
+    return wrong or ([done.stderr] if done.returncode else [])
+
+
+def _made(name: str, schemas: Callable[[], Iterable[tuple[str, Schema]]]) -> Path:
     made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     folder = CACHE / "schemas" / f"{name}-{made_by}"
     if not (folder / "complete").exists():
@@ -50,7 +68,7 @@ def _made(name: str, schemas: Any) -> str:
         for file, schema in schemas():
             (folder / file).write_text(json.dumps(schema))
         (folder / "complete").touch()
-    return f"{folder}/{TEMPLATE}"
+    return folder
 
 
 @functools.cache
@@ -83,7 +101,8 @@ def _custom(path: Path) -> Iterator[tuple[str, Schema]]:
 
 
 def _file(kind: str, group: str, version: str) -> str:
-    return f"{kind.lower()}-{group}-{version}.json"
+    """As kubeconform's template names it, which takes the version for the group of the core kinds."""
+    return f"{kind.lower()}-{group or version}-{version}.json"
 
 
 def _needed(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:

@@ -1,0 +1,128 @@
+"""Values that cannot work are refused before anything is created, by one sentence that names value and remedy."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from tests.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
+
+FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
+ASKS_THE_CLUSTER = "The Secret %q is not in namespace"
+SMALL, DEFAULTS = values_of("small"), values_of("defaults")
+
+
+class Case(NamedTuple):
+    """Values over a profile's, and what the refusal says."""
+
+    values: str
+    says: str
+    base: dict[str, Any] = SMALL
+    unknown_api: str = ""
+
+
+def values_from(text: str) -> dict[str, Any]:
+    """`a.b=1, c=x` as nested values, each of them YAML."""
+    values: dict[str, Any] = {}
+    for assignment in filter(None, text.split(", ")):
+        path, value = assignment.split("=", 1)
+        nested = yaml.safe_load(value)
+        for part in reversed(path.split(".")):
+            nested = {part: nested}
+        values = overlaid(values, nested)
+    return values
+
+
+TYPOS = [
+    Case("publisher.replica=1", r"'/publisher': additional properties 'replica' not allowed"),
+    Case("publishers={}", r"additional properties 'publishers' not allowed"),
+    Case("publisher.replicas=two", r"'/publisher/replicas': got string, want integer"),
+    Case("stream.runner=spark", r"'/stream/runner': value must be one of 'sparkOperator', 'deployment'"),
+    Case("publisher.resources.request={}", r"'/publisher/resources': additional properties 'request' not allowed"),
+]
+CONTRADICTIONS = [
+    Case("kafka.external.bootstrapServers=''", "kafka.external.bootstrapServers is empty: set it"),
+    Case("kafka.external.enabled=false", 'kafka.external.bootstrapServers is "kafka:9092" but'),
+    Case("kafka.external.securityProtocol=SASL_SSL", "kafka.external.existingSecret is empty: name the Secret"),
+    Case("postgres.external.host=''", "postgres.external.host is empty: set it"),
+    Case("postgres.external.enabled=false", 'postgres.external.host is "postgres" but'),
+    Case("postgres.external.existingSecret=''", "postgres.external.existingSecret is empty: name the Secret"),
+    Case("postgres.external.sslmode=verify-full", "postgres.external.caSecret is empty: name the Secret"),
+    Case("cassandra.external.hosts=''", "cassandra.external.hosts is empty: set it"),
+    Case("cassandra.external.enabled=false", 'cassandra.external.hosts is "cassandra" but'),
+    Case("kafka.topics.minInSyncReplicas=2", r"more than kafka.topics.replicas \(1\)"),
+    Case("kafka.topics.replicas=3", r"more than kafka.brokers.replicas \(1\)", DEFAULTS),
+    Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
+    Case("postgres.backup.enabled=true", "set postgres.backup.destinationPath and", DEFAULTS),
+    Case("cassandra.replicationFactor=3", r"more than cassandra.size \(1\)", DEFAULTS),
+    Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
+    Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
+    Case("source.simulator.enabled=false", "there is nothing to fetch from"),
+    Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
+    Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
+    Case("dashboard.httpRoute.enabled=true", "name the Gateway"),
+]
+MISSING_OPERATORS = [
+    Case("", "does not know kafka.strimzi.io/v1/Kafka of Strimzi", DEFAULTS, "kafka.strimzi.io/"),
+    Case("", "does not know postgresql.cnpg.io/v1/.* of CloudNativePG", DEFAULTS, "postgresql.cnpg.io/"),
+    Case("", "does not know k8ssandra.io/v1alpha1/K8ssandraCluster", DEFAULTS, "k8ssandra.io/"),
+    Case("", "does not know cert-manager.io/v1/Certificate", DEFAULTS, "cert-manager.io/"),
+    Case("", "does not know sparkoperator.k8s.io/v1beta2/SparkApplication", DEFAULTS, "sparkoperator.k8s.io/"),
+    Case(
+        "dashboard.httpRoute.enabled=true, dashboard.httpRoute.gateway=public",
+        "does not know gateway.networking.k8s.io/v1/HTTPRoute",
+        unknown_api="gateway.networking.k8s.io/",
+    ),
+]
+
+
+def refusal(case: Case) -> str:
+    known = [one for one in API_VERSIONS if not case.unknown_api or not one.startswith(case.unknown_api)]
+    with pytest.raises(HelmError) as refused:
+        render(overlaid(case.base, values_from(case.values)), api_versions=tuple(known))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("case", TYPOS, ids=lambda case: case.values)
+def test_a_value_that_the_chart_does_not_have_is_refused_by_its_name(case: Case) -> None:
+    assert re.search(case.says, refusal(case))
+
+
+@pytest.mark.parametrize("case", CONTRADICTIONS, ids=lambda case: case.values[:60])
+def test_values_that_contradict_each_other_are_refused_by_one_sentence(case: Case) -> None:
+    sentence = refusal(case)
+    assert re.search(case.says, sentence)
+    assert sentence.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("case", MISSING_OPERATORS, ids=lambda case: case.unknown_api)
+def test_an_operator_that_is_not_installed_is_named_with_the_remedy(case: Case) -> None:
+    sentence = refusal(case).splitlines()[0]
+    assert re.search(case.says, sentence)
+    assert re.search(r"install .*, or set [\w.]+=\w+\.$", sentence)
+
+
+def test_a_profile_that_brings_every_store_along_needs_no_operator() -> None:
+    assert render("small", api_versions=()).resources
+
+
+def test_every_refusal_of_the_templates_is_tested_here() -> None:
+    refusals = [refusal(case) for case in [*CONTRADICTIONS, *MISSING_OPERATORS]]
+    untested = [
+        text
+        for path in (CHART / "templates").rglob("*.[ty]*")
+        for text in failures(path)
+        if not any(re.search(pattern(text), said) for said in refusals)
+    ]
+    assert [text for text in untested if not text.startswith(ASKS_THE_CLUSTER)] == []
+
+
+def failures(template: Path) -> Iterator[str]:
+    yield from (found.replace('\\"', '"') for found in FAIL.findall(template.read_text()))
+
+
+def pattern(text: str) -> str:
+    return re.sub(r"%[a-z]", ".*", re.sub(r"([\\.()\[\]+*?^$|{}])", r"\\\1", text))

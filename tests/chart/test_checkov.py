@@ -1,0 +1,55 @@
+"""checkov finds nothing in what the profiles render to, but for what waivers.yaml names."""
+
+import fnmatch
+import json
+import subprocess
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.chart.render import PROFILES, render
+from tests.chart.tools import checkov
+
+WAIVERS = yaml.safe_load(Path(__file__).with_name("waivers.yaml").read_text())
+
+
+class Finding(NamedTuple):
+    profile: str
+    check: str
+    resource: str
+    what: str
+
+    def is_waived_by(self, waiver: dict[str, str]) -> bool:
+        return self.check == waiver["check"] and fnmatch.fnmatch(self.resource, waiver["resources"])
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> list[Finding]:
+    folder = tmp_path_factory.mktemp("rendered")
+    for profile in PROFILES:
+        (folder / f"{profile}.yaml").write_text(render(profile).text)
+    command = [checkov(), "--directory", str(folder), "--framework", "kubernetes", "--skip-download"]
+    done = subprocess.run([*command, "--compact", "--output", "json"], capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert report["summary"]["passed"] > 100, done.stderr
+    assert report["summary"]["parsing_errors"] == 0
+    return [
+        Finding(Path(one["file_path"]).stem, one["check_id"], one["resource"], one["check_name"])
+        for one in report["results"]["failed_checks"]
+    ]
+
+
+def test_checkov_finds_nothing_that_is_not_waived(findings: list[Finding]) -> None:
+    assert [one for one in findings if not any(one.is_waived_by(waiver) for waiver in WAIVERS)] == []
+
+
+def test_every_waiver_is_still_needed_and_says_why_and_since_when(findings: list[Finding]) -> None:
+    for waiver in WAIVERS:
+        assert any(one.is_waived_by(waiver) for one in findings), (
+            f"{waiver['check']} is found no more: remove its waiver"
+        )
+        assert len(waiver["reason"]) > 20
+        assert isinstance(waiver["date"], date)

@@ -1,0 +1,140 @@
+"""What every pod of ours has, whichever kind of resource holds it."""
+
+from tests.chart.manifests import Pod, name_of, pods, selects
+from tests.chart.pod_security import violations
+from tests.chart.render import Rendered, Resource, overlaid, render, values_of
+
+LABELS = {"part-of", "name", "instance", "component"}
+IMAGES = {name: f"ours/{name}" for name in ("airflow", "publisher", "spark", "dashboard")}
+
+
+def lacks_labels(labels: dict[str, str]) -> bool:
+    ours = {label: labels.get(f"app.kubernetes.io/{label}") for label in LABELS}
+    return ours["part-of"] != "user-insights" or ours["instance"] != "insights" or not all(ours.values())
+
+
+def test_every_resource_and_every_pod_says_what_it_is_part_of(rendered: Rendered) -> None:
+    held = {name_of(one): one["metadata"].get("labels") or {} for one in rendered.resources}
+    held |= {pod.owner + " pod": pod.labels for pod in pods(rendered)}
+    assert [holder for holder, labels in held.items() if lacks_labels(labels)] == []
+
+
+def test_pod_security_admission_accepts_every_pod_in_a_restricted_namespace(rendered: Rendered) -> None:
+    assert [text for pod in pods(rendered) for text in violations(pod)] == []
+
+
+def test_every_container_runs_on_a_read_only_file_system_with_room_in_tmp(rendered: Rendered) -> None:
+    lacking = []
+    for pod in pods(rendered):
+        empty = {volume["name"] for volume in pod.spec.get("volumes") or [] if "emptyDir" in volume}
+        for container in pod.containers():
+            mounts = {mount["mountPath"]: mount["name"] for mount in container.spec.get("volumeMounts") or []}
+            read_only = (container.spec.get("securityContext") or {}).get("readOnlyRootFilesystem")
+            if read_only is not True or mounts.get("/tmp") not in empty:
+                lacking.append(f"{pod.owner} {container.name}")
+    assert lacking == []
+
+
+def test_every_pod_has_a_numeric_user_of_its_own(rendered: Rendered) -> None:
+    users = {pod.owner: (pod.spec.get("securityContext") or {}).get("runAsUser") for pod in pods(rendered)}
+    assert {owner: user for owner, user in users.items() if user not in (185, 10001)} == {}
+
+
+def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take(rendered: Rendered) -> None:
+    lacking = []
+    for pod in pods(rendered):
+        for container in pod.containers():
+            resources = container.spec.get("resources") or {}
+            requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+            if not requests.get("cpu") or not requests.get("memory") or not limits.get("memory"):
+                lacking.append(f"{pod.owner} {container.name}")
+    assert lacking == []
+
+
+def test_every_server_is_asked_whether_it_lives_and_whether_it_is_ready(rendered: Rendered) -> None:
+    servers = [(pod, container) for pod in pods(rendered) for container in pod.containers() if container.serves]
+    lacking = [
+        f"{pod.owner} {container.name} {probe}"
+        for pod, container in servers
+        for probe in ("livenessProbe", "readinessProbe")
+        if probe not in container.spec
+    ]
+    assert servers
+    assert lacking == []
+
+
+def test_every_probe_by_name_asks_a_port_of_its_container(rendered: Rendered) -> None:
+    for pod in pods(rendered):
+        for container in pod.containers():
+            ports = {port.get("name") for port in container.spec.get("ports") or []}
+            probes = [probe for key, probe in container.spec.items() if key.endswith("Probe")]
+            asked = {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe}
+            named = {port for port in asked if isinstance(port, str)}
+            assert named <= ports, f"{pod.owner} {container.name}"
+
+
+def test_every_container_leaves_its_last_words(rendered: Rendered) -> None:
+    silent = [
+        f"{pod.owner} {container.name}"
+        for pod in pods(rendered)
+        if not pod.owner.endswith(" executor")
+        for container in pod.containers()
+        if container.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError"
+    ]
+    assert silent == []
+
+
+def test_only_pods_that_ask_kubernetes_get_its_token(rendered: Rendered) -> None:
+    bound = {
+        subject["name"]
+        for binding in rendered.of("RoleBinding", "ClusterRoleBinding")
+        for subject in binding.get("subjects") or []
+    }
+    wrong = []
+    for pod in pods(rendered):
+        mounts = pod.spec.get("automountServiceAccountToken")
+        needs = pod.spec.get("serviceAccountName") in bound
+        if mounts is not (None if needs and pod.owner.startswith("SparkApplication/") else needs):
+            wrong.append(f"{pod.owner}: automountServiceAccountToken {mounts}, bound to a role: {needs}")
+    assert wrong == []
+
+
+def test_every_image_of_ours_comes_from_the_values(profile: str) -> None:
+    images = {"registry": "registry.test/", "tag": "v9", **IMAGES}
+    ours = {f"registry.test/{name}:v9" for name in IMAGES.values()}
+    rendered = render(overlaid(values_of(profile), {"images": images}))
+    other = {
+        f"{pod.owner} {container.name} {container.spec['image']}"
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if container.spec["image"] not in ours
+    }
+    assert other == set()
+    assert "user-insights/" not in "".join(line for line in rendered.text.splitlines() if "image" in line)
+
+
+def policies_of(pod: Pod, rendered: Rendered) -> list[Resource]:
+    policies = rendered.of("NetworkPolicy")
+    return [policy for policy in policies if selects(policy["spec"].get("podSelector"), pod.labels)]
+
+
+def test_every_pod_is_closed_in_both_directions_but_for_edges_by_name(rendered: Rendered) -> None:
+    for pod in pods(rendered):
+        policies = policies_of(pod, rendered)
+        closed = {kind for policy in policies for kind in policy["spec"].get("policyTypes", [])}
+        assert closed == {"Ingress", "Egress"}, pod.owner
+        edges = [policy for policy in policies if policy["spec"].get("ingress") or policy["spec"].get("egress")]
+        assert edges, f"{pod.owner} may talk to nobody"
+
+
+def test_no_edge_of_the_network_leads_from_or_to_nowhere(rendered: Rendered) -> None:
+    ours = [pod.labels for pod in pods(rendered)] + [one["metadata"]["labels"] for one in rendered.resources]
+    for policy in rendered.of("NetworkPolicy"):
+        for rule in [*(policy["spec"].get("ingress") or []), *(policy["spec"].get("egress") or [])]:
+            for peer in [*(rule.get("from") or []), *(rule.get("to") or [])]:
+                selector = peer.get("podSelector") or {}
+                part = {
+                    key: value for key, value in (selector.get("matchLabels") or {}).items() if key.startswith("app.")
+                }
+                if part and "namespaceSelector" not in peer:
+                    assert any(selects({"matchLabels": part}, labels) for labels in ours), name_of(policy)

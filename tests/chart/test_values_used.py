@@ -1,0 +1,81 @@
+"""Changing any value of values.yaml changes what some profile renders to: no value is there for nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from scripts.chart_docs import CHART, Value, read_values, schema
+from tests.chart.render import PROFILES, HelmError, effective, nested, overlaid, render, values_of
+
+ROOT = read_values((CHART / "values.yaml").read_text())
+LEAVES = list(ROOT.leaves())
+REFUSES_ONLY = {"requireCrds"}
+"""Values that change no manifest, only what the chart refuses."""
+LOGIN = {"existingSecret": "login", "caSecret": "authority"}
+EVERYTHING: dict[str, dict[str, Any]] = {
+    "external stores with logins": overlaid(
+        values_of("small"),
+        {
+            "kafka": {"external": LOGIN | {"securityProtocol": "SASL_SSL"}},
+            "postgres": {"external": LOGIN | {"sslmode": "verify-full"}},
+            "cassandra": {"external": LOGIN},
+        },
+    ),
+    "everything on": {
+        "podAnnotations": {"a": "b"},
+        "postgres": {"backup": {"enabled": True, "destinationPath": "s3://b/p", "existingSecret": "s"}},
+        "cassandra": {"backup": {"enabled": True, "medusaConfiguration": "m"}},
+        "kafka": {"controllers": {"replicas": 3}},
+        "stream": {"executor": {"dynamicAllocation": {"enabled": True}}},
+        "airflow": {"ingress": {"enabled": True}},
+        "dashboard": {"replicas": 2, "httpRoute": {"enabled": True, "gateway": "g"}},
+    },
+    "an object store for the checkpoint": {"stream": {"checkpoint": {"uri": "s3a://b/p", "existingSecret": "s"}}},
+}
+
+
+def others(leaf: Value, current: Any) -> Iterator[Any]:
+    """Other values that a leaf may take."""
+    described = schema(leaf)
+    if "enum" in described:
+        yield from (value for value in described["enum"] if value != current)
+        return
+    match current:
+        case bool():
+            yield not current
+        case int() | float():
+            yield from (current + 1, current + 1_000_000, 1, 2)
+        case str():
+            yield from ("other", "7Gi", "9.9.9", "app: v1")
+        case list():
+            yield from (
+                ["other"],
+                ["10.7.0.0/16"],
+                [{"name": "r9", "zone": "z9"}],
+                [{"key": "k", "operator": "Exists"}],
+            )
+        case dict():
+            users = dict.fromkeys(("migrations", "ingest", "publisher", "stream", "dashboard"), "other")
+            yield from ({"requests": {"cpu": "7m"}}, {"other": "value"}, users)
+
+
+def changed(leaf: Value, base: dict[str, Any]) -> bool:
+    """Whether some other value of the leaf changes what these values render to."""
+    current: Any = effective(base)
+    for part in leaf.path:
+        current = current[part]
+    before = render(base).text
+    for value in others(leaf, current):
+        try:
+            if render(overlaid(base, nested(leaf.path, value))).text != before:
+                return True
+        except HelmError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.key)
+def test_a_value_changes_what_is_rendered(leaf: Value) -> None:
+    bases = [values_of(profile) for profile in PROFILES] + list(EVERYTHING.values())
+    assert leaf.key in REFUSES_ONLY or any(changed(leaf, base) for base in bases)
