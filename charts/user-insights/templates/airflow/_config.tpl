@@ -1,0 +1,99 @@
+{{/* Airflow's settings for all its pods, as YAML of names and values. Intervals are longer than the defaults where those
+     cost CPU while nothing runs; an edited DAG is seen at once all the same. */}}
+{{- define "user-insights.airflow.config" -}}
+AIRFLOW__CORE__EXECUTOR: KubernetesExecutor
+AIRFLOW__CORE__AUTH_MANAGER: airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
+AIRFLOW__CORE__EXECUTION_API_SERVER_URL: {{ printf "http://%s:8080/execution/" (include "user-insights.componentName" (dict "root" . "component" "airflow-api-server")) }}
+AIRFLOW__CORE__HOSTNAME_CALLABLE: socket.gethostname
+AIRFLOW__CORE__PARALLELISM: {{ .Values.airflow.parallelism | quote }}
+AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION: {{ ternary "False" "True" .Values.airflow.dagsUnpaused | quote }}
+AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES: "1"
+AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL: "120"
+AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD: "300"
+AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL: "0"
+AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD: "120"
+AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL: "300"
+AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK: "True"
+AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD: "60"
+AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD: "120"
+AIRFLOW__LOGGING__COLORED_CONSOLE_LOG: "False"
+AIRFLOW__LOGGING__DAG_PROCESSOR_LOG_TARGET: stdout
+AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
+AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE: {{ .Release.Namespace }}
+AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE: /etc/airflow/pod_template_file.yaml
+AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS: {{ ternary "False" "True" .Values.airflow.keepTaskPods | quote }}
+{{- /* Without a volume the pod of a failed task is the only place of its log. */}}
+AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and .Values.airflow.logs.persistent (not .Values.airflow.keepTaskPods)) | quote }}
+{{- end -}}
+
+{{/* Where task logs are kept, for those that see the volume. */}}
+{{- define "user-insights.airflow.logs.config" -}}
+{{- if .Values.airflow.logs.persistent -}}
+AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
+{{- end -}}
+{{- end -}}
+
+{{/* The user's settings replace ours: a name must not stand twice in a pod. Calling convention: (dict "root" $ "ours" (dict)) */}}
+{{- define "user-insights.airflow.variables" -}}
+{{- $lines := list -}}
+{{- range $name, $value := mergeOverwrite .ours .root.Values.airflow.config -}}
+{{- $lines = append $lines (printf "- name: %s\n  value: %s" $name ($value | toString | quote)) -}}
+{{- end -}}
+{{- join "\n" $lines -}}
+{{- end -}}
+
+{{/* Environment of Airflow's own processes. Calling convention: (dict "root" $ "logs" true) */}}
+{{- define "user-insights.airflow.env" -}}
+{{- $airflow := .root.Values.airflow -}}
+{{- $fullname := include "user-insights.fullname" .root -}}
+{{- $keys := default (printf "%s-airflow-keys" $fullname) $airflow.existingKeysSecret -}}
+{{- $ours := include "user-insights.airflow.config" .root | fromYaml -}}
+{{- if .logs -}}
+{{- $ours = include "user-insights.airflow.logs.config" .root | fromYaml | merge $ours -}}
+{{- end -}}
+- name: AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
+  valueFrom: {secretKeyRef: {name: {{ default (printf "%s-postgres-app" $fullname) $airflow.existingDatabaseSecret }}, key: uri}}
+- name: AIRFLOW__CORE__FERNET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: fernet-key}}
+- name: AIRFLOW__API_AUTH__JWT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
+- name: AIRFLOW__API__SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
+{{- if not $airflow.existingDatabaseSecret }}
+{{- /* Both of Airflow's drivers read these; one of them refuses sslmode in the address. */}}
+- name: PGSSLMODE
+  value: verify-full
+- name: PGSSLROOTCERT
+  value: /etc/insights/authorities/postgres.crt
+{{- end }}
+{{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
+{{- end -}}
+
+{{/* Airflow's connection as JSON. Kubernetes puts the login in the place of $(...), so it must not hold " or \. */}}
+{{- define "user-insights.airflow.kafkaConnection" -}}
+{{- $protocol := include "user-insights.kafka.securityProtocol" . -}}
+{{- $extra := dict "bootstrap.servers" (include "user-insights.kafka.bootstrapServers" .) "partitioner" "murmur2_random" "security.protocol" $protocol -}}
+{{- if contains "SASL" $protocol -}}
+{{- $_ := set $extra "sasl.mechanism" (include "user-insights.kafka.saslMechanism" .) -}}
+{{- $_ := set $extra "sasl.username" "$(INSIGHTS_KAFKA_USERNAME)" -}}
+{{- $_ := set $extra "sasl.password" "$(INSIGHTS_KAFKA_PASSWORD)" -}}
+{{- end -}}
+{{- if include "user-insights.store.caSecret" (dict "root" . "store" "kafka") -}}
+{{- $_ := set $extra "ssl.ca.location" "/etc/insights/authorities/kafka.crt" -}}
+{{- end -}}
+{{- dict "extra" $extra | toJson -}}
+{{- end -}}
+
+{{/* Environment of a task, which knows Airflow by its API only, and our stores. */}}
+{{- define "user-insights.airflow.taskEnv" -}}
+{{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" -}}
+{{- $ours = include "user-insights.airflow.logs.config" . | fromYaml | merge $ours -}}
+{{- include "user-insights.stores.env" (dict "root" . "user" "ingest" "stores" (list "postgres" "kafka" "cassandra")) }}
+- name: AIRFLOW_CONN_KAFKA_DEFAULT
+  value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
+- name: INSIGHTS_SOURCE_URL
+  value: {{ include "user-insights.source.url" . | quote }}
+- name: INSIGHTS_SOURCE_PAGE_SIZE
+  value: {{ .Values.source.pageSize | quote }}
+{{ include "user-insights.airflow.variables" (dict "root" . "ours" $ours) }}
+{{- end -}}

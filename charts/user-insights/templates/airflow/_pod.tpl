@@ -1,0 +1,67 @@
+{{/* What every container of Airflow has. Calling convention: $ */}}
+{{- define "user-insights.airflow.container" -}}
+image: {{ include "user-insights.image" (dict "root" . "image" "airflow") }}
+imagePullPolicy: {{ .Values.images.pullPolicy }}
+securityContext:
+  {{- include "user-insights.containerSecurityContext" . | nindent 2 }}
+terminationMessagePolicy: FallbackToLogsOnError
+{{- end -}}
+
+{{/* Volumes of a container: `files` is the ConfigMap, `logs` the task logs, for those that write them and for the API server,
+     which shows them. Calling convention: (dict "root" $ "files" true "logs" true) */}}
+{{- define "user-insights.airflow.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+{{ include "user-insights.stores.mount" .root }}
+{{- if .files }}
+- {name: files, mountPath: /etc/airflow, readOnly: true}
+{{- end }}
+{{- if and .logs .root.Values.airflow.logs.persistent }}
+- {name: logs, mountPath: /var/lib/airflow/logs}
+{{- end }}
+{{- end -}}
+
+{{/* Calling convention: (dict "root" $ "stores" (list "postgres") "files" true "logs" true) */}}
+{{- define "user-insights.airflow.volumes" -}}
+- {name: tmp, emptyDir: {sizeLimit: 512Mi}}
+{{ include "user-insights.stores.volume" . }}
+{{- if .files }}
+- {name: files, configMap: {name: {{ include "user-insights.fullname" .root }}-airflow}}
+{{- end }}
+{{- if and .logs .root.Values.airflow.logs.persistent }}
+- {name: logs, persistentVolumeClaim: {claimName: {{ include "user-insights.fullname" .root }}-airflow-logs}}
+{{- end }}
+{{- end -}}
+
+{{/* Until the scheduler's first step has brought the metadata to this version.
+     Calling convention: (dict "root" $ "resources" .Values.airflow.triggerer.resources) */}}
+{{- define "user-insights.airflow.waitForMetadata" -}}
+- name: wait-for-metadata
+  {{- include "user-insights.airflow.container" .root | nindent 2 }}
+  command: [airflow, db, check-migrations, --migration-wait-timeout, {{ .root.Values.migrations.patienceSeconds | quote }}]
+  env:
+    {{- include "user-insights.airflow.env" (dict "root" .root) | nindent 4 }}
+  resources:
+    {{- toYaml .resources | nindent 4 }}
+  volumeMounts:
+    {{- include "user-insights.airflow.mounts" (dict "root" .root) | nindent 4 }}
+{{- end -}}
+
+{{/* Probes by the heartbeat in the metadata, for processes that serve no HTTP. Calling convention: the job's type */}}
+{{- define "user-insights.airflow.heartbeatProbes" -}}
+{{- $command := printf "[python, /etc/airflow/heartbeat.py, %s, \"120\"]" . -}}
+startupProbe:
+  exec: {command: {{ $command }}}
+  periodSeconds: 10
+  timeoutSeconds: 20
+  failureThreshold: 90
+livenessProbe:
+  exec: {command: {{ $command }}}
+  periodSeconds: 60
+  timeoutSeconds: 30
+  failureThreshold: 5
+readinessProbe:
+  exec: {command: {{ $command }}}
+  periodSeconds: 60
+  timeoutSeconds: 30
+  failureThreshold: 2
+{{- end -}}

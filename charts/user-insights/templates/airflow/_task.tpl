@@ -1,0 +1,30 @@
+{{/* The pod that KubernetesExecutor starts for a task: the executor gives it a name and the base container its arguments. */}}
+{{- define "user-insights.airflow.podTemplate" -}}
+{{- $component := dict "root" . "component" "airflow-task" -}}
+apiVersion: v1
+kind: Pod
+metadata:
+  name: airflow-task
+  labels:
+    {{- include "user-insights.podLabels" $component | nindent 4 }}
+  {{- with .Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- include "user-insights.podSpec" (dict "root" . "uid" 10001) | nindent 2 }}
+  restartPolicy: Never
+  serviceAccountName: {{ include "user-insights.componentName" $component }}
+  automountServiceAccountToken: true
+  containers:
+    - name: base
+      {{- include "user-insights.airflow.container" . | nindent 6 }}
+      env:
+        {{- include "user-insights.airflow.taskEnv" . | trim | nindent 8 }}
+      resources:
+        {{- toYaml .Values.airflow.task.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "user-insights.airflow.mounts" (dict "root" . "logs" true) | nindent 8 }}
+  volumes:
+    {{- include "user-insights.airflow.volumes" (dict "root" . "stores" (list "postgres" "kafka" "cassandra") "logs" true) | nindent 4 }}
+{{- end -}}
