@@ -94,7 +94,12 @@ def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresS
         )
     tracemalloc.start()
     try:
-        assert sum(len(one.value) for one in prepare(postgres, Selection()).messages) == count * size
+        messages = prepare(postgres, Selection()).messages
+        total = len(next(messages).value)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT query FROM pg_stat_activity WHERE application_name = 'redrive'")
+            assert cursor.fetchall() == [(f'FETCH FORWARD {FETCH_ROWS} FROM "redrive"',)]
+        assert total + sum(len(one.value) for one in messages) == count * size
         assert tracemalloc.get_traced_memory()[1] < count * size / 2
     finally:
         tracemalloc.stop()
