@@ -31,7 +31,7 @@ cnpg.io/cluster: {{ $fullname }}-postgres
 {{- else if eq .store "kafka" -}}
 strimzi.io/cluster: {{ $fullname }}
 {{- else -}}
-k8ssandra.io/cluster-name: {{ $fullname }}-cassandra
+cassandra.datastax.com/cluster: {{ $fullname }}-cassandra
 {{- end -}}
 {{- end -}}
 

@@ -1,0 +1,73 @@
+{{/* Calling convention: (dict "root" $ "name" "brokers-1a2b3c" "roles" (list "broker") "values" .Values.kafka.brokers) */}}
+{{- define "user-insights.kafka.pool" -}}
+{{- $kafka := .root.Values.kafka -}}
+replicas: {{ .values.replicas }}
+roles: {{ toJson .roles }}
+resources:
+  {{- toYaml .values.resources | nindent 2 }}
+{{- with .values.heap }}
+jvmOptions: {-Xms: {{ . }}, -Xmx: {{ . }}}
+{{- end }}
+storage:
+  type: jbod
+  volumes:
+    - id: 0
+      type: persistent-claim
+      size: {{ .values.storage }}
+      {{- with $kafka.brokers.storageClass }}
+      class: {{ . }}
+      {{- end }}
+      kraftMetadata: shared
+      # Helm keeps the cluster; who deletes it means its data, and a new cluster refuses the old one's disks.
+      deleteClaim: true
+template:
+  pod:
+    {{- include "user-insights.kafka.pod" .root | nindent 4 }}
+    topologySpreadConstraints:
+      {{- with $kafka.rackTopologyKey }}
+      - maxSkew: 1
+        topologyKey: {{ . }}
+        whenUnsatisfiable: DoNotSchedule
+        labelSelector: {matchLabels: {strimzi.io/pool-name: {{ $.name }}}}
+      {{- end }}
+      - maxSkew: 1
+        topologyKey: {{ .root.Values.topologyKey }}
+        whenUnsatisfiable: ScheduleAnyway
+        labelSelector: {matchLabels: {strimzi.io/pool-name: {{ .name }}}}
+  kafkaContainer:
+    securityContext:
+      {{- include "user-insights.storeContainerSecurityContext" . | nindent 6 }}
+  initContainer:
+    securityContext:
+      {{- include "user-insights.storeContainerSecurityContext" . | nindent 6 }}
+{{- end -}}
+
+{{/* A pod template of Strimzi's; the images' group is 0. Calling convention: $ */}}
+{{- define "user-insights.kafka.pod" -}}
+metadata:
+  labels:
+    app.kubernetes.io/part-of: user-insights
+  {{- with .Values.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  fsGroup: 0
+  seccompProfile: {type: RuntimeDefault}
+{{- with .Values.nodeSelector }}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+        - matchExpressions:
+            {{- range $label, $value := . }}
+            - {key: {{ $label }}, operator: In, values: [{{ $value | quote }}]}
+            {{- end }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
