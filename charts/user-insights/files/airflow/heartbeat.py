@@ -1,4 +1,4 @@
-"""Exit with 0 when this pod's job of the given type wrote a heartbeat lately; `airflow jobs check` costs 100 times as much."""
+"""Exit with 0 when this pod's job of the given type wrote a heartbeat lately; `airflow jobs check` costs much more."""
 
 import os
 import socket
