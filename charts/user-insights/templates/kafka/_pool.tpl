@@ -52,6 +52,12 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 enableServiceLinks: false
+{{- with .Values.images.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
 securityContext:
   runAsNonRoot: true
   fsGroup: 0
