@@ -2,14 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Truncated to 40 characters: operators add up to 23 of their own to names that may have 63. */}}
+{{/* Truncated to 26 characters: the operators add as many for Cassandra, whose pods may have 52. */}}
 {{- define "user-insights.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 26 | trimSuffix "-" -}}
 {{- else if contains (include "user-insights.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 26 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "user-insights.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "user-insights.name" .) | trunc 26 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 

@@ -61,8 +61,8 @@
 
 {{- define "user-insights.validate.components" -}}
 {{- with .Values -}}
-{{- if gt (len .fullnameOverride) 40 -}}
-{{- fail (printf "fullnameOverride %q has %d characters: operators add to it, so give it at most 40." .fullnameOverride (len .fullnameOverride)) -}}
+{{- if gt (len .fullnameOverride) 26 -}}
+{{- fail (printf "fullnameOverride %q has %d characters: operators add to it, so give it at most 26." .fullnameOverride (len .fullnameOverride)) -}}
 {{- else if and (not .source.url) (not .source.simulator.enabled) -}}
 {{- fail "source.url is empty and source.simulator.enabled is false: there is nothing to fetch from; set one of them." -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
