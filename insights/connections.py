@@ -1,5 +1,6 @@
 """Connections to the three servers, opened the same way by every module."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,20 +15,27 @@ from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
 from confluent_kafka import KafkaException, Producer
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 CASSANDRA_ERRORS: tuple[type[Exception], ...] = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
 """What a statement raises when Cassandra refuses it or goes away: the driver has no class above all of them."""
 _SILENT_SERVER_MILLISECONDS = 30_000
 """A server that went away without a word is noticed after this long; TCP's own default is a quarter of an hour."""
+_LOGIN_REFUSED = re.compile(
+    r"authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf|permission denied|no password"
+    r"|certificate|does not support SSL|password are incorrect|Bad credentials|requires authentication",
+    re.IGNORECASE,
+)
+"""libpq tells the reason of a refused connection as text only; Cassandra's code for it also means not ready yet."""
 
 
 def postgres(settings: PostgresSettings, application: str) -> Any:
     """A new psycopg2 connection; `application` names it in `pg_stat_activity`.
 
     Raises:
-        UserError: no server answers, or it refuses us.
+        NotReadyError: no server answers, or it has no such database.
+        RefusedError: it refuses the login.
     """
     try:
         return psycopg2.connect(
@@ -39,7 +47,7 @@ def postgres(settings: PostgresSettings, application: str) -> Any:
         )
     except psycopg2.OperationalError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(
+        raise _refusal(reason)(
             f"PostgreSQL at {settings.host}:{settings.port} did not let {settings.user!r} into database"
             f" {settings.dbname!r} ({reason}); check that it runs and the INSIGHTS_POSTGRES_* variables."
         ) from error
@@ -79,7 +87,9 @@ def cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iter
     """A driver `Session` for the length of a `with`, in the settings' keyspace unless `use_keyspace` is false.
 
     Raises:
-        UserError: no server answers, it refuses us, or the keyspace is absent.
+        NotReadyError: no server answers.
+        RefusedError: it refuses the login.
+        UserError: the keyspace is absent.
     """
     cluster = cassandra_cluster(settings)
     try:
@@ -112,6 +122,10 @@ def kafka_producer(settings: KafkaSettings, application: str, config: dict[str, 
         ) from None
 
 
+def _refusal(reason: str) -> type[UserError]:
+    return RefusedError if _LOGIN_REFUSED.search(reason) else NotReadyError
+
+
 def _cassandra_session(cluster: Any, settings: CassandraSettings, keyspace: str | None) -> Any:
     try:
         session = cluster.connect()
@@ -119,9 +133,10 @@ def _cassandra_session(cluster: Any, settings: CassandraSettings, keyspace: str 
             session.set_keyspace(keyspace)
         return session
     except NoHostAvailable as error:
-        raise UserError(
+        reason = _first_cause(error)
+        raise _refusal(reason)(
             f"No Cassandra node of {settings.hosts} port {settings.port} in data centre {settings.local_dc!r} let us in"
-            f" ({_first_cause(error)}); check that it runs and the INSIGHTS_CASSANDRA_* variables."
+            f" ({reason}); check that it runs and the INSIGHTS_CASSANDRA_* variables."
         ) from error
     except InvalidRequest as error:
         raise UserError(

@@ -26,7 +26,7 @@ from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import DatabaseURI
 
 from insights import connections
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -42,7 +42,8 @@ def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
     Runs at the same time wait for each other.
 
     Raises:
-        UserError: the server is out of reach, or refuses a migration.
+        NotReadyError: no server answers.
+        UserError: it refuses us or a migration.
     """
     with closing(connections.postgres(settings, "migrate")) as connection:
         connection.autocommit = True
@@ -64,7 +65,8 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
     (`IF NOT EXISTS`). Runs at the same time wait for each other.
 
     Raises:
-        UserError: the server is out of reach or refuses a statement, or an applied file has changed.
+        NotReadyError: no server answers.
+        UserError: it refuses us or a statement, or an applied file has changed.
     """
     with connections.cassandra(settings, use_keyspace=False) as session:
         session.cluster.max_schema_agreement_wait = 60
@@ -93,7 +95,8 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     Partitions of an existing topic stay as they are: adding some would move keys. Returns the names created.
 
     Raises:
-        UserError: no broker answers, or it refuses.
+        NotReadyError: no broker answers.
+        UserError: it refuses.
     """
     admin = AdminClient(settings.client() | {"log_level": 0})
     names = (settings.raw_topic, settings.quarantine_topic)
@@ -102,8 +105,13 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
         NewTopic(name, settings.partitions, settings.replication_factor, config={"max.message.bytes": size})
         for name in names
     ]
+    where = f"Kafka at {settings.bootstrap_servers}"
+    remedy = "check that it runs and the INSIGHTS_KAFKA_* variables"
     try:
         admin.list_topics(timeout=timeout_seconds)
+    except KafkaException as error:
+        raise NotReadyError(f"{where} does not answer ({error.args[0].str()}); {remedy}.") from error
+    try:
         futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
         created = [name for name in names if _created(futures[name])]
         if existing := [_size_limit(name, size) for name in names if name not in created]:
@@ -111,8 +119,7 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
                 future.result()
     except KafkaException as error:
         raise UserError(
-            f"Kafka at {settings.bootstrap_servers} did not set up topics {' and '.join(names)}"
-            f" ({error.args[0].str()}); check that it runs and the INSIGHTS_KAFKA_* variables."
+            f"{where} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
         ) from error
     return created
 

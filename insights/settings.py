@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AnyHttpUrl, Field, Json, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from insights.errors import UserError
 
@@ -191,6 +191,19 @@ class DashboardSettings(BaseSettings):
 
     cache_seconds: float = 3
     """How long an answer of a store is shown before it is read again."""
+
+
+class AccessSettings(BaseSettings):
+    """Whose privileges a migration sets: a role of the store for each user that `insights.access` declares."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_ACCESS_", frozen=True, validate_default=False)
+
+    postgres: Annotated[Json[dict[str, str]], NoDecode] = {}
+    """Role by user, as a JSON object; none are set when empty."""
+    cassandra: Annotated[Json[dict[str, str]], NoDecode] = {}
+    """Role by user, as a JSON object; created where absent."""
+    passwords: Path | None = None
+    """Folder of `<user>/password` files, one for each of Cassandra's roles."""
 
 
 Port = Annotated[int, Field(ge=1024, le=65535)]

@@ -125,6 +125,7 @@ class Staging:
         try:
             with self.connection, self.connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+                _become_owner(cursor)
                 cursor.execute("LOCK TABLE staging.users IN ACCESS EXCLUSIVE MODE")
                 if _has_unpublished(cursor, day, publisher):
                     return False
@@ -167,10 +168,19 @@ def _partition_of_today(cursor: Any) -> date:
         return day  # type: ignore[no-any-return]
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.users/partitions', 0))")
     if not _attached(cursor, name):
+        _become_owner(cursor)
         bounds = f"FROM ('{day}') TO ('{day + timedelta(days=1)}')"
         cursor.execute(f"CREATE TABLE {name} (LIKE staging.users INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         cursor.execute(f"ALTER TABLE staging.users ATTACH PARTITION {name} FOR VALUES {bounds}")
     return day  # type: ignore[no-any-return]
+
+
+def _become_owner(cursor: Any) -> None:
+    """Until the transaction ends: partitions belong to the owner of their parent, not to the login that makes them."""
+    cursor.execute(
+        "SELECT set_config('role', tableowner, true) FROM pg_tables"
+        " WHERE schemaname = 'staging' AND tablename = 'users'"
+    )
 
 
 def _attached(cursor: Any, partition: str) -> bool:

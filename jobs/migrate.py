@@ -1,30 +1,77 @@
-"""Bring PostgreSQL and Cassandra to this version's schema; with `--topics`, create the Kafka topics too."""
+"""Bring PostgreSQL and Cassandra to this version's schema and privileges; with `--topics`, create Kafka's topics too.
+
+With `--wait`, change nothing and end when both stores are at this version or a newer one.
+"""
 
 import argparse
 import logging
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 
+from insights.access_cassandra import grant_cassandra
+from insights.access_postgres import grant_postgres
 from insights.errors import UserError
 from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+from insights.migrate_wait import patiently, require_cassandra, require_postgres
+from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
+
+STORES = ("postgres", "cassandra")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--topics", action="store_true", help="create Kafka's topics, where no operator owns them")
+    parser.add_argument("--store", choices=STORES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="only wait until others have migrated the stores")
+    parser.add_argument(
+        "--patience", type=float, default=0, metavar="SECONDS", help="how long to wait for servers that do not answer"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("yoyo").setLevel(logging.WARNING)
-    logging.getLogger("cassandra").setLevel(logging.ERROR)
+    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+    stores = options.store or list(STORES)
+    deadline = time.monotonic() + (options.patience if options.wait is None else options.wait)
     try:
-        migrate_postgres(load(PostgresSettings))
-        migrate_cassandra(load(CassandraSettings))
-        if options.topics:
-            ensure_topics(load(KafkaSettings))
+        steps = _migration(stores, options.topics) if options.wait is None else _waiting(stores)
+        for store, step in steps:
+            patiently(store, step, deadline)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+Steps = list[tuple[str, Callable[[], object]]]
+
+
+def _waiting(stores: list[str]) -> Steps:
+    steps: Steps = []
+    if "postgres" in stores:
+        steps.append(("PostgreSQL", partial(require_postgres, load(PostgresSettings))))
+    if "cassandra" in stores:
+        steps.append(("Cassandra", partial(require_cassandra, load(CassandraSettings))))
+    return steps
+
+
+def _migration(stores: list[str], topics: bool) -> Steps:
+    access = load(AccessSettings)
+    steps: Steps = []
+    if "postgres" in stores:
+        postgres = load(PostgresSettings)
+        steps.append(("PostgreSQL", partial(migrate_postgres, postgres)))
+        if access.postgres:
+            steps.append(("PostgreSQL", partial(grant_postgres, postgres, access.postgres)))
+    if "cassandra" in stores:
+        cassandra = load(CassandraSettings)
+        steps.append(("Cassandra", partial(migrate_cassandra, cassandra)))
+        if access.cassandra:
+            steps.append(("Cassandra", partial(grant_cassandra, cassandra, access.cassandra, access.passwords)))
+    if topics:
+        steps.append(("Kafka", partial(ensure_topics, load(KafkaSettings))))
+    return steps
 
 
 if __name__ == "__main__":

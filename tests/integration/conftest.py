@@ -7,6 +7,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+from cassandra.auth import PlainTextAuthProvider
+from cassandra.cluster import Cluster
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
@@ -18,6 +20,24 @@ from insights.local.postgres import PostgresServer
 from insights.local.process import Component
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, load
 from tests.support import eventually, free_port
+
+
+class GuardedCassandra(CassandraServer):
+    """A node that asks for logins and knows permissions, as in a cluster of others."""
+
+    user = password = "cassandra"
+
+    def command(self) -> list[str]:
+        java, *arguments = super().command()
+        return [java, "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4", *arguments]
+
+    def connect(self) -> Cluster:
+        cluster = super().connect()
+        cluster.auth_provider = PlainTextAuthProvider(self.user, self.password)
+        return cluster
+
+    def _settings(self) -> dict[str, object]:
+        return super()._settings() | {"authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer"}
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +64,9 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Pat
 
 
 @pytest.fixture(scope="session")
-def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[CassandraServer]:
+def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[GuardedCassandra]:
     home = tmp_path_factory.mktemp("servers")
-    yield from _served(CassandraServer(home, free_port(), java=java, jars=jars, storage_port=free_port()))
+    yield from _served(GuardedCassandra(home, free_port(), java=java, jars=jars, storage_port=free_port()))
 
 
 @pytest.fixture
@@ -110,7 +130,7 @@ def kafka(empty_kafka: KafkaSettings) -> Iterator[KafkaSettings]:
 
 
 @pytest.fixture
-def empty_cassandra(cassandra_server: CassandraServer) -> Iterator[CassandraSettings]:
+def empty_cassandra(cassandra_server: GuardedCassandra) -> Iterator[CassandraSettings]:
     """The node with a keyspace name of the test's own, which does not exist yet."""
     name = _unique("test")
     yield CassandraSettings(
@@ -118,6 +138,8 @@ def empty_cassandra(cassandra_server: CassandraServer) -> Iterator[CassandraSett
         port=cassandra_server.port,
         keyspace=name,
         local_dc=cassandra_server.local_dc,
+        username=cassandra_server.user,
+        password=SecretStr(cassandra_server.password),
     )
     cluster = cassandra_server.connect()
     cluster.connect().execute(f"drop keyspace if exists {name}")

@@ -1,0 +1,96 @@
+"""Set the declared privileges in PostgreSQL, as the owner of the tables, who need not be a superuser."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import quote_ident
+
+from insights import connections
+from insights.access import OWNER_MEMBERS, POSTGRES, POSTGRES_SCHEMAS, Privilege, postgres_privileges, users_by_role
+from insights.errors import NotReadyError, UserError
+from insights.settings import PostgresSettings
+
+_log = logging.getLogger(__name__)
+_VARIABLE = "INSIGHTS_ACCESS_POSTGRES"
+
+_OWNER = "SELECT tableowner FROM pg_tables WHERE schemaname = 'staging' AND tablename = 'users'"
+_HELD = """
+    SELECT a.privilege_type, o.name FROM (
+        SELECT format('DATABASE %%I', datname), datacl FROM pg_database WHERE datname = current_database()
+        UNION ALL SELECT format('SCHEMA %%I', nspname), nspacl FROM pg_namespace WHERE nspname = ANY(%(schemas)s)
+        UNION ALL SELECT format('%%s %%I.%%I', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname,
+            relname), relacl
+            FROM pg_class JOIN pg_namespace AS n ON n.oid = relnamespace WHERE nspname = ANY(%(schemas)s)
+        UNION ALL SELECT format('FUNCTION %%I.%%I(%%s)', nspname, proname, pg_get_function_identity_arguments(p.oid)),
+            proacl FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = pronamespace WHERE nspname = ANY(%(schemas)s)
+    ) AS o(name, acl), aclexplode(o.acl) AS a WHERE a.grantee = (SELECT oid FROM pg_roles WHERE rolname = %(role)s)
+"""
+
+
+def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None:
+    """Give the role of each user what `insights.access` declares and take the rest, in one transaction.
+
+    `roles` are names of login roles by user. A role that owns the tables has everything and stays as it is.
+
+    Raises:
+        NotReadyError: no server answers, or a role is not there yet.
+        UserError: a role or our login lacks what only an administrator can give; names the statement to run.
+    """
+    by_role = users_by_role(_VARIABLE, roles, POSTGRES)
+    with closing(connections.postgres(settings, "access")) as connection:
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.migrate', 0))")
+                owner, database = _one(cursor, _OWNER), _one(cursor, "SELECT quote_ident(current_database())")
+                for role, users in by_role.items():
+                    if role != owner:
+                        _check(cursor, role, users, owner)
+                        _set(cursor, role, postgres_privileges(users, database))
+        except psycopg2.Error as error:
+            raise UserError(
+                f"PostgreSQL did not let {settings.user!r} set the privileges of database {settings.dbname!r}"
+                f" ({str(error).strip().splitlines()[0]}); run the migrations as the database's owner."
+            ) from error
+
+
+def _check(cursor: Any, role: str, users: list[str], owner: str) -> None:
+    if _one(cursor, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role) == 0:
+        raise NotReadyError(
+            f"PostgreSQL has no role {role!r}, which {_VARIABLE} names for {users[0]!r};"
+            " create it with LOGIN or name another."
+        )
+    if set(users) & set(OWNER_MEMBERS) and not _one(cursor, "SELECT pg_has_role(%s, %s, 'MEMBER')", role, owner):
+        raise NotReadyError(
+            f"PostgreSQL's role {role!r} is no member of {owner!r}, the owner of the partitions that {users[0]} creates"
+            f" and drops; have an administrator run: GRANT {quote_ident(owner, cursor)} TO {quote_ident(role, cursor)}."
+        )
+
+
+def _set(cursor: Any, role: str, wanted: set[Privilege]) -> None:
+    held = _held(cursor, role)
+    name = quote_ident(role, cursor)
+    for privilege in sorted(held - wanted):
+        cursor.execute(f"REVOKE {privilege.name} ON {privilege.object} FROM {name}")
+    for privilege in sorted(wanted - held):
+        cursor.execute(f"GRANT {privilege.name} ON {privilege.object} TO {name}")
+    if held == wanted:
+        return
+    for privilege in sorted(wanted ^ _held(cursor, role)):
+        raise UserError(
+            f"PostgreSQL did not let us set {privilege.name} on {privilege.object} for role {role!r};"
+            " run the migrations as the owner of the database and its tables."
+        )
+    _log.info("role %s: %d privileges given, %d taken", role, len(wanted - held), len(held - wanted))
+
+
+def _held(cursor: Any, role: str) -> set[Privilege]:
+    cursor.execute(_HELD, {"schemas": list(POSTGRES_SCHEMAS), "role": role})
+    return {Privilege(*row) for row in cursor.fetchall()}
+
+
+def _one(cursor: Any, query: str, *values: str) -> Any:
+    cursor.execute(query, values)
+    return cursor.fetchone()[0]

@@ -1,0 +1,267 @@
+"""Each component does its whole job with its own role, and nothing else."""
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import psycopg2
+import pytest
+from cassandra import Unauthorized
+from pydantic import SecretStr
+
+from insights import connections
+from insights.access_cassandra import grant_cassandra
+from insights.access_postgres import grant_postgres
+from insights.errors import NotReadyError, RefusedError, UserError
+from insights.ledger import Stores, check, progress
+from insights.ledger.topic import RawTopic
+from insights.migrate_wait import require_cassandra, require_postgres
+from insights.quarantine import Quarantined
+from insights.record import Reason
+from insights.redrive import Selection, prepare
+from insights.serve import postgres as store
+from insights.serve import queries, retention
+from insights.serve.batch import delete_moved, write_users
+from insights.serve.cassandra import CassandraWriter
+from insights.serve.recount import recount
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from insights.staging import Staging
+from tests import served_users
+from tests.integration.logins import Logins, administer, drop_logins, make_logins
+from tests.integration.publishing import cursor_of, running
+from tests.staged import MadePage, records, sql
+from tests.support import eventually
+
+
+@pytest.fixture
+def superuser(empty_postgres: PostgresSettings, kafka: KafkaSettings, empty_cassandra: CassandraSettings) -> Stores:
+    return Stores(empty_postgres, kafka, empty_cassandra)
+
+
+@pytest.fixture
+def fresh(superuser: Stores, tmp_path: Path) -> Iterator[Logins]:
+    """Logins on stores without tables."""
+    logins = make_logins(superuser, tmp_path)
+    yield logins
+    drop_logins(superuser, logins)
+
+
+@pytest.fixture
+def logins(fresh: Logins) -> Logins:
+    fresh.migrate()
+    return fresh
+
+
+def ingest(logins: Logins, count: int, page: int) -> None:
+    with closing(connections.postgres(logins.of("ingest").postgres, "ingest")) as connection:
+        Staging(connection).load_page(MadePage(records(count), page=page), "ingest_users", "run")
+
+
+def publish(logins: Logins, total: int) -> None:
+    stores = logins.of("publisher")
+    with running(stores.postgres, stores.kafka):
+        eventually(lambda: cursor_of(stores.postgres)["published"] == total, message="the publisher did not publish")
+
+
+def stream(logins: Logins, number: int, version: int) -> None:
+    """Serve every staged user but one, which is refused."""
+    stores = logins.of("stream")
+    *staged, refused = sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
+    dice = random.Random(number)
+    rows = [
+        served_users.user(dice, UUID(key), version, event, country_code=("DE", "US")[number % 2], city="Köln",
+                          latitude=1.0, longitude=2.0, event_time=datetime.now(UTC).replace(microsecond=0))
+        for event, key in staged
+    ]  # fmt: skip
+    with closing(RawTopic(stores.kafka)) as topic:
+        spans = {str(part): list(span) for part, span in topic.watermarks().items()}
+    batch = store.BatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
+    accepted = served_users.table(rows)
+    with (
+        closing(connections.postgres(stores.postgres, "stream")) as connection,
+        connections.cassandra(stores.cassandra) as session,
+    ):
+        merged = store.merge(connection, batch, accepted, [[refusal(*refused)]])
+        assert len(merged.current) == len(rows)
+        writer = CassandraWriter(session, in_flight=4, batch_rows=30)
+        write_users(writer, accepted)
+        delete_moved(writer, store.unserved_moves(connection))
+        writer.upsert("user_counts", ("dimension", "value", "count"), store.unserved_counts(connection), "seq")
+        store.mark_served(connection, batch)
+
+
+def refusal(event: str, key: str) -> Quarantined:
+    return Quarantined(
+        origin=f"raw/0/{event}", event_id=event, reason=Reason.BAD_EMAIL, field="email", detail="no @", key=key,
+        batch_id="seed/1", version=1, event_time=datetime.now(UTC), redrives=0, size=2, sha256="x", payload=b"{}",
+    )  # fmt: skip
+
+
+def look(logins: Logins) -> None:
+    """What the pages and the test of a release ask."""
+    stores = logins.of("dashboard")
+    ledger = check(stores)
+    assert ledger.closed, [hop.sentence for hop in ledger.open_hops()]
+    assert progress(stores).served == 9
+    with connections.cassandra(stores.cassandra) as session:
+        [country] = queries.counts(session, "country_code")
+        [first, *_] = queries.by_country(session, country, 5)
+        assert queries.user(session, first.user_id) is not None
+        assert queries.by_month(session, f"{first.registered_at:%Y-%m}", 5)
+        assert len(queries.geo_sample(session, [country], 50)) == 9
+        assert queries.latest(session, 5)
+    with closing(connections.postgres(stores.postgres, "dashboard")) as connection, connection.cursor() as cursor:
+        connection.set_session(readonly=True, autocommit=True)
+        assert len(queries.last_batches(cursor, 5)) == 2
+        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 1}
+        assert len(queries.quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
+        assert queries.flow_facts(cursor, stores.kafka.raw_topic).published == 10
+
+
+def maintain(logins: Logins) -> None:
+    """The other DAGs: redrive, check, and both retentions."""
+    stores = logins.of("ingest")
+    assert len(list(prepare(stores.postgres, Selection()).messages)) == 1
+    assert check(stores).closed
+    now = datetime.now(UTC) + timedelta(days=30)
+    with closing(connections.postgres(stores.postgres, "prune")) as connection:
+        assert len(Staging(connection).drop_expired(now, 14, stores.kafka.raw_topic)) == 1
+        assert retention.prune(connection, now, 14).batches == 1
+    assert check(stores).closed
+
+
+def test_each_component_does_its_whole_job_with_its_own_role(logins: Logins) -> None:
+    ingest(logins, 10, page=1)
+    owners = sql(logins.owner.postgres, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'staging'")
+    assert owners == [(logins.owner.postgres.user,)], "a migration could not alter a partition of another owner"
+    publish(logins, 10)
+    stream(logins, 0, version=1000)
+    stream(logins, 1, version=2000)
+    look(logins)
+    sql(logins.owner.postgres, "UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender'")
+    as_stream = logins.of("stream")
+    assert recount(as_stream.postgres, as_stream.cassandra, StreamSettings())
+    maintain(logins)
+
+
+def test_each_component_sees_which_migrations_were_applied(logins: Logins) -> None:
+    for user in logins.postgres_roles:
+        require_postgres(logins.of(user).postgres)
+    for user in logins.cassandra_roles:
+        require_cassandra(logins.of(user).cassandra)
+
+
+REFUSED_SQL = [
+    ("dashboard", "INSERT INTO staging.epochs (system_identifier) VALUES (1)"),
+    ("dashboard", "DELETE FROM analytics.users"),
+    ("dashboard", "UPDATE quarantine.records SET resolved_at = now()"),
+    ("dashboard", "SELECT nextval('staging.user_ids')"),
+    ("dashboard", "SET ROLE \"{owner}\""),
+    ("publisher", "SELECT FROM analytics.users"),
+    ("publisher", "INSERT INTO analytics.user_counts VALUES ('a', 'b', 1, 1)"),
+    ("publisher", "DELETE FROM staging.users"),
+    ("publisher", "UPDATE quarantine.records SET resolved_at = now()"),
+    ("stream", "SELECT FROM staging.users"),
+    ("stream", "DELETE FROM analytics.users"),
+    ("stream", "DELETE FROM quarantine.records"),
+    ("stream", "CREATE TABLE analytics.mine (id int)"),
+    ("stream", "INSERT INTO public._yoyo_migration (migration_hash) VALUES ('x')"),
+]  # fmt: skip
+REFUSED_CQL = [
+    ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
+    ("dashboard", "TRUNCATE users_by_id"),
+    ("ingest", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
+    ("stream", "INSERT INTO schema_migrations (name) VALUES ('9999')"),
+    ("stream", "DROP TABLE users_by_id"),
+    ("stream", "SELECT * FROM schema_lock"),
+    ("stream", "CREATE ROLE other"),
+    ("stream", "SELECT salted_hash FROM system_auth.roles"),
+]
+
+
+def test_each_component_is_refused_what_is_not_its_business(logins: Logins) -> None:
+    for user, statement in REFUSED_SQL:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            sql(logins.of(user).postgres, statement.format(owner=logins.owner.postgres.user))
+    for user, statement in REFUSED_CQL:
+        with connections.cassandra(logins.of(user).cassandra) as session, pytest.raises(Unauthorized):
+            session.execute(statement)
+    with (
+        pytest.raises(RefusedError, match="are incorrect"),
+        connections.cassandra(logins.of("publisher").cassandra),
+    ):
+        pass
+
+
+def test_a_second_run_changes_nothing_and_takes_what_is_not_declared(
+    logins: Logins, superuser: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="insights")
+    logins.grant()
+    assert caplog.messages == []
+    role = logins.postgres_roles["dashboard"]
+    administer(
+        superuser,
+        f'GRANT DELETE ON analytics.users TO "{role}"',
+        f'GRANT CREATE ON SCHEMA public TO "{role}"',
+        f'GRANT CREATE ON DATABASE "{superuser.postgres.dbname}" TO "{role}"',
+        f'REVOKE SELECT ON analytics.users FROM "{role}"',
+    )
+    with connections.cassandra(superuser.cassandra) as session:
+        name = logins.cassandra_roles["dashboard"]
+        session.execute(f"GRANT MODIFY ON KEYSPACE {superuser.cassandra.keyspace} TO {name}")
+        session.execute(f"REVOKE SELECT ON users_by_id FROM {name}")
+    logins.grant()
+    assert caplog.messages == [
+        f"role {role}: 1 privileges given, 3 taken",
+        f"role {name}: 1 permissions given, 1 taken",
+    ]
+    for statement in ("DELETE FROM analytics.users", "CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine"):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            sql(logins.of("dashboard").postgres, statement)
+
+
+def test_a_changed_password_is_set(logins: Logins) -> None:
+    (logins.passwords / "stream" / "password").write_text("another one")
+    changed = logins.of("stream").cassandra.model_copy(update={"password": SecretStr("another one")})
+
+    def holds(work: Callable[[], object]) -> bool:
+        """Cassandra takes a second password after five seconds, and knows it everywhere after two more."""
+        try:
+            work()
+        except UserError as error:
+            raise AssertionError(error) from error
+        return True
+
+    eventually(lambda: holds(logins.grant))
+    eventually(lambda: holds(lambda: require_cassandra(changed)))
+
+
+def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> None:
+    shared = logins.postgres_roles["stream"]
+    grant_postgres(logins.owner.postgres, {"stream": shared, "publisher": shared, "ingest": logins.owner.postgres.user})
+    for statement in ("SELECT FROM staging.users", "SELECT FROM analytics.users"):
+        assert sql(logins.of("stream").postgres, statement) == []
+    ingest_as_owner = logins.owner.postgres
+    with closing(connections.postgres(ingest_as_owner, "ingest")) as connection:
+        assert Staging(connection).load_page(MadePage(records(1)), "dag", "run").staged == 1
+
+
+def test_what_an_administrator_has_to_give_is_told_in_a_sentence(logins: Logins, superuser: Stores) -> None:
+    owner = logins.owner.postgres
+    with pytest.raises(NotReadyError, match="no role 'nobody', which INSIGHTS_ACCESS_POSTGRES names for 'stream'"):
+        grant_postgres(owner, {"stream": "nobody"})
+    member = logins.postgres_roles["ingest"]
+    administer(superuser, f'REVOKE "{owner.user}" FROM "{member}"')
+    with pytest.raises(NotReadyError, match=f'no member of .*: GRANT "{owner.user}" TO "{member}"'):
+        grant_postgres(owner, logins.postgres_roles)
+    with pytest.raises(UserError, match="names the user 'streem'; name only ingest, publisher, stream, dashboard"):
+        grant_postgres(owner, {"streem": "x"})
+    with pytest.raises(UserError, match="run the migrations as the"):
+        grant_postgres(logins.of("stream").postgres, {"publisher": logins.postgres_roles["dashboard"]})
+    with pytest.raises(UserError, match="run the migrations as a superuser"):
+        grant_cassandra(logins.of("stream").cassandra, {"dashboard": "other"}, logins.passwords)

@@ -1,0 +1,108 @@
+"""The declared privileges, and Cassandra without logins, which has none to set."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cassandra import InvalidRequest, Unauthorized
+
+from insights import access_cassandra
+from insights.access import CASSANDRA, POSTGRES, Privilege, cassandra_privileges, postgres_privileges
+from insights.errors import UserError
+from insights.settings import AccessSettings, CassandraSettings, load
+
+WRITES = {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MODIFY", "CREATE"}
+
+
+def test_the_dashboard_only_reads() -> None:
+    names = {privilege.name for privilege in postgres_privileges(["dashboard"], "insights")}
+    assert names == {"CONNECT", "TEMPORARY", "USAGE", "SELECT"}
+    assert {privilege.name for privilege in cassandra_privileges(["dashboard"], "insights")} == {"SELECT"}
+
+
+@pytest.mark.parametrize(
+    ("user", "schemas"),
+    [
+        ("ingest", {"staging", "analytics"}),
+        ("publisher", {"staging", "quarantine"}),
+        ("stream", {"analytics", "quarantine"}),
+    ],
+)
+def test_each_component_writes_its_own_schemas_only(user: str, schemas: set[str]) -> None:
+    written = {p.object for p in postgres_privileges([user], "insights") if p.name in WRITES}
+    assert {name.split()[1].split(".")[0] for name in written} == schemas
+
+
+def test_users_of_one_role_get_what_all_of_them_need() -> None:
+    both = postgres_privileges(["stream", "publisher"], "d")
+    assert both == postgres_privileges(["stream"], "d") | postgres_privileges(["publisher"], "d")
+    assert Privilege("TEMPORARY", "DATABASE d") in both
+
+
+def test_only_the_stream_writes_to_cassandra_and_not_to_the_migrations() -> None:
+    assert {user for user, names in CASSANDRA.items() if "MODIFY" in names} == {"stream"}
+    assert set(CASSANDRA) < set(POSTGRES)
+    written = {p.object for p in cassandra_privileges(["stream"], "k") if p.name == "MODIFY"}
+    assert 'TABLE "k"."users_by_id"' in written
+    assert 'TABLE "k"."schema_migrations"' not in written
+
+
+class Session:
+    """Refuses the first statement that begins with `verb`."""
+
+    def __init__(self, verb: str, error: Exception) -> None:
+        self.verb, self.error = verb, error
+        self.statements: list[str] = []
+
+    def execute(self, statement: str) -> list[Any]:
+        self.statements.append(statement)
+        if statement.startswith(self.verb):
+            raise self.error
+        return []
+
+
+def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) -> None:
+    @contextmanager
+    def connect(*_: object, **__: object) -> Iterator[Session]:
+        yield session
+
+    monkeypatch.setattr("insights.connections.cassandra", connect)
+    (passwords / "stream").mkdir()
+    (passwords / "stream" / "password").write_text("it's\n")
+    access_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)
+
+
+def test_a_cluster_that_asks_for_no_login_gets_no_roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    anonymous = Unauthorized("You have to be logged in and not anonymous to perform this request")
+    session = Session("CREATE ROLE", anonymous)
+    grant(monkeypatch, tmp_path, session)
+    assert session.statements == ["CREATE ROLE IF NOT EXISTS \"s\" WITH LOGIN = true AND PASSWORD = 'it''s'"]
+
+
+def test_a_cluster_without_an_authorizer_gets_roles_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    session = Session("LIST", InvalidRequest("LIST PERMISSIONS operation is not supported by AllowAllAuthorizer"))
+    grant(monkeypatch, tmp_path, session)
+    assert not any(statement.startswith("GRANT") for statement in session.statements)
+
+
+def test_another_refusal_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    session = Session("LIST", InvalidRequest("Resource doesn't exist"))
+    with pytest.raises(UserError, match="run the migrations as a superuser"):
+        grant(monkeypatch, tmp_path, session)
+
+
+def test_a_role_without_a_password_is_told_with_its_file(tmp_path: Path) -> None:
+    for folder, told in ((None, "it is not set"), (tmp_path, str(tmp_path / "stream" / "password"))):
+        with pytest.raises(UserError, match=f"no password for it \\({told}\\)"):
+            access_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, folder)
+
+
+def test_roles_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(AccessSettings).postgres == {}
+    monkeypatch.setenv("INSIGHTS_ACCESS_POSTGRES", '{"stream": "insights_stream"}')
+    assert load(AccessSettings).postgres == {"stream": "insights_stream"}
+    monkeypatch.setenv("INSIGHTS_ACCESS_POSTGRES", "{stream")
+    with pytest.raises(UserError, match=r"INSIGHTS_ACCESS_POSTGRES is '\{stream': Invalid JSON"):
+        load(AccessSettings)
