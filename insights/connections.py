@@ -24,10 +24,10 @@ _SILENT_SERVER_MILLISECONDS = 30_000
 """A server that went away without a word is noticed after this long; TCP's own default is a quarter of an hour."""
 _LOGIN_REFUSED = re.compile(
     r"authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf|permission denied|no password"
-    r"|certificate|does not support SSL|password are incorrect|Bad credentials|requires authentication",
+    r"|certificate|does not support SSL|password are incorrect|requires authentication",
     re.IGNORECASE,
 )
-"""libpq tells the reason of a refused connection as text only; Cassandra's code for it also means not ready yet."""
+"""libpq tells the reason as text only; Cassandra's code for bad credentials also means that it could not look yet."""
 
 
 def postgres(settings: PostgresSettings, application: str) -> Any:
