@@ -1,0 +1,31 @@
+{{/* What would end in an operator that waits silently, or in an install that stops half-way, as one sentence. */}}
+{{- define "operators.validate" -}}
+{{- $watched := include "operators.watched" . | fromYaml -}}
+{{- if and .Values.enabled.postgresBackup (not .Values.enabled.postgres) -}}
+{{- fail "enabled.postgresBackup is true but enabled.postgres is false: the plugin belongs beside its operator; enable both, or neither." -}}
+{{- end -}}
+{{- $first := keys $watched | sortAlpha | first -}}
+{{- range $value := keys $watched | sortAlpha -}}
+{{- $namespaces := get $watched $value | sortAlpha | join "," -}}
+{{- if ne $namespaces (get $watched $first | sortAlpha | join ",") -}}
+{{- fail (printf "%s is %s but %s is %s: name the same namespaces in both." $value $namespaces $first (get $watched $first | sortAlpha | join ",")) -}}
+{{- end -}}
+{{- if has $.Release.Namespace (get $watched $value) -}}
+{{- fail (printf "%s names %s, the operators' own namespace: install the operators in a namespace of theirs." $value $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- if lookup "v1" "Namespace" "" "kube-system" -}}
+{{- include "operators.validate.cluster" . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "operators.validate.cluster" -}}
+{{- range include "operators.watched" . | fromYaml | values | first | default list -}}
+{{- if not (lookup "v1" "Namespace" "" .) -}}
+{{- fail (printf "Namespace %s does not exist and the operators get roles in it: run `kubectl create namespace %s` first." . .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (or .Values.enabled.cassandra .Values.enabled.postgresBackup) (not (.Capabilities.APIVersions.Has "cert-manager.io/v1")) -}}
+{{- fail "This cluster has no cert-manager, which enabled.cassandra and enabled.postgresBackup need: install it first, or set both to false." -}}
+{{- end -}}
+{{- end -}}
