@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench images
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -47,3 +47,13 @@ chart-docs: setup ## Write the chart's values.schema.json and the table of value
 
 bench: setup ## Run the benchmarks.
 	@.venv/bin/python -m benchmarks
+
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+images: image-airflow image-publisher image-spark image-dashboard ## Build the images; TAG=name instead of the version, EXTRA_JARS=object-store for S3.
+
+image-spark: ARGUMENTS := --build-arg EXTRA_JARS=$(EXTRA_JARS)
+image-%:
+	@docker build --quiet --network host $(ARGUMENTS) -f images/$*/Dockerfile -t user-insights/$*:$(TAG) . >/dev/null
+	@docker image inspect -f '{{.Size}}' user-insights/$*:$(TAG) | \
+	  awk '{printf "%-32s %5.0f MB\n", "user-insights/$*:$(TAG)", $$1 / 1e6}'

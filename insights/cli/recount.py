@@ -1,13 +1,15 @@
 """`insights recount`: count the served users again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from insights.cli.app import app, console, stores
-from insights.serve.recount import Count, wrong_counts
-from insights.serve.recount import recount as count_again
+from insights.errors import UserError
 from insights.settings import StreamSettings, load
+
+if TYPE_CHECKING:
+    from insights.serve.recount import Count
 
 
 @app.command()
@@ -15,17 +17,21 @@ def recount(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is wrong.")] = False,
 ) -> None:
     """Set the counts of PostgreSQL and Cassandra to the number of served users, also while the stream runs."""
+    try:
+        from insights.serve import recount as counts
+    except ModuleNotFoundError as error:
+        raise UserError(f"`insights recount` needs {error.name}: run it in a container of the stream.") from None
     found = stores()
     if dry_run:
-        wrong = wrong_counts(found.postgres, found.cassandra)
+        wrong = counts.wrong_counts(found.postgres, found.cassandra)
     else:
-        wrong = count_again(found.postgres, found.cassandra, load(StreamSettings))
+        wrong = counts.recount(found.postgres, found.cassandra, load(StreamSettings))
     for count in wrong:
         console.print(_line(count), markup=False)
     console.print(f"{len(wrong):,} counts {'are wrong' if dry_run else 'were wrong and are exact now'}.")
 
 
-def _line(count: Count) -> str:
+def _line(count: "Count") -> str:
     kept = ", ".join(
         f"{'none' if number is None else format(number, ',')} in {store}"
         for store, number in (("PostgreSQL", count.postgres), ("Cassandra", count.cassandra))

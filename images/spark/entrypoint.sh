@@ -1,0 +1,45 @@
+#!/bin/bash
+# What Spark on Kubernetes asks of an image: `driver ARGUMENTS...` and `executor`. Anything else is a command to run.
+set -euo pipefail
+
+children() { # the processes that $1 started, oldest first
+  grep -lsE "^PPid:[[:space:]]+$1$" /proc/[0-9]*/status | cut -d/ -f3 | sort -n || true
+}
+
+stop() { # let the Python driver end its batch and then Spark; the JVM ends with it
+  signalled=yes
+  local python
+  python=$(children "$jvm" | head -n 1)
+  kill -TERM "${python:-$jvm}" 2>/dev/null || true
+}
+
+driver() {
+  "$SPARK_HOME/bin/spark-submit" --deploy-mode client \
+    --conf "spark.driver.bindAddress=$SPARK_DRIVER_BIND_ADDRESS" \
+    --conf "spark.executorEnv.SPARK_DRIVER_POD_IP=$SPARK_DRIVER_BIND_ADDRESS" "$@" &
+  jvm=$!
+  trap stop TERM INT
+  local status
+  while signalled=no; do
+    status=0
+    wait "$jvm" || status=$?
+    [[ $signalled = yes ]] || exit "$status"
+  done
+}
+
+executor() {
+  local options=() classpath="${SPARK_CONF_DIR:-$SPARK_HOME/conf}" index=0 name
+  while name=SPARK_JAVA_OPT_$((index++)) && [[ -v $name ]]; do options+=("${!name}"); done
+  classpath+=":${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*"
+  exec java "${options[@]}" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" -cp "$classpath" \
+    org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \
+    --driver-url "$SPARK_DRIVER_URL" --executor-id "$SPARK_EXECUTOR_ID" --cores "$SPARK_EXECUTOR_CORES" \
+    --app-id "$SPARK_APPLICATION_ID" --hostname "$SPARK_EXECUTOR_POD_IP" \
+    --resourceProfileId "$SPARK_RESOURCE_PROFILE_ID" --podName "$SPARK_EXECUTOR_POD_NAME"
+}
+
+case ${1-} in
+  driver) shift && driver "$@" ;;
+  executor) executor ;;
+  *) exec "$@" ;;
+esac
