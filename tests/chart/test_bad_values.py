@@ -11,7 +11,8 @@ import yaml
 from tests.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
 
 FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
-ASKS_THE_CLUSTER = "The Secret %q is not in namespace"
+ASKS_THE_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s has a CassandraDatacenter")
+"""Refusals that `helm template` cannot come to."""
 SMALL, DEFAULTS = values_of("small"), values_of("defaults")
 
 
@@ -60,6 +61,9 @@ CONTRADICTIONS = [
     Case("cassandra.replicationFactor=3", r"more than cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
+    Case(
+        f"cassandra.datacenter={'d' * 40}", "characters too long: set fullnameOverride, cassandra.datacenter", DEFAULTS
+    ),
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),

@@ -12,6 +12,16 @@ ROOT = read_values((CHART / "values.yaml").read_text())
 LEAVES = list(ROOT.leaves())
 REFUSES_ONLY = {"requireCrds"}
 """Values that change no manifest, only what the chart refuses."""
+NEEDS: dict[str, dict[str, Any]] = {
+    "kafka.external.enabled": {"kafka": {"external": {"bootstrapServers": "b:9092"}}},
+    "postgres.external.enabled": {
+        "postgres": {"external": {"host": "h", "existingSecret": "s"}},
+        "airflow": {"existingDatabaseSecret": "d"},
+    },
+    "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
+    "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
+}
+"""What else is to be set for a value to be accepted."""
 LOGIN = {"existingSecret": "login", "caSecret": "authority"}
 EVERYTHING: dict[str, dict[str, Any]] = {
     "external stores with logins": overlaid(
@@ -68,7 +78,8 @@ def changed(leaf: Value, base: dict[str, Any]) -> bool:
     before = render(base).text
     for value in others(leaf, current):
         try:
-            if render(overlaid(base, nested(leaf.path, value))).text != before:
+            over = overlaid(nested(leaf.path, value), NEEDS.get(leaf.key, {}))
+            if render(overlaid(base, over)).text != before:
                 return True
         except HelmError:
             continue
