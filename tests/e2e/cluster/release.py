@@ -1,0 +1,92 @@
+"""One Helm release of the chart in a namespace with stores, and what its users do with it."""
+
+import json
+import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from insights.local.http import request_json
+from tests.e2e.cluster.kubectl import Kubernetes
+from tests.support import eventually
+
+CHART = "charts/user-insights"
+SMALL = ("--values", f"{CHART}/ci/small.yaml")
+INSTALL_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release by its name; its objects are called `<name>-user-insights-...`."""
+
+    kubernetes: Kubernetes
+    name: str = "insights"
+
+    @property
+    def fullname(self) -> str:
+        return f"{self.name}-user-insights"
+
+    def install(self, *arguments: str) -> str:
+        return self._helm("upgrade", "--install", *arguments)
+
+    def _helm(self, *command: str) -> str:
+        verb = [*command, "--wait", "--timeout", f"{INSTALL_SECONDS}s"]
+        flags = [argument for argument in verb if argument.startswith("--") and argument == "--install"]
+        rest = [argument for argument in verb[1:] if argument not in flags]
+        return self.kubernetes.helm(verb[0], *flags, self.name, CHART, *SMALL, *rest)
+
+    def test(self) -> str:
+        """`helm test`: the ledger, counted inside the cluster."""
+        return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
+
+    def ledger(self) -> dict[str, int]:
+        """The left side of each hop of the closed ledger,."""
+        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
+        said = self.kubernetes.kubectl(
+            "exec", pod, "--container", "dashboard", "--", "python", "-m", "insights.cli", "check", "--json", "--wait", "200"
+        )
+        return {hop["name"]: int(hop["left"]) for hop in json.loads(said)["hops"]}
+
+    @contextmanager
+    def airflow(self) -> Iterator["Airflow"]:
+        """Airflow's API, as its first user."""
+        with self.kubernetes.forwarded(f"service/{self.fullname}-airflow-api-server", 8080) as port:
+            password = self.kubernetes.secret(f"{self.fullname}-airflow-admin", "password")
+            yield Airflow(f"http://127.0.0.1:{port}", password)
+
+    def ready(self, component: str) -> bool:
+        pods = self.kubernetes.pods(component, self.name)
+        return bool(pods) and all(
+            status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [{"ready": False}])
+        )
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """What a user of Airflow's API does."""
+
+    url: str
+    password: str
+
+    def ingest(self, pages: int, page_size: int) -> str:
+        """Start a run, once the DAG is known; returns its id."""
+        body = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
+        run = eventually(lambda: self.ask("dags/ingest_users/dagRuns", body), 240, "the DAG is not known", pause=2)
+        return str(run["dag_run_id"])
+
+    def state(self, run: str) -> str:
+        return str(self.ask(f"dags/ingest_users/dagRuns/{run}").get("state", ""))
+
+    def log(self, run: str, task: str) -> str:
+        """The first attempt's log of a task."""
+        return json.dumps(self.ask(f"dags/ingest_users/dagRuns/{run}/taskInstances/{task}/logs/1"))
+
+    def ask(self, path: str, body: object = None) -> dict[str, Any]:
+        """The answer, empty while Airflow does not give one."""
+        try:
+            login = {"username": "admin", "password": self.password}
+            token = request_json(f"{self.url}/auth/token", login)["access_token"]
+            return request_json(f"{self.url}/api/v2/{path}", body, token)
+        except (urllib.error.HTTPError, OSError):
+            return {}

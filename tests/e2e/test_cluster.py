@@ -1,0 +1,161 @@
+"""The chart on a real Kubernetes: `small` installed beside stores that exist, records moved, pods killed, upgrades."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.browser import visit
+from tests.e2e.cluster import stores
+from tests.e2e.cluster.kubectl import Kubernetes, docker, gone, load_images, reachable, run
+from tests.e2e.cluster.release import CHART, SMALL, Release
+from tests.support import eventually
+
+NAMESPACE = "insights-e2e"
+IMAGES = ("airflow", "publisher", "spark", "dashboard")
+PAGE = "http://insights.localhost"
+OURS = ("publisher", "stream", "dashboard", "source", "airflow-scheduler", "airflow-api-server", "airflow-dag-processor")
+FETCHED = "fetched"
+
+pytestmark = [
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not reachable(), reason="KUBECONFIG names no cluster that answers: make kind, or kind create cluster"),
+]
+
+
+@pytest.fixture(scope="module")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
+    """A namespace that enforces Pod-Security `restricted`, with our images on the node and the stores in pods."""
+    run("make", "images")
+    publisher = f"user-insights/publisher:{_version()}"
+    stores.build_image(tmp_path_factory.mktemp("store"), publisher)
+    load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
+    cluster = Kubernetes(NAMESPACE)
+    run("kubectl", "create", "namespace", NAMESPACE)
+    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    stores.start(cluster)
+    stores.prepare(cluster)
+    yield cluster
+    run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=180s", check=False)
+
+
+@pytest.fixture(scope="module")
+def release(kubernetes: Kubernetes) -> Release:
+    made = Release(kubernetes)
+    made.install()
+    return made
+
+
+def test_a_dag_run_of_task_pods_brings_five_thousand_records_to_cassandra(release: Release) -> None:
+    seen: set[str] = set()
+    with release.airflow() as airflow:
+        ran = airflow.ingest(pages=5, page_size=1000)
+
+        def ended() -> bool:
+            seen.update(pod["metadata"]["name"] for pod in release.kubernetes.pods("airflow-task", release.name))
+            assert airflow.state(ran) != "failed", release.kubernetes.story()
+            return airflow.state(ran) == "success"
+
+        eventually(ended, 600, "the run did not succeed", pause=1)
+        assert len(seen) >= 2
+        assert "Traceback" not in airflow.log(ran, "plan")
+    hops = release.ledger()
+    assert hops[FETCHED] >= 5000
+
+
+def test_the_log_of_a_task_outlives_its_pod(release: Release) -> None:
+    with release.airflow() as airflow:
+        ran = airflow.ingest(pages=1, page_size=100)
+        eventually(lambda: airflow.state(ran) == "success", 300, "the run did not succeed", pause=2)
+        eventually(lambda: not release.kubernetes.pods("airflow-task", release.name), 120, "a task's pod stays", pause=2)
+        assert "Task instance" in airflow.log(ran, "plan")
+
+
+def test_helm_test_counts_every_hop(release: Release) -> None:
+    assert "Ledger closed" in release.test()
+
+
+def test_a_visitor_reads_the_page_through_the_ingress(release: Release, artifacts: Path) -> None:
+    assert release.ready("dashboard")
+    seen = visit(PAGE, texts=["Users"], charts=6, screenshot=artifacts / "cluster.png", seconds=180)
+    assert seen.console_errors == []
+    assert seen.charts >= 6
+
+
+def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> None:
+    before = release.ledger()[FETCHED]
+    with release.airflow() as airflow:
+        airflow.ingest(pages=4, page_size=2500)
+    for component in OURS:
+        for pod in release.kubernetes.pods(component, release.name):
+            name = pod["metadata"]["name"]
+            release.kubernetes.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+            gone(release.kubernetes, name)
+    for component in OURS:
+        eventually(lambda component=component: release.ready(component), 400, f"{component} is not back", pause=2)
+    eventually(lambda: release.ledger()[FETCHED] >= before + 10_000, 600, "the run was not taken up again", pause=5)
+
+
+def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release) -> None:
+    keys = release.kubernetes.secret(f"{release.fullname}-airflow-keys", "fernet-key")
+    before = release.ledger()
+    release.install("--set", "publisher.replicas=1")
+    assert len(release.kubernetes.pods("publisher", release.name)) == 1
+    release.kubernetes.helm("rollback", release.name, "1", "--wait", "--timeout", "600s")
+    eventually(lambda: len(release.kubernetes.pods("publisher", release.name)) == 2, 120, "not rolled back", pause=1)
+    assert release.kubernetes.secret(f"{release.fullname}-airflow-keys", "fernet-key") == keys
+    assert release.ledger()[FETCHED] >= before[FETCHED]
+
+
+def test_a_second_release_lives_beside_the_first_and_leaves_it_alone(release: Release) -> None:
+    second = Release(release.kubernetes, "other")
+    second.install(
+        "--set", "airflow.enabled=false,publisher.replicas=1,postgres.database=other,cassandra.keyspace=other",
+        "--set", "kafka.topics.raw=other.raw,kafka.topics.quarantine=other.quarantine,dashboard.ingress.host=other.localhost",
+    )  # fmt: skip
+    assert second.ledger()[FETCHED] == 0
+    second.kubernetes.helm("uninstall", second.name, "--wait", "--timeout", "300s")
+    assert release.ledger()[FETCHED] > 0
+    left = [item["metadata"]["name"] for item in second.kubernetes.get("all,pvc,configmaps,ingresses,networkpolicies")]
+    assert not [name for name in left if name.startswith("other-")]
+
+
+def test_a_store_that_refuses_the_login_is_told_in_the_pods_status(release: Release) -> None:
+    kubernetes = release.kubernetes
+    kubernetes.kubectl("create", "secret", "generic", "wrong", "--from-literal=username=insights", "--from-literal=password=no")
+    refused = ("--set", "airflow.enabled=false,postgres.external.existingSecret=wrong,dashboard.ingress.enabled=false")
+    kubernetes.helm("install", "refused", CHART, *SMALL, *refused)
+
+    def message() -> str:
+        for pod in kubernetes.pods("migrations", "refused"):
+            for status in pod["status"].get("containerStatuses", []):
+                ended = status["state"].get("terminated") or status.get("lastState", {}).get("terminated") or {}
+                if "PostgreSQL at postgres:5432 did not let 'insights' into" in ended.get("message", ""):
+                    return str(ended["message"])
+        return ""
+
+    said = eventually(message, 240, "the pod's status does not say why", pause=2)
+    assert "password authentication failed" in said
+    assert "Traceback" not in said
+    kubernetes.helm("uninstall", "refused", "--wait", "--timeout", "300s")
+
+
+def test_a_missing_secret_is_told_before_anything_is_created(release: Release) -> None:
+    flags = ("--set", "postgres.external.existingSecret=not-there", "--set", "airflow.enabled=false")
+    said = release.kubernetes.helm("install", "missing", CHART, *SMALL, *flags, check=False)
+    assert 'The Secret "not-there" is not in namespace "insights-e2e"' in said
+    assert not release.kubernetes.get("all", "-l", "app.kubernetes.io/instance=missing")
+
+
+def test_what_is_uninstalled_leaves_only_its_one_time_secrets(release: Release) -> None:
+    release.kubernetes.helm("uninstall", release.name, "--wait", "--timeout", "300s")
+    left = release.kubernetes.get("all,pvc,configmaps,ingresses,networkpolicies,secrets,serviceaccounts,roles")
+    ours = {item["kind"] for item in left if item["metadata"]["name"].startswith(release.fullname)}
+    assert ours <= {"Secret"}
+
+
+def _version() -> str:
+    """The chart's appVersion, which is the images' tag."""
+    chart = yaml.safe_load(Path(CHART, "Chart.yaml").read_text())
+    return str(chart["appVersion"])
