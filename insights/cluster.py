@@ -8,7 +8,11 @@ from insights.errors import UserError
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SPARK = {"group": "sparkoperator.k8s.io", "version": "v1beta2", "plural": "sparkapplications"}
-_OURS = "app.kubernetes.io/part-of=user-insights"
+# Without the pods of tasks and Jobs, which come and go: one that is starting, or failed and was repeated, is no fault.
+_OURS = (
+    "app.kubernetes.io/part-of=user-insights,"
+    "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ def in_cluster(account: Path = _ACCOUNT) -> bool:
 
 
 def workloads(account: Path = _ACCOUNT) -> list[Workload]:
-    """The stream's SparkApplications and our pods, in this pod's namespace.
+    """The stream's SparkApplications and our lasting pods, in this pod's namespace.
 
     Raises:
         UserError: the API server refuses or does not answer.

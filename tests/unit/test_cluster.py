@@ -70,14 +70,17 @@ def test_a_process_is_in_a_cluster_when_it_has_a_token(account: Path) -> None:
     assert not in_cluster(account / "none")
 
 
-def test_applications_and_pods_of_this_namespace_are_listed(api: Api, account: Path) -> None:
+def test_applications_and_lasting_pods_of_this_namespace_are_listed(api: Api, account: Path) -> None:
     api.applications, api.pods = [application("RUNNING")], [pod("publisher-0", "Running", container())]
     assert workloads(account) == [
         Workload("stream-users", "SparkApplication", "RUNNING", well=True),
         Workload("publisher-0", "Pod", "Running", well=True),
     ]
     assert {namespace for namespace, _ in api.asked} == {"insights"}
-    assert {asked["label_selector"] for _, asked in api.asked} == {"app.kubernetes.io/part-of=user-insights"}
+    assert {asked["label_selector"] for _, asked in api.asked} == {
+        "app.kubernetes.io/part-of=user-insights,"
+        "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
+    }
     assert all(asked["_request_timeout"] == 10 for _, asked in api.asked)
 
 
