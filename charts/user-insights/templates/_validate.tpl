@@ -2,6 +2,9 @@
 {{- define "user-insights.validate" -}}
 {{- include "user-insights.validate.stores" . -}}
 {{- include "user-insights.validate.components" . -}}
+{{- if not .Values.cassandra.external.enabled -}}
+{{- include "user-insights.cassandra.validate" . -}}
+{{- end -}}
 {{- if .Values.requireCrds -}}
 {{- include "user-insights.validate.crds" . -}}
 {{- end -}}
@@ -82,6 +85,9 @@
 {{- end -}}
 {{- if not .Values.postgres.external.enabled -}}
 {{- $needed = append $needed (list "postgresql.cnpg.io/v1/DatabaseRole" "CloudNativePG 1.30" "postgres.external.enabled=true") -}}
+{{- if .Values.postgres.backup.enabled -}}
+{{- $needed = append $needed (list "barmancloud.cnpg.io/v1/ObjectStore" "the Barman Cloud plugin" "postgres.backup.enabled=false") -}}
+{{- end -}}
 {{- end -}}
 {{- if not .Values.cassandra.external.enabled -}}
 {{- $needed = append $needed (list "k8ssandra.io/v1alpha1/K8ssandraCluster" "K8ssandra operator 1.32" "cassandra.external.enabled=true") -}}
