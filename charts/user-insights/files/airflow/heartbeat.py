@@ -11,8 +11,8 @@ select 1 from job where job_type = %s and hostname = %s and state = 'running'
 and latest_heartbeat > now() - make_interval(secs => %s)
 """
 
-url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "", 1)
-connection = psycopg2.connect(url, connect_timeout=5)
+address = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].partition("://")[2]
+connection = psycopg2.connect(f"postgresql://{address}", connect_timeout=5)
 with connection.cursor() as cursor:
     cursor.execute(QUERY, (sys.argv[1], socket.gethostname(), int(sys.argv[2])))
     if not cursor.fetchone():
