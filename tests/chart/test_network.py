@@ -1,0 +1,151 @@
+"""Every program may reach what it is told to talk to, and what it talks to lets it in."""
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.chart.manifests import Pod, name_of, pods, selects
+from tests.chart.render import Rendered, Resource, effective, overlaid, render, values_of
+
+
+class Store(NamedTuple):
+    """A variable that sends programs to a store, the store's port, and the kind and label of its operator's pods."""
+
+    variable: str
+    port: int
+    kind: str
+    label: str
+
+
+STORES = [
+    Store("INSIGHTS_POSTGRES_HOST", 5432, "Cluster", "cnpg.io/cluster"),
+    Store("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", 9093, "Kafka", "strimzi.io/cluster"),
+    Store("INSIGHTS_CASSANDRA_HOSTS", 9042, "K8ssandraCluster", "cassandra.datastax.com/cluster"),
+]
+
+
+def passes(rules: list[dict[str, Any]], side: str, port: int, labels: dict[str, str] | None) -> bool:
+    """Whether some rule admits a TCP port to or from pods of the namespace; None for an address outside."""
+    return any(_port(rule, port) and _peer(rule.get(side), labels) for rule in rules)
+
+
+def _port(rule: dict[str, Any], port: int) -> bool:
+    ports = rule.get("ports")
+    return not ports or any(one.get("port") == port and one.get("protocol", "TCP") == "TCP" for one in ports)
+
+
+def _peer(peers: list[dict[str, Any]] | None, labels: dict[str, str] | None) -> bool:
+    if not peers:
+        return True
+    if labels is None:
+        return any("ipBlock" in peer for peer in peers)
+    return any("ipBlock" not in peer and selects(peer.get("podSelector"), labels) for peer in peers)
+
+
+def rules(rendered: Rendered, labels: dict[str, str], direction: str) -> list[dict[str, Any]] | None:
+    """The rules of one direction that hold for a pod; None where no policy closes it."""
+    closing: list[Resource] = [
+        policy
+        for policy in rendered.of("NetworkPolicy")
+        if selects(policy["spec"].get("podSelector"), labels) and direction in policy["spec"]["policyTypes"]
+    ]
+    if not closing:
+        return None
+    return [rule for policy in closing for rule in policy["spec"].get(direction.lower()) or []]
+
+
+def may_send(rendered: Rendered, pod: Pod, port: int, to: dict[str, str] | None) -> bool:
+    out = rules(rendered, pod.labels, "Egress")
+    return out is None or passes(out, "to", port, to)
+
+
+def lets_in(rendered: Rendered, labels: dict[str, str], port: int, sender: dict[str, str]) -> bool:
+    into = rules(rendered, labels, "Ingress")
+    return into is None or passes(into, "from", port, sender)
+
+
+def told(pod: Pod, variable: str) -> bool:
+    return any(variable in container.environment for container in pod.containers())
+
+
+def store_pods(rendered: Rendered, store: Store) -> dict[str, str] | None:
+    """Labels of a store's pods, None where the chart does not bring it."""
+    names = [one["metadata"]["name"] for one in rendered.of(store.kind)]
+    return {store.label: names[0]} if names else None
+
+
+@pytest.mark.parametrize("store", STORES, ids=lambda store: store.kind)
+def test_every_program_reaches_the_stores_that_it_is_told_of(rendered: Rendered, store: Store) -> None:
+    labels = store_pods(rendered, store)
+    port = store.port if labels or store.kind != "Kafka" else 9092
+    users = [pod for pod in pods(rendered) if told(pod, store.variable)]
+    assert users
+    assert [pod.owner for pod in users if not may_send(rendered, pod, port, labels)] == []
+    assert [pod.owner for pod in users if labels and not lets_in(rendered, labels, port, pod.labels)] == []
+
+
+def test_spark_s_driver_and_executors_reach_each_other_and_kafka(rendered: Rendered) -> None:
+    spark = [pod for pod in pods(rendered) if pod.owner.startswith("SparkApplication/")]
+    for sender in spark:
+        for receiver in spark:
+            assert may_send(rendered, sender, 7079, receiver.labels)
+            assert lets_in(rendered, receiver.labels, 7079, sender.labels)
+        assert may_send(rendered, sender, 9093, store_pods(rendered, STORES[1]))
+
+
+def test_tasks_reach_the_source_and_the_source_lets_them_in(profile: str, rendered: Rendered) -> None:
+    source = next((pod for pod in pods(rendered) if pod.owner.endswith("-source")), None)
+    tasks = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-task"]
+    for task in tasks:
+        port = 8084 if source else 443
+        assert may_send(rendered, task, port, source.labels if source else None)
+        assert source is None or lets_in(rendered, source.labels, port, task.labels)
+    assert bool(tasks) == effective(values_of(profile))["airflow"]["enabled"]
+
+
+def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
+    parts = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"].startswith("airflow-")]
+    [server] = [pod for pod in parts if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
+    for pod in parts:
+        if pod is not server:
+            assert may_send(rendered, pod, 8080, server.labels), pod.owner
+            assert lets_in(rendered, server.labels, 8080, pod.labels), pod.owner
+
+
+def test_pods_with_a_token_reach_kubernetes_and_no_others_do(rendered: Rendered) -> None:
+    for pod in pods(rendered):
+        has_token = pod.spec.get("automountServiceAccountToken") is not False
+        reaches = may_send(rendered, pod, 6443, None) and may_send(rendered, pod, 443, None)
+        if has_token:
+            assert reaches, pod.owner
+        else:
+            assert not may_send(rendered, pod, 6443, None), pod.owner
+
+
+def test_every_pod_resolves_names(rendered: Rendered) -> None:
+    for pod in pods(rendered):
+        out = rules(rendered, pod.labels, "Egress") or []
+        ports = {(port["protocol"], port["port"]) for rule in out if "to" not in rule for port in rule["ports"]}
+        assert {("UDP", 53), ("TCP", 53)} <= ports, pod.owner
+
+
+def test_visitors_reach_the_dashboard_but_no_store(rendered: Rendered) -> None:
+    visitor = {"app": "ingress-controller"}
+    [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
+    assert lets_in(rendered, dashboard.labels, 8501, visitor)
+    for store in STORES:
+        labels = store_pods(rendered, store)
+        if labels and store.kind != "Kafka":
+            assert not lets_in(rendered, labels, store.port, visitor), store.kind
+
+
+def test_kafka_s_listener_is_open_to_its_users_only_by_strimzi(rendered: Rendered) -> None:
+    for kafka in rendered.of("Kafka"):
+        for listener in kafka["spec"]["kafka"]["listeners"]:
+            assert listener["authentication"]["type"] in {"scram-sha-512", "tls"}, name_of(kafka)
+            assert listener["tls"] is True
+
+
+def test_no_policy_is_there_when_they_are_switched_off(profile: str) -> None:
+    off = render(overlaid(values_of(profile), {"networkPolicy": {"enabled": False}}))
+    assert off.of("NetworkPolicy") == []
