@@ -1,0 +1,102 @@
+"""What the operators are asked for: who may do what, what outlives an uninstall, what a single node does not get."""
+
+import pytest
+
+from tests.chart.render import Resource, render
+
+OPERATORS = ["defaults", "kind", "production"]
+DATA = {"Kafka", "KafkaNodePool", "KafkaTopic", "Cluster", "ObjectStore", "K8ssandraCluster"}
+RIGHTS = {
+    "publisher": {
+        "topic users.raw": {"Write", "Describe", "DescribeConfigs"},
+        "topic users.quarantine": {"Write", "Describe"},
+    },
+    "stream": {
+        "topic users.raw": {"Read", "Describe"},
+        "topic users.quarantine": {"Write", "Describe"},
+        "group spark-kafka-source": {"Read"},
+    },
+    "ingest": {"topic users.raw": {"Read", "Write", "Describe"}, "group insights-ledger-": {"Describe"}},
+    "dashboard": {
+        "topic users.raw": {"Read", "Describe"},
+        "topic users.quarantine": {"Read", "Describe"},
+        "group insights-ledger-": {"Describe"},
+        "group insights-dashboard-": {"Describe"},
+    },
+}
+
+
+def one(profile: str, kind: str) -> Resource:
+    [found] = render(profile).of(kind)
+    return found
+
+
+@pytest.mark.parametrize("user", RIGHTS)
+def test_a_user_of_kafka_may_do_what_its_program_does_and_no_more(user: str) -> None:
+    [found] = [one for one in render().of("KafkaUser") if one["metadata"]["name"].endswith(f"-{user}")]
+    rules = found["spec"]["authorization"]["acls"]
+    granted = {f"{rule['resource']['type']} {rule['resource']['name']}": set(rule["operations"]) for rule in rules}
+    assert granted == RIGHTS[user]
+    assert {rule["resource"]["patternType"] for rule in rules if rule["resource"]["type"] == "topic"} == {"literal"}
+
+
+@pytest.mark.parametrize("profile", OPERATORS)
+def test_an_uninstall_keeps_every_resource_whose_deletion_deletes_data(profile: str) -> None:
+    kept = {
+        resource["kind"]
+        for resource in render(profile).resources
+        if (resource["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert {resource["kind"] for resource in render(profile).of(*DATA)} <= kept
+
+
+def test_only_the_ingest_role_acts_for_the_owner_of_the_tables() -> None:
+    members = {role["spec"]["name"]: role["spec"].get("inRoles") for role in render().of("DatabaseRole")}
+    assert {name: groups for name, groups in members.items() if groups} == {"insights_ingest": ["insights"]}
+
+
+def test_one_broker_is_its_own_controller() -> None:
+    assert one("defaults", "KafkaNodePool")["spec"]["roles"] == ["controller", "broker"]
+
+
+def test_dedicated_controllers_leave_brokers_to_be_brokers() -> None:
+    roles = [pool["spec"]["roles"] for pool in render("production").of("KafkaNodePool")]
+    assert sorted(roles) == [["broker"], ["controller"]]
+
+
+def test_two_releases_in_one_namespace_have_pools_of_different_names() -> None:
+    names = [one["metadata"]["name"] for name in ("a", "b") for one in render(release=name).of("KafkaNodePool")]
+    assert len(set(names)) == 2
+
+
+def test_a_drain_does_not_wait_for_a_single_postgres() -> None:
+    assert one("defaults", "Cluster")["spec"]["enablePDB"] is False
+    assert one("production", "Cluster")["spec"]["enablePDB"] is True
+
+
+def test_a_synchronous_commit_survives_the_loss_of_the_primary() -> None:
+    synchronous = one("production", "Cluster")["spec"]["postgresql"]["synchronous"]
+    assert synchronous == {"method": "any", "number": 1, "dataDurability": "required", "failoverQuorum": True}
+    assert "synchronous" not in one("defaults", "Cluster")["spec"]["postgresql"]
+
+
+def test_every_container_of_cassandra_gives_up_its_privileges() -> None:
+    cassandra = one("defaults", "K8ssandraCluster")["spec"]["cassandra"]
+    containers = cassandra["initContainers"] + cassandra["containers"]
+    names = {container["name"] for container in containers}
+    assert names == {"server-config-init-base", "server-config-init", "cassandra", "server-system-logger"}
+    assert all(container["securityContext"]["capabilities"] == {"drop": ["ALL"]} for container in containers)
+
+
+def test_without_tls_cassandra_needs_no_certificate() -> None:
+    rendered = render({"cassandra": {"tls": {"enabled": False}}})
+    [cluster] = rendered.of("K8ssandraCluster")
+    assert rendered.of("Certificate", "Issuer") == []
+    assert "clientEncryptionStores" not in cluster["spec"]["cassandra"]
+    assert "client_encryption_options" not in cluster["spec"]["cassandra"]["config"]["cassandraYaml"]
+
+
+def test_nodes_of_cassandra_live_in_the_zone_of_their_rack() -> None:
+    [datacenter] = one("production", "K8ssandraCluster")["spec"]["cassandra"]["datacenters"]
+    zones = {rack["name"]: rack["nodeAffinityLabels"]["topology.kubernetes.io/zone"] for rack in datacenter["racks"]}
+    assert zones == {"r1": "a", "r2": "b", "r3": "c"}
