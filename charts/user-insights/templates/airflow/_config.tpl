@@ -36,6 +36,14 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{/* The user's settings replace ours: a name must not stand twice in a pod. Calling convention: (dict "root" $ "ours" (dict)) */}}
 {{- define "user-insights.airflow.variables" -}}
 {{- $lines := list -}}
+{{- $secret := list "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "AIRFLOW__CORE__FERNET_KEY" "AIRFLOW__API_AUTH__JWT_SECRET" "AIRFLOW__API__SECRET_KEY" -}}
+{{- range $name, $_ := .root.Values.airflow.config -}}
+{{- if has $name $secret -}}
+{{- fail (printf "airflow.config has %s, which is secret: put it into airflow.existingDatabaseSecret or airflow.existingKeysSecret." $name) -}}
+{{- else if not (regexMatch "^AIRFLOW__[A-Z0-9_]+__[A-Z0-9_]+$" $name) -}}
+{{- fail (printf "airflow.config has %q, which is no setting of Airflow: write it as AIRFLOW__SECTION__KEY." $name) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $value := mergeOverwrite .ours .root.Values.airflow.config -}}
 {{- $lines = append $lines (printf "- name: %s\n  value: %s" $name ($value | toString | quote)) -}}
 {{- end -}}
