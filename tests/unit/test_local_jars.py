@@ -97,3 +97,18 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_variable(tmp_path, ivy
     with pytest.raises(UserError, match=r"cannot be kept in .*file \(File exists\): .*INSIGHTS_CACHE"):
         ensure([JAR], tmp_path / "file", tmp_path)
     assert ivy.runs == []
+
+
+def test_a_group_goes_alone_into_the_folder_that_is_named(tmp_path, monkeypatch, capsys):
+    asked: list[Jar] = []
+    monkeypatch.setattr(jars, "find_java", lambda: tmp_path)
+    monkeypatch.setattr(jars, "ensure", lambda wanted, *where: asked.extend(wanted) or where.index(tmp_path / "into"))
+    jars.main(["--into", str(tmp_path / "into"), "spark", "object-store"])
+    assert {jar.group for jar in asked} == {"spark", "object-store"}
+    assert capsys.readouterr().out == f"Every jar is in {tmp_path / 'into'}.\n"
+
+
+def test_a_group_that_is_not_there_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        jars.main(["--into", str(tmp_path), "sparks"])
+    assert "there is no group 'sparks': choose from kafka, cassandra, spark, object-store" in capsys.readouterr().err
