@@ -100,11 +100,18 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_variable(tmp_path, ivy
 
 
 def test_a_group_goes_alone_into_the_folder_that_is_named(tmp_path, monkeypatch, capsys):
-    asked: list[Jar] = []
+    asked = []
     monkeypatch.setattr(jars, "find_java", lambda: tmp_path)
-    monkeypatch.setattr(jars, "ensure", lambda wanted, *where: asked.extend(wanted) or where.index(tmp_path / "into"))
+
+    def ensure_nothing(wanted, cache, _java):
+        asked.append((wanted, cache))
+        return 0
+
+    monkeypatch.setattr(jars, "ensure", ensure_nothing)
     jars.main(["--into", str(tmp_path / "into"), "spark", "object-store"])
-    assert {jar.group for jar in asked} == {"spark", "object-store"}
+    [(wanted, cache)] = asked
+    assert {jar.group for jar in wanted} == {"spark", "object-store"}
+    assert cache == tmp_path / "into"
     assert capsys.readouterr().out == f"Every jar is in {tmp_path / 'into'}.\n"
 
 
