@@ -1,5 +1,6 @@
 """kubectl, helm and docker on the test's cluster; a wait that fails says what the cluster knows."""
 
+import base64
 import json
 import os
 import subprocess
@@ -58,8 +59,6 @@ class Kubernetes:
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def secret(self, name: str, key: str) -> str:
-        import base64
-
         data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
         return base64.b64decode(data[key]).decode()
 
@@ -80,21 +79,17 @@ class Kubernetes:
 
     def story(self) -> str:
         """Pods, events and the last words of what is not well, for a failed wait."""
-        parts = [
-            run("kubectl", "--namespace", self.namespace, "get", "pods,jobs", "-o", "wide", check=False),
-            run("kubectl", "--namespace", self.namespace, "get", "events", "--sort-by=.lastTimestamp", check=False)[-6000:],
-        ]
-        pods = json.loads(run("kubectl", "--namespace", self.namespace, "get", "pods", "-o", "json"))["items"]
-        for pod in pods:
-            statuses = pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", [])
-            for status in statuses:
+        told = self._told
+        parts = [told("get", "pods,jobs", "-o", "wide"), told("get", "events", "--sort-by=.lastTimestamp")[-6000:]]
+        for pod in self.get("pods"):
+            for status in pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", []):
                 if not status["ready"] and "waiting" not in status["state"]:
-                    name, container = pod["metadata"]["name"], status["name"]
-                    log = run(
-                        "kubectl", "--namespace", self.namespace, "logs", name, "-c", container, "--tail=30", check=False
-                    )
-                    parts.append(f"--- {name} {container}\n{log}")
+                    place = (pod["metadata"]["name"], "-c", status["name"])
+                    parts.append(f"--- {' '.join(place)}\n{told('logs', *place, '--tail=30')}")
         return "\n".join(parts)
+
+    def _told(self, *arguments: str) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, check=False)
 
 
 def cluster_name() -> str:

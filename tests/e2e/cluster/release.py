@@ -28,24 +28,19 @@ class Release:
         return f"{self.name}-user-insights"
 
     def install(self, *arguments: str) -> str:
-        return self._helm("upgrade", "--install", *arguments)
-
-    def _helm(self, *command: str) -> str:
-        verb = [*command, "--wait", "--timeout", f"{INSTALL_SECONDS}s"]
-        flags = [argument for argument in verb if argument.startswith("--") and argument == "--install"]
-        rest = [argument for argument in verb[1:] if argument not in flags]
-        return self.kubernetes.helm(verb[0], *flags, self.name, CHART, *SMALL, *rest)
+        """Install or upgrade, and wait until everything serves."""
+        wait = ("--wait", "--timeout", f"{INSTALL_SECONDS}s")
+        return self.kubernetes.helm("upgrade", "--install", self.name, CHART, *SMALL, *wait, *arguments)
 
     def test(self) -> str:
         """`helm test`: the ledger, counted inside the cluster."""
         return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
 
     def ledger(self) -> dict[str, int]:
-        """The left side of each hop of the closed ledger,."""
-        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
-        said = self.kubernetes.kubectl(
-            "exec", pod, "--container", "dashboard", "--", "python", "-m", "insights.cli", "check", "--json", "--wait", "200"
-        )
+        """The left side of each hop of the closed ledger, which `helm test` shows as a table."""
+        pod = self.kubernetes.pods("publisher", self.name)[0]["metadata"]["name"]
+        check = ("insights", "check", "--json", "--wait", "200")
+        said = self.kubernetes.kubectl("exec", pod, "--container", "publisher", "--", *check)
         return {hop["name"]: int(hop["left"]) for hop in json.loads(said)["hops"]}
 
     @contextmanager
