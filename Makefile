@@ -24,7 +24,7 @@ test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
 
 test-chart: setup ## Render the charts and check what comes out.
-	@$(PYTEST) tests/chart
+	@$(PYTEST) tests/chart -n 2 --dist loadfile
 
 test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
 	@$(PYTEST) tests/integration

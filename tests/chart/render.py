@@ -79,9 +79,20 @@ def render(
     Raises:
         HelmError: helm refuses the values.
     """
-    given = values_of(values) if isinstance(values, str) else values
-    text = helm_template(json.dumps(given, sort_keys=True), release, namespace, api_versions, chart)
+    text = render_text(values, release, namespace, api_versions, chart)
     return Rendered(text, tuple(document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document))
+
+
+def render_text(
+    values: dict[str, Any] | str = "defaults",
+    release: str = "insights",
+    namespace: str = "default",
+    api_versions: tuple[str, ...] = API_VERSIONS,
+    chart: Path = CHART,
+) -> str:
+    """As `render`, the manifests only as helm wrote them."""
+    given = values_of(values) if isinstance(values, str) else values
+    return helm_template(json.dumps(given, sort_keys=True), release, namespace, api_versions, chart)
 
 
 @functools.cache
@@ -105,7 +116,13 @@ def helm_template_again(values: str, release: str, namespace: str, api_versions:
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:
     """The chart's own values with these over them, as a template sees them."""
-    return overlaid(yaml.safe_load((CHART / "values.yaml").read_text()), values)
+    return overlaid(_defaults(), values)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
 
 
 def overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

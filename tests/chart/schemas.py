@@ -3,11 +3,12 @@
 They are closed: a field that the API server would drop without a word is an error here.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,13 @@ def invalid(resources: Iterable[dict[str, Any]], schemas: Path) -> list[str]:
 def _made(name: str, schemas: Callable[[], Iterable[tuple[str, Schema]]]) -> Path:
     made_by = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
     folder = CACHE / "schemas" / f"{name}-{made_by}"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
         for file, schema in schemas():
-            (folder / file).write_text(json.dumps(schema))
-        (folder / "complete").touch()
+            (fresh / file).write_text(json.dumps(schema))
+        with contextlib.suppress(OSError):  # Another process was faster.
+            fresh.rename(folder)
     return folder
 
 

@@ -64,6 +64,8 @@ CONTRADICTIONS = [
     Case(
         f"cassandra.datacenter={'d' * 40}", "characters too long: set fullnameOverride, cassandra.datacenter", DEFAULTS
     ),
+    Case("airflow.config.AIRFLOW__CORE__FERNET_KEY=x", "AIRFLOW__CORE__FERNET_KEY, which is secret: put it"),
+    Case("airflow.config.parallelism=x", '"parallelism", which is no setting of Airflow: write it'),
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),

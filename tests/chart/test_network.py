@@ -103,6 +103,15 @@ def test_tasks_reach_the_source_and_the_source_lets_them_in(profile: str, render
     assert bool(tasks) == effective(values_of(profile))["airflow"]["enabled"]
 
 
+def test_the_stream_reaches_the_object_store_of_its_checkpoint_and_only_that_port() -> None:
+    for address, port in {"": 443, "http://store": 80, "http://store.minio:9000": 9000}.items():
+        checkpoint = {"uri": "s3a://bucket/path", "endpointURL": address}
+        rendered = render(overlaid(values_of("small"), {"stream": {"checkpoint": checkpoint}}))
+        [stream] = [pod for pod in pods(rendered) if pod.owner.endswith("-stream")]
+        open_ports = [one for one in (80, 443, 9000) if may_send(rendered, stream, one, None)]
+        assert open_ports == [port]
+
+
 def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
     parts = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"].startswith("airflow-")]
     [server] = [pod for pod in parts if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
