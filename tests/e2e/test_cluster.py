@@ -26,6 +26,7 @@ OURS = (
     "airflow-dag-processor",
 )
 FETCHED = "fetched"
+CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -56,6 +57,26 @@ def release(kubernetes: Kubernetes) -> Release:
     made = Release(kubernetes)
     made.install()
     return made
+
+
+@pytest.mark.skipif(not CRDS.is_dir(), reason=f"the operators' CRDs are not in {CRDS}")
+@pytest.mark.parametrize("profile", ["small", "kind", "production"])
+def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
+    for crd in sorted(CRDS.glob("*.yaml")):
+        run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(crd))
+    namespace = Kubernetes(f"insights-{profile}")
+    run("kubectl", "create", "namespace", namespace.namespace)
+    try:
+        values = ("--values", f"{CHART}/ci/{profile}.yaml", "--set", "requireCrds=false")
+        rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values))
+        objects = [one for one in rendered if one and not one["apiVersion"].startswith("cert-manager.io")]
+        # A pod is refused where its account does not exist yet.
+        namespace.apply(*(one for one in objects if one["kind"] == "ServiceAccount"))
+        documents = "\n---\n".join(yaml.safe_dump(one) for one in objects)
+        said = namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=documents)
+        assert said.count("serverside-applied (server dry run)") == len(objects)
+    finally:
+        run("kubectl", "delete", "namespace", namespace.namespace, "--wait=false")
 
 
 def test_a_dag_run_of_task_pods_brings_five_thousand_records_to_cassandra(release: Release) -> None:
