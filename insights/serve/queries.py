@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary
 
 from insights.schema import BUCKETS, USER_FIELDS
 
+RECOUNT = "recount"
+"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
 ARRIVALS_KEPT = timedelta(days=7)
 """The time to live of `latest_arrivals`."""
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
@@ -160,8 +162,8 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
 def last_batches(cursor: Any, limit: int) -> list[Batch]:
     """The newest micro-batches, newest first; recounts, which read nothing, are none."""
     cursor.execute(
-        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE offsets <> '{{}}' ORDER BY seq DESC LIMIT %s",
-        (limit,),
+        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE query <> %s ORDER BY seq DESC LIMIT %s",
+        (RECOUNT, limit),
     )
     return [Batch(*row) for row in cursor.fetchall()]
 

@@ -12,10 +12,8 @@ from insights.errors import UserError
 from insights.schema import dimension_values_sql
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.postgres import exclude_merges, next_seq
+from insights.serve.queries import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
-
-QUERY = "recount"
-"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
 
 _COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)
@@ -108,7 +106,7 @@ def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tup
         kept = [(*count[:2], count.exact, seq) for count in counts if count.known]
         if kept:
             psycopg2.extras.execute_values(cursor, _KEEP, kept)
-        cursor.execute(_NOTE, (QUERY, seq))
+        cursor.execute(_NOTE, (RECOUNT, seq))
         return seq, counts
 
 

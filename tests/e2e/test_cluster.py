@@ -25,7 +25,7 @@ OURS = (
     "airflow-api-server",
     "airflow-dag-processor",
 )
-FETCHED = "fetched"
+FETCHED = "fetched = staged + duplicates"
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 pytestmark = [

@@ -14,6 +14,15 @@ from tests.support import eventually
 CHART = "charts/user-insights"
 SMALL = ("--values", f"{CHART}/ci/small.yaml")
 INSTALL_SECONDS = 900
+_LEDGER = """
+import json
+from insights.ledger import Stores, check
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+
+ledger = check(Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
+assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.open_hops())
+print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
+"""
 
 
 @dataclass(frozen=True)
@@ -37,11 +46,11 @@ class Release:
         return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
 
     def ledger(self) -> dict[str, int]:
-        """The left side of each hop of the closed ledger, which `helm test` shows as a table."""
-        pod = self.kubernetes.pods("publisher", self.name)[0]["metadata"]["name"]
-        check = ("insights", "check", "--json", "--wait", "200")
-        said = self.kubernetes.kubectl("exec", pod, "--container", "publisher", "--", *check)
-        return {hop["name"]: int(hop["left"]) for hop in json.loads(said)["hops"]}
+        """The left side of each hop of the closed ledger, counted by the dashboard's pod, which knows all three stores."""
+        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
+        said = self.kubernetes.kubectl("exec", pod, "--container", "dashboard", "--", "python", "-c", _LEDGER)
+        counts: dict[str, int] = json.loads(said)
+        return counts
 
     @contextmanager
     def airflow(self) -> Iterator["Airflow"]:
