@@ -25,7 +25,7 @@ OURS = (
     "airflow-api-server",
     "airflow-dag-processor",
 )
-FETCHED = "fetched = staged + duplicates"
+FETCHED = "fetched"
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 pytestmark = [

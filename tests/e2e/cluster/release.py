@@ -46,7 +46,7 @@ class Release:
         return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
 
     def ledger(self) -> dict[str, int]:
-        """The left side of each hop of the closed ledger, counted by the dashboard's pod, which knows all three stores."""
+        """The left side of each hop of the closed ledger, counted by the dashboard's pod: it knows all stores."""
         pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
         said = self.kubernetes.kubectl("exec", pod, "--container", "dashboard", "--", "python", "-c", _LEDGER)
         counts: dict[str, int] = json.loads(said)
