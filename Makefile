@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench images
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench images kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -57,3 +57,9 @@ image-%:
 	@docker build --quiet --network host $(ARGUMENTS) -f images/$*/Dockerfile -t user-insights/$*:$(TAG) . >/dev/null
 	@docker image inspect -f '{{.Size}}' user-insights/$*:$(TAG) | \
 	  awk '{printf "%-32s %5.0f MB\n", "user-insights/$*:$(TAG)", $$1 / 1e6}'
+
+kind: ## Run the whole platform on a kind cluster; CLUSTER=name instead of user-insights. Again, it upgrades.
+	@scripts/kind up
+
+kind-down: ## Delete that cluster with all its data.
+	@scripts/kind down
