@@ -103,7 +103,7 @@ def test_the_log_of_a_task_outlives_its_pod(release: Release) -> None:
         eventually(
             lambda: not release.kubernetes.pods("airflow-task", release.name), 120, "a task's pod stays", pause=2
         )
-        assert "Task instance" in airflow.log(ran, "plan")
+        assert "Pre Execute" in airflow.log(ran, "plan")
 
 
 def test_helm_test_counts_every_hop(release: Release) -> None:

@@ -14,6 +14,11 @@ AIRFLOW__DAG_PROCESSOR__PRINT_STATS_INTERVAL: "0"
 AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD: "120"
 AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL: "300"
 AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK: "True"
+AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: "120"
+# A task outlives a minute or two without an API server, which is what a rollout of that takes.
+AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS: "20"
+AIRFLOW__WORKERS__EXECUTION_API_RETRIES: "10"
+AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX: "20"
 AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD: "60"
 AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD: "120"
 AIRFLOW__LOGGING__COLORED_CONSOLE_LOG: "False"
@@ -94,7 +99,7 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 
 {{/* Environment of a task, which knows Airflow by its API only, and our stores. */}}
 {{- define "user-insights.airflow.taskEnv" -}}
-{{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" -}}
+{{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS" "AIRFLOW__WORKERS__EXECUTION_API_RETRIES" "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX" -}}
 {{- $ours = include "user-insights.airflow.logs.config" . | fromYaml | merge $ours -}}
 {{- include "user-insights.stores.env" (dict "root" . "user" "ingest" "stores" (list "postgres" "kafka" "cassandra")) }}
 - name: AIRFLOW_CONN_KAFKA_DEFAULT
