@@ -185,7 +185,19 @@ def test_a_process_is_started_again_in_its_container_when_asked_and_else_ends_as
     )
     done = subprocess.run([*in_place, "sh", str(program)], capture_output=True, text=True, timeout=30, check=False)
     assert (done.stdout, done.returncode) == ("started\nstarted\n", 7)
-    assert script in kind.images["user-insights/spark"]["dockerfile_contents"].replace("\\n", "\n").replace('\\"', '"')
+    assert script in json.loads(kind.images["user-insights/spark"]["dockerfile_contents"].split("ENTRYPOINT ")[-1])
+
+
+def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(kind: Tilt, tmp_path: Path) -> None:
+    entrypoint = json.loads(kind.images["user-insights/publisher"]["dockerfile_contents"].split("ENTRYPOINT ")[1])
+    in_place = [part.replace("/tmp/", f"{tmp_path}/") for part in entrypoint]
+    program = "trap 'sleep 0.1; echo ended; exit 3' TERM; echo started; while :; do sleep 0.02; done"
+    with subprocess.Popen([*in_place, "sh", "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.terminate()
+        assert process.stdout.read() == "ended\n"
+    assert process.returncode == 3
 
 
 @pytest.mark.skipif(shutil.which("tilt") is None, reason="tilt is not on PATH")
