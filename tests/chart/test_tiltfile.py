@@ -4,8 +4,10 @@ A Tiltfile is Starlark, whose syntax is Python's: here it runs with stand-ins fo
 """
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,12 +194,18 @@ def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(k
     entrypoint = json.loads(kind.images["user-insights/publisher"]["dockerfile_contents"].split("ENTRYPOINT ")[1])
     in_place = [part.replace("/tmp/", f"{tmp_path}/") for part in entrypoint]
     program = "trap 'sleep 0.1; echo ended; exit 3' TERM; echo started; while :; do sleep 0.02; done"
-    with subprocess.Popen([*in_place, "sh", "-c", program], stdout=subprocess.PIPE, text=True) as process:
+    process = subprocess.Popen(
+        [*in_place, "sh", "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         process.terminate()
-        assert process.stdout.read() == "ended\n"
-    assert process.returncode == 3
+        said, _ = process.communicate(timeout=20)
+    finally:
+        if process.poll() is None or not process.stdout.closed:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (said, process.returncode) == ("ended\n", 3)
 
 
 @pytest.mark.skipif(shutil.which("tilt") is None, reason="tilt is not on PATH")
