@@ -197,13 +197,13 @@ def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(k
     process = subprocess.Popen(
         [*in_place, "sh", "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         process.terminate()
         said, _ = process.communicate(timeout=20)
     finally:
-        if process.poll() is None or not process.stdout.closed:
+        if not process.stdout.closed:
             os.killpg(process.pid, signal.SIGKILL)
     assert (said, process.returncode) == ("ended\n", 3)
 
