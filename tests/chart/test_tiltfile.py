@@ -121,6 +121,11 @@ def test_every_workload_has_its_place_and_every_name_is_a_workload(tilt: Tilt) -
     assert [name for name, how in tilt.resources.items() if not how.get("labels")] == []
 
 
+def test_everything_is_in_the_platforms_namespace(tilt: Tilt) -> None:
+    inside = [one["metadata"].get("namespace") for one in tilt.applied if one["kind"] != "Namespace"]
+    assert set(inside) == {"user-insights"}
+
+
 def test_what_needs_an_operator_waits_for_the_operators(kind: Tilt) -> None:
     for name in ("kafka", "postgres", "cassandra", "logins and topics", "migrations", "stream", "publisher"):
         assert "operators" in kind.before(name), name
