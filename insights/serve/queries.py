@@ -162,7 +162,7 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
 def last_batches(cursor: Any, limit: int) -> list[Batch]:
     """The newest micro-batches, newest first; recounts, which read nothing, are none."""
     cursor.execute(
-        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE query <> %s ORDER BY seq DESC LIMIT %s",
+        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
         (RECOUNT, limit),
     )
     return [Batch(*row) for row in cursor.fetchall()]
