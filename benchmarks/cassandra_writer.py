@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,13 @@ from insights.serve.batch import USER_TABLES
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.rows import buckets
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
+from insights.simulator.formats import nationalities
 from tests.served_users import table, user
 from tests.support import free_port
 
 CONCURRENCY = 64
 """The driver contender's requests in flight."""
+REGISTERED_FROM, REGISTERED_UNTIL = datetime(2002, 3, 21, tzinfo=UTC), datetime(2022, 5, 23, tzinfo=UTC)
 COMPARED = 1000
 """Rows of a table that are compared value by value."""
 
@@ -142,8 +145,22 @@ def driver(session: Any, name: str, columns: tuple[str, ...], users: pa.Table) -
 
 
 def made_up(rows: int) -> pa.Table:
+    """Users of as many nationalities and months as the API's, because rows that share a partition cost less."""
     random_ = random.Random(1)
-    people = [user(random_, UUID(int=random_.getrandbits(128)), 1_000_000 + n, str(n)) for n in range(rows)]
+    countries, people = nationalities("1.4"), []
+    for n in range(rows):
+        registered = REGISTERED_FROM + random_.random() * (REGISTERED_UNTIL - REGISTERED_FROM)
+        person = user(
+            random_,
+            UUID(int=random_.getrandbits(128)),
+            1_000_000 + n,
+            str(n),
+            country_code=random_.choice(countries),
+            registered_at=registered,
+            registered_year=registered.year,
+            registered_month=registered.strftime("%Y-%m"),
+        )
+        people.append(person)
     users = table(people)
     return users.append_column("bucket", buckets(users["user_id"].combine_chunks()))
 

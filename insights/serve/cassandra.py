@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from cassandra import RequestValidationException, protocol
 from cassandra.cluster import NoHostAvailable
 from cassandra.cmurmur3 import murmur3
@@ -72,7 +73,7 @@ class CassandraWriter:
             return 0
         statement = self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
         failed: list[Failure] = []
-        for batch in rows.combine_chunks().to_batches(max_chunksize=SLICE_ROWS):
+        for batch in by_partition(rows, [values[i] for i in statement.routing_key_indexes]):
             failed += self._send(self._blocks(statement, batch, values))
         self._retry(failed)
         return int(rows.num_rows)
@@ -157,6 +158,17 @@ class _Answer:
         if self._first.acquire(blocking=False):
             self._failures.append(Failure(error, self._routed))
             self._slots.release()
+
+
+def by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Slices of the rows in the order of the partition key's columns.
+
+    Cassandra applies a batch's rows of one partition as one mutation, so that fewer are logged and merged.
+    """
+    order = pc.sort_indices(rows, [(name, "ascending") for name in key])
+    rows = rows.combine_chunks()
+    for first in range(0, rows.num_rows, SLICE_ROWS):
+        yield from rows.take(order[first : first + SLICE_ROWS]).combine_chunks().to_batches()
 
 
 def replica_sets(metadata: Any, keyspace: str) -> tuple[np.ndarray, np.ndarray]:

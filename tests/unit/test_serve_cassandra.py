@@ -76,6 +76,13 @@ def test_every_row_is_sent_once_in_batches_with_a_bounded_number_in_flight() -> 
     assert session.most_in_flight <= 3
 
 
+def test_rows_of_one_partition_go_together() -> None:
+    session = Session(lambda _: None)
+    mixed = pa.table({"value": ["left", "right"] * 20, "version": pa.array(range(40), pa.int64())})
+    assert CassandraWriter(session, in_flight=3, batch_rows=10).upsert("t", ["value"], mixed, "version") == 40
+    assert [(body.count(b"left"), body.count(b"right")) for body in session.bodies] == [(10, 0)] * 2 + [(0, 10)] * 2
+
+
 def test_what_timed_out_is_sent_again_and_nothing_else_is() -> None:
     session = Session(lambda number: OperationTimedOut() if number in (2, 5) else None, late=True)
     assert write(session) == 100
