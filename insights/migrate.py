@@ -26,7 +26,7 @@ from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import DatabaseURI
 
 from insights import connections
-from insights.errors import NotReadyError, UserError
+from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -96,9 +96,11 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
 
     Raises:
         NotReadyError: no broker answers.
-        UserError: it refuses.
+        RefusedError: it does not let us in.
+        UserError: it does not set the topics up.
     """
-    admin = AdminClient(settings.client() | {"log_level": 0})
+    errors: list[KafkaError] = []
+    admin = AdminClient(settings.client() | {"log_level": 0, "error_cb": errors.append})
     names = (settings.raw_topic, settings.quarantine_topic)
     size = str(settings.max_message_bytes)
     topics = [
@@ -110,7 +112,15 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     try:
         admin.list_topics(timeout=timeout_seconds)
     except KafkaException as error:
-        raise NotReadyError(f"{where} does not answer ({error.args[0].str()}); {remedy}.") from error
+        admin.poll(0)
+        for told in errors:
+            if told.code() == KafkaError._AUTHENTICATION:
+                raise RefusedError(
+                    f"{where} did not let {settings.username!r} in ({told.str()}); check INSIGHTS_KAFKA_USERNAME and"
+                    " INSIGHTS_KAFKA_PASSWORD."
+                ) from error
+        reason = next((told.str() for told in errors if told.code() == KafkaError._SSL), error.args[0].str())
+        raise NotReadyError(f"{where} does not answer ({reason}); {remedy}.") from error
     try:
         futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
         created = [name for name in names if _created(futures[name])]

@@ -90,16 +90,19 @@ class KafkaServer(Component):
         }
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java_command(["-Xmx128m"], "kafka.tools.StorageTool", "format")
-        # An identifier that begins with a dash would be read as an option.
-        command += [f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted"]
+        command = self._format_command()
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip().splitlines()
             raise UserError(
                 f"Kafka's storage in {self.state} could not be formatted: {said[-1] if said else 'no word'}"
             )
+
+    def _format_command(self) -> list[str]:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = self._java_command(["-Xmx128m"], "kafka.tools.StorageTool", "format")
+        # An identifier that begins with a dash would be read as an option.
+        return [*command, f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted"]
 
     def _java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
         classpath = ":".join(str(path) for path in group_files("kafka", self._jars))

@@ -1,0 +1,69 @@
+"""Every client of ours through a broker's TLS and SCRAM, as Strimzi sets them up; and a login that is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from insights.errors import NotReadyError, RefusedError
+from insights.migrate import ensure_topics
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.integration.guarded_kafka import PASSWORD, GuardedKafka
+from tests.integration.publishing import cursor_of, running
+from tests.integration.stream_process import Stream
+from tests.raw_users import user
+from tests.staged import published, records, sql, stage
+from tests.support import eventually, free_port
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[GuardedKafka]:
+    home = tmp_path_factory.mktemp("guarded")
+    ports = {"controller_port": free_port(), "guarded_port": free_port()}
+    server = GuardedKafka(home, free_port(), java=java, jars=jars, **ports)
+    server.start()
+    try:
+        server.wait_ready(120)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def kafka(broker: GuardedKafka) -> KafkaSettings:
+    return KafkaSettings(
+        bootstrap_servers=f"{broker.host}:{broker.guarded_port}",
+        security_protocol="SASL_SSL",
+        username="alice",
+        password=SecretStr(PASSWORD),
+        ca_file=broker.authority,
+    )
+
+
+def test_records_pass_every_client_by_tls_and_password(
+    kafka: KafkaSettings, postgres: PostgresSettings, cassandra: CassandraSettings, tmp_path: Path, jars: Path
+) -> None:
+    assert ensure_topics(kafka) == [kafka.raw_topic, kafka.quarantine_topic]
+    good = [json.dumps(user(login=user()["login"] | {"uuid": str(uuid4())})).encode() for _ in range(3)]
+    stage(postgres, [*good, *records(2)])
+    with running(postgres, kafka):
+        eventually(lambda: cursor_of(postgres)["published"] == 5, message="the publisher moved nothing")
+    with Stream(tmp_path, jars, postgres, kafka, cassandra).running() as stream:
+        stream.wait(lambda: sql(postgres, "SELECT count(*) FROM analytics.users") == [(3,)])
+        eventually(lambda: len(published(kafka, kafka.quarantine_topic)) == 2)
+
+
+@pytest.mark.parametrize("change", [{"password": SecretStr("wrong")}, {"username": "mallory"}])
+def test_a_refused_login_is_told_at_once(kafka: KafkaSettings, change: dict[str, Any]) -> None:
+    who = change.get("username", "alice")
+    with pytest.raises(RefusedError, match=rf"Kafka at .* did not let {who!r} in .*INSIGHTS_KAFKA_USERNAME"):
+        ensure_topics(kafka.model_copy(update=change), timeout_seconds=10)
+
+
+def test_a_broker_of_an_unknown_authority_is_named_with_the_reason(kafka: KafkaSettings) -> None:
+    with pytest.raises(NotReadyError, match=r"Kafka at .* \(.*certificate.*\)"):
+        ensure_topics(kafka.model_copy(update={"ca_file": None}), timeout_seconds=10)
