@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.render import Resource, render
+from tests.chart.render import Resource, overlaid, render, values_of
 
 OPERATORS = ["defaults", "kind", "production"]
 DATA = {"Kafka", "KafkaNodePool", "KafkaTopic", "Cluster", "ObjectStore", "K8ssandraCluster"}
@@ -100,3 +100,25 @@ def test_nodes_of_cassandra_live_in_the_zone_of_their_rack() -> None:
     [datacenter] = one("production", "K8ssandraCluster")["spec"]["cassandra"]["datacenters"]
     zones = {rack["name"]: rack["nodeAffinityLabels"]["topology.kubernetes.io/zone"] for rack in datacenter["racks"]}
     assert zones == {"r1": "a", "r2": "b", "r3": "c"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "external", "expected"),
+    [
+        ("kind", {}, {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/etc/insights/authorities/postgres.crt"}),
+        ("small", {}, {"PGSSLMODE": "disable"}),
+        (
+            "small",
+            {"sslmode": "verify-full", "caSecret": "authority"},
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/etc/insights/authorities/postgres.crt"},
+        ),
+    ],
+)
+def test_airflow_trusts_its_database_as_ours_is_trusted(
+    profile: str, external: dict[str, str], expected: dict[str, str]
+) -> None:
+    rendered = render(overlaid(values_of(profile), {"postgres": {"external": external}}))
+    [scheduler] = [one for one in rendered.of("Deployment") if one["metadata"]["name"].endswith("-airflow-scheduler")]
+    [container] = scheduler["spec"]["template"]["spec"]["containers"]
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert {name: value for name, value in env.items() if name.startswith("PGSSL")} == expected

@@ -72,12 +72,16 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
 - name: AIRFLOW__API__SECRET_KEY
   valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
-{{- if not $airflow.existingDatabaseSecret }}
+{{- $external := .root.Values.postgres.external -}}
+{{- $sslmode := ternary "verify-full" (ternary $external.sslmode "" $external.enabled) (empty $airflow.existingDatabaseSecret) }}
 {{- /* Both of Airflow's drivers read these; one of them refuses sslmode in the address. */}}
+{{- with $sslmode }}
 - name: PGSSLMODE
-  value: verify-full
+  value: {{ . }}
+{{- if include "user-insights.store.caSecret" (dict "root" $.root "store" "postgres") }}
 - name: PGSSLROOTCERT
   value: /etc/insights/authorities/postgres.crt
+{{- end }}
 {{- end }}
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
