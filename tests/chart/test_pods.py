@@ -57,10 +57,18 @@ def test_every_server_is_asked_whether_it_lives_and_whether_it_is_ready(rendered
         f"{pod.owner} {container.name} {probe}"
         for pod, container in servers
         for probe in ("livenessProbe", "readinessProbe")
-        if probe not in container.spec
+        if probe not in container.spec and not (probe == "readinessProbe" and pod.owner.startswith("SparkApplication/"))
     ]
     assert servers
     assert lacking == []
+
+
+def test_spark_s_driver_has_its_name_before_the_first_batch(rendered: Rendered) -> None:
+    """Executors look for a driver that only a ready pod's name leads to, and without them no batch ever ends."""
+    for spec in rendered.of("SparkApplication"):
+        driver = spec["spec"]["driver"]["template"]["spec"]["containers"][0]
+        assert "readinessProbe" not in driver
+        assert spec["spec"]["sparkConf"]["spark.kubernetes.allocation.driver.readinessTimeout"] == "60s"
 
 
 def test_every_probe_by_name_asks_a_port_of_its_container(rendered: Rendered) -> None:

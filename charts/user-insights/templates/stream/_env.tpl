@@ -46,8 +46,4 @@ livenessProbe:
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
-readinessProbe:
-  httpGet: {path: /readyz, port: 8086}
-  periodSeconds: 5
-  timeoutSeconds: 5
 {{- end -}}

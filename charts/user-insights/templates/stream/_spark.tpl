@@ -18,6 +18,7 @@ tolerations:
 {{- $conf := dict
   "spark.driver.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
   "spark.executor.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
+  "spark.kubernetes.allocation.driver.readinessTimeout" "60s"
   "spark.kubernetes.driver.service.deleteOnTermination" "true"
   "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
   "spark.kubernetes.executor.podTemplateContainerName" "spark-kubernetes-executor"
