@@ -5,6 +5,7 @@ With `--wait`, change nothing and end when both stores are at this version or a 
 
 import argparse
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -75,4 +76,6 @@ def _migration(stores: list[str], topics: bool) -> Steps:
 
 
 if __name__ == "__main__":
+    # The first process of a container ends by a signal only if it asks for it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

@@ -1,14 +1,21 @@
 """Patience with a store that is not ready, and none with what waiting does not mend."""
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.migrate_wait import patiently, require_cassandra, require_postgres
-from insights.settings import CassandraSettings, PostgresSettings
+from insights.settings import CassandraSettings, PostgresSettings, variables
 from tests.support import free_port
+
+ROOT = Path(__file__).parents[2]
 
 
 class Store:
@@ -63,3 +70,13 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
         require_postgres(PostgresSettings(port=port))
     with pytest.raises(NotReadyError, match=rf"No Cassandra node of 127\.0\.0\.1 port {port} "):
         require_cassandra(CassandraSettings(port=port))
+
+
+def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:
+    environment = os.environ | variables(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "jobs/migrate.py", "--wait", "60", "--store", "postgres"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "waiting for PostgreSQL" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
