@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from cassandra import ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion
+from cassandra import ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion, UnresolvableContactPoints
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.connection import ConnectionException
@@ -57,6 +57,7 @@ def cassandra_cluster(settings: CassandraSettings) -> Any:
     """An unconnected driver `Cluster`: authentication, TLS, token-aware routing and the settings' consistency.
 
     Raises:
+        NotReadyError: none of the servers' names resolves.
         UserError: the consistency is not a level of Cassandra.
     """
     consistency = ConsistencyLevel.name_to_value.get(settings.consistency.upper())
@@ -70,16 +71,21 @@ def cassandra_cluster(settings: CassandraSettings) -> Any:
         consistency_level=consistency,
         request_timeout=20,
     )
-    return Cluster(
-        settings.contact_points,
-        port=settings.port,
-        protocol_version=ProtocolVersion.V5,
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-        auth_provider=_cassandra_login(settings),
-        ssl_context=_cassandra_tls(settings),
-        connect_timeout=10,
-        control_connection_timeout=10,
-    )
+    try:
+        return Cluster(
+            settings.contact_points,
+            port=settings.port,
+            protocol_version=ProtocolVersion.V5,
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            auth_provider=_cassandra_login(settings),
+            ssl_context=_cassandra_tls(settings),
+            connect_timeout=10,
+            control_connection_timeout=10,
+        )
+    except UnresolvableContactPoints as error:
+        raise NotReadyError(
+            f"No name of Cassandra's nodes {settings.hosts} resolves; check that it runs and INSIGHTS_CASSANDRA_HOSTS."
+        ) from error
 
 
 @contextmanager

@@ -45,6 +45,18 @@ def patiently(store: str, work: Callable[[], T], deadline: float) -> T:
             return result
 
 
+def let_in_later(work: Callable[[], T]) -> T:
+    """The result of `work` at a store whose logins others may still be making.
+
+    Raises:
+        NotReadyError: the store does not let us in, too.
+    """
+    try:
+        return work()
+    except RefusedError as error:
+        raise NotReadyError(str(error)) from error
+
+
 def require_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "postgres") -> None:
     """Return if every SQL file was applied; more may have been, by a newer version. Reads what any user may read.
 

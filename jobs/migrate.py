@@ -15,7 +15,7 @@ from insights.access_cassandra import grant_cassandra
 from insights.access_postgres import grant_postgres
 from insights.errors import UserError
 from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
-from insights.migrate_wait import patiently, require_cassandra, require_postgres
+from insights.migrate_wait import let_in_later, patiently, require_cassandra, require_postgres
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")
@@ -29,6 +29,13 @@ def main() -> int:
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="how long to wait for servers that do not answer"
     )
+    parser.add_argument(
+        "--new-logins",
+        choices=STORES,
+        action="append",
+        default=[],
+        help="an operator may still be making this store's logins: be patient with a refusal too; may be repeated",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("yoyo").setLevel(logging.WARNING)
@@ -38,6 +45,8 @@ def main() -> int:
     try:
         steps = _migration(stores, options.topics) if options.wait is None else _waiting(stores)
         for store, step in steps:
+            if store.lower() in options.new_logins:
+                step = partial(let_in_later, step)
             patiently(store, step, deadline)
     except UserError as error:
         print(error, file=sys.stderr)

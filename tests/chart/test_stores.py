@@ -1,5 +1,7 @@
 """What the operators are asked for: who may do what, what outlives an uninstall, what a single node does not get."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.chart.render import Resource, overlaid, render, values_of
@@ -122,3 +124,10 @@ def test_airflow_trusts_its_database_as_ours_is_trusted(
     [container] = scheduler["spec"]["template"]["spec"]["containers"]
     env = {one["name"]: one.get("value") for one in container["env"]}
     assert {name: value for name, value in env.items() if name.startswith("PGSSL")} == expected
+
+
+@pytest.mark.parametrize(("profile", "waited_for"), [("kind", ["postgres", "cassandra"]), ("small", [])])
+def test_the_migrations_wait_for_the_logins_that_operators_make(profile: str, waited_for: list[str]) -> None:
+    [job] = [one for one in render(profile).of("Job") if "-migrations-" in one["metadata"]["name"]]
+    command = job["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert [after for before, after in pairwise(command) if before == "--new-logins"] == waited_for

@@ -131,6 +131,11 @@ def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_pat
     assert "did not let 'insights' into database" in told
     assert caplog.messages == []
 
+    assert job(wrong, CassandraSettings(), "--patience", "0.1", "--new-logins", "postgres") == 1
+    assert capsys.readouterr().err.splitlines() == [told]
+    assert caplog.messages == [f"waiting for PostgreSQL: {told}"]
+    caplog.clear()
+
     away = empty_postgres.model_copy(update={"port": free_port()})
     assert job(away, CassandraSettings(), "--patience", "0.1") == 1
     [told] = capsys.readouterr().err.splitlines()

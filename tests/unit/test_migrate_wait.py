@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrate_wait import patiently, require_cassandra, require_postgres
+from insights.migrate_wait import let_in_later, patiently, require_cassandra, require_postgres
 from insights.settings import CassandraSettings, PostgresSettings, variables
 from tests.support import free_port
 
@@ -44,6 +45,12 @@ def test_a_store_that_is_not_ready_is_tried_again_with_a_line_for_each_cause(cap
     assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is there"]
 
 
+def test_a_login_that_an_operator_still_makes_is_waited_for() -> None:
+    store = Store(RefusedError("no such role"), RefusedError("no such role"))
+    assert patiently("Store", partial(let_in_later, store), time.monotonic() + 60) == "done"
+    assert store.calls == 3
+
+
 def test_a_store_that_is_ready_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
     assert patiently("Store", Store(), time.monotonic()) == "done"
     assert caplog.messages == []
@@ -70,6 +77,8 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
         require_postgres(PostgresSettings(port=port))
     with pytest.raises(NotReadyError, match=rf"No Cassandra node of 127\.0\.0\.1 port {port} "):
         require_cassandra(CassandraSettings(port=port))
+    with pytest.raises(NotReadyError, match=r"No name of Cassandra's nodes nowhere\.invalid resolves"):
+        require_cassandra(CassandraSettings(hosts="nowhere.invalid"))
 
 
 def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:

@@ -4,6 +4,12 @@
 {{- if $topics -}}
 {{- $stores = append $stores "kafka" -}}
 {{- end -}}
+{{- $newLogins := list -}}
+{{- range $store := list "postgres" "cassandra" -}}
+{{- if not (get $.Values $store).external.enabled -}}
+{{- $newLogins = append $newLogins $store -}}
+{{- end -}}
+{{- end -}}
 metadata:
   labels:
     {{- include "user-insights.podLabels" (dict "root" $ "component" "migrations") | nindent 4 }}
@@ -20,7 +26,7 @@ spec:
     - name: migrate
       image: {{ include "user-insights.image" (dict "root" $ "image" "publisher") }}
       imagePullPolicy: {{ .Values.images.pullPolicy }}
-      command: [python, jobs/migrate.py, --patience, {{ .Values.migrations.patienceSeconds | quote }}{{ if $topics }}, --topics{{ end }}]
+      command: [python, jobs/migrate.py, --patience, {{ .Values.migrations.patienceSeconds | quote }}{{ if $topics }}, --topics{{ end }}{{ range $newLogins }}, --new-logins, {{ . }}{{ end }}]
       env:
         {{- include "user-insights.stores.env" (dict "root" $ "user" "migrations" "stores" $stores) | nindent 8 }}
         {{- include "user-insights.migrations.access" . | nindent 8 }}
