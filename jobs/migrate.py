@@ -19,6 +19,7 @@ from insights.migrate_wait import let_in_later, patiently, require_cassandra, re
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")
+NAMES = {"postgres": "PostgreSQL", "cassandra": "Cassandra", "kafka": "Kafka"}
 
 
 def main() -> int:
@@ -45,9 +46,9 @@ def main() -> int:
     try:
         steps = _migration(stores, options.topics) if options.wait is None else _waiting(stores)
         for store, step in steps:
-            if store.lower() in options.new_logins:
+            if store in options.new_logins:
                 step = partial(let_in_later, step)
-            patiently(store, step, deadline)
+            patiently(NAMES[store], step, deadline)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -60,9 +61,9 @@ Steps = list[tuple[str, Callable[[], object]]]
 def _waiting(stores: list[str]) -> Steps:
     steps: Steps = []
     if "postgres" in stores:
-        steps.append(("PostgreSQL", partial(require_postgres, load(PostgresSettings))))
+        steps.append(("postgres", partial(require_postgres, load(PostgresSettings))))
     if "cassandra" in stores:
-        steps.append(("Cassandra", partial(require_cassandra, load(CassandraSettings))))
+        steps.append(("cassandra", partial(require_cassandra, load(CassandraSettings))))
     return steps
 
 
@@ -71,16 +72,16 @@ def _migration(stores: list[str], topics: bool) -> Steps:
     steps: Steps = []
     if "postgres" in stores:
         postgres = load(PostgresSettings)
-        steps.append(("PostgreSQL", partial(migrate_postgres, postgres)))
+        steps.append(("postgres", partial(migrate_postgres, postgres)))
         if access.postgres:
-            steps.append(("PostgreSQL", partial(grant_postgres, postgres, access.postgres)))
+            steps.append(("postgres", partial(grant_postgres, postgres, access.postgres)))
     if "cassandra" in stores:
         cassandra = load(CassandraSettings)
-        steps.append(("Cassandra", partial(migrate_cassandra, cassandra)))
+        steps.append(("cassandra", partial(migrate_cassandra, cassandra)))
         if access.cassandra:
-            steps.append(("Cassandra", partial(grant_cassandra, cassandra, access.cassandra, access.passwords)))
+            steps.append(("cassandra", partial(grant_cassandra, cassandra, access.cassandra, access.passwords)))
     if topics:
-        steps.append(("Kafka", partial(ensure_topics, load(KafkaSettings))))
+        steps.append(("kafka", partial(ensure_topics, load(KafkaSettings))))
     return steps
 
 
