@@ -9,7 +9,8 @@ import yaml
 
 from tests.e2e.browser import visit
 from tests.e2e.cluster import stores
-from tests.e2e.cluster.kubectl import Kubernetes, gone, load_images, reachable, run
+from tests.e2e.cluster.cluster import available, cluster
+from tests.e2e.cluster.kubectl import Kubernetes, gone, load_images, run
 from tests.e2e.cluster.release import CHART, SMALL, Release
 from tests.support import eventually
 
@@ -29,9 +30,9 @@ FETCHED = "fetched"
 CRDS = Path(__file__).parents[3] / "shared" / "crds"
 
 pytestmark = [
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
-        not reachable(), reason="KUBECONFIG names no cluster that answers: make kind, or kind create cluster"
+        not available(), reason="KUBECONFIG names no cluster that answers: make kind, or kind create cluster"
     ),
 ]
 
@@ -39,17 +40,18 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """A namespace that enforces Pod-Security `restricted`, with our images on the node and the stores in pods."""
-    run("make", "images")
-    publisher = f"user-insights/publisher:{_version()}"
-    stores.build_image(tmp_path_factory.mktemp("store"), publisher)
-    load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
-    cluster = Kubernetes(NAMESPACE)
-    run("kubectl", "create", "namespace", NAMESPACE)
-    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    stores.start(cluster)
-    stores.prepare(cluster)
-    yield cluster
-    run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=180s", check=False)
+    with cluster():
+        run("make", "images")
+        publisher = f"user-insights/publisher:{_version()}"
+        stores.build_image(tmp_path_factory.mktemp("store"), publisher)
+        load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
+        namespace = Kubernetes(NAMESPACE)
+        run("kubectl", "create", "namespace", NAMESPACE)
+        run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+        stores.start(namespace)
+        stores.prepare(namespace)
+        yield namespace
+        run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=180s", check=False)
 
 
 @pytest.fixture(scope="module")
