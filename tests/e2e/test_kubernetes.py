@@ -37,21 +37,26 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    with cluster():
+        yield
+
+
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """A namespace that enforces Pod-Security `restricted`, with our images on the node and the stores in pods."""
-    with cluster():
-        run("make", "images")
-        publisher = f"user-insights/publisher:{_version()}"
-        stores.build_image(tmp_path_factory.mktemp("store"), publisher)
-        load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
-        namespace = Kubernetes(NAMESPACE)
-        run("kubectl", "create", "namespace", NAMESPACE)
-        run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        stores.start(namespace)
-        stores.prepare(namespace)
-        yield namespace
-        run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=180s", check=False)
+    run("make", "images")
+    publisher = f"user-insights/publisher:{_version()}"
+    stores.build_image(tmp_path_factory.mktemp("store"), publisher)
+    load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
+    namespace = Kubernetes(NAMESPACE)
+    run("kubectl", "create", "namespace", NAMESPACE)
+    run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
+    stores.start(namespace)
+    stores.prepare(namespace)
+    yield namespace
+    run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=180s", check=False)
 
 
 @pytest.fixture(scope="module")
