@@ -11,9 +11,12 @@ import streamlit as st
 
 from dashboard.answers import Answer
 from dashboard.stores import refresh_seconds, settings
+from insights.countries import countries
 from insights.errors import UserError
 
 ICON = str(Path(__file__).parent / "static" / "icon.svg")
+COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
+"""By ISO 3166-1 alpha-2 code."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 
 
@@ -51,6 +54,15 @@ def instant(label: str) -> Any:
 def number(label: str) -> Any:
     """A column of whole numbers, with separators of thousands."""
     return st.column_config.NumberColumn(label, format="localized")
+
+
+def no_users() -> None:
+    """In place of figures, while there is nothing to count."""
+    st.info(
+        "No users yet. They appear here by themselves once the ingest has run: "
+        "trigger the DAG ingest_users in Airflow, and follow its records on the Flow page.",
+        icon=":material/hourglass_empty:",
+    )
 
 
 def answered(store: str, answers: Sequence[Answer[Any]]) -> bool:

@@ -3,7 +3,7 @@
 Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -144,8 +144,22 @@ class User:
     picture_url: str | None
 
 
-DIMENSIONS = ("country_code", "gender", "age_band", "generation", "registered_year", "registered_month", "email_domain")
-"""The fields of `User` that are counted exactly, per value."""
+DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    "country_code": ("country_code",),
+    "gender": ("gender",),
+    "age_band": ("age_band",),
+    "generation": ("generation",),
+    "registered_year": ("registered_year",),
+    "registered_month": ("registered_month",),
+    "registered_weekday": ("registered_weekday",),
+    "email_domain": ("email_domain",),
+    "gender_age_band": ("gender", "age_band"),
+    "country_city": ("country_code", "city"),
+    "month_country": ("registered_month", "country_code"),
+    "year_generation": ("registered_year", "generation"),
+}
+"""What users are counted by, exactly: fields of `User`, or of `schema.DERIVED_SQL`. A count's value is its text;
+of several fields, a JSON array of texts. Another meaning takes another name: what is counted is not counted again."""
 
 MANDATORY = ("gender", "nat", "name__first", "name__last", "email", "dob", "registered")
 """The fields of `RawUser` without which there is no user (`login__uuid` has a reason of its own)."""

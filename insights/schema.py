@@ -46,6 +46,10 @@ BUCKETS = 16
 
 _DERIVED_CQL = {"bucket": "int", "hour": "text"}
 
+DERIVED_FROM = {"registered_weekday": "registered_at"}
+DERIVED_SQL = {"registered_weekday": "extract(isodow FROM {} AT TIME ZONE 'UTC')::integer"}
+"""Counted but not kept, each of the field that it is `DERIVED_FROM`: the ISO day of the week, 1 is Monday."""
+
 
 def spark_ddl() -> str:
     """The served record as a Spark DDL schema string."""
@@ -97,10 +101,26 @@ def wire_json_schema() -> dict[str, Any]:
     }
 
 
-def dimension_values_sql(source: str, names: Sequence[str] = DIMENSIONS) -> str:
+def dimension_fields() -> tuple[str, ...]:
+    """The fields of `User` that the dimensions are made of, each once."""
+    named = dict.fromkeys(field for names in DIMENSIONS.values() for field in names)
+    return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for field in named))
+
+
+def dimension_values_sql(source: str) -> str:
     """A query that turns each row of `source` into one (dimension, value) row per dimension."""
-    values = ", ".join(f"('{name}', {source}.{name}::text)" for name in names)
+    values = ", ".join(f"('{name}', {_dimension_value(source, names)})" for name, names in DIMENSIONS.items())
     return f"SELECT d.dimension, d.value FROM {source} CROSS JOIN LATERAL (VALUES {values}) AS d(dimension, value)"
+
+
+def _dimension_value(source: str, names: Sequence[str]) -> str:
+    texts = [
+        f"({DERIVED_SQL[name].format(f'{source}.{DERIVED_FROM[name]}')})::text"
+        if name in DERIVED_SQL
+        else f"{source}.{name}::text"
+        for name in names
+    ]
+    return texts[0] if len(texts) == 1 else f"json_build_array({', '.join(texts)})::text"
 
 
 def _raw_tree() -> dict[str, Any]:

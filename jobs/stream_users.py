@@ -8,6 +8,7 @@ from insights.errors import UserError
 from insights.probes import ProbeServer
 from insights.serve.batch import Server, Verdicts
 from insights.serve.health import ProgressListener, StreamMetrics
+from insights.serve.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
 
 
@@ -18,15 +19,9 @@ def main() -> None:
         UserError: the query died, or what it needs is missing.
     """
     settings, kafka = load(StreamSettings), load(KafkaSettings)
+    postgres, cassandra = load(PostgresSettings), load(CassandraSettings)
     metrics = StreamMetrics()
-    server = Server(
-        Verdicts(stream.accepted, stream.rejected),
-        settings,
-        load(PostgresSettings),
-        load(CassandraSettings),
-        kafka,
-        metrics.served,
-    )
+    server = Server(Verdicts(stream.accepted, stream.rejected), settings, postgres, cassandra, kafka, metrics.served)
     probes = ProbeServer(
         settings.http_host, settings.http_port, "INSIGHTS_STREAM_HTTP_PORT", metrics.registry,
         healthz=metrics.trouble, readyz=metrics.unready,
@@ -34,6 +29,8 @@ def main() -> None:
     spark = stream_job.spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
+        if new := count_new_dimensions(postgres, cassandra, settings):
+            logging.info("counted the served users for the first time by %s", ", ".join(new))
         judged = stream.judge(stream_job.source(spark, settings, kafka), kafka.max_message_bytes)
         query = stream_job.start(judged, server, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)

@@ -15,8 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from insights import quarantine
-from insights.record import DIMENSIONS
-from insights.schema import USER_FIELDS, dimension_values_sql, sql_columns
+from insights.schema import USER_FIELDS, dimension_fields, dimension_values_sql, sql_columns
 
 Offsets = dict[str, dict[str, list[int]]]
 """Per topic and partition: the first offset of the batch, and the one after its last."""
@@ -24,7 +23,8 @@ Portions = Iterable[Sequence[quarantine.Quarantined]]
 """Refused records, a bounded number at a time."""
 
 _FIELDS = ", ".join(USER_FIELDS)
-_KEPT = (*DIMENSIONS, "registered_at")
+_FRACTIONS = [percent / 100 for percent in range(101)]
+_KEPT = tuple(dict.fromkeys((*dimension_fields(), "registered_at")))
 """What the replaced row of a user counted for, and where Cassandra had it."""
 
 _TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in sql_columns().items()}
@@ -70,7 +70,7 @@ _UPSERT = f"""
 _COUNT = f"""
     WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
     lost AS (
-        SELECT {", ".join(f"old_{name} AS {name}" for name in DIMENSIONS)}
+        SELECT {", ".join(f"old_{name} AS {name}" for name in dimension_fields())}
         FROM touched WHERE wins AND old_event_id IS NOT NULL
     ),
     moves AS (
@@ -129,6 +129,10 @@ _RESOLVE = """
         UNION SELECT event_id FROM analytics.superseded WHERE event_id = ANY(%(refused)s)
     ) AS served
     WHERE r.event_id = served.event_id AND r.resolved_at IS NULL
+"""
+_EVENT_TIMES = """
+    SELECT percentile_disc(%(fractions)s) WITHIN GROUP (ORDER BY event_time)
+    FROM incoming JOIN touched AS t USING (n) WHERE t.wins AND t.old_event_id IS NULL
 """
 # Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again. So did a
 # recount: its counts went with the next batch.
@@ -271,6 +275,8 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> in
     _take_over(cursor, batch, seq)
     cursor.execute("SELECT count(*) FILTER (WHERE old_event_id IS NULL), count(*) FROM touched WHERE wins")
     inserted, written = cursor.fetchone()
+    cursor.execute(_EVENT_TIMES, {"fractions": _FRACTIONS})
+    [event_times] = cursor.fetchone()
     if accepted:
         for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
             cursor.execute(statement, {"seq": seq})
@@ -291,6 +297,7 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> in
         "updated": written - inserted,
         "started_at": batch.started_at,
         "served_at": None,
+        "event_times": event_times,
     }
     changes = ", ".join(f"{name} = excluded.{name}" for name in row)
     psycopg2.extras.execute_values(

@@ -1,5 +1,6 @@
-"""What the dashboard reads: never a row a user. Quarantine is counted, by an index of what is open."""
+"""What the dashboard reads of the users, from Cassandra: never a row a user."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -8,8 +9,6 @@ from weakref import WeakKeyDictionary
 
 from insights.schema import BUCKETS, USER_FIELDS
 
-RECOUNT = "recount"
-"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
 ARRIVALS_KEPT = timedelta(days=7)
 """The time to live of `latest_arrivals`."""
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
@@ -19,6 +18,8 @@ MOST_PARTITIONS = 400
 """That one sample of places reads: all buckets of the API's 21 nationalities, fewer of each of more countries."""
 
 _ARRIVAL = "event_time, user_id, full_name, gender, age, country_code, country, city"
+
+_COUNTS = "SELECT value, count FROM {}.user_counts WHERE dimension = ?"
 
 _prepared: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 """Statements by the session that prepared them, for as long as that lives."""
@@ -58,50 +59,30 @@ class Place(NamedTuple):
     location_plausible: bool | None
 
 
-class Batch(NamedTuple):
-    """A micro-batch of the stream."""
-
-    batch_id: int
-    """Its number since the checkpoint began."""
-    started_at: datetime
-    merged_at: datetime
-    served_at: datetime | None
-    read: int
-    accepted: int
-    rejected: int
-    inserted: int
-    updated: int
-
-
-class Refused(NamedTuple):
-    """A record in quarantine."""
-
-    quarantined_at: datetime
-    reason: str
-    field: str
-    detail: str
-    origin: str
-    redrives: int
-    size: int
-
-
-class FlowFacts(NamedTuple):
-    """Totals of each hop, as the stores keep them; the ledger proves them."""
-
-    fetched: int
-    duplicates: int
-    published: int
-    served: int
-    quarantined: int
-    publisher_moved_at: datetime | None
-    served_at: datetime | None
-    """When the stream's last batch was in Cassandra."""
-
-
 def counts(session: Any, dimension: str) -> dict[str, int]:
-    """Users per value of one of `record.DIMENSIONS`; values without users left out."""
-    rows = _read(session, f"SELECT value, count FROM {session.keyspace}.user_counts WHERE dimension = ?", dimension)
+    """Users per value of one of `record.DIMENSIONS` of one field; values without users left out."""
+    rows = _read(session, _COUNTS.format(session.keyspace), dimension)
     return {row.value: row.count for row in rows if row.count}
+
+
+def cross_counts(session: Any, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
+    """Users per values of a dimension of several fields, those without users left out.
+
+    `first` limits it to one value of the first field, whose counts lie together.
+    """
+    if first is None:
+        rows = _read(session, _COUNTS.format(session.keyspace), dimension)
+    else:
+        begins = json.dumps([first], ensure_ascii=False)[:-1] + ", "
+        query = f"{_COUNTS.format(session.keyspace)} AND value >= ? AND value < ?"
+        rows = _read(session, query, dimension, begins, begins[:-1] + "!")
+    return _crossed(rows)
+
+
+def cross_counts_since(session: Any, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
+    """The same, of the values whose first field is `first` or sorts behind it."""
+    query = f"{_COUNTS.format(session.keyspace)} AND value >= ?"
+    return _crossed(_read(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
 
 
 def latest(session: Any, limit: int) -> list[Arrival]:
@@ -159,51 +140,8 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
     return [Place(*row) for row in rows if row.latitude is not None and row.longitude is not None]
 
 
-def last_batches(cursor: Any, limit: int) -> list[Batch]:
-    """The newest micro-batches, newest first; recounts, which read nothing, are none."""
-    cursor.execute(
-        f"SELECT {', '.join(Batch._fields)} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
-        (RECOUNT, limit),
-    )
-    return [Batch(*row) for row in cursor.fetchall()]
-
-
-def open_quarantine(cursor: Any) -> dict[str, int]:
-    """Records in quarantine per reason, a record refused again counted once."""
-    cursor.execute(
-        "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
-    )
-    return dict(cursor.fetchall())
-
-
-def quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Refused]:
-    """The latest open records of a reason, latest first."""
-    cursor.execute(
-        f"SELECT {', '.join(Refused._fields)} FROM quarantine.records"
-        " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
-        (reason, limit),
-    )
-    return [Refused(*row) for row in cursor.fetchall()]
-
-
-def flow_facts(cursor: Any, topic: str) -> FlowFacts:
-    """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
-    cursor.execute(
-        """
-        SELECT fetched, duplicates, published, served, quarantined, publisher_moved_at, served_at
-        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched,
-                     coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
-             (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
-              FROM staging.publisher WHERE name = %(topic)s AND published > 0) AS p,
-             (SELECT coalesce(sum(count), 0)::bigint AS served
-              FROM analytics.user_counts WHERE dimension = 'gender') AS u,
-             (SELECT count(DISTINCT event_id) AS quarantined FROM quarantine.records WHERE resolved_at IS NULL) AS q,
-             (SELECT (SELECT served_at FROM analytics.batches WHERE served_at IS NOT NULL ORDER BY seq DESC LIMIT 1)
-              AS served_at) AS s
-        """,
-        {"topic": topic},
-    )
-    return FlowFacts(*cursor.fetchone())
+def _crossed(rows: Any) -> dict[tuple[str | None, ...], int]:
+    return {tuple(json.loads(row.value)): row.count for row in rows if row.count}
 
 
 def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:

@@ -1,6 +1,7 @@
 """Count the served users again, where a row removed or changed by hand has left the incremental counts wrong."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -9,10 +10,11 @@ import pyarrow as pa
 
 from insights import connections
 from insights.errors import UserError
+from insights.record import DIMENSIONS
 from insights.schema import dimension_values_sql
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.postgres import exclude_merges, next_seq
-from insights.serve.queries import RECOUNT
+from insights.serve.progress import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 
 _COUNTS = f"""
@@ -95,6 +97,21 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
         return [count for count in counts if count.wrong]
 
 
+def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[str]:
+    """Recount if a dimension is not counted yet, as after an upgrade that brings one; returns those that were not.
+
+    To be called while no stream merges: the merges of a stream that does not know the dimension would not be counted.
+
+    Raises:
+        UserError: a store cannot be reached, read or written.
+    """
+    with closing(connections.postgres(postgres, "recount")) as connection, connection.cursor() as cursor:
+        new = _new_dimensions(cursor)
+    if new:
+        recount(postgres, cassandra, stream)
+    return new
+
+
 def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tuple[int, list[Count]]:
     """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
 
@@ -110,11 +127,18 @@ def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tup
         return seq, counts
 
 
+def _new_dimensions(cursor: Any) -> list[str]:
+    with _migrated():
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM analytics.users), array(SELECT DISTINCT dimension FROM analytics.user_counts)"
+        )
+    users, counted = cursor.fetchone()
+    return [name for name in DIMENSIONS if name not in counted] if users else []
+
+
 def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[Count]:
-    try:
+    with _migrated():
         cursor.execute(_COUNTS)
-    except psycopg2.errors.UndefinedTable as error:
-        raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
     kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
     return [
         Count(dimension, value, count, served.get((dimension, value)), exact)
@@ -129,6 +153,14 @@ def _served(session: Any) -> dict[tuple[str, str], int]:
         return {(dimension, value): count for dimension, value, count in rows}
     except connections.CASSANDRA_ERRORS as error:
         raise UserError(f"Cassandra's counts cannot be read ({error}); check that it runs and try again.") from error
+
+
+@contextmanager
+def _migrated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg2.errors.UndefinedTable as error:
+        raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
 
 
 def _table(counts: list[Count], seq: int) -> pa.Table:

@@ -14,6 +14,7 @@ from insights.quarantine import Quarantined, record
 from insights.record import DIMENSIONS, Reason
 from insights.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
+from tests.dimensions import value
 
 HOSTILE_NAME = '<script>document.title="owned"</script><img src=x onerror=alert(1)> ![x](http://example.org/x.png)'
 COUNTRIES = {
@@ -34,7 +35,7 @@ def users(count: int, now: datetime, seed: int = 7) -> list[dict[str, Any]]:
 
 def counts_of(people: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
     """What the aggregates must say."""
-    return {dimension: Counter(str(person[dimension]) for person in people) for dimension in DIMENSIONS}
+    return {dimension: Counter(value(person, dimension) for person in people) for dimension in DIMENSIONS}
 
 
 def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]) -> None:
@@ -47,9 +48,10 @@ def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]
             rows = people[:200] if table == "latest_arrivals" else people
             execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in rows])
         for dimension, counter in counts_of(people).items():
-            for value, number in counter.items():
+            for counted, number in counter.items():
                 session.execute(
-                    "INSERT INTO user_counts (dimension, value, count) VALUES (%s, %s, %s)", (dimension, value, number)
+                    "INSERT INTO user_counts (dimension, value, count) VALUES (%s, %s, %s)",
+                    (dimension, counted, number),
                 )
 
 
@@ -76,21 +78,22 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
             (topic, count + refused, now - timedelta(seconds=8)),
         )
         for dimension, counter in counts_of(people).items():
-            for value, number in counter.items():
-                cursor.execute("INSERT INTO analytics.user_counts VALUES (%s, %s, %s, 1)", (dimension, value, number))
+            for counted, number in counter.items():
+                cursor.execute("INSERT INTO analytics.user_counts VALUES (%s, %s, %s, 1)", (dimension, counted, number))
         for batch in range(0, count, 500):
             started = now - timedelta(minutes=2) + timedelta(seconds=batch / 100)
             seconds = 0.6 + (batch % 700) / 700
             cursor.execute(
                 "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted,"
-                " updated, started_at, merged_at, served_at)"
-                " VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s)",
+                " updated, started_at, merged_at, served_at, event_times)"
+                " VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s, %s)",
                 (
                     batch // 500,
-                    batch // 500 + 1,
+                    int(started.timestamp() * 1e6),
                     started,
                     started + timedelta(seconds=seconds),
                     started + timedelta(seconds=2 * seconds),
+                    [started - timedelta(seconds=2) + timedelta(seconds=percent / 50) for percent in range(101)],
                 ),
             )
         record(cursor, [_refused(number, topic, now) for number in range(refused)])
@@ -127,7 +130,7 @@ def _user(chance: random.Random, now: datetime, number: int) -> dict[str, Any]:
         "generation": GENERATIONS[generation],
         "email": f"user{number}@example.com",
         "email_domain": "example.com",
-        "city": "Springfield",
+        "city": chance.choice(["Springfield", 'São "Paulo"', "München", None]),
         "state": None,
         "country_code": code,
         "country": country,

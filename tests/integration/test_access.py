@@ -24,6 +24,7 @@ from insights.quarantine import Quarantined
 from insights.record import Reason
 from insights.redrive import Selection, prepare
 from insights.serve import postgres as store
+from insights.serve import progress as flow
 from insights.serve import queries, retention
 from insights.serve.batch import delete_moved, write_users
 from insights.serve.cassandra import CassandraWriter
@@ -116,10 +117,10 @@ def look(logins: Logins) -> None:
         assert queries.latest(session, 5)
     with closing(connections.postgres(stores.postgres, "dashboard")) as connection, connection.cursor() as cursor:
         connection.set_session(readonly=True, autocommit=True)
-        assert len(queries.last_batches(cursor, 5)) == 2
-        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 1}
-        assert len(queries.quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
-        assert queries.flow_facts(cursor, stores.kafka.raw_topic).published == 10
+        assert len(flow.last_batches(cursor, 5)) == 2
+        assert flow.open_quarantine(cursor) == {"BAD_EMAIL": 1}
+        assert len(flow.quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
+        assert flow.flow_facts(cursor, stores.kafka.raw_topic).published == 10
 
 
 def maintain(logins: Logins) -> None:

@@ -1,8 +1,12 @@
 """The dashboard on real servers: what it reads, and its pages while Cassandra is empty, filled, away and back."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -12,8 +16,9 @@ from streamlit.testing.v1 import AppTest
 import dashboard.page
 from dashboard import topics
 from insights import connections
-from insights.serve import queries
+from insights.serve import progress, queries
 from insights.settings import variables
+from tests.dimensions import CROSSED, SINGLE
 from tests.integration.dashboard_data import (
     HOSTILE_NAME,
     Hops,
@@ -58,8 +63,8 @@ def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
 
 
 @pytest.fixture
-def home(environment) -> AppTest:  # noqa: ARG001
-    return AppTest.from_file(str(PAGES / "Home.py"), default_timeout=60)
+def overview(environment) -> AppTest:  # noqa: ARG001
+    return AppTest.from_file(str(PAGES / "pages/overview.py"), default_timeout=60)
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -71,8 +76,27 @@ def warnings(app: AppTest) -> str:
 
 
 def test_counts_are_the_aggregates_of_a_dimension(session):
-    for dimension, expected in counts_of(PEOPLE).items():
-        assert queries.counts(session, dimension) == dict(expected)
+    for dimension in SINGLE:
+        assert queries.counts(session, dimension) == dict(counts_of(PEOPLE)[dimension])
+
+
+def test_cross_counts_are_the_aggregates_of_a_dimension_of_several_fields(session):
+    for dimension in CROSSED:
+        expected = {tuple(json.loads(value)): count for value, count in counts_of(PEOPLE)[dimension].items()}
+        assert queries.cross_counts(session, dimension) == expected
+
+
+def test_cross_counts_of_one_first_value_are_its_own_alone(session):
+    found = queries.cross_counts(session, "country_city", "DE")
+    assert found == Counter(("DE", person["city"]) for person in PEOPLE if person["country_code"] == "DE")
+    assert set(found) >= {("DE", 'São "Paulo"'), ("DE", None)}
+    assert queries.cross_counts(session, "country_city", "D") == {}
+
+
+def test_cross_counts_since_a_month_include_it(session):
+    month = sorted(counts_of(PEOPLE)["registered_month"])[-3]
+    months = {values[0] for values in queries.cross_counts_since(session, "month_country", month)}
+    assert months == set(sorted(counts_of(PEOPLE)["registered_month"])[-3:])
 
 
 def test_a_value_that_lost_its_last_user_is_left_out(session):
@@ -130,29 +154,68 @@ def test_a_user_without_coordinates_is_not_on_the_map(cassandra):
 
 
 def test_the_facts_of_the_flow_are_the_stores_totals(connection, hops, kafka):
-    facts = queries.flow_facts(connection.cursor(), kafka.raw_topic)
+    facts = progress.flow_facts(connection.cursor(), kafka.raw_topic)
     assert facts[:5] == (hops.fetched, hops.duplicates, hops.published, len(PEOPLE), hops.quarantined)
     assert facts.publisher_moved_at is not None
     assert facts.served_at is not None
 
 
 def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
-    assert queries.flow_facts(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
+    assert progress.flow_facts(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
 
 
 @pytest.mark.usefixtures("hops")
 def test_batches_come_newest_first(connection):
-    assert [batch.batch_id for batch in queries.last_batches(connection.cursor(), 2)] == [2, 1]
+    assert [batch.batch_id for batch in progress.last_batches(connection.cursor(), 2)] == [2, 1]
+
+
+@pytest.mark.usefixtures("hops")
+def test_the_latency_of_batches_is_from_the_fetch_to_cassandra(connection):
+    cursor = connection.cursor()
+    batches: list[Any] = progress.last_batches(cursor, 3)
+    for batch in batches:
+        served_after = (batch.served_at - batch.started_at).total_seconds()
+        found = (batch.latency_p50, batch.latency_p95, batch.latency_p99)
+        assert found == pytest.approx([served_after + 2 - (100 - percent) / 50 for percent in (50, 95, 99)])
+    latency: Any = progress.latency(cursor, 60)
+    assert latency.records == 3 * 498
+    assert min(batch.latency_p50 for batch in batches) <= latency.p50 <= max(batch.latency_p50 for batch in batches)
+    assert latency.p50 < latency.p95 < latency.p99 <= max(batch.latency_p99 for batch in batches) + 0.02
+
+
+def test_latency_without_a_batch_is_not_known(connection):
+    assert progress.latency(connection.cursor(), 60) is None
+
+
+@pytest.mark.usefixtures("hops")
+def test_arrivals_per_minute_add_up_and_have_no_holes(connection):
+    minutes = progress.arrivals_per_minute(connection.cursor(), 30)
+    assert [(b.minute - a.minute).total_seconds() for a, b in pairwise(minutes)] == [60] * 29
+    assert sum(minute.inserted for minute in minutes) == 3 * 498
+    assert sum(minute.rejected for minute in minutes) == 6
+
+
+@pytest.mark.usefixtures("hops")
+def test_refusals_are_counted_by_hour_and_reason_also_when_resolved(connection):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
+        found = progress.quarantine_over_time(cursor, 24)
+    assert {(refusals.reason, refusals.records) for refusals in found} == {("BAD_EMAIL", 8), ("SCHEMA", 4)}
+
+
+def test_runs_of_the_ingest_are_told_by_their_pages(connection, hops):
+    [run] = progress.ingest_runs(connection.cursor(), 5)
+    assert run[:6] == ("d", "r", 1, hops.fetched, hops.fetched - hops.duplicates, hops.duplicates)
 
 
 @pytest.mark.usefixtures("hops")
 def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, kafka):
     with connection, connection.cursor() as cursor:
-        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
+        assert progress.open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
         cursor.execute("UPDATE quarantine.records SET event_id = '3' WHERE event_id = '5'")
-        assert queries.open_quarantine(cursor) == {"BAD_EMAIL": 6, "SCHEMA": 4}
-        samples = queries.quarantine_samples(cursor, "BAD_EMAIL", 50)
+        assert progress.open_quarantine(cursor) == {"BAD_EMAIL": 6, "SCHEMA": 4}
+        samples = progress.quarantine_samples(cursor, "BAD_EMAIL", 50)
     assert f"{kafka.raw_topic}/0/0" not in {sample.origin for sample in samples}
     assert len(samples) == 7
 
@@ -180,43 +243,49 @@ def test_partitions_have_their_offsets_and_messages_no_credentials(kafka):
     assert topics.last_messages(kafka, kafka.quarantine_topic, 5) == []
 
 
-def test_home_is_right_while_cassandra_is_empty_then_filled_then_away_then_back(
-    home, cassandra, cassandra_server, hops
+def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_then_back(
+    overview, cassandra, cassandra_server, hops
 ):
-    home.run()
-    assert not home.exception
-    assert "No users yet" in home.info[0].value
+    overview.run()
+    assert not overview.exception
+    assert "No users yet" in overview.info[0].value
 
     fill_cassandra(cassandra, PEOPLE)
-    home.run()
-    assert not home.exception
-    assert metrics(home)["Users"] == "1,200"
-    assert metrics(home)["In quarantine"] == f"{100 * hops.quarantined / (1200 + hops.quarantined):.2f} %"
-    assert len(home.get("plotly_chart")) == 8
-    assert len(home.dataframe) == 3
+    overview.run()
+    assert not overview.exception
+    assert metrics(overview)["Users"] == "1,200"
+    assert metrics(overview)["In quarantine"] == f"{100 * hops.quarantined / (1200 + hops.quarantined):.2f} %"
+    assert len(overview.get("plotly_chart")) == 4
+    assert len(overview.dataframe) == 1
 
     cassandra_server.stop()
     try:
-        home.run()
-        assert not home.exception
-        assert "Stale: Cassandra does not answer" in warnings(home)
-        assert metrics(home)["Users"] == "1,200"
-        assert len(home.get("plotly_chart")) == 8
+        overview.run()
+        assert not overview.exception
+        assert "Stale: Cassandra does not answer" in warnings(overview)
+        assert metrics(overview)["Users"] == "1,200"
+        assert len(overview.get("plotly_chart")) == 4
     finally:
         cassandra_server.start()
         cassandra_server.wait_ready(90)
-    eventually(lambda: "Stale" not in warnings(home.run()), 60, "the page did not come back by itself")
-    assert metrics(home)["Users"] == "1,200"
+    eventually(lambda: "Stale" not in warnings(overview.run()), 60, "the page did not come back by itself")
+    assert metrics(overview)["Users"] == "1,200"
 
 
-@pytest.mark.usefixtures("environment", "hops")
-@pytest.mark.parametrize(("name", "frames"), [("1_Flow.py", 2), ("2_Quarantine.py", 1)])
-def test_the_other_pages_show_what_the_stores_hold(name, frames):
-    app = AppTest.from_file(str(PAGES / "pages" / name), default_timeout=60).run()
+@pytest.mark.usefixtures("environment", "hops", "filled")
+@pytest.mark.parametrize(
+    ("name", "figures", "frames"),
+    [
+        ("demographics", 3, 0), ("geography", 2, 1), ("registrations", 2, 0), ("explore", 0, 1), ("flow", 1, 1),
+        ("topics", 0, 1), ("quarantine", 1, 1),
+    ],
+)  # fmt: skip
+def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
+    app = AppTest.from_file(str(PAGES / "pages" / f"{name}.py"), default_timeout=60).run()
     assert not app.exception
     assert not app.warning
     assert len(app.dataframe) == frames
-    assert len(app.get("plotly_chart")) == 1
+    assert len(app.get("plotly_chart")) == figures
 
 
 def _milliseconds(moment: datetime) -> datetime:

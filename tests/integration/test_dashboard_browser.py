@@ -43,8 +43,10 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "texts", "charts"),
     [
-        ("/", ["User Insights", "600", "Latest arrivals", "Where users live"], 8),
-        ("/Flow", ["Published", "Ledger", "Duration of micro-batches", "Last messages"], 1),
+        ("/", ["Overview", "600", "Latest arrivals"], 4),
+        ("/Geography", ["Where users live", "Users by country"], 2),
+        ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 1),
+        ("/Topics", ["Last messages"], 0),
         ("/Quarantine", ["Records in quarantine", "Open quarantine by reason"], 1),
     ],
 )

@@ -19,7 +19,7 @@ from insights.ledger import Stores, check
 from insights.quarantine import Quarantined
 from insights.serve import postgres as store
 from insights.serve.cassandra import CassandraWriter
-from insights.serve.recount import recount, recount_postgres, wrong_counts
+from insights.serve.recount import count_new_dimensions, recount, recount_postgres, wrong_counts
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
 from tests import served_users
 from tests.flow import Rest, come_to_rest
@@ -155,3 +155,14 @@ def test_the_verb_tells_what_was_wrong_and_a_dry_run_leaves_it(rest: Rest, monke
 def offered(connection: Any) -> set[tuple[str, str, int]]:
     rows = store.unserved_counts(connection).to_pylist()
     return {(row["dimension"], row["value"], row["count"]) for row in rows}
+
+
+def test_a_dimension_that_an_upgrade_brings_is_counted_once(connection, postgres, cassandra):
+    assert count_new_dimensions(postgres, cassandra, STREAM) == []
+    merge(connection, 0, user(1), user(2))
+    assert count_new_dimensions(postgres, cassandra, STREAM) == []
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DELETE FROM analytics.user_counts WHERE dimension IN ('registered_weekday', 'country_city')")
+    assert set(count_new_dimensions(postgres, cassandra, STREAM)) == {"registered_weekday", "country_city"}
+    assert wrong_counts(postgres, cassandra) == []
+    assert count_new_dimensions(postgres, cassandra, STREAM) == []

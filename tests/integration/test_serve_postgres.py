@@ -13,6 +13,7 @@ from insights.quarantine import Quarantined
 from insights.record import DIMENSIONS, Reason
 from insights.schema import USER_FIELDS
 from insights.serve import postgres as store
+from tests import dimensions
 from tests.served_users import FETCHED, table, user
 
 TOPIC = "users.raw"
@@ -50,7 +51,7 @@ def counted(connection: Any) -> dict[tuple[str, str], int]:
 
 
 def recounted(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
-    return dict(Counter((dimension, str(row[dimension])) for row in rows for dimension in DIMENSIONS))
+    return dict(Counter((dimension, dimensions.value(row, dimension)) for row in rows for dimension in DIMENSIONS))
 
 
 def superseded(connection: Any) -> set[str]:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from dashboard import stores, topics
 from insights import connections, ledger
 from insights.errors import UserError
-from insights.serve import queries
+from insights.serve import progress, queries
 from insights.settings import KafkaSettings
 
 NOW = datetime.now(UTC)
@@ -18,7 +18,15 @@ TOPIC = KafkaSettings().raw_topic
 COUNTS = {
     "country_code": {"FR": 30, "DE": 70}, "gender": {"female": 60, "male": 40}, "registered_year": {"2020": 100},
     "registered_month": {"2020-01": 40, "2020-03": 60}, "age_band": {"18-24": 100}, "generation": {"Gen Z": 100},
+    "registered_weekday": {"1": 90, "7": 10}, "email_domain": {"example.com": 100},
 }  # fmt: skip
+
+CROSSED: dict[str, dict[tuple[str | None, ...], int]] = {
+    "gender_age_band": {("female", "18-24"): 60, ("male", "18-24"): 40},
+    "country_city": {("FR", "Nantes"): 20, ("FR", None): 10, ("DE", "Ulm"): 70},
+    "month_country": {("2020-01", "FR"): 10, ("2020-01", "DE"): 30, ("2020-03", "FR"): 20, ("2020-03", "DE"): 40},
+    "year_generation": {("2020", "Gen Z"): 100},
+}
 
 
 class FakeStores:
@@ -28,8 +36,13 @@ class FakeStores:
         self.name = name
         self.down: set[str] = set()
         self.counts: dict[str, dict[str, int]] = COUNTS
+        self.crossed: dict[str, dict[tuple[str | None, ...], int]] = CROSSED
+        self.minutes = [progress.Minute(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
+        self.latency: progress.Latency | None = progress.Latency(1.5, 2.5, 4.25, 100)
+        self.refusals = [progress.Refusals(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
+        self.runs = [progress.Run("ingest_users", name, 2, 105, 100, 5, NOW - timedelta(seconds=9), NOW)]
         self.quarantine = {"BAD_EMAIL": 25}
-        self.batches = [queries.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0)]
+        self.batches = [progress.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)]
         self.read = {0: 7}
         self.messages = [topics.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
         self.state = ledger.State.CLOSED
@@ -42,10 +55,16 @@ class FakeStores:
         patch.setattr(queries, "by_country", self._registered)
         patch.setattr(queries, "by_month", self._registered)
         patch.setattr(queries, "geo_sample", self._places)
-        patch.setattr(queries, "open_quarantine", lambda _: self.quarantine)
-        patch.setattr(queries, "quarantine_samples", self._refused)
-        patch.setattr(queries, "last_batches", lambda *_: self.batches)
-        patch.setattr(queries, "flow_facts", self._flow_facts)
+        patch.setattr(queries, "cross_counts", self._cross_counts)
+        patch.setattr(queries, "cross_counts_since", self._cross_counts_since)
+        patch.setattr(progress, "open_quarantine", lambda _: self.quarantine)
+        patch.setattr(progress, "quarantine_samples", self._refused)
+        patch.setattr(progress, "quarantine_over_time", lambda *_: self.refusals)
+        patch.setattr(progress, "last_batches", lambda *_: self.batches)
+        patch.setattr(progress, "flow_facts", self._flow_facts)
+        patch.setattr(progress, "arrivals_per_minute", lambda *_: self.minutes)
+        patch.setattr(progress, "latency", lambda *_: self.latency)
+        patch.setattr(progress, "ingest_runs", lambda *_: self.runs)
         patch.setattr(import_module("insights.ledger.flow"), "read_until", lambda *_: self.read)
         patch.setattr(topics, "partitions", self._partitions)
         patch.setattr(topics, "last_messages", self._messages)
@@ -66,6 +85,16 @@ class FakeStores:
         if "Kafka" in self.down:
             raise KafkaException("no broker")
 
+    def _cross_counts(self, _: object, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
+        crossed = self.crossed if self.counts else {}
+        return {
+            values: count for values, count in crossed.get(dimension, {}).items() if first is None or values[0] == first
+        }
+
+    def _cross_counts_since(self, _: object, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
+        crossed = self.crossed if self.counts else {}
+        return {values: count for values, count in crossed.get(dimension, {}).items() if (values[0] or "") >= first}
+
     def _latest(self, _: object, limit: int) -> list[queries.Arrival]:
         if not self.counts:
             return []
@@ -78,11 +107,11 @@ class FakeStores:
     def _places(self, *_: object) -> list[queries.Place]:
         return [queries.Place("FR", self.name, 48.0, 2.0, True), queries.Place("FR", None, -48.0, 2.0, False)]
 
-    def _refused(self, _: object, reason: str, limit: int) -> list[queries.Refused]:
-        return [queries.Refused(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
+    def _refused(self, _: object, reason: str, limit: int) -> list[progress.Refused]:
+        return [progress.Refused(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
 
-    def _flow_facts(self, *_: object) -> queries.FlowFacts:
-        return queries.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
+    def _flow_facts(self, *_: object) -> progress.FlowFacts:
+        return progress.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
 
     def _partitions(self, settings: KafkaSettings) -> list[topics.Partition]:
         self._kafka()

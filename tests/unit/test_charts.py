@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import charts
+from dashboard.charts import users
 from insights import rules
 from insights.countries import countries
 from insights.record import DIMENSIONS
@@ -29,7 +30,7 @@ def test_genders_are_a_donut_with_the_total_in_its_middle():
 
 
 def test_a_gender_keeps_its_colour_when_another_is_missing():
-    assert charts.users_by_gender({"male": 1}).data[0].marker.colors == (charts.GENDER_COLOURS["male"],)
+    assert charts.users_by_gender({"male": 1}).data[0].marker.colors == (users.GENDER_COLOURS["male"],)
 
 
 def test_years_without_a_registration_are_drawn_as_zero():
@@ -54,7 +55,7 @@ def test_generations_go_from_old_to_young_and_unknown_ones_come_last():
 
 
 def test_the_order_of_generations_is_that_of_the_rules():
-    assert (*(name for _, name in rules.GENERATIONS), rules.NEWEST_GENERATION) == charts.GENERATIONS
+    assert (*(name for _, name in rules.GENERATIONS), rules.NEWEST_GENERATION) == users.GENERATIONS
 
 
 def test_the_map_places_countries_by_their_three_letter_code():
@@ -74,7 +75,7 @@ def test_every_country_of_the_api_has_a_place_on_the_map():
 
 
 def test_the_served_world_has_every_country_of_the_api():
-    world = json.loads((Path(charts.__file__).parent / "static/world_110m.json").read_text())
+    world = json.loads((Path(charts.__file__).parents[1] / "static/world_110m.json").read_text())
     drawn = {shape["id"] for shape in world["objects"]["countries"]["geometries"]}
     assert {country.alpha3 for country in countries().values()} <= drawn
 

@@ -54,3 +54,13 @@ def test_a_sample_of_places_reads_a_bounded_number_of_partitions() -> None:
         queries.geo_sample(session, codes[:count], 3)
     read = [(len(countries), len(buckets)) for countries, buckets, _ in session.bound]
     assert read == [(21, BUCKETS), (100, MOST_PARTITIONS // 100), (MOST_PARTITIONS, 1)]
+
+
+def test_counts_of_one_first_value_are_read_as_a_range_that_holds_no_other() -> None:
+    session = Session(SimpleNamespace(value='["DE", "Ulm"]', count=2), SimpleNamespace(value='["DE", null]', count=0))
+    assert queries.cross_counts(session, "country_city", "DE") == {("DE", "Ulm"): 2}
+    [(_, begin, end)] = session.bound
+    assert begin <= '["DE", "Ulm"]' < end
+    assert begin <= '["DE", null]' < end
+    assert not begin <= '["DEX", "Ulm"]' < end
+    assert not begin <= '["D", "Ulm"]' < end

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import charts, page
 from dashboard.stores import ask_postgres, refresh_seconds
-from insights.serve import queries
+from insights.serve import progress
 
 SAMPLES = 50
 
@@ -13,7 +13,7 @@ page.begin("Quarantine")
 
 @st.fragment(run_every=refresh_seconds())
 def quarantine() -> None:
-    reasons = ask_postgres(queries.open_quarantine)
+    reasons = ask_postgres(progress.open_quarantine)
     if not page.answered("PostgreSQL", [reasons]):
         return
     if not reasons.value:
@@ -28,7 +28,7 @@ def samples(reasons: charts.Counts) -> None:
     st.subheader("Latest refused records")
     frequent_first = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
     reason = st.selectbox("Reason", frequent_first, key="reason")
-    found = ask_postgres(queries.quarantine_samples, reason, SAMPLES)
+    found = ask_postgres(progress.quarantine_samples, reason, SAMPLES)
     if not page.answered("PostgreSQL", [found]):
         return
     page.table(

@@ -5,12 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, page, topics
-from dashboard.stores import ask_kafka, ask_ledger, ask_postgres, refresh_seconds, settings
+from dashboard import charts, page
+from dashboard.stores import ask_ledger, ask_postgres, refresh_seconds, settings
 from insights import ledger
 from insights.errors import UserError
-from insights.ledger.flow import read_until
-from insights.serve import queries
+from insights.serve import progress
 from insights.settings import KafkaSettings
 
 BATCHES = 50
@@ -25,7 +24,7 @@ page.begin("Flow")
 
 @st.fragment(run_every=refresh_seconds())
 def in_flight(kafka: KafkaSettings) -> None:
-    facts = ask_postgres(queries.flow_facts, kafka.raw_topic)
+    facts = ask_postgres(progress.flow_facts, kafka.raw_topic)
     if not page.answered("PostgreSQL", [facts]) or facts.value is None:
         return
     now = datetime.now(UTC)
@@ -83,7 +82,7 @@ def full_check() -> None:
 @st.fragment(run_every=refresh_seconds())
 def batches() -> None:
     st.subheader("Stream")
-    last = ask_postgres(queries.last_batches, BATCHES)
+    last = ask_postgres(progress.last_batches, BATCHES)
     if not page.answered("PostgreSQL", [last]):
         return
     if not last.value:
@@ -98,64 +97,11 @@ def batches() -> None:
     page.table([row._asdict() for row in last.value], columns, "Table of the last micro-batches")
 
 
-def _batch(row: queries.Batch) -> charts.Batch:
+def _batch(row: progress.Batch) -> charts.Batch:
     serve = (row.served_at - row.merged_at).total_seconds() if row.served_at else None
     return charts.Batch(row.batch_id, row.started_at, row.read, (row.merged_at - row.started_at).total_seconds(), serve)
 
 
-@st.fragment(run_every=refresh_seconds())
-def offsets(kafka: KafkaSettings) -> None:
-    st.subheader("Topics")
-    partitions = ask_kafka(topics.partitions)
-    if not page.answered("Kafka", [partitions]):
-        return
-    read = ask_postgres(read_until, kafka.raw_topic).value
-    page.table(
-        [_offsets(part, read if part.topic == kafka.raw_topic else None) for part in partitions.value or []],
-        {
-            "topic": "Topic", "partition": page.number("Partition"), "begin": page.number("Begin"),
-            "end": page.number("End"), "messages": page.number("Messages"),
-            "read": page.number("Stream's offset"), "lag": page.number("Lag"),
-        },
-        "Table of topics, partitions, offsets and lag",
-    )  # fmt: skip
-
-
-def _offsets(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
-    """`read`: up to where the stream has merged, by partition; none where it does not read or that is not known."""
-    at = None if read is None else max(part.begin, read.get(part.partition, 0))
-    lag = None if at is None else max(0, part.end - at)
-    return {**part._asdict(), "messages": part.end - part.begin, "read": at, "lag": lag}
-
-
-@st.fragment
-def messages(kafka: KafkaSettings) -> None:
-    st.subheader("Last messages")
-    topic_place, limit_place, button_place = st.columns([3, 1, 1], vertical_alignment="bottom")
-    topic = topic_place.selectbox("Topic", [kafka.raw_topic, kafka.quarantine_topic], key="topic")
-    limit = limit_place.selectbox("Messages", [5, 10, 20], key="messages")
-    button_place.button("Look again", icon=":material/refresh:", width="stretch")
-    seen = ask_kafka(topics.last_messages, topic, limit)
-    if not page.answered("Kafka", [seen]):
-        return
-    if not seen.value:
-        st.info("The topic holds no message.", icon=":material/inbox:")
-        return
-    page.table(
-        [message._asdict() for message in seen.value],
-        {
-            "partition": page.number("Partition"), "offset": page.number("Offset"), "time": page.instant("Time (UTC)"),
-            "key": "Key", "size": page.number("Bytes"), "value": st.column_config.TextColumn("Value", width="large"),
-            "headers": st.column_config.TextColumn("Headers", width="medium"),
-        },
-        "Table of the last messages, without credentials",
-    )  # fmt: skip
-    st.caption(f"Credentials are removed; values are cut to {topics.SHOWN_CHARACTERS:,} characters.")
-
-
-kafka_settings = settings().kafka
-in_flight(kafka_settings)
+in_flight(settings().kafka)
 full_check()
 batches()
-offsets(kafka_settings)
-messages(kafka_settings)

@@ -1,0 +1,77 @@
+"""Figures of where the users live."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from dashboard.charts.base import BLUE, VERMILION, Counts, escape, style
+from insights.countries import countries as known_countries
+
+SEQUENTIAL = [[0.0, "#D6E8F5"], [0.5, "#4A9BD1"], [1.0, "#08406B"]]
+
+
+class Point(NamedTuple):
+    """A user on the map; degrees."""
+
+    latitude: float
+    longitude: float
+    label: str
+    plausible: bool
+    """Whether the coordinates are near the country."""
+
+
+def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
+    """A choropleth; countries without users stay grey."""
+    alpha3 = {code: country.alpha3 for code, country in known_countries().items()}
+    codes = sorted(code for code in counts if code in alpha3)
+    figure = go.Figure(
+        go.Choropleth(
+            locations=[alpha3[code] for code in codes],
+            z=[counts[code] for code in codes],
+            text=[escape(names.get(code, code)) for code in codes],
+            colorscale=SEQUENTIAL,
+            zmin=0,
+            marker_line_color="white",
+            marker_line_width=0.5,
+            colorbar={"title": "users", "thickness": 10, "len": 0.5, "orientation": "h", "y": -0.02, "yanchor": "top"},
+            hovertemplate="%{text}: %{z:,} users<extra></extra>",
+        )
+    )
+    return _world(figure, "Where users live")
+
+
+def sample_map(points: Sequence[Point]) -> go.Figure:
+    """The coordinates of a sample of users, those far from their country apart."""
+    figure = go.Figure()
+    for plausible, name, colour in ((True, "near the country", BLUE), (False, "far from the country", VERMILION)):
+        group = [point for point in points if point.plausible is plausible]
+        if group:
+            figure.add_trace(
+                go.Scattergeo(
+                    lat=[point.latitude for point in group],
+                    lon=[point.longitude for point in group],
+                    text=[escape(point.label) for point in group],
+                    name=name,
+                    mode="markers",
+                    marker={"size": 5, "color": colour, "opacity": 0.7},
+                    hovertemplate="%{text}<br>%{lat:.2f}°, %{lon:.2f}°<extra></extra>",
+                )
+            )
+    legend = {"orientation": "h", "y": 0, "x": 0.5, "xanchor": "center", "yanchor": "top"}
+    return _world(figure, "Coordinates of a sample").update_layout(showlegend=True, legend=legend)
+
+
+def _world(figure: go.Figure, title: str) -> go.Figure:
+    figure.update_geos(
+        projection_type="natural earth",
+        lataxis_range=[-58, 84],
+        showland=True,
+        landcolor="#D9D9D9",
+        showcountries=True,
+        countrycolor="white",
+        showcoastlines=False,
+        showframe=False,
+        bgcolor="rgba(0,0,0,0)",
+    )
+    return style(figure, title, height=400).update_layout(margin={"l": 0, "r": 0, "t": 48, "b": 8})

@@ -1,0 +1,217 @@
+"""What the dashboard reads of the flow, from PostgreSQL. Quarantine is counted, by an index of what is open."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+RECOUNT = "recount"
+"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
+PERCENTILES = (50, 95, 99)
+LOOKED_AT_PAGES = 1000
+"""Of the pages that were landed last, the runs are told."""
+
+_BATCH = "batch_id, started_at, merged_at, served_at, read, accepted, rejected, inserted, updated"
+_LATENCIES = ", ".join(f"extract(epoch FROM served_at - event_times[{101 - p}])::float8" for p in PERCENTILES)
+# `seq` is the instant of the merge in microseconds, and indexed.
+_SINCE = "seq >= extract(epoch FROM date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)) * 1000000"
+
+
+class Batch(NamedTuple):
+    """A micro-batch of the stream."""
+
+    batch_id: int
+    """Its number since the checkpoint began."""
+    started_at: datetime
+    merged_at: datetime
+    served_at: datetime | None
+    read: int
+    accepted: int
+    rejected: int
+    inserted: int
+    updated: int
+    latency_p50: float | None
+    """Seconds from the fetch of its new users until Cassandra had them, as the next two; none before, or without."""
+    latency_p95: float | None
+    latency_p99: float | None
+
+
+class Refused(NamedTuple):
+    """A record in quarantine."""
+
+    quarantined_at: datetime
+    reason: str
+    field: str
+    detail: str
+    origin: str
+    redrives: int
+    size: int
+
+
+class FlowFacts(NamedTuple):
+    """Totals of each hop, as the stores keep them; the ledger proves them."""
+
+    fetched: int
+    duplicates: int
+    published: int
+    served: int
+    quarantined: int
+    publisher_moved_at: datetime | None
+    served_at: datetime | None
+    """When the stream's last batch was in Cassandra."""
+
+
+class Minute(NamedTuple):
+    """Users that the stream merged within a minute, and records that it refused."""
+
+    minute: datetime
+    inserted: int
+    updated: int
+    rejected: int
+
+
+class Latency(NamedTuple):
+    """Seconds from the fetch of a new user until Cassandra had it, at three percentiles of `records`."""
+
+    p50: float
+    p95: float
+    p99: float
+    records: int
+
+
+class Refusals(NamedTuple):
+    """Records refused for a reason within an hour."""
+
+    hour: datetime
+    reason: str
+    records: int
+
+
+class Run(NamedTuple):
+    """A run of a DAG that landed pages."""
+
+    dag_id: str
+    run_id: str
+    pages: int
+    fetched: int
+    staged: int
+    duplicates: int
+    first_at: datetime
+    last_at: datetime
+
+
+def last_batches(cursor: Any, limit: int) -> list[Batch]:
+    """The newest micro-batches, newest first; recounts, which read nothing, are none."""
+    cursor.execute(
+        f"SELECT {_BATCH}, {_LATENCIES} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
+        (RECOUNT, limit),
+    )
+    return [Batch(*row) for row in cursor.fetchall()]
+
+
+def open_quarantine(cursor: Any) -> dict[str, int]:
+    """Records in quarantine per reason, a record refused again counted once."""
+    cursor.execute(
+        "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
+    )
+    return dict(cursor.fetchall())
+
+
+def quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Refused]:
+    """The latest open records of a reason, latest first."""
+    cursor.execute(
+        f"SELECT {', '.join(Refused._fields)} FROM quarantine.records"
+        " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
+        (reason, limit),
+    )
+    return [Refused(*row) for row in cursor.fetchall()]
+
+
+def flow_facts(cursor: Any, topic: str) -> FlowFacts:
+    """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
+    cursor.execute(
+        """
+        SELECT fetched, duplicates, published, served, quarantined, publisher_moved_at, served_at
+        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched,
+                     coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
+             (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
+              FROM staging.publisher WHERE name = %(topic)s AND published > 0) AS p,
+             (SELECT coalesce(sum(count), 0)::bigint AS served
+              FROM analytics.user_counts WHERE dimension = 'gender') AS u,
+             (SELECT count(DISTINCT event_id) AS quarantined FROM quarantine.records WHERE resolved_at IS NULL) AS q,
+             (SELECT (SELECT served_at FROM analytics.batches WHERE served_at IS NOT NULL ORDER BY seq DESC LIMIT 1)
+              AS served_at) AS s
+        """,
+        {"topic": topic},
+    )
+    return FlowFacts(*cursor.fetchone())
+
+
+def arrivals_per_minute(cursor: Any, minutes: int) -> list[Minute]:
+    """The last minutes, oldest first, the running one at the end; those without a batch are there with zeros."""
+    cursor.execute(
+        f"""
+        SELECT minute, coalesce(sum(inserted), 0)::bigint, coalesce(sum(updated), 0)::bigint,
+            coalesce(sum(rejected), 0)::bigint
+        FROM generate_series(date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1), now(), '1 minute')
+            AS minute
+        LEFT JOIN (
+            SELECT date_trunc('minute', merged_at) AS minute, inserted, updated, rejected FROM analytics.batches
+            WHERE {_SINCE}
+        ) AS b USING (minute)
+        GROUP BY minute ORDER BY minute
+        """,
+        {"minutes": minutes},
+    )
+    return [Minute(*row) for row in cursor.fetchall()]
+
+
+def latency(cursor: Any, minutes: int) -> Latency | None:
+    """Of the batches merged in the last minutes and served; none without new users in them.
+
+    Each batch keeps 101 percentiles of its users' instants; they are merged by weight (nearest rank).
+    """
+    cursor.execute(
+        f"""
+        SELECT inserted, array(SELECT extract(epoch FROM served_at - at)::float8 FROM unnest(event_times) AS at)
+        FROM analytics.batches WHERE {_SINCE} AND served_at IS NOT NULL AND event_times IS NOT NULL
+        """,
+        {"minutes": minutes},
+    )
+    batches = cursor.fetchall()
+    if not batches:
+        return None
+    seconds = np.concatenate([values for _, values in batches])
+    weights = np.concatenate([np.full(len(values), records / len(values)) for records, values in batches])
+    order = np.argsort(seconds)
+    reached = np.cumsum(weights[order]) / weights.sum()
+    ranks = np.minimum(np.searchsorted(reached, [p / 100 for p in PERCENTILES]), len(order) - 1)
+    p50, p95, p99 = (float(value) for value in seconds[order][ranks])
+    return Latency(p50, p95, p99, sum(records for records, _ in batches))
+
+
+def quarantine_over_time(cursor: Any, hours: int) -> list[Refusals]:
+    """Records refused in the last hours, by hour and reason, those resolved since included; hours without left out."""
+    cursor.execute(
+        """
+        SELECT date_trunc('hour', quarantined_at) AS hour, reason, count(*) FROM quarantine.records
+        WHERE quarantined_at >= date_trunc('hour', now()) - make_interval(hours => %s - 1)
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        (hours,),
+    )
+    return [Refusals(*row) for row in cursor.fetchall()]
+
+
+def ingest_runs(cursor: Any, limit: int) -> list[Run]:
+    """The runs that landed the last `LOOKED_AT_PAGES` pages, the latest first."""
+    cursor.execute(
+        """
+        SELECT dag_id, run_id, count(*), sum(fetched)::bigint, sum(staged)::bigint, sum(duplicates)::bigint,
+            min(staged_at), max(staged_at)
+        FROM (SELECT * FROM staging.batches ORDER BY staged_at DESC LIMIT %s) AS pages
+        GROUP BY dag_id, run_id ORDER BY max(staged_at) DESC LIMIT %s
+        """,
+        (LOOKED_AT_PAGES, limit),
+    )
+    return [Run(*row) for row in cursor.fetchall()]

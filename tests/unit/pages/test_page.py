@@ -1,0 +1,40 @@
+"""What holds for every page."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import dashboard.page
+from tests.unit.pages.support import PAGES, opened, said
+
+
+@pytest.mark.parametrize("page", sorted(page.stem for page in PAGES.glob("*.py")))
+def test_text_from_data_is_never_read_as_markup(page):
+    app = opened(page)
+    assert app.dataframe or app.get("plotly_chart")
+    assert "example.org" not in said(app)
+    for chart in app.get("plotly_chart"):
+        assert "<script>" not in chart.proto.spec.replace("\\u003c", "<")
+
+
+def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("INSIGHTS_POSTGRES_PORT", "many")
+    app = opened("overview")
+    assert r"INSIGHTS\_POSTGRES\_PORT" in app.error[0].value
+    assert not app.metric
+
+
+def test_words_for_times_and_shares():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for seconds, word in (
+        (-5, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7200, "2 h ago"),
+        (180_000, "2 d ago"),
+    ):
+        assert dashboard.page.ago(now - timedelta(seconds=seconds), now) == word
+    assert dashboard.page.ago((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
+    assert dashboard.page.ago(None, now) == "never"
+    shares = [dashboard.page.share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
+    assert shares == ["0 %", "0 %", "< 0.01 %", "0.25 %"]
