@@ -27,32 +27,23 @@ RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
 
 
 class Reason(StrEnum):
-    """Why a record is in quarantine. The order is the order in which rules are tried: the first that fails names it."""
+    """Why a record is in quarantine; `insights.reasons` says what each refuses.
+
+    The order is the order in which rules are tried: the first that fails names it.
+    """
 
     TOO_LARGE = "TOO_LARGE"
-    """The publisher: the value exceeds the topic's largest message."""
     ENCODING = "ENCODING"
-    """Bytes that are not UTF-8, U+0000, or a surrogate without its pair: no store could hold the text."""
     SCHEMA = "SCHEMA"
-    """Not one JSON object of the raw record's shape (null value, bad JSON, wrong types, too deep)."""
     MISSING_ID = "MISSING_ID"
-    """`login.uuid` is absent or not a UUID."""
     BAD_KEY = "BAD_KEY"
-    """The message key is not the record's `login.uuid`."""
     MISSING_FIELD = "MISSING_FIELD"
-    """A mandatory field is absent or blank."""
     UNKNOWN_COUNTRY = "UNKNOWN_COUNTRY"
-    """`nat` is not a nationality of the API."""
     BAD_GENDER = "BAD_GENDER"
-    """`gender` is neither `female` nor `male`, the API's two values."""
     BAD_EMAIL = "BAD_EMAIL"
-    """`email` is not an address."""
     BAD_DATE = "BAD_DATE"
-    """A date that does not parse."""
     FUTURE_DATE = "FUTURE_DATE"
-    """Born or registered after the record was fetched."""
     OUT_OF_RANGE = "OUT_OF_RANGE"
-    """A number or date beyond what the field can mean (latitude 91, born in 1800, registered before birth)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,19 @@ class DashboardSettings(BaseSettings):
     """How long an answer of a store is shown before it is read again."""
 
 
+class AirflowSettings(BaseSettings):
+    """Airflow's API, as the dashboard uses it."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_AIRFLOW_", frozen=True)
+
+    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """Of the API server; empty where the dashboard does not know Airflow."""
+    username: str = "dashboard"
+    password: SecretStr = SecretStr("")
+    timeout_seconds: float = Field(default=10, gt=0)
+    """Of a connection and of each wait for data."""
+
+
 class AccessSettings(BaseSettings):
     """Whose privileges a migration sets: a role of the store for each user that `insights.access` declares."""
 

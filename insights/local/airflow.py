@@ -21,6 +21,7 @@ from insights.settings import inherited_environment
 
 DATABASE = "airflow"
 USER = "admin"
+DASHBOARD_USER = "dashboard"
 ENDED = ("success", "failed")
 _LATEST_RUN = "?limit=1&order_by=-run_after"
 
@@ -37,7 +38,8 @@ def airflow_environment(
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): 2,
         ("core", "dags_are_paused_at_creation"): False,
-        ("core", "simple_auth_manager_users"): f"{USER}:admin",
+        # The least role that may start a run.
+        ("core", "simple_auth_manager_users"): f"{USER}:admin,{DASHBOARD_USER}:user",
         ("core", "simple_auth_manager_passwords_file"): passwords_file(home),
         ("core", "fernet_key"): secrets.fernet_key,
         ("core", "execution_api_server_url"): f"{url}/execution/",
@@ -80,7 +82,7 @@ def migrate(home: Path, postgres: PostgresServer, secrets: Secrets, environment:
     """
     home.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(passwords_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({USER: secrets.airflow_password}, file)
+        json.dump({USER: secrets.airflow_password, DASHBOARD_USER: secrets.airflow_dashboard_password}, file)
     done, installed = home / "migrated", version("apache-airflow")
     if done.exists() and done.read_text() == installed:
         return

@@ -6,14 +6,21 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from insights.local.airflow import USER, AirflowProcess, airflow_environment
+from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, airflow_environment
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import group_files
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.secrets import Secrets
 from insights.local.services import REPOSITORY, Dashboard, Publisher, Simulator, Stream
-from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, variables
+from insights.settings import (
+    AirflowSettings,
+    CassandraSettings,
+    KafkaSettings,
+    LocalSettings,
+    PostgresSettings,
+    variables,
+)
 
 LIVE_URL = "https://randomuser.me/api/1.4/"
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -76,7 +83,7 @@ class Configuration:
         self.simulator = Simulator(home, settings.simulator_port, python, options.recorded)
         self.publisher = Publisher(home, settings.publisher_http_port, python)
         self.stream = Stream(home, settings.stream_http_port, python)
-        self.dashboard = Dashboard(home, settings.dashboard_port, python)
+        self.dashboard = Dashboard(home, settings.dashboard_port, python | variables(self.airflow_settings))
 
     @property
     def postgres_settings(self) -> PostgresSettings:
@@ -92,6 +99,12 @@ class Configuration:
     @property
     def cassandra_settings(self) -> CassandraSettings:
         return CassandraSettings(hosts=self.cassandra.host, port=self.cassandra.port, local_dc=self.cassandra.local_dc)
+
+    @property
+    def airflow_settings(self) -> AirflowSettings:
+        """Airflow for the dashboard alone, by a user of its own."""
+        password = SecretStr(self.secrets.airflow_dashboard_password)
+        return AirflowSettings(url=self.airflow[0].url, username=DASHBOARD_USER, password=password)
 
     def addresses(self) -> list[Address]:
         """Every address that a person or a tool may want, with the login."""

@@ -16,13 +16,14 @@ class Secrets:
     """What Airflow needs to keep over restarts."""
 
     airflow_password: str
+    airflow_dashboard_password: str
     airflow_api_key: str
     airflow_jwt_key: str
     fernet_key: str
 
     @classmethod
     def kept_in(cls, path: Path) -> Self:
-        """Read the file, or generate and write it, readable by its owner only.
+        """Read the file, or generate and write it, readable by its owner only. What a later version added is generated.
 
         Raises:
             UserError: the file is not what we wrote.
@@ -30,16 +31,22 @@ class Secrets:
         if not path.exists():
             fresh = cls(
                 airflow_password=secrets.token_urlsafe(12),
+                airflow_dashboard_password=secrets.token_urlsafe(12),
                 airflow_api_key=secrets.token_urlsafe(32),
                 airflow_jwt_key=secrets.token_urlsafe(48),
                 fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             )
-            write_private(path, json.dumps(asdict(fresh), indent=1))
-            return fresh
+            return fresh._written(path)
         try:
-            return cls(**json.loads(path.read_text()))
+            found = json.loads(path.read_text())
+            kept = cls(**{"airflow_dashboard_password": secrets.token_urlsafe(12)} | found)
         except (ValueError, TypeError):
             raise UserError(f"{path} is damaged: run `insights reset` to start afresh.") from None
+        return kept if asdict(kept) == found else kept._written(path)
+
+    def _written(self, path: Path) -> Self:
+        write_private(path, json.dumps(asdict(self), indent=1))
+        return self
 
 
 def write_private(path: Path, text: str) -> None:

@@ -54,6 +54,7 @@ CONTRADICTIONS = [
     Case("postgres.external.sslmode=verify-full", "postgres.external.caSecret is empty: name the Secret"),
     Case("cassandra.external.hosts=''", "cassandra.external.hosts is empty: set it"),
     Case("cassandra.external.enabled=false", 'cassandra.external.hosts is "cassandra" but'),
+    Case("airflow.dashboardUser.username=admin", 'dashboardUser.username is "admin", the name of airflow.admin'),
     Case("kafka.topics.minInSyncReplicas=2", r"more than kafka.topics.replicas \(1\)"),
     Case("kafka.topics.replicas=3", r"more than kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),

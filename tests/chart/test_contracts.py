@@ -89,6 +89,25 @@ def test_programs_look_for_cassandra_where_k8ssandra_puts_it(rendered: Rendered)
         assert told["INSIGHTS_CASSANDRA_LOCAL_DC"] == {name}
 
 
+def test_the_dashboard_looks_for_airflow_where_its_service_is(rendered: Rendered) -> None:
+    [address] = environment(rendered)["INSIGHTS_AIRFLOW_URL"]
+    [service] = [one for one in rendered.of("Service") if one["metadata"]["name"].endswith("-airflow-api-server")]
+    assert address == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
+
+
+def test_the_dashboard_logs_in_to_airflow_with_the_password_that_its_user_is_given(rendered: Rendered) -> None:
+    given, used = (
+        [
+            one.environment[variable]["valueFrom"]["secretKeyRef"]
+            for pod in pods(rendered)
+            for one in pod.containers()
+            if variable in one.environment
+        ]
+        for variable in ("AIRFLOW_DASHBOARD_PASSWORD", "INSIGHTS_AIRFLOW_PASSWORD")
+    )
+    assert given == used != []
+
+
 def test_every_role_of_postgres_logs_in_by_its_own_name(rendered: Rendered) -> None:
     made = {secret["name"]: secret for secret in generated_secrets(rendered)}
     for role in rendered.of("DatabaseRole"):

@@ -121,6 +121,21 @@ def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
             assert lets_in(rendered, server.labels, 8080, pod.labels), pod.owner
 
 
+def test_the_dashboard_reaches_airflow_where_it_is_told_of_it(rendered: Rendered) -> None:
+    [server] = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
+    [dashboard] = [pod for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")]
+    assert dashboard.labels["app.kubernetes.io/component"] == "dashboard"
+    assert may_send(rendered, dashboard, 8080, server.labels)
+    assert lets_in(rendered, server.labels, 8080, dashboard.labels)
+
+
+def test_the_dashboard_of_a_release_without_airflow_is_told_of_none_and_may_not_send_there() -> None:
+    rendered = render(overlaid(values_of("small"), {"airflow": {"enabled": False}}))
+    assert [pod.owner for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")] == []
+    [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
+    assert not may_send(rendered, dashboard, 8080, None)
+
+
 def test_pods_with_a_token_reach_kubernetes_and_no_others_do(rendered: Rendered) -> None:
     for pod in pods(rendered):
         has_token = pod.spec.get("automountServiceAccountToken") is not False

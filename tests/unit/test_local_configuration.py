@@ -7,6 +7,7 @@ from insights.local import configuration
 from insights.local.configuration import Configuration, Options
 from insights.local.platform import _steps
 from insights.settings import (
+    AirflowSettings,
     CassandraSettings,
     KafkaSettings,
     LocalSettings,
@@ -99,3 +100,17 @@ def test_airflow_is_configured_by_variables_alone_and_never_writes_home(settings
     assert variables["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
     assert made.postgres.password in variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in made.environment
+
+
+def test_the_dashboard_alone_knows_airflow_by_a_user_who_is_no_admin(settings, monkeypatch):
+    made = configured(settings)
+    users = made.airflow_environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+    assert dict(user.split(":") for user in users.split(",")) == {"admin": "admin", "dashboard": "user"}
+    told = {name: value for name, value in made.dashboard.environment().items() if "INSIGHTS_AIRFLOW_" in name}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert load(AirflowSettings) == made.airflow_settings
+    assert made.airflow_settings.username == "dashboard"
+    assert made.secrets.airflow_dashboard_password not in ("", made.secrets.airflow_password)
+    for other in (made.publisher, made.stream, made.simulator, *made.airflow):
+        assert not told.items() & other.environment().items()

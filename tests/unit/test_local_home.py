@@ -1,6 +1,8 @@
+import json
 import multiprocessing
 import os
 import stat
+from dataclasses import asdict
 
 import pytest
 
@@ -98,6 +100,16 @@ def test_secrets_are_generated_once_and_readable_by_their_owner_only(tmp_path):
     path.write_text('{"airflow_password": "x"}')
     with pytest.raises(UserError, match="is damaged: run `insights reset`"):
         Secrets.kept_in(path)
+
+
+def test_a_secret_of_a_later_version_is_added_to_those_that_are_kept(tmp_path):
+    path = tmp_path / "secrets.json"
+    first = asdict(Secrets.kept_in(path))
+    path.write_text(json.dumps({name: text for name, text in first.items() if name != "airflow_dashboard_password"}))
+    second = Secrets.kept_in(path)
+    assert second.airflow_dashboard_password not in ("", first["airflow_dashboard_password"])
+    assert asdict(second) == first | {"airflow_dashboard_password": second.airflow_dashboard_password}
+    assert Secrets.kept_in(path) == second
 
 
 def test_the_directory_is_its_owners_alone(tmp_path):

@@ -70,6 +70,8 @@
 {{- fail "source.url is empty and source.simulator.enabled is false: there is nothing to fetch from; set one of them." -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
 {{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret whose uri is a database for Airflow." -}}
+{{- else if and .airflow.enabled (eq .airflow.dashboardUser.username .airflow.admin.username) -}}
+{{- fail (printf "airflow.dashboardUser.username is %q, the name of airflow.admin, who would lose all rights but the dashboard's: give it another." .airflow.admin.username) -}}
 {{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
 {{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or switch it off." -}}
 {{- else if and .dashboard.httpRoute.enabled (not .dashboard.httpRoute.gateway) -}}
@@ -121,7 +123,7 @@
 
 {{/* Names of the Secrets that the values say exist, as a YAML list. */}}
 {{- define "user-insights.existingSecrets" -}}
-{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.stream.checkpoint.existingSecret -}}
+{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret -}}
 {{- range list "kafka" "postgres" "cassandra" -}}
 {{- $external := (get $.Values .).external -}}
 {{- if $external.enabled -}}

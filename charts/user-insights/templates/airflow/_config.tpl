@@ -86,6 +86,21 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
 
+{{/* The Secret with the password of the dashboard's user. Calling convention: $ */}}
+{{- define "user-insights.airflow.dashboardSecret" -}}
+{{- default (printf "%s-airflow-dashboard" (include "user-insights.fullname" .)) .Values.airflow.dashboardUser.existingSecret -}}
+{{- end -}}
+
+{{/* Environment of the dashboard, which reads and starts runs. Calling convention: $ */}}
+{{- define "user-insights.airflow.clientEnv" -}}
+- name: INSIGHTS_AIRFLOW_URL
+  value: {{ printf "http://%s:8080" (include "user-insights.componentName" (dict "root" . "component" "airflow-api-server")) }}
+- name: INSIGHTS_AIRFLOW_USERNAME
+  value: {{ .Values.airflow.dashboardUser.username | quote }}
+- name: INSIGHTS_AIRFLOW_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "user-insights.airflow.dashboardSecret" . }}, key: password}}
+{{- end -}}
+
 {{/* Airflow's connection as JSON. Kubernetes puts the login in the place of $(...), so it must not hold " or \. */}}
 {{- define "user-insights.airflow.kafkaConnection" -}}
 {{- $protocol := include "user-insights.kafka.securityProtocol" . -}}

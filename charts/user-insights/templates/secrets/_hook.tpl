@@ -23,4 +23,8 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
   values: {username: {{ .Values.airflow.admin.username | quote }}}
   generate: {password: password}
 {{- end }}
+{{- if and .Values.airflow.enabled (not .Values.airflow.dashboardUser.existingSecret) }}
+- name: {{ include "user-insights.airflow.dashboardSecret" . }}
+  generate: {password: password}
+{{- end }}
 {{- end -}}

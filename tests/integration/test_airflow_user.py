@@ -1,0 +1,111 @@
+"""The dashboard's user in a real Airflow with the chart's user management: it starts re-drives and no other run."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from insights import airflow_api
+from insights.airflow_api import last_runs, trigger
+from insights.errors import UserError
+from insights.local.http import answers
+from insights.settings import AirflowSettings
+from tests.support import eventually, free_port
+
+REPOSITORY = Path(__file__).parents[2]
+DASHBOARD_USER = REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
+REDRIVE = "redrive_quarantine"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An Airflow with a database of its own that knows the DAGs, and the dashboard's user made twice."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__API__SECRET_KEY": "api",
+        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of sixty-four characters or more, which HS512 asks for, it says",
+        "PYTHONPATH": str(REPOSITORY),
+        "PATH": os.environ["PATH"],
+        "NO_PROXY": "127.0.0.1",
+    }
+    for command in (("db", "migrate"), ("dags", "reserialize")):
+        run(environment, "-m", "airflow", *command)
+    run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "former"}, str(DASHBOARD_USER), "dashboard")
+    run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "secret"}, str(DASHBOARD_USER), "dashboard")
+    return environment
+
+
+def run(environment: dict[str, str], *arguments: str) -> None:
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{arguments}: {done.stdout[-1000:]}{done.stderr[-3000:]}"
+
+
+@pytest.fixture(scope="module")
+def airflow(environment: dict[str, str]) -> Iterator[AirflowSettings]:
+    """The API server, as the dashboard knows it."""
+    port = free_port()
+    url, log = f"http://127.0.0.1:{port}", Path(environment["AIRFLOW_HOME"]) / "api-server.log"
+    command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as output:
+        server = subprocess.Popen([*command, "--workers", "1"], env=environment, stdout=output, stderr=output)
+
+    def serves() -> bool:
+        assert server.poll() is None, log.read_text()[-3000:]
+        try:
+            return answers(f"{url}/api/v2/version")
+        except OSError:
+            return False
+
+    try:
+        eventually(serves, 180, f"Airflow does not answer, see {log}", pause=0.5)
+        yield AirflowSettings(url=url, username="dashboard", password=SecretStr("secret"), timeout_seconds=60)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_the_dashboards_user_starts_a_redrive_and_sees_it(airflow: AirflowSettings) -> None:
+    started = trigger(airflow, REDRIVE, {"reason": "BAD_EMAIL"})
+    [found] = last_runs(airflow, REDRIVE, 5)
+    assert (found.run_id, found.state, found.run_type, found.conf["reason"]) == (
+        started, "queued", "manual", "BAD_EMAIL",
+    )  # fmt: skip
+    assert (found.started_at, found.ended_at) == (None, None)
+
+
+def test_a_reason_that_is_none_is_refused_with_airflows_own_words(airflow: AirflowSettings) -> None:
+    with pytest.raises(UserError, match=r"did not start runs of redrive_quarantine: it answered 400, .*NO_REASON"):
+        trigger(airflow, REDRIVE, {"reason": "NO_REASON"})
+
+
+def test_the_dashboards_user_sees_the_runs_of_the_ingest_and_starts_none(airflow: AirflowSettings) -> None:
+    assert last_runs(airflow, "ingest_users", 5) == []
+    with pytest.raises(UserError, match="does not let 'dashboard' start runs of ingest_users"):
+        trigger(airflow, "ingest_users", {})
+    assert last_runs(airflow, "ingest_users", 5) == []
+
+
+def test_a_dag_that_does_not_exist_is_told(airflow: AirflowSettings) -> None:
+    with pytest.raises(UserError, match="has no DAG none"):
+        last_runs(airflow, "none", 5)
+
+
+def test_the_password_is_the_one_given_last(airflow: AirflowSettings) -> None:
+    former = airflow.model_copy(update={"password": SecretStr("former")})
+    with pytest.raises(UserError, match="did not let 'dashboard' in: check INSIGHTS_AIRFLOW_USERNAME"):
+        last_runs(former, REDRIVE, 1)
+
+
+def test_a_token_that_airflow_cannot_read_is_replaced(airflow: AirflowSettings) -> None:
+    last_runs(airflow, REDRIVE, 1)
+    airflow_api._tokens[airflow] = "no.such.token"
+    assert last_runs(airflow, REDRIVE, 1)
+    assert airflow_api._tokens[airflow] != "no.such.token"
