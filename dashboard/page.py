@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.answers import Answer
+from dashboard.auth import require_visitor
 from dashboard.stores import refresh_seconds, settings
 from insights.countries import countries
 from insights.errors import UserError
@@ -21,12 +22,13 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
 
 
 def begin(title: str) -> None:
-    """The page's head. A setting that cannot be used ends the page with a sentence."""
+    """The page's head. It ends with a sentence for who may not see the page, and for a setting that cannot be used."""
     st.set_page_config(page_title=f"{title} · User Insights", page_icon=ICON, layout="wide")
     st.title(title)
     try:
         settings()
         refresh_seconds()
+        require_visitor()
     except UserError as error:
         st.error(plain(str(error)))
         st.stop()

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AnyHttpUrl, Field, Json, SecretStr, ValidationError
+from pydantic import AnyHttpUrl, Field, Json, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from insights.errors import UserError
+
+SECRET_CHARACTERS = 16
+"""Fewest of a secret that stands between visitors and the pages."""
 
 
 class PostgresSettings(BaseSettings):
@@ -185,12 +188,45 @@ class StreamSettings(BaseSettings):
 
 
 class DashboardSettings(BaseSettings):
-    """The page."""
+    """The pages, and who may see them.
+
+    Raises:
+        UserError: who may see the pages contradicts how visitors log in.
+    """
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_", frozen=True)
 
     cache_seconds: float = 3
     """How long an answer of a store is shown before it is read again."""
+    auth: Literal["none", "oidc", "proxy"] = "none"
+    """Who says who a visitor is: nobody, an OpenID Connect provider, or a proxy in front of the pages."""
+    allow_anonymous: bool = False
+    """Without a login, show the pages also on an address that other machines reach."""
+    viewers: str = ""
+    """Who may see the pages: names, e-mails, `@domain`, or `*` for everyone who is logged in; separated by commas."""
+    operators: str = ""
+    """Who of them may also act on the data, written likewise; `*` is everyone who sees the pages."""
+    session_hours: float = Field(12, gt=0)
+    """How long a login of the OpenID Connect provider lasts."""
+    proxy_user_header: str = "X-Auth-Request-Email"
+    """Header in which the proxy names the visitor."""
+    proxy_secret: SecretStr = SecretStr("")
+    """What the proxy sends in `X-Insights-Proxy-Secret`, so that nobody else can name a visitor."""
+
+    @model_validator(mode="after")
+    def _visitors_can_be_told(self) -> Self:
+        if self.auth != "none" and not self.viewers.strip(", "):
+            raise UserError(
+                f"INSIGHTS_DASHBOARD_VIEWERS is empty but INSIGHTS_DASHBOARD_AUTH is {self.auth}: "
+                "name who may see the pages, or set it to * for everyone who is logged in."
+            )
+        length = len(self.proxy_secret.get_secret_value())
+        if self.auth == "proxy" and length < SECRET_CHARACTERS:
+            raise UserError(
+                f"INSIGHTS_DASHBOARD_PROXY_SECRET has {length} characters but INSIGHTS_DASHBOARD_AUTH is proxy: "
+                f"set it to at least {SECRET_CHARACTERS} random ones that only the proxy knows."
+            )
+        return self
 
 
 class AirflowSettings(BaseSettings):

@@ -139,6 +139,8 @@ class Configuration:
             "INSIGHTS_SOURCE_URL": url,
             "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
+            "INSIGHTS_DASHBOARD_AUTH": "none",
+            "INSIGHTS_DASHBOARD_OPERATORS": "*",
             "INSIGHTS_STREAM_CHECKPOINT": str(stream / "checkpoint"),
             "INSIGHTS_STREAM_MASTER": "local[2]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", settings.jars)),

@@ -71,6 +71,21 @@ CONTRADICTIONS = [
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
     Case("dashboard.httpRoute.enabled=true", "name the Gateway"),
+    Case("dashboard.auth.allowAnonymous=false", "dashboard.ingress.enabled is true: set the mode to oidc or proxy"),
+    Case(
+        "dashboard.httpRoute.enabled=true, dashboard.httpRoute.gateway=g",
+        "dashboard.httpRoute.enabled is true: set the mode",
+        DEFAULTS,
+    ),
+    Case("dashboard.auth.mode=oidc", "dashboard.auth.mode is oidc, which lets nobody in without a login"),
+    Case("dashboard.auth.viewers=[ann@example.org]", "is none, where nobody has a name", DEFAULTS),
+    Case("dashboard.auth.mode=proxy", "dashboard.auth.viewers is empty but dashboard.auth.mode is proxy", DEFAULTS),
+    Case("dashboard.auth.mode=oidc, dashboard.auth.viewers=['*']", "name the Secret with secrets.toml", DEFAULTS),
+    Case(
+        "dashboard.auth.mode=proxy, dashboard.auth.viewers=['*']",
+        "name the Secret whose secret the proxy sends",
+        DEFAULTS,
+    ),
 ]
 MISSING_OPERATORS = [
     Case("", "does not know kafka.strimzi.io/v1/Kafka of Strimzi", DEFAULTS, "kafka.strimzi.io/"),

@@ -31,18 +31,25 @@ EVERYTHING = {
     "kafka": {"controllers": {"replicas": 3}},
     "stream": {"executor": {"dynamicAllocation": {"enabled": True}}},
     "airflow": {"ingress": {"enabled": True}},
-    "dashboard": {"replicas": 2, "httpRoute": {"enabled": True, "gateway": "g"}},
+    "dashboard": {
+        "replicas": 2,
+        "auth": {"allowAnonymous": True},
+        "ingress": {"enabled": True},
+        "httpRoute": {"enabled": True, "gateway": "g"},
+    },
 }
 EXTERNAL = {
     "kafka": {"external": LOGIN | {"securityProtocol": "SASL_SSL"}},
     "postgres": {"external": LOGIN | {"sslmode": "verify-full"}},
     "cassandra": {"external": LOGIN},
 }
+LOGIN_SECRETS = {"oidc": {"existingSecret": "s"}, "proxy": {"existingSecret": "s"}}
 OBJECT_STORE = {"stream": {"checkpoint": {"uri": "s3a://b/p", "existingSecret": "s"}}}
 BASES: list[dict[str, Any]] = [
     EVERYTHING,
     overlaid(values_of("small"), EXTERNAL),
     OBJECT_STORE,
+    *({"dashboard": {"auth": {"mode": mode, "viewers": ["*"]} | LOGIN_SECRETS}} for mode in ("oidc", "proxy")),
     *(values_of(profile) for profile in PROFILES),
 ]
 

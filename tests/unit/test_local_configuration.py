@@ -9,6 +9,7 @@ from insights.local.platform import _steps
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
+    DashboardSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
@@ -39,6 +40,7 @@ def test_every_variable_is_one_that_the_settings_read(settings):
         SourceSettings,
         PublisherSettings,
         StreamSettings,
+        DashboardSettings,
     )
     known = {
         group.model_config["env_prefix"].upper() + field.upper() for group in groups for field in group.model_fields
@@ -56,6 +58,16 @@ def test_children_read_the_same_servers_as_the_platform_starts(settings, monkeyp
     assert CassandraSettings().contact_points == ["127.0.0.1"]
     assert StreamSettings().master == "local[2]"
     assert len(StreamSettings().jars.split(",")) == 4
+
+
+def test_the_pages_are_shown_on_this_machine_only_where_everyone_may_act(settings, monkeypatch):
+    made = configured(settings)
+    arguments = made.dashboard.command()
+    assert "--server.address=127.0.0.1" in arguments
+    assert {f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")} <= set(arguments)
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    assert (DashboardSettings().auth, DashboardSettings().operators) == ("none", "*")
 
 
 def test_the_simulator_is_left_out_when_another_api_is_named(settings):

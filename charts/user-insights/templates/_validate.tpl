@@ -2,6 +2,7 @@
 {{- define "user-insights.validate" -}}
 {{- include "user-insights.validate.stores" . -}}
 {{- include "user-insights.validate.components" . -}}
+{{- include "user-insights.dashboard.validate" . -}}
 {{- if not .Values.cassandra.external.enabled -}}
 {{- include "user-insights.cassandra.validate" . -}}
 {{- end -}}
@@ -74,8 +75,6 @@
 {{- fail (printf "airflow.dashboardUser.username is %q, the name of airflow.admin, who would lose all rights but the dashboard's: give it another." .airflow.admin.username) -}}
 {{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
 {{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or switch it off." -}}
-{{- else if and .dashboard.httpRoute.enabled (not .dashboard.httpRoute.gateway) -}}
-{{- fail "dashboard.httpRoute.enabled is true but dashboard.httpRoute.gateway is empty: name the Gateway." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -124,6 +123,11 @@
 {{/* Names of the Secrets that the values say exist, as a YAML list. */}}
 {{- define "user-insights.existingSecrets" -}}
 {{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret -}}
+{{- with .Values.dashboard.auth -}}
+{{- if ne .mode "none" -}}
+{{- $names = append $names (get . .mode).existingSecret -}}
+{{- end -}}
+{{- end -}}
 {{- range list "kafka" "postgres" "cassandra" -}}
 {{- $external := (get $.Values .).external -}}
 {{- if $external.enabled -}}

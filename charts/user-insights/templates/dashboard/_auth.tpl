@@ -1,0 +1,66 @@
+{{/* Where the pages listen: without a login on loopback, unless everyone may see them. */}}
+{{- define "user-insights.dashboard.address" -}}
+{{- with .Values.dashboard.auth -}}
+{{- ternary "127.0.0.1" "0.0.0.0" (and (eq .mode "none") (not .allowAnonymous)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How a probe asks for the pages' health; the kubelet does not reach a pod's loopback, so there the pod asks itself. */}}
+{{- define "user-insights.dashboard.health" -}}
+{{- if eq (include "user-insights.dashboard.address" .) "0.0.0.0" -}}
+httpGet: {path: /_stcore/health, port: http}
+{{- else -}}
+exec:
+  command:
+    - bash
+    - -c
+    - 'exec 3<>/dev/tcp/127.0.0.1/8501 && printf "GET /_stcore/health HTTP/1.0\r\n\r\n" >&3 && grep -q "^HTTP/1.1 200 " <&3'
+{{- end -}}
+{{- end -}}
+
+{{/* Environment that says who may see the pages. */}}
+{{- define "user-insights.dashboard.authEnv" -}}
+{{- with .Values.dashboard.auth }}
+- name: INSIGHTS_DASHBOARD_AUTH
+  value: {{ .mode }}
+- name: INSIGHTS_DASHBOARD_OPERATORS
+  value: {{ join "," .operators | quote }}
+{{- if eq .mode "none" }}
+- name: INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS
+  value: {{ .allowAnonymous | quote }}
+{{- else }}
+- name: INSIGHTS_DASHBOARD_VIEWERS
+  value: {{ join "," .viewers | quote }}
+{{- end }}
+{{- if eq .mode "oidc" }}
+- name: INSIGHTS_DASHBOARD_SESSION_HOURS
+  value: {{ .sessionHours | quote }}
+{{- else if eq .mode "proxy" }}
+- name: INSIGHTS_DASHBOARD_PROXY_USER_HEADER
+  value: {{ .proxy.userHeader | quote }}
+- name: INSIGHTS_DASHBOARD_PROXY_SECRET
+  valueFrom: {secretKeyRef: {name: {{ .proxy.existingSecret }}, key: secret}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "user-insights.dashboard.validate" -}}
+{{- with .Values.dashboard -}}
+{{- $none := eq .auth.mode "none" -}}
+{{- if and $none (not .auth.allowAnonymous) (or .ingress.enabled .httpRoute.enabled) -}}
+{{- fail (printf "dashboard.auth.mode is none but dashboard.%s.enabled is true: set the mode to oidc or proxy, or dashboard.auth.allowAnonymous to true to show the pages to everyone." (ternary "ingress" "httpRoute" .ingress.enabled)) -}}
+{{- else if and .auth.allowAnonymous (not $none) -}}
+{{- fail (printf "dashboard.auth.allowAnonymous is true but dashboard.auth.mode is %s, which lets nobody in without a login: set it to false." .auth.mode) -}}
+{{- else if and $none .auth.viewers -}}
+{{- fail "dashboard.auth.viewers is set but dashboard.auth.mode is none, where nobody has a name: set the mode to oidc or proxy, or empty the list." -}}
+{{- else if and (not $none) (not .auth.viewers) -}}
+{{- fail (printf "dashboard.auth.viewers is empty but dashboard.auth.mode is %s: name who may see the pages, or [\"*\"] for everyone who is logged in." .auth.mode) -}}
+{{- else if and (eq .auth.mode "oidc") (not .auth.oidc.existingSecret) -}}
+{{- fail "dashboard.auth.mode is oidc but dashboard.auth.oidc.existingSecret is empty: name the Secret with secrets.toml." -}}
+{{- else if and (eq .auth.mode "proxy") (not .auth.proxy.existingSecret) -}}
+{{- fail "dashboard.auth.mode is proxy but dashboard.auth.proxy.existingSecret is empty: name the Secret whose secret the proxy sends." -}}
+{{- else if and .httpRoute.enabled (not .httpRoute.gateway) -}}
+{{- fail "dashboard.httpRoute.enabled is true but dashboard.httpRoute.gateway is empty: name the Gateway." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

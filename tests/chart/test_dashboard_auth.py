@@ -1,0 +1,86 @@
+"""Who may see the pages on a cluster: where they listen, what they are told, which Secret they read."""
+
+from typing import Any
+
+from tests.chart.manifests import Container, Pod, pods
+from tests.chart.references import Reference, secrets
+from tests.chart.render import Rendered, overlaid, render, values_of
+from tests.chart.test_network import may_send
+
+OIDC = {"mode": "oidc", "viewers": ["@example.org", "ann@example.com"], "oidc": {"existingSecret": "login"}}
+PROXY = {"mode": "proxy", "viewers": ["*"], "operators": ["ann", "bob"], "proxy": {"existingSecret": "door"}}
+SECRETS_FILE = "/etc/insights/login/secrets.toml"
+
+
+def with_auth(auth: dict[str, Any]) -> Rendered:
+    return render({"dashboard": {"auth": auth}})
+
+
+def dashboard(rendered: Rendered) -> Pod:
+    [pod] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
+    return pod
+
+
+def page(rendered: Rendered) -> Container:
+    return dashboard(rendered).containers()[-1]
+
+
+def told(rendered: Rendered) -> dict[str, Any]:
+    """What the settings are told of visitors, without the prefix."""
+    prefix = "INSIGHTS_DASHBOARD_"
+    told = {name.removeprefix(prefix): one for name, one in page(rendered).environment.items() if prefix in name}
+    del told["CACHE_SECONDS"]
+    return {name: one.get("value", one.get("valueFrom")) for name, one in told.items()}
+
+
+def test_without_a_login_the_pages_listen_on_loopback_and_ask_themselves_for_their_health() -> None:
+    container = page(render()).spec
+    assert "--server.address=127.0.0.1" in container["args"]
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert "127.0.0.1/8501" in container[probe]["exec"]["command"][-1]
+    assert told(render()) == {"AUTH": "none", "ALLOW_ANONYMOUS": "false", "OPERATORS": ""}
+    assert not render().of("Ingress", "HTTPRoute")
+
+
+def test_everyone_sees_the_pages_only_where_a_value_says_so() -> None:
+    rendered = with_auth({"allowAnonymous": True, "operators": ["*"]})
+    container = page(rendered).spec
+    assert "--server.address=0.0.0.0" in container["args"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/_stcore/health"
+    assert told(rendered) == {"AUTH": "none", "ALLOW_ANONYMOUS": "true", "OPERATORS": "*"}
+
+
+def test_a_provider_s_secrets_are_a_file_of_the_named_secret() -> None:
+    rendered = with_auth(OIDC)
+    container = page(rendered).spec
+    assert f"--secrets.files={SECRETS_FILE}" in container["args"]
+    [mount] = [one for one in container["volumeMounts"] if SECRETS_FILE.startswith(one["mountPath"] + "/")]
+    assert mount["readOnly"] is True
+    [volume] = [one for one in dashboard(rendered).spec["volumes"] if one["name"] == mount["name"]]
+    assert volume["secret"]["items"] == [{"key": "secrets.toml", "path": SECRETS_FILE.rpartition("/")[2]}]
+    assert volume["secret"]["secretName"] == "login"
+    assert told(rendered) == {
+        "AUTH": "oidc", "VIEWERS": "@example.org,ann@example.com", "OPERATORS": "", "SESSION_HOURS": "12",
+    }  # fmt: skip
+
+
+def test_the_provider_is_reached_on_its_port_and_by_nobody_else() -> None:
+    assert not may_send(with_auth(PROXY), dashboard(with_auth(PROXY)), 443, None)
+    for port in (443, 8443):
+        rendered = with_auth(overlaid(OIDC, {"oidc": {"port": port}}))
+        assert [one for one in (443, 8443) if may_send(rendered, dashboard(rendered), one, None)] == [port]
+
+
+def test_a_proxy_s_secret_comes_by_reference() -> None:
+    rendered = with_auth(PROXY)
+    assert told(rendered) == {
+        "AUTH": "proxy", "VIEWERS": "*", "OPERATORS": "ann,bob", "PROXY_USER_HEADER": "X-Auth-Request-Email",
+        "PROXY_SECRET": {"secretKeyRef": {"name": "door", "key": "secret"}},
+    }  # fmt: skip
+    assert Reference("Deployment/insights-user-insights-dashboard", "door", ("secret",)) in secrets(rendered)
+
+
+def test_production_lets_nobody_in_without_a_name() -> None:
+    production = values_of("production")["dashboard"]["auth"]
+    assert production["mode"] != "none"
+    assert "*" not in production["operators"]
