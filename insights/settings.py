@@ -206,7 +206,7 @@ class DashboardSettings(BaseSettings):
     """Who may see the pages: names, e-mails, `@domain`, or `*` for everyone who is logged in; separated by commas."""
     operators: str = ""
     """Who of them may also act on the data, written likewise; `*` is everyone who sees the pages."""
-    session_hours: float = Field(12, gt=0)
+    session_hours: Annotated[float, Field(gt=0)] = 12
     """How long a login of the OpenID Connect provider lasts."""
     proxy_user_header: str = "X-Auth-Request-Email"
     """Header in which the proxy names the visitor."""

@@ -1,5 +1,6 @@
 """Who sees a page and who may act on it, in each way of logging in."""
 
+import sys
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -31,7 +32,8 @@ def page() -> None:
 
 @pytest.fixture(autouse=True)
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The pages as on one's own machine."""
+    """The pages as on one's own machine. A page that is run is `__main__`, which a spawned process would run too."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.delenv("INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS")
     config.set_option("server.address", "127.0.0.1")
     yield
