@@ -17,7 +17,14 @@ from dashboard.answers import Answer, Answers
 from insights import connections
 from insights.errors import UserError
 from insights.ledger import Stores
-from insights.settings import CassandraSettings, DashboardSettings, KafkaSettings, PostgresSettings, load
+from insights.settings import (
+    AirflowSettings,
+    CassandraSettings,
+    DashboardSettings,
+    KafkaSettings,
+    PostgresSettings,
+    load,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +32,8 @@ T = TypeVar("T")
 RECONNECT_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
 """A visitor waits no longer for one answer of Cassandra or PostgreSQL."""
+AIRFLOW_PATIENCE = 5
+"""Its API is asked that many times less often than the stores: a run lasts minutes, and an answer costs it more."""
 STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
 
@@ -65,9 +74,18 @@ def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.a
     return _kafka().get(_key(query, arguments, named), lambda: query(load(KafkaSettings), *arguments, **named))
 
 
-def ask_ledger(query: Callable[[Stores], T]) -> Answer[T]:
-    """The answer of a query that needs all three servers."""
-    return _ledger().get(_key(query, (), {}), lambda: query(settings()))
+def ask_ledger(query: Callable[Concatenate[Stores, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+    """The answer of a query that needs all three servers; hashable arguments."""
+    return _ledger().get(_key(query, arguments, named), lambda: query(settings(), *arguments, **named))
+
+
+def ask_airflow(
+    query: Callable[Concatenate[AirflowSettings, P], T], *arguments: P.args, **named: P.kwargs
+) -> Answer[T]:
+    """The answer of `query(settings, ...)`; hashable arguments."""
+    known = load(AirflowSettings)
+    quick = known.model_copy(update={"timeout_seconds": min(known.timeout_seconds, REQUEST_SECONDS)})
+    return _airflow().get(_key(query, arguments, named), lambda: query(quick, *arguments, **named))
 
 
 @st.cache_resource(show_spinner=False)
@@ -100,6 +118,11 @@ def _kafka() -> Answers:
 @st.cache_resource(show_spinner=False)
 def _ledger() -> Answers:
     return Answers("A server", load(DashboardSettings).cache_seconds, (UserError,))
+
+
+@st.cache_resource(show_spinner=False)
+def _airflow() -> Answers:
+    return Answers("Airflow", AIRFLOW_PATIENCE * load(DashboardSettings).cache_seconds, (UserError,))
 
 
 def _key(query: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:

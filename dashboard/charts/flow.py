@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, ORANGE, style
+from dashboard.charts.base import BLUE, GREEN, ORANGE, VERMILION, escape, style
+
+LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
 
 
 class Batch(NamedTuple):
@@ -19,6 +21,25 @@ class Batch(NamedTuple):
     """Until PostgreSQL had it."""
     serve_seconds: float | None
     """From then until Cassandra had it."""
+
+
+class BatchLatency(NamedTuple):
+    """Seconds from the fetch of a batch's new users until Cassandra had them, at three percentiles."""
+
+    number: int
+    served_at: datetime
+    p50: float
+    p95: float
+    p99: float
+
+
+class PartitionLoad(NamedTuple):
+    """The messages that a partition holds."""
+
+    partition: int
+    read: int
+    """By the stream."""
+    unread: int
 
 
 def batch_durations(batches: Sequence[Batch]) -> go.Figure:
@@ -44,4 +65,63 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
         ]
     )
     figure = style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(type="category")
-    return figure.update_layout(barmode="stack", legend={"orientation": "h", "y": -0.3, "traceorder": "normal"})
+    return figure.update_layout(barmode="stack", legend=LEGEND)
+
+
+def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) -> go.Figure:
+    """A line for each percentile, over the time at which the batches were served."""
+    ordered = sorted(batches, key=lambda batch: batch.served_at)
+    numbers = [batch.number for batch in ordered]
+    series = [
+        ("p50", GREEN, "circle", [batch.p50 for batch in ordered]),
+        ("p95", BLUE, "square", [batch.p95 for batch in ordered]),
+        ("p99", VERMILION, "diamond", [batch.p99 for batch in ordered]),
+    ]
+    figure = go.Figure(
+        [
+            go.Scatter(
+                x=[batch.served_at for batch in ordered],
+                y=seconds,
+                customdata=numbers,
+                name=name,
+                mode="lines+markers",
+                line={"color": colour},
+                marker={"symbol": symbol, "size": 7},
+                hovertemplate="batch %{customdata}, %{x|%H:%M:%S}: %{y:.2f} s<extra>" + name + "</extra>",
+            )
+            for name, colour, symbol, seconds in series
+        ]
+    )
+    figure = style(figure, "From the fetch to the page, by batch", x="served at (UTC)", y="seconds")
+    if logarithmic:
+        figure.update_yaxes(type="log", dtick="D1", ticksuffix=" s")
+    else:
+        figure.update_yaxes(rangemode="tozero", ticksuffix=" s")
+    return figure.update_layout(legend=LEGEND)
+
+
+def partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure:
+    """A bar for each partition of the topic: messages that the stream has read, and those that wait for it."""
+    ordered = sorted(partitions)
+    series = [
+        ("read by the stream", BLUE, [part.read for part in ordered]),
+        ("wait for the stream", ORANGE, [part.unread for part in ordered]),
+    ]
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=values,
+                y=[f"{part.partition}" for part in ordered],
+                orientation="h",
+                name=name,
+                marker_color=colour,
+                hovertemplate="partition %{y}: %{x:,} messages<extra>" + name + "</extra>",
+            )
+            for name, colour, values in series
+        ]
+    )
+    title, height = f"Messages of {escape(topic)}", 150 + 30 * len(ordered)
+    figure = style(figure, title, height=height, x="messages", y="partition").update_yaxes(
+        type="category", autorange="reversed"
+    )
+    return figure.update_layout(barmode="stack", legend=LEGEND | {"y": -90 / height})

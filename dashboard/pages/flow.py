@@ -1,18 +1,24 @@
-"""Where the records are between the source and the page, and whether any is missing."""
+"""Where the records are between the source and the page, how long they take, and whether any is missing."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 import streamlit as st
 
-from dashboard import charts, page
-from dashboard.stores import ask_ledger, ask_postgres, refresh_seconds, settings
-from insights import ledger
-from insights.errors import UserError
-from insights.serve import progress
-from insights.settings import KafkaSettings
+from dashboard import charts, checks, hops, page, picture, runs, stalls
+from dashboard.answers import Answer
+from dashboard.stores import ask_airflow, ask_cassandra, ask_ledger, ask_postgres, refresh_seconds, settings
+from insights import airflow_api, ledger
+from insights.serve import progress, queries
+from insights.settings import AirflowSettings, load
 
 BATCHES = 50
+RUNS = 10
+MINUTES = 60
+"""Whose latency the cards tell."""
+KAFKA_SECONDS = 3.0
+"""A visitor waits no longer for Kafka to say what is in flight."""
+MOST_SUPERSEDED = 100_000
+DAG = "ingest_users"
 STATES = {
     ledger.State.CLOSED: ("closed", st.success, ":material/check_circle:"),
     ledger.State.IN_FLIGHT: ("in flight", st.info, ":material/pending:"),
@@ -23,42 +29,65 @@ page.begin("Flow")
 
 
 @st.fragment(run_every=refresh_seconds())
-def in_flight(kafka: KafkaSettings) -> None:
-    facts = ask_postgres(progress.flow_facts, kafka.raw_topic)
+def now() -> None:
+    facts = ask_postgres(progress.flow_facts, settings().kafka.raw_topic)
     if not page.answered("PostgreSQL", [facts]) or facts.value is None:
         return
-    now = datetime.now(UTC)
-    flow = ask_ledger(ledger.flow)
-    hops = st.columns(5)
-    hops[0].metric("Fetched", f"{facts.value.fetched:,}", border=True, help="Records that the source answered.")
-    hops[1].metric("Duplicates", f"{facts.value.duplicates:,}", border=True, help="Fetched, and staged before.")
-    hops[2].metric("Published", f"{facts.value.published:,}", border=True, help="Staged rows sent to Kafka.")
-    hops[3].metric("Served", f"{facts.value.served:,}", border=True, help="Users in the query tables.")
-    hops[4].metric("In quarantine", f"{facts.value.quarantined:,}", border=True, help="Refused by a rule, and open.")
-    moved, served = page.ago(facts.value.publisher_moved_at, now), page.ago(facts.value.served_at, now)
-    st.caption(f"The publisher last moved {moved}; the stream last served a batch {served}.")
-    if flow.value is None or flow.stale:
-        st.warning("What is in flight is not known: PostgreSQL or Kafka does not answer.", icon=":material/cloud_off:")
-        return
-    waits = st.columns(3)
-    waits[0].metric("Wait for the publisher", f"{flow.value.unpublished:,}", border=True, help="Staged rows.")
-    waits[1].metric("Wait for the stream", f"{flow.value.unread:,}", border=True, help="Messages: the stream's lag.")
-    waits[2].metric("Batches wait for Cassandra", f"{flow.value.unserved:,}", border=True)
+    flow = ask_ledger(ledger.flow, KAFKA_SECONDS)
+    served = ask_cassandra(queries.counts, "gender")
+    if not facts.stale:
+        page.answered("Kafka", [flow])
+    page.answered("Cassandra", [served])
+    superseded = ask_postgres(progress.superseded, MOST_SUPERSEDED)
+    landed = ask_postgres(progress.ingest_runs, RUNS)
+    found = hops.hops(
+        hops.Seen(
+            facts.value, _superseded(superseded.value), flow.value, flow.stale, _total(served),
+            hops.stuck(stalls.shared(), facts, flow), checks.last(),
+            landed.value[0].last_at if landed.value else None, datetime.now(UTC),
+        )
+    )  # fmt: skip
+    _sentence(found, flow.value)
+    st.html(picture.html(found))
 
 
+def _sentence(found: list[hops.Hop], flow: ledger.Flow | None) -> None:
+    worst = hops.worst(found)
+    waits = flow.sentence() if flow else ""
+    say, words = {
+        hops.Health.FINE: (st.success, "Nothing is on its way: what was fetched has arrived."),
+        hops.Health.WAITS: (st.info, f"On its way: {waits}."),
+        hops.Health.UNKNOWN: (st.warning, "What is on its way is not known now: a store does not answer."),
+        hops.Health.STALLED: (st.error, f"Stalled: {waits}, and it does not move. See the marked hop's log."),
+        hops.Health.BROKEN: (st.error, "The last full check found records lost, invented or changed; it names them."),
+    }[worst]
+    say(words, icon=worst.value)
+
+
+def _superseded(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{count:,} or more" if count == MOST_SUPERSEDED else f"{count:,}"
+
+
+def _total(genders: Answer[dict[str, int]]) -> int | None:
+    return None if genders.value is None else sum(genders.value.values())
+
+
+@st.fragment(run_every=refresh_seconds())
 def full_check() -> None:
     st.subheader("Ledger")
     st.caption(
-        "Compares every store with the one before it, record by record. It reads everything, so it takes a while."
+        "Compares every store with the one before it, record by record. It reads everything, so it takes a while; "
+        "one check runs at a time, and every visitor sees its result."
     )
-    if st.button("Check now", icon=":material/fact_check:", key="check"):
-        with st.spinner("Comparing the stores ..."):
-            try:
-                st.session_state["ledger"] = ledger.check(settings())
-            except UserError as error:
-                st.session_state.pop("ledger", None)
-                st.error(page.plain(str(error)))
-    found = st.session_state.get("ledger")
+    st.button("Check now", icon=":material/fact_check:", key="check", on_click=checks.start, disabled=checks.running())
+    started = checks.started_at()
+    if started:
+        st.info(f"A check runs since {page.clock(started)}.", icon=":material/pending:")
+    if reason := checks.failure():
+        st.error(page.plain(reason), icon=":material/error:")
+    found = checks.last()
     if found is None:
         return
     word, box, icon = STATES[found.state]
@@ -72,36 +101,83 @@ def full_check() -> None:
             for hop in found.hops
         ],
         {
-            "name": "Hop", "equation": "Equation", "left": page.number("Left"), "right": page.number("Right"),
-            "pending": page.number("Pending"), "state": "State", "sentence": "What it means",
+            "name": "Hop", "state": "State", "equation": "Equation", "left": page.number("Left"),
+            "right": page.number("Right"), "pending": page.number("On the way"), "sentence": "What it means",
         },
         "Table of the ledger's hops",
     )  # fmt: skip
 
 
 @st.fragment(run_every=refresh_seconds())
-def batches() -> None:
-    st.subheader("Stream")
+def times() -> None:
+    st.subheader("From the fetch to the page")
+    hour = ask_postgres(progress.latency, MINUTES)
     last = ask_postgres(progress.last_batches, BATCHES)
-    if not page.answered("PostgreSQL", [last]):
+    if not page.answered("PostgreSQL", [hour, last]):
         return
     if not last.value:
         st.info("The stream has not merged a batch yet.", icon=":material/hourglass_empty:")
         return
-    page.draw(charts.batch_durations([_batch(row) for row in last.value]), "Bars of the duration of micro-batches")
-    columns: dict[str, Any] = {"batch_id": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
+    if hour.value is None:
+        st.info(f"No new user was served in the last {MINUTES} minutes.", icon=":material/hourglass_empty:")
+    else:
+        cards = st.columns(3)
+        for card, name, seconds in zip(cards, ("p50", "p95", "p99"), hour.value[:3], strict=True):
+            card.metric(f"Latency {name}", runs.seconds(seconds), border=True)
+        st.caption(
+            f"Seconds from the answer of the source until Cassandra had the user: {hour.value.records:,} new users "
+            f"of the last {MINUTES} minutes."
+        )
+    figures(last.value)
+    batches_table(last.value)
+
+
+def figures(last: list[progress.Batch]) -> None:
+    left, right = st.columns(2)
+    with left:
+        page.draw(
+            charts.batch_latencies(runs.latencies(last), st.session_state.get("logarithmic", False)),
+            "Lines of the latency of the last micro-batches at three percentiles",
+        )
+        st.toggle("Logarithmic seconds", key="logarithmic")
+    with right:
+        page.draw(charts.batch_durations(runs.durations(last)), "Bars of the duration of the last micro-batches")
+
+
+def batches_table(last: list[progress.Batch]) -> None:
+    columns = {"batch_id": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
     columns |= {
         name: page.number(name.capitalize()) for name in ("read", "accepted", "rejected", "inserted", "updated")
     }
     columns |= {"served_at": page.instant("In Cassandra (UTC)")}
-    page.table([row._asdict() for row in last.value], columns, "Table of the last micro-batches")
+    with st.expander(f"The last {len(last)} micro-batches", icon=":material/table:"):
+        page.table([row._asdict() for row in last], columns, "Table of the last micro-batches")
 
 
-def _batch(row: progress.Batch) -> charts.Batch:
-    serve = (row.served_at - row.merged_at).total_seconds() if row.served_at else None
-    return charts.Batch(row.batch_id, row.started_at, row.read, (row.merged_at - row.started_at).total_seconds(), serve)
+@st.fragment(run_every=refresh_seconds())
+def ingest() -> None:
+    st.subheader("Runs of the ingest")
+    landed = ask_postgres(progress.ingest_runs, RUNS)
+    if not page.answered("PostgreSQL", [landed]):
+        return
+    columns = {
+        "run_id": "Run", "pages": page.number("Pages"), "fetched": page.number("Fetched"),
+        "staged": page.number("Staged"), "duplicates": page.number("Duplicates"),
+        "first_at": page.instant("First page (UTC)"), "last_at": page.instant("Last page (UTC)"),
+    }  # fmt: skip
+    rows = [run._asdict() for run in landed.value or []]
+    if load(AirflowSettings).url:
+        told = ask_airflow(airflow_api.last_runs, DAG, RUNS)
+        if page.answered("Airflow", [told]):
+            rows = runs.joined(told.value or [], landed.value or [])
+            columns = {"run_id": "Run", "state": "State", "started_at": page.instant("Started (UTC)")} | columns
+    if not rows:
+        st.info(f"The DAG {DAG} has not run yet.", icon=":material/hourglass_empty:")
+        return
+    page.table(rows, columns, "Table of the last runs of the ingest")
 
 
-in_flight(settings().kafka)
+now()
 full_check()
-batches()
+times()
+ingest()

@@ -15,7 +15,7 @@ from insights.settings import KafkaSettings
 _BATCH = 5000
 _POLL_SECONDS = 0.1
 """A read gives what has come by then: long enough for full batches, short at the topic's end."""
-_TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,15 @@ class Event:
 
 
 class RawTopic:
-    """The raw topic's offsets and event ids.
+    """The raw topic's offsets and event ids. `timeout_seconds`: how long the broker may be silent.
 
     Raises:
         UserError: the broker or the topic cannot be reached.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings
+        self._timeout = timeout_seconds
         self._consumer = Consumer(
             settings.client()
             | {
@@ -57,13 +58,11 @@ class RawTopic:
         """(oldest offset, next offset) of each partition."""
         topic = self._settings.raw_topic
         try:
-            metadata = self._consumer.list_topics(topic, timeout=_TIMEOUT_SECONDS).topics[topic]
+            metadata = self._consumer.list_topics(topic, timeout=self._timeout).topics[topic]
             if metadata.error:
                 raise KafkaException(metadata.error)
             return {
-                partition: self._consumer.get_watermark_offsets(
-                    TopicPartition(topic, partition), timeout=_TIMEOUT_SECONDS
-                )
+                partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self._timeout)
                 for partition in sorted(metadata.partitions)
             }
         except KafkaException as error:
@@ -80,7 +79,7 @@ class RawTopic:
             messages = self._consumer.consume(_BATCH, timeout=_POLL_SECONDS)
             if messages:
                 heard = time.monotonic()
-            elif time.monotonic() - heard > _TIMEOUT_SECONDS:
+            elif time.monotonic() - heard > self._timeout:
                 raise UserError(
                     f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
                     f" at partition {min(left)}; look at the broker's log and check again."

@@ -147,6 +147,12 @@ def flow_facts(cursor: Any, topic: str) -> FlowFacts:
     return FlowFacts(*cursor.fetchone())
 
 
+def superseded(cursor: Any, most: int) -> int:
+    """Served events that are not their user's newest; counted up to `most`, so that the cost is bounded."""
+    cursor.execute("SELECT count(*) FROM (SELECT FROM analytics.superseded LIMIT %s) AS found", (most,))
+    return int(cursor.fetchone()[0])
+
+
 def arrivals_per_minute(cursor: Any, minutes: int) -> list[Minute]:
     """The last minutes, oldest first, the running one at the end; those without a batch are there with zeros."""
     cursor.execute(

@@ -195,6 +195,16 @@ def test_arrivals_per_minute_add_up_and_have_no_holes(connection):
     assert sum(minute.rejected for minute in minutes) == 6
 
 
+def test_superseded_events_are_counted_up_to_a_bound(connection):
+    with connection, connection.cursor() as cursor:
+        assert progress.superseded(cursor, 10) == 0
+        for event in range(5):
+            cursor.execute(
+                "INSERT INTO analytics.superseded VALUES (%s, gen_random_uuid(), 1, 'newer', 1)", (str(event),)
+            )
+        assert (progress.superseded(cursor, 10), progress.superseded(cursor, 4)) == (5, 4)
+
+
 @pytest.mark.usefixtures("hops")
 def test_refusals_are_counted_by_hour_and_reason_also_when_resolved(connection):
     with connection, connection.cursor() as cursor:
@@ -276,7 +286,7 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
 @pytest.mark.parametrize(
     ("name", "figures", "frames"),
     [
-        ("demographics", 3, 0), ("geography", 2, 1), ("registrations", 2, 0), ("explore", 0, 1), ("flow", 1, 1),
+        ("demographics", 3, 0), ("geography", 2, 1), ("registrations", 2, 0), ("explore", 0, 1), ("flow", 2, 2),
         ("topics", 0, 1), ("quarantine", 1, 1),
     ],
 )  # fmt: skip

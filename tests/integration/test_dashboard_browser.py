@@ -45,7 +45,7 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
     [
         ("/", ["Overview", "600", "Latest arrivals"], 4),
         ("/Geography", ["Where users live", "Users by country"], 2),
-        ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 1),
+        ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 2),
         ("/Topics", ["Last messages"], 0),
         ("/Quarantine", ["Records in quarantine", "Open quarantine by reason"], 1),
     ],

@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import KafkaException
 
 from dashboard import stores, topics
-from insights import connections, ledger
+from insights import airflow_api, connections, ledger
 from insights.errors import UserError
 from insights.serve import progress, queries
 from insights.settings import KafkaSettings
@@ -46,6 +46,8 @@ class FakeStores:
         self.read = {0: 7}
         self.messages = [topics.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
         self.state = ledger.State.CLOSED
+        self.flow = ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
+        self.airflow_runs = [airflow_api.DagRun(name, "success", "manual", NOW, NOW, {})]
 
     def install(self, patch: Any) -> None:
         patch.setattr(stores, "_session", self._cassandra)
@@ -70,6 +72,8 @@ class FakeStores:
         patch.setattr(topics, "last_messages", self._messages)
         patch.setattr(ledger, "flow", self._flow)
         patch.setattr(ledger, "check", self._check)
+        patch.setattr(progress, "superseded", lambda *_: 7)
+        patch.setattr(airflow_api, "last_runs", self._last_runs)
 
     def _cassandra(self) -> object:
         if "Cassandra" in self.down:
@@ -121,10 +125,15 @@ class FakeStores:
         self._kafka()
         return self.messages
 
-    def _flow(self, _: object) -> ledger.Flow:
+    def _flow(self, *_: object) -> ledger.Flow:
         if self.down:
             raise UserError("a server is away")
-        return ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
+        return self.flow
+
+    def _last_runs(self, *_: object) -> list[airflow_api.DagRun]:
+        if "Airflow" in self.down:
+            raise UserError("Airflow does not answer.")
+        return self.airflow_runs
 
     def _check(self, _: object) -> ledger.Ledger:
         if self.down:

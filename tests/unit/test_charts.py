@@ -99,6 +99,24 @@ def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
     assert list(merge.customdata) == [10, 20]
 
 
+def test_latencies_are_lines_over_time_in_seconds():
+    before = NOW - timedelta(minutes=1)
+    given = [charts.BatchLatency(7, NOW, 1.5, 2.5, 3.5), charts.BatchLatency(6, before, 1.0, 2.0, 3.0)]
+    figure = charts.batch_latencies(given)
+    assert [(line.name, list(line.y)) for line in figure.data] == [
+        ("p50", [1.0, 1.5]), ("p95", [2.0, 2.5]), ("p99", [3.0, 3.5]),
+    ]  # fmt: skip
+    assert list(figure.data[0].x) == [before, NOW]
+    assert len({line.marker.symbol for line in figure.data}) == 3
+    assert (figure.layout.yaxis.type, charts.batch_latencies(given, True).layout.yaxis.type) == (None, "log")
+
+
+def test_partitions_are_bars_of_what_is_read_and_what_waits():
+    parts = [charts.PartitionLoad(1, 5, 2), charts.PartitionLoad(0, 7, 0)]
+    read, waits = charts.partition_load("users.raw", parts).data
+    assert (list(read.y), list(read.x), list(waits.x)) == (["0", "1"], [7, 5], [0, 2])
+
+
 def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
     bar = charts.quarantine_by_reason({"SCHEMA": 9, "BAD_EMAIL": 2}).data[0]
     assert list(zip(bar.y, bar.x, strict=True)) == [("BAD_EMAIL", 2), ("SCHEMA", 9)]
@@ -115,6 +133,7 @@ def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
         charts.country_map({"FR": 1}, {"FR": HOSTILE}),
         charts.sample_map([charts.Point(1.0, 1.0, HOSTILE, True)]),
         charts.quarantine_by_reason({HOSTILE: 1}),
+        charts.partition_load(HOSTILE, []),
     ],
 )
 def test_text_from_data_is_escaped_in_every_figure(figure):
@@ -128,7 +147,8 @@ def test_text_from_data_is_escaped_in_every_figure(figure):
     [
         charts.users_by_country({}, {}), charts.users_by_gender({}), charts.registrations_by_year({}),
         charts.registrations_by_month({}), charts.users_by_age_band({}), charts.users_by_generation({}),
-        charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]), charts.quarantine_by_reason({}),
+        charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]),
+        charts.batch_latencies([]), charts.quarantine_by_reason({}),
     ],
 )  # fmt: skip
 def test_every_figure_has_a_title_even_without_data(figure):

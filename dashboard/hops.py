@@ -1,0 +1,144 @@
+"""The hops of the flow as the page tells them: how many records reached each, what waits for it, is it well."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from dashboard import page
+from dashboard.answers import Answer
+from dashboard.stalls import PATIENCE, Stalls
+from insights.ledger import Flow, Ledger, State
+from insights.ledger.flow import PATIENCE as OVERDUE
+from insights.serve.progress import FlowFacts
+
+
+class Health(Enum):
+    """Of a hop, the worst last; the value is the icon that says so beside the words."""
+
+    FINE = ":material/check_circle:"
+    WAITS = ":material/pending:"
+    UNKNOWN = ":material/cloud_off:"
+    STALLED = ":material/hourglass_disabled:"
+    BROKEN = ":material/error:"
+
+
+_ORDER = list(Health)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A place where records are. `count` is none where it is not known."""
+
+    name: str
+    place: str
+    count: int | None
+    unit: str
+    moved: str
+    """When it moved last."""
+    health: Health
+    word: str
+    beside: tuple[str, ...] = ()
+    """Records that took another way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the stores answered; none where one did not."""
+
+    facts: FlowFacts
+    superseded: str
+    """In words, as it is counted up to a bound."""
+    flow: Flow | None
+    flow_stale: bool
+    in_cassandra: int | None
+    stuck: Mapping[str, timedelta]
+    """As `stuck` tells."""
+    checked: Ledger | None
+    """The last full check."""
+    landed_at: datetime | None
+    """When the last page was staged."""
+    at: datetime
+
+
+def stuck(stalls: Stalls, facts: Answer[FlowFacts], flow: Answer[Flow]) -> dict[str, timedelta]:
+    """How long each stage has not moved while something waited for it; none where that cannot be told."""
+    if facts.value is None or flow.value is None or facts.as_of is None or flow.as_of is None or flow.stale:
+        return {}
+    found = {
+        "stream": stalls.look("stream", flow.value.unread, flow.value.last_batch, flow.as_of),
+        "cassandra": OVERDUE if flow.value.overdue else timedelta(0),
+    }
+    if facts.as_of <= flow.as_of:
+        moved = facts.value.publisher_moved_at
+        found["publisher"] = stalls.look("publisher", flow.value.unpublished, moved, flow.as_of)
+    return found
+
+
+def hops(seen: Seen) -> list[Hop]:
+    """From the source to the page."""
+    facts, flow = seen.facts, seen.flow
+    unpublished, unread, unserved = (flow.unpublished, flow.unread, flow.unserved) if flow else (None, None, None)
+    landed, moved, served = (
+        page.ago(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
+    )
+    return [
+        Hop(
+            "Fetched", "from the source", facts.fetched, "records", f"last page {landed}",
+            *_waits(seen, "source", 0, "page", ("fetched",)),
+        ),
+        Hop(
+            "Staged", "in PostgreSQL", facts.fetched - facts.duplicates, "records", f"last page {landed}",
+            *_waits(seen, "source", 0, "page", ("staged",)),
+            beside=(f"{facts.duplicates:,} duplicates",),
+        ),
+        Hop(
+            "Published", "to Kafka", facts.published, "records", f"last moved {moved}",
+            *_waits(seen, "publisher", unpublished, "row", ("published",)),
+        ),
+        Hop(
+            "Served", "in PostgreSQL", facts.served, "users", f"last batch {served}",
+            *_waits(seen, "stream", unread, "message", ("served", "user_counts")),
+            beside=(f"{seen.superseded} superseded", f"{facts.quarantined:,} in quarantine"),
+        ),
+        Hop(
+            "On the pages", "in Cassandra", seen.in_cassandra, "users", f"last batch {served}",
+            *_waits(seen, "cassandra", unserved, "batch", _cassandra_hops(seen.checked)),
+        ),
+    ]  # fmt: skip
+
+
+def worst(found: Sequence[Hop]) -> Health:
+    return max((hop.health for hop in found), key=_ORDER.index)
+
+
+def _waits(seen: Seen, stage: str, waiting: int | None, what: str, checked: Sequence[str]) -> tuple[Health, str]:
+    if broken := _broken(seen.checked, checked):
+        return broken
+    if waiting is None:
+        return Health.UNKNOWN, "what waits is not known"
+    words = f"{waiting:,} {_plural(what, waiting)} {'waits' if waiting == 1 else 'wait'}"
+    if seen.flow_stale:
+        return Health.UNKNOWN, f"last known: {words if waiting else 'nothing waits'}"
+    if not waiting:
+        return Health.FINE, "nothing waits"
+    stuck = seen.stuck.get(stage, timedelta(0))
+    if stuck >= PATIENCE:
+        return Health.STALLED, f"{words}, nothing moved for {stuck // timedelta(minutes=1)} min"
+    return Health.WAITS, words
+
+
+def _broken(ledger: Ledger | None, names: Sequence[str]) -> tuple[Health, str] | None:
+    if ledger and any(hop.state is State.BROKEN and hop.name in names for hop in ledger.hops):
+        return Health.BROKEN, f"broken at {ledger.checked_at:%H:%M:%S} UTC, see the ledger"
+    return None
+
+
+def _cassandra_hops(ledger: Ledger | None) -> list[str]:
+    """The check names the hops to Cassandra after its tables."""
+    before = ("fetched", "staged", "published", "served", "user_counts")
+    return [hop.name for hop in ledger.hops if hop.name not in before] if ledger else []
+
+
+def _plural(word: str, count: int) -> str:
+    return word if count == 1 else f"{word}es" if word.endswith("ch") else f"{word}s"
