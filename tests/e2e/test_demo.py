@@ -49,7 +49,9 @@ def test_the_page_shows_what_the_ledger_counts(running: Demo, artifacts: Path) -
     )
     assert found.console_errors == []
     assert found.foreign_requests == []
-    flow = visit(running.address("dashboard")["url"] + "/Flow", ["Runs of the ingest", "p95"], screenshot=artifacts / "flow.png")
+    flow = visit(
+        running.address("dashboard")["url"] + "/Flow", ["Runs of the ingest", "p95"], screenshot=artifacts / "flow.png"
+    )
     assert flow.console_errors == []
 
 
