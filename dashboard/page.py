@@ -1,13 +1,15 @@
 """What every page is made of: its head, figures, marks of age, and words for numbers and times."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.errors import StreamlitPageNotFoundError
 
 from dashboard.answers import Answer
 from dashboard.auth import require_visitor
@@ -34,11 +36,23 @@ def begin(title: str) -> None:
         st.stop()
 
 
+def live() -> float | None:
+    """A switch that stops a page from moving while somebody reads it; the seconds between two looks, if it moves."""
+    on = st.toggle("Live", value=True, help=f"Look again every {refresh_seconds():g} s. Off, the page stands still.")
+    return refresh_seconds() if on else None
+
+
 def draw(figure: go.Figure, alt: str) -> None:
-    """A figure; `alt` says in words what it shows, and is its key."""
+    """A figure, known by its title; `alt` says in words what it shows."""
     base = st.get_option("server.baseUrlPath").strip("/")
     config = {"displaylogo": False, "topojsonURL": f"{'/' + base if base else ''}/app/static/"}
-    st.plotly_chart(figure, config=config, key=alt, alt=alt)
+    st.plotly_chart(figure, config=config, key=figure.layout.title.text, alt=alt)
+
+
+def link(page: str, label: str) -> None:
+    """A way to another page; none where the visitor has no such page."""
+    with suppress(StreamlitPageNotFoundError):
+        st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str) -> None:
@@ -110,6 +124,19 @@ def share(part: int, whole: int) -> str:
         return "0 %"
     percent = 100 * part / whole
     return f"{percent:.2f} %" if percent >= 0.01 else "< 0.01 %"
+
+
+def signed(percent: float) -> str:
+    """`+4.2 %`, with a true minus sign."""
+    return f"{percent:+,.1f} %".replace("-", "\N{MINUS SIGN}")
+
+
+def most(counts: Mapping[str, int], names: Mapping[str, str] | None = None, limit: int = 3) -> str:
+    """The largest in words: `Germany 1,234, France 900 and 19 others`."""
+    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    words = ", ".join(f"{(names or {}).get(value, value)} {counts[value]:,}" for value in ordered[:limit])
+    others = len(ordered) - limit
+    return f"{words} and {others:,} other{'s' if others > 1 else ''}" if others > 0 else words or "none"
 
 
 def utc(moment: datetime) -> datetime:

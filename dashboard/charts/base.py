@@ -1,14 +1,40 @@
 """What every figure is made of: colours, its frame, and text that Plotly draws as text."""
 
 import html
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import plotly.graph_objects as go
 
+P = ParamSpec("P")
+
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito's palette, which the colour-blind can tell apart (Color Universal Design, 2008)."""
+SEQUENTIAL = [[0.0, "#C6E2F5"], [0.5, "#56B4E9"], [1.0, "#0072B2"]]
+"""Few to many; both ends stand out from a light page and from a dark one."""
+MUTED = "rgba(128, 128, 128, 0.55)"
+"""For what is there to compare with."""
+KEPT_FIGURES = 8
 Counts = Mapping[str, int]
+
+
+def kept(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
+    """Keep the last figures: a live page mostly draws what it drew before, and Plotly takes its time to check one."""
+    last: tuple[tuple[Any, go.Figure], ...] = ()
+
+    @wraps(build)
+    def figure(*args: P.args, **kwargs: P.kwargs) -> go.Figure:
+        nonlocal last
+        asked = (args, kwargs)
+        for known, drawn in last:
+            if known == asked:
+                return drawn
+        drawn = build(*args, **kwargs)
+        last = ((asked, drawn), *last[: KEPT_FIGURES - 1])
+        return drawn
+
+    return figure
 
 
 def style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.Figure:
@@ -21,16 +47,36 @@ def style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.F
     return figure
 
 
-def columns(counts: Counts, values: Sequence[str], title: str, axis: str, colour: str) -> go.Figure:
+def columns(labels: Sequence[str], values: Sequence[int], title: str, axis: str, colour: str) -> go.Figure:
+    """Upright bars of users, one for each label."""
     figure = go.Figure(
         go.Bar(
-            x=[escape(value) for value in values],
-            y=[counts[value] for value in values],
+            x=[escape(label) for label in labels],
+            y=list(values),
             marker_color=colour,
             hovertemplate="%{x}: %{y:,} users<extra></extra>",
         )
     )
     return style(figure, title, x=axis, y="users").update_xaxes(type="category")
+
+
+def bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, unit: str = "users") -> go.Figure:
+    """Lying bars with their values, the first one on top; as high as they need."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            y=[escape(label) for label in labels],
+            orientation="h",
+            marker_color=colour,
+            texttemplate="%{x:,}",
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:,} " + unit + "<extra></extra>",
+        )
+    )
+    style(figure, title, x=unit, height=max(200, 22 * len(labels) + 100))
+    figure.update_xaxes(range=[0, 1.25 * max([*values, 1])], nticks=5)
+    return figure.update_yaxes(type="category", autorange="reversed")
 
 
 def escape(text: Any) -> str:

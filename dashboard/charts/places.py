@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, VERMILION, Counts, escape, style
+from dashboard.charts.base import BLUE, SEQUENTIAL, VERMILION, Counts, bars, escape, kept, style
 from insights.countries import countries as known_countries
 
-SEQUENTIAL = [[0.0, "#D6E8F5"], [0.5, "#4A9BD1"], [1.0, "#08406B"]]
+NOT_GIVEN = "not given"
 
 
 class Point(NamedTuple):
@@ -21,6 +21,7 @@ class Point(NamedTuple):
     """Whether the coordinates are near the country."""
 
 
+@kept
 def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     """A choropleth; countries without users stay grey."""
     alpha3 = {code: country.alpha3 for code, country in known_countries().items()}
@@ -32,7 +33,7 @@ def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
             text=[escape(names.get(code, code)) for code in codes],
             colorscale=SEQUENTIAL,
             zmin=0,
-            marker_line_color="white",
+            marker_line_color="rgba(128, 128, 128, 0.8)",
             marker_line_width=0.5,
             colorbar={"title": "users", "thickness": 10, "len": 0.5, "orientation": "h", "y": -0.02, "yanchor": "top"},
             hovertemplate="%{text}: %{z:,} users<extra></extra>",
@@ -41,6 +42,7 @@ def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     return _world(figure, "Where users live")
 
 
+@kept
 def sample_map(points: Sequence[Point]) -> go.Figure:
     """The coordinates of a sample of users, those far from their country apart."""
     figure = go.Figure()
@@ -62,14 +64,28 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
     return _world(figure, "Coordinates of a sample").update_layout(showlegend=True, legend=legend)
 
 
+@kept
+def users_by_region(counts: Counts) -> go.Figure:
+    """Lying bars of the United Nations' sub-regions, the largest on top."""
+    regions = sorted(counts, key=lambda region: (-counts[region], region))
+    return bars(regions, [counts[region] for region in regions], "Users by region", BLUE)
+
+
+@kept
+def users_by_city(counts: Sequence[tuple[str | None, int]], country: str) -> go.Figure:
+    """Lying bars in the given order; no name means that the source gave none."""
+    labels = [NOT_GIVEN if city is None else city for city, _ in counts]
+    return bars(labels, [users for _, users in counts], f"Cities of {escape(country)}", BLUE)
+
+
 def _world(figure: go.Figure, title: str) -> go.Figure:
     figure.update_geos(
         projection_type="natural earth",
         lataxis_range=[-58, 84],
         showland=True,
-        landcolor="#D9D9D9",
+        landcolor="rgba(128, 128, 128, 0.25)",
         showcountries=True,
-        countrycolor="white",
+        countrycolor="rgba(128, 128, 128, 0.35)",
         showcoastlines=False,
         showframe=False,
         bgcolor="rgba(0,0,0,0)",

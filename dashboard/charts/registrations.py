@@ -1,24 +1,26 @@
 """Figures of when the users registered."""
 
+from collections.abc import Mapping, Sequence
+
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, Counts, style
+from dashboard.charts.base import GREEN, MUTED, SEQUENTIAL, Counts, columns, escape, kept, style
+from dashboard.charts.users import Pairs, in_order
+from dashboard.growth import Growth, name, shifted
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+"""ISO 8601: Monday is 1."""
 
 
+@kept
 def registrations_by_year(counts: Counts) -> go.Figure:
     """Bars, one per year, years without a registration included."""
     years = _years(counts)
-    figure = go.Figure(
-        go.Bar(
-            x=years,
-            y=[counts.get(str(year), 0) for year in years],
-            marker_color=GREEN,
-            hovertemplate="%{x}: %{y:,} users<extra></extra>",
-        )
-    )
-    return style(figure, "Registrations by year", x="year of registration", y="users").update_xaxes(type="category")
+    values = [counts.get(str(year), 0) for year in years]
+    return columns([str(year) for year in years], values, "Registrations by year", "year of registration", GREEN)
 
 
+@kept
 def registrations_by_month(counts: Counts) -> go.Figure:
     """A line, one point per month, months without a registration included."""
     months = _months(counts)
@@ -27,7 +29,7 @@ def registrations_by_month(counts: Counts) -> go.Figure:
             x=months,
             y=[counts.get(month, 0) for month in months],
             mode="lines",
-            line={"color": BLUE, "width": 2},
+            line={"color": GREEN, "width": 2},
             hovertemplate="%{x|%B %Y}: %{y:,} users<extra></extra>",
         )
     )
@@ -36,14 +38,79 @@ def registrations_by_month(counts: Counts) -> go.Figure:
     )
 
 
-def _years(counts: Counts) -> list[int]:
+@kept
+def registrations_by_weekday(counts: Counts) -> go.Figure:
+    """Bars from Monday to Sunday."""
+    values = [counts.get(str(day), 0) for day in range(1, 8)]
+    return columns(WEEKDAYS, values, "Registrations by weekday", "weekday of registration", GREEN)
+
+
+@kept
+def cohorts(counts: Pairs) -> go.Figure:
+    """A heat map of (year, generation): the share of each generation in a year's registrations."""
+    years = [str(year) for year in _years({str(year): users for (year, _), users in counts.items()})]
+    generations = in_order({str(generation): None for _, generation in counts})
+    totals = {year: sum(counts.get((year, generation), 0) for generation in generations) for year in years}
+    users = [[counts.get((year, generation), 0) for year in years] for generation in generations]
+    shares = [
+        [100 * count / totals[year] if totals[year] else None for year, count in zip(years, row, strict=True)]
+        for row in users
+    ]
+    figure = go.Figure(
+        go.Heatmap(
+            x=years,
+            y=[escape(generation) for generation in generations],
+            z=shares,
+            customdata=users,
+            colorscale=SEQUENTIAL,
+            zmin=0,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": "% of the year", "thickness": 10},
+            hovertemplate="%{x}, %{y}: %{z:.1f} % of the year, %{customdata:,} users<extra></extra>",
+        )
+    )
+    style(figure, "Who registered when", x="year of registration")
+    return figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
+
+
+@kept
+def growth_by_country(countries: Sequence[Growth], month: str, names: Mapping[str, str]) -> go.Figure:
+    """Lying bars of the users who registered in the month, a mark on each for the month before; in the given order."""
+    labels = [escape(names.get(country.country_code, country.country_code)) for country in countries]
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=[country.users for country in countries],
+                y=labels,
+                orientation="h",
+                name=name(month),
+                marker_color=GREEN,
+                hovertemplate="%{y}: %{x:,} users<extra>" + name(month) + "</extra>",
+            ),
+            go.Scatter(
+                x=[country.month_before for country in countries],
+                y=labels,
+                mode="markers",
+                name=name(shifted(month, -1)),
+                marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": MUTED}},
+                hovertemplate="%{y}: %{x:,} users<extra>" + name(shifted(month, -1)) + "</extra>",
+            ),
+        ]
+    )
+    style(figure, f"New users by country, {name(month)}", x="users who registered", height=22 * len(labels) + 130)
+    figure.update_xaxes(rangemode="tozero", nticks=5).update_yaxes(type="category", autorange="reversed")
+    return figure.update_layout(legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+
+
+def _years(counts: Mapping[str, object]) -> list[int]:
     years = [int(year) for year in counts]
     return list(range(min(years), max(years) + 1)) if years else []
 
 
 def _months(counts: Counts) -> list[str]:
     """Each month from the first to the last, as `YYYY-MM`."""
-    if not counts:
-        return []
-    first, last = (int(month[:4]) * 12 + int(month[5:7]) - 1 for month in (min(counts), max(counts)))
-    return [f"{month // 12:04d}-{month % 12 + 1:02d}" for month in range(first, last + 1)]
+    months = [min(counts)] if counts else []
+    while months and months[-1] < max(counts):
+        months.append(shifted(months[-1], 1))
+    return months

@@ -5,28 +5,23 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, Counts, columns, escape, style
+from dashboard.charts.base import BLUE, GREEN, ORANGE, Counts, bars, columns, escape, kept, style
 
 GENDER_COLOURS = {"female": ORANGE, "male": BLUE}
 GENERATIONS = ("Greatest", "Silent", "Boomers", "Gen X", "Millennials", "Gen Z", "Alpha")
 """Oldest first."""
+Pairs = Mapping[tuple[str | None, ...], int]
+"""Users by two fields."""
 
 
+@kept
 def users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure:
-    """Horizontal bars, the largest country on top."""
-    codes = sorted(counts, key=lambda code: (counts[code], code))
-    figure = go.Figure(
-        go.Bar(
-            x=[counts[code] for code in codes],
-            y=[escape(names.get(code, code)) for code in codes],
-            orientation="h",
-            marker_color=BLUE,
-            hovertemplate="%{y}: %{x:,} users<extra></extra>",
-        )
-    )
-    return style(figure, "Users by country", x="users", height=max(320, 20 * len(codes) + 90))
+    """Lying bars, the largest country on top."""
+    codes = sorted(counts, key=lambda code: (-counts[code], code))
+    return bars([names.get(code, code) for code in codes], [counts[code] for code in codes], "Users by country", BLUE)
 
 
+@kept
 def users_by_gender(counts: Counts) -> go.Figure:
     """A donut with the total in its middle."""
     values = sorted(counts)
@@ -34,27 +29,55 @@ def users_by_gender(counts: Counts) -> go.Figure:
         go.Pie(
             labels=[escape(value) for value in values],
             values=[counts[value] for value in values],
-            hole=0.55,
+            hole=0.6,
             sort=False,
             marker_colors=[GENDER_COLOURS.get(value, GREEN) for value in values],
-            textinfo="label+percent",
+            texttemplate="%{label}<br>%{percent:.1%}",
+            textposition="outside",
             hovertemplate="%{label}: %{value:,} users (%{percent})<extra></extra>",
         )
     )
     figure.add_annotation(text=f"{sum(counts.values()):,}<br>users", showarrow=False, font_size=16)
-    return style(figure, "Users by gender").update_layout(showlegend=False)
+    return style(figure, "Users by gender").update_layout(showlegend=False, margin={"t": 72, "b": 32})
 
 
-def users_by_age_band(counts: Counts) -> go.Figure:
-    """Bars from the youngest band to the oldest."""
-    return columns(counts, sorted(counts, key=_band_start), "Users by age band", "age in years", SKY)
+@kept
+def age_pyramid(counts: Pairs) -> go.Figure:
+    """Users by (gender, age band): men to the left, women to the right, the oldest on top, both on one scale."""
+    bands = sorted({str(band) for _, band in counts}, key=_band_start)
+    widest = 1.08 * max([*counts.values(), 1])
+    sides = [("male", "x", [0, 0.5], [widest, 0]), ("female", "x2", [0.5, 1], [0, widest])]
+    figure = go.Figure(
+        [
+            go.Bar(
+                x=[counts.get((gender, band), 0) for band in bands],
+                y=[escape(band) for band in bands],
+                xaxis=axis,
+                orientation="h",
+                marker_color=GENDER_COLOURS[gender],
+                hovertemplate=f"{gender}, %{{y}} years: %{{x:,}} users<extra></extra>",
+            )
+            for gender, axis, _, _ in sides
+        ]
+    )
+    figure = style(figure, "Users by age and gender", y="age in years")
+    for gender, axis, domain, reach in sides:
+        layout = {"domain": domain, "range": reach, "title": f"{gender} users", "nticks": 4, "anchor": "y"}
+        figure.update_layout({axis.replace("x", "xaxis"): layout})
+    return figure.update_yaxes(type="category").update_layout(showlegend=False, bargap=0.1)
 
 
+@kept
 def users_by_generation(counts: Counts) -> go.Figure:
     """Bars from the oldest generation to the youngest."""
+    names = in_order(counts)
+    return columns(names, [counts[name] for name in names], "Users by generation", "generation", BLUE)
+
+
+def in_order(generations: Mapping[str, object]) -> list[str]:
+    """Oldest first, those that are not known last."""
     order = {name: position for position, name in enumerate(GENERATIONS)}
-    names = sorted(counts, key=lambda name: (order.get(name, len(order)), name))
-    return columns(counts, names, "Users by generation", "generation", PINK)
+    return sorted(generations, key=lambda name: (order.get(name, len(order)), name))
 
 
 def _band_start(band: str) -> tuple[int, str]:

@@ -1,30 +1,61 @@
-"""Who the users are: gender, age and generation."""
+"""Who the users are: gender, age, generation and country."""
 
 import streamlit as st
 
 from dashboard import charts, page
-from dashboard.stores import ask_cassandra, refresh_seconds
+from dashboard.stores import ask_cassandra
 from insights.serve import queries
 
 page.begin("Demographics")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def demographics() -> None:
     genders = ask_cassandra(queries.counts, "gender")
-    bands = ask_cassandra(queries.counts, "age_band")
+    ages = ask_cassandra(queries.cross_counts, "gender_age_band")
     generations = ask_cassandra(queries.counts, "generation")
-    if not page.answered("Cassandra", [genders, bands, generations]):
+    countries = ask_cassandra(queries.counts, "country_code")
+    if not page.answered("Cassandra", [genders, ages, generations, countries]):
         return
     if not genders.value:
         page.no_users()
         return
-    page.draw(charts.users_by_gender(genders.value), "Donut of users by gender")
     left, right = st.columns(2)
     with left:
-        page.draw(charts.users_by_age_band(bands.value or {}), "Bars of users by age band")
+        gender(genders.value)
+        by_generation(generations.value or {})
     with right:
-        page.draw(charts.users_by_generation(generations.value or {}), "Bars of users by generation")
+        age(ages.value or {})
+        by_country(countries.value or {})
+
+
+def gender(genders: charts.Counts) -> None:
+    page.draw(charts.users_by_gender(genders), f"Donut of users by gender: {page.most(genders)}.")
+    st.caption("Users by the gender that the source gives.")
+
+
+def age(ages: charts.Pairs) -> None:
+    bands: dict[str, int] = {}
+    for (_, band), users in ages.items():
+        bands[str(band)] = bands.get(str(band), 0) + users
+    page.draw(charts.age_pyramid(ages), f"Pyramid of users by age, men against women: {page.most(bands)}.")
+    st.caption("Users by age in whole years when the record was fetched, men to the left, women to the right.")
+
+
+def by_generation(generations: charts.Counts) -> None:
+    page.draw(charts.users_by_generation(generations), f"Bars of users by generation: {page.most(generations)}.")
+    st.caption(
+        "Users by year of birth, after Pew Research Center: Silent 1928 to 1945, Boomers to 1964, Gen X to 1980, "
+        "Millennials to 1996, Gen Z to 2012."
+    )
+
+
+def by_country(countries: charts.Counts) -> None:
+    page.draw(
+        charts.users_by_country(countries, page.COUNTRY_NAMES),
+        f"Bars of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+    )
+    st.caption("Users by nationality, which is the country of their address.")
 
 
 demographics()

@@ -1,18 +1,23 @@
-"""Where the users live."""
+"""Where the users live: the world, then a region, a country, its cities."""
+
+from collections import Counter
 
 import streamlit as st
 
 from dashboard import charts, page
-from dashboard.stores import ask_cassandra, refresh_seconds
+from dashboard.stores import ask_cassandra
+from insights.countries import countries as known_countries
 from insights.serve import queries
 
 # Of each of 16 buckets of each of 21 countries: at most 672 points, which a browser draws at once.
 SAMPLE_PER_BUCKET = 2
+CITIES = 25
+WORLD = "World"
 
 page.begin("Geography")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def geography() -> None:
     countries = ask_cassandra(queries.counts, "country_code")
     if not page.answered("Cassandra", [countries]):
@@ -21,13 +26,18 @@ def geography() -> None:
         page.no_users()
         return
     maps(countries.value)
+    drill_down(countries.value)
     countries_table(countries.value)
 
 
 def maps(countries: charts.Counts) -> None:
     left, right = st.columns(2)
     with left:
-        page.draw(charts.country_map(countries, page.COUNTRY_NAMES), "World map of users by country")
+        page.draw(
+            charts.country_map(countries, page.COUNTRY_NAMES),
+            f"World map of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+        )
+        st.caption("Users by country of their address; grey countries have none.")
     with right:
         sample = ask_cassandra(queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
         points = [
@@ -39,11 +49,69 @@ def maps(countries: charts.Counts) -> None:
             )
             for place in sample.value or []
         ]
-        page.draw(charts.sample_map(points), "World map of a sample of users")
+        near = sum(point.plausible for point in points)
+        page.draw(
+            charts.sample_map(points),
+            f"World map of the coordinates of {len(points):,} sampled users, {near:,} of them near their country.",
+        )
         st.caption(
             f"A sample: {len(points):,} of {sum(countries.values()):,} users, the latest registered of each country, "
             f"{SAMPLE_PER_BUCKET} from each sixteenth of its users. The source places users at random."
         )
+        page.answered("Cassandra", [sample])
+
+
+def drill_down(countries: charts.Counts) -> None:
+    st.subheader("From region to city")
+    left, right = st.columns(2)
+    with left:
+        inside = in_region(countries)
+    with right:
+        cities(inside)
+
+
+def in_region(countries: charts.Counts) -> charts.Counts:
+    """The countries of the region that is chosen, drawn."""
+    known = known_countries()
+    placed = {code: (known[code].continent, known[code].sub_region) for code in countries if code in known}
+    options = [
+        WORLD,
+        *sorted({" · ".join(place) for place in placed.values()} | {place[0] for place in placed.values()}),
+    ]
+    region = st.selectbox("Region", options, key="region")
+    if region == WORLD:
+        regions: Counter[str] = Counter()
+        for code, (_, sub_region) in placed.items():
+            regions[sub_region] += countries[code]
+        page.draw(charts.users_by_region(regions), f"Bars of users by region: {page.most(regions)}.")
+        st.caption("Users by sub-region of the United Nations' M49 standard.")
+        return countries
+    inside = {code: countries[code] for code, place in placed.items() if region in {place[0], " · ".join(place)}}
+    page.draw(
+        charts.users_by_country(inside, page.COUNTRY_NAMES),
+        f"Bars of users by country in {region}: {page.most(inside, page.COUNTRY_NAMES)}.",
+    )
+    st.caption(f"{sum(inside.values()):,} of {sum(countries.values()):,} users live in {region}.")
+    return inside
+
+
+def cities(countries: charts.Counts) -> None:
+    """The cities of a country."""
+    largest_first = sorted(countries, key=lambda code: (-countries[code], code))
+    code = st.selectbox(
+        "Country", largest_first, format_func=lambda code: page.COUNTRY_NAMES.get(code, code), key="country"
+    )
+    found = ask_cassandra(queries.cross_counts, "country_city", code)
+    if not page.answered("Cassandra", [found]):
+        return
+    counts = {city: users for (_, city), users in (found.value or {}).items()}
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
+    name = page.COUNTRY_NAMES.get(code, code)
+    named = {charts.NOT_GIVEN if city is None else city: users for city, users in ordered}
+    page.draw(charts.users_by_city(ordered[:CITIES], name), f"Bars of users by city of {name}: {page.most(named)}.")
+    rest = ordered[CITIES:]
+    others = f" and {len(rest):,} others with {sum(users for _, users in rest):,} users" if rest else ""
+    st.caption(page.plain(f"{min(CITIES, len(ordered))} cities of {name} with most users{others}."))
 
 
 def countries_table(countries: charts.Counts) -> None:
@@ -57,7 +125,7 @@ def countries_table(countries: charts.Counts) -> None:
         {
             "country": "Country",
             "code": "Code",
-            "users": st.column_config.NumberColumn("Users", format="localized"),
+            "users": page.number("Users"),
             "share": st.column_config.ProgressColumn(
                 "Share of all users", format="%.2f %%", min_value=0, max_value=100
             ),

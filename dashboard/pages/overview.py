@@ -1,38 +1,52 @@
-"""Who the users are: totals, figures and tables."""
+"""The platform at a glance: how many users, who arrives, which country grows, and whether anything is missing."""
 
 from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, page
-from dashboard.stores import ask_cassandra, ask_postgres, refresh_seconds
+from dashboard import charts, growth, page
+from dashboard.answers import Answer
+from dashboard.stores import ask_cassandra, ask_ledger, ask_postgres
+from insights import ledger
 from insights.serve import progress, queries
 
 LATEST = 20
+MINUTES = 60
+COUNTRIES = 10  # Whose growth is drawn; the Registrations page has them all.
 
 page.begin("Overview")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def overview() -> None:
     countries = ask_cassandra(queries.counts, "country_code")
-    genders = ask_cassandra(queries.counts, "gender")
-    years = ask_cassandra(queries.counts, "registered_year")
     months = ask_cassandra(queries.counts, "registered_month")
     arrivals = ask_cassandra(queries.latest, LATEST)
-    if not page.answered("Cassandra", [countries, genders, years, months, arrivals]):
+    if not page.answered("Cassandra", [countries, months, arrivals]):
         return
-    totals(genders.value or {}, countries.value or {}, arrivals.value or [])
+    quarantine = ask_postgres(progress.open_quarantine)
+    totals(countries.value or {}, arrivals.value or [], quarantine)
     if not countries.value:
         page.no_users()
         return
-    figures(countries.value, genders.value or {}, years.value or {}, months.value or {})
+    left, right = st.columns(2)
+    with left, st.container(border=True, height="stretch"):
+        grown = grown_most(countries.value, months.value or {})
+    with right, st.container(border=True, height="stretch"):
+        complete(sum(countries.value.values()), quarantine)
+    left, right = st.columns(2)
+    with left:
+        arriving()
+        registrations(months.value or {})
+    with right:
+        if grown:
+            growing(*grown)
+        by_country(countries.value)
     arrivals_table(arrivals.value or [])
 
 
-def totals(genders: charts.Counts, countries: charts.Counts, arrivals: list[queries.Arrival]) -> None:
-    quarantine = ask_postgres(progress.open_quarantine)
-    users, refused = sum(genders.values()), sum((quarantine.value or {}).values())
+def totals(countries: charts.Counts, arrivals: list[queries.Arrival], quarantine: Answer[dict[str, int]]) -> None:
+    users, refused = sum(countries.values()), sum((quarantine.value or {}).values())
     newest = arrivals[0].event_time if arrivals else None
     cards = st.columns(4)
     cards[0].metric("Users", f"{users:,}", border=True, help="Users that are served now, each counted once.")
@@ -49,14 +63,111 @@ def totals(genders: charts.Counts, countries: charts.Counts, arrivals: list[quer
         st.caption("The quarantine share is not current: PostgreSQL does not answer.")
 
 
-def figures(countries: charts.Counts, genders: charts.Counts, years: charts.Counts, months: charts.Counts) -> None:
-    left, right = st.columns(2)
-    with left:
-        page.draw(charts.users_by_country(countries, page.COUNTRY_NAMES), "Bars of users by country")
-    with right:
-        page.draw(charts.users_by_gender(genders), "Donut of users by gender")
-        page.draw(charts.registrations_by_year(years), "Bars of registrations by year")
-    page.draw(charts.registrations_by_month(months), "Line of registrations by month")
+def grown_most(countries: charts.Counts, months: charts.Counts) -> tuple[str, list[growth.Growth]] | None:
+    """The answer to which country grew most in the last complete month that has registrations."""
+    st.subheader("Which country grew most last month?")
+    last = growth.last_complete_month(datetime.now(UTC))
+    month = growth.newest_month(months, last)
+    if month is None:
+        st.markdown("No complete month has a registration yet.")
+        return None
+    crossed = ask_cassandra(queries.cross_counts_since, "month_country", growth.shifted(month, -1))
+    if not page.answered("Cassandra", [crossed]):
+        return None
+    grown = growth.growth(crossed.value or {}, countries, month)
+    st.markdown(in_words(grown, month))
+    if month != last:
+        st.caption(
+            f"Nobody registered in {growth.name(last)}, the last complete month: "
+            f"this is {growth.name(month)}, the newest with registrations."
+        )
+    return month, grown
+
+
+def in_words(grown: list[growth.Growth], month: str) -> str:
+    """Who grew most by users and, if that is another country, for its size."""
+    first, named = grown[0], growth.name(month)
+    if not first.users:
+        return f"Nobody registered in {named}."
+    words = f"**{country(first)}** grew most in **{named}**: **{first.users:,}** users registered there"
+    if first.change is not None:
+        words += f", {page.signed(first.change)} against {first.month_before:,} in the month before"
+    if first.percent is not None:
+        words += f"; that is {page.signed(first.percent)} on the {first.earlier:,} who had registered earlier"
+    by_size = max(grown, key=lambda country: country.percent or 0)
+    if by_size is not first and by_size.percent is not None:
+        words += (
+            f". For its size, **{country(by_size)}** grew most: "
+            f"{page.signed(by_size.percent)}, {by_size.users:,} users on {by_size.earlier:,}"
+        )
+    return words + "."
+
+
+def country(grown: growth.Growth) -> str:
+    return page.plain(page.COUNTRY_NAMES.get(grown.country_code, grown.country_code))
+
+
+def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
+    """The answer to whether every record that was fetched is in the numbers of this page."""
+    st.subheader("Is the data complete?")
+    flow = ask_ledger(ledger.flow)
+    if flow.value is None or flow.as_of is None or flow.stale or quarantine.value is None or quarantine.stale:
+        st.warning("Not known: PostgreSQL or Kafka does not answer.", icon=":material/cloud_off:")
+    else:
+        refused = sum(quarantine.value.values())
+        if flow.value.overdue:
+            st.error(f"No, the flow is stuck: {flow.value.sentence()}.", icon=":material/error:")
+        elif not flow.value.idle:
+            st.info(f"Nearly: {flow.value.sentence()}.", icon=":material/pending:")
+        else:
+            st.success("Yes: nothing is in flight.", icon=":material/check_circle:")
+        st.markdown(
+            f"Every record that was fetched is counted here, on its way, or in quarantine: {users:,} users counted, "
+            f"{refused:,} records ({page.share(refused, users + refused)}) refused by a rule."
+        )
+        st.caption(f"PostgreSQL and Kafka as of {page.clock(flow.as_of)}")
+    page.link("flow", "Follow every record, and prove it by a full check, on the Flow page")
+
+
+def arriving() -> None:
+    minutes = ask_postgres(progress.arrivals_per_minute, MINUTES)
+    if minutes.value is None:
+        page.answered("PostgreSQL", [minutes])
+        return
+    bars = [charts.Arrivals(minute.minute, minute.inserted) for minute in minutes.value]
+    users = sum(arrivals.users for arrivals in bars)
+    page.draw(
+        charts.arrivals_per_minute(bars),
+        f"Bars of new users per minute: {users:,} in the last {MINUTES} minutes, "
+        f"at most {max(arrivals.users for arrivals in bars):,} in one.",
+    )
+    st.caption(f"{users:,} users arrived in the last {MINUTES} minutes. The pale bar is the minute that still runs.")
+    page.answered("PostgreSQL", [minutes])
+
+
+def growing(month: str, grown: list[growth.Growth]) -> None:
+    page.draw(
+        charts.growth_by_country(grown[:COUNTRIES], month, page.COUNTRY_NAMES),
+        f"Bars of users who registered in {growth.name(month)}, by country: "
+        f"{page.most({country.country_code: country.users for country in grown}, page.COUNTRY_NAMES)}.",
+    )
+    st.caption(f"The {min(COUNTRIES, len(grown))} countries with most, of {len(grown)}; the tick is the month before.")
+
+
+def registrations(months: charts.Counts) -> None:
+    page.draw(
+        charts.registrations_by_month(months),
+        f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
+        f"most in {page.most({growth.name(month): users for month, users in months.items()})}.",
+    )
+    st.caption("Users by the month in which they registered; the newest month may still run.")
+
+
+def by_country(countries: charts.Counts) -> None:
+    page.draw(
+        charts.users_by_country(countries, page.COUNTRY_NAMES),
+        f"Bars of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+    )
 
 
 def arrivals_table(arrivals: list[queries.Arrival]) -> None:

@@ -45,7 +45,7 @@ def test_the_page_shows_what_the_ledger_counts(running: Demo, artifacts: Path) -
     running.ledger()
     users = running.query("SELECT count(*) FROM analytics.users")[0][0]
     found = visit(
-        running.address("dashboard")["url"], ["Users", f"{users:,}"], charts=6, screenshot=artifacts / "home.png"
+        running.address("dashboard")["url"], ["Users", f"{users:,}"], charts=4, screenshot=artifacts / "home.png"
     )
     assert found.console_errors == []
     assert found.foreign_requests == []

@@ -286,7 +286,7 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
 @pytest.mark.parametrize(
     ("name", "figures", "frames"),
     [
-        ("demographics", 3, 0), ("geography", 2, 1), ("registrations", 2, 0), ("explore", 0, 1), ("flow", 2, 2),
+        ("demographics", 4, 0), ("geography", 4, 1), ("registrations", 4, 1), ("explore", 0, 1), ("flow", 2, 2),
         ("topics", 0, 1), ("quarantine", 1, 1),
     ],
 )  # fmt: skip

@@ -43,8 +43,10 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "texts", "charts"),
     [
-        ("/", ["Overview", "600", "Latest arrivals"], 4),
-        ("/Geography", ["Where users live", "Users by country"], 2),
+        ("/", ["Overview", "600", "grew most in", "Is the data complete?", "Latest arrivals"], 4),
+        ("/Demographics", ["Users by age and gender"], 4),
+        ("/Geography", ["Where users live", "Cities of", "Users by country"], 4),
+        ("/Registrations", ["Registrations by month", "Growth by country"], 4),
         ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 2),
         ("/Topics", ["Last messages"], 0),
         ("/Quarantine", ["Records in quarantine", "Open quarantine by reason"], 1),

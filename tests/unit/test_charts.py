@@ -8,6 +8,8 @@ import pytest
 
 from dashboard import charts
 from dashboard.charts import users
+from dashboard.charts.base import BLUE, MUTED
+from dashboard.growth import Growth
 from insights import rules
 from insights.countries import countries
 from insights.record import DIMENSIONS
@@ -20,7 +22,8 @@ NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 def test_countries_are_bars_by_name_with_the_largest_on_top():
     bar = charts.users_by_country({"FR": 5, "DE": 9, "US": 7}, {"DE": "Germany", "FR": "France"}).data[0]
     assert bar.orientation == "h"
-    assert list(zip(bar.y, bar.x, strict=True)) == [("France", 5), ("US", 7), ("Germany", 9)]
+    assert charts.users_by_country({}, {}).layout.yaxis.autorange == "reversed"
+    assert list(zip(bar.y, bar.x, strict=True)) == [("Germany", 9), ("US", 7), ("France", 5)]
 
 
 def test_genders_are_a_donut_with_the_total_in_its_middle():
@@ -35,7 +38,9 @@ def test_a_gender_keeps_its_colour_when_another_is_missing():
 
 def test_years_without_a_registration_are_drawn_as_zero():
     bar = charts.registrations_by_year({"2005": 3, "2002": 1}).data[0]
-    assert list(zip(bar.x, bar.y, strict=True)) == [(2002, 1), (2003, 0), (2004, 0), (2005, 3)]
+    assert list(zip(bar.x, bar.y, strict=True)) == [
+        ("2002", 1), ("2003", 0), ("2004", 0), ("2005", 3),
+    ]  # fmt: skip
 
 
 def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
@@ -43,10 +48,16 @@ def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
     assert list(zip(line.x, line.y, strict=True)) == [("2019-11", 2), ("2019-12", 0), ("2020-01", 0), ("2020-02", 4)]
 
 
-def test_age_bands_go_from_young_to_old():
-    bar = charts.users_by_age_band({"65+": 1, "18-24": 2, "0-17": 3, "100+": 4, "25-34": 5}).data[0]
-    assert list(bar.x) == ["0-17", "18-24", "25-34", "65+", "100+"]
-    assert list(bar.y) == [3, 2, 5, 1, 4]
+def test_the_pyramid_mirrors_men_and_women_on_one_scale_from_young_to_old():
+    figure = charts.age_pyramid({
+        ("male", "65-74"): 1, ("female", "18-24"): 20, ("male", "0-17"): 3, ("female", "75+"): 4,
+    })  # fmt: skip
+    men, women = figure.data
+    assert list(men.y) == list(women.y) == ["0-17", "18-24", "65-74", "75+"]
+    assert (list(men.x), list(women.x)) == ([3, 0, 1, 0], [0, 20, 0, 4])
+    assert figure.layout.xaxis.range == figure.layout.xaxis2.range[::-1]
+    assert figure.layout.xaxis2.range[0] == 0
+    assert (figure.layout.xaxis.title.text, figure.layout.xaxis2.title.text) == ("male users", "female users")
 
 
 def test_generations_go_from_old_to_young_and_unknown_ones_come_last():
@@ -86,6 +97,49 @@ def test_points_far_from_their_country_are_a_series_of_their_own():
     ).data
     assert (near.name, list(near.lat), list(near.lon)) == ("near the country", [48.9], [2.4])
     assert (far.name, list(far.lat), list(far.lon)) == ("far from the country", [-10.0], [100.0])
+
+
+def test_weekdays_go_from_monday_to_sunday_those_without_a_registration_included():
+    bar = charts.registrations_by_weekday({"7": 2, "1": 5}).data[0]
+    assert list(bar.x) == list(charts.WEEKDAYS)
+    assert list(bar.y) == [5, 0, 0, 0, 0, 0, 2]
+
+
+def test_cohorts_are_shares_of_a_year_and_years_without_users_stay_blank():
+    heat = charts.cohorts({("2020", "Gen Z"): 30, ("2020", "Silent"): 10, ("2022", "Silent"): 5}).data[0]
+    assert (list(heat.x), list(heat.y)) == (["2020", "2021", "2022"], ["Silent", "Gen Z"])
+    assert [list(row) for row in heat.z] == [[25.0, None, 100.0], [75.0, None, 0.0]]
+    assert [list(row) for row in heat.customdata] == [[10, 0, 5], [30, 0, 0]]
+
+
+def test_growth_shows_a_month_and_marks_the_one_before():
+    figure = charts.growth_by_country([Growth("DE", 9, 4, 100), Growth("XX", 1, 2, 5)], "2026-01", {"DE": "Germany"})
+    month, before = figure.data
+    assert list(zip(month.y, month.x, strict=True)) == [("Germany", 9), ("XX", 1)]
+    assert list(zip(before.y, before.x, strict=True)) == [("Germany", 4), ("XX", 2)]
+    assert (month.name, before.name) == ("January 2026", "December 2025")
+
+
+def test_the_running_minute_is_pale():
+    minutes = [charts.Arrivals(NOW - timedelta(minutes=minute), 7) for minute in (2, 1, 0)]
+    colours = charts.arrivals_per_minute(minutes).data[0].marker.color
+    assert colours == (BLUE, BLUE, MUTED)
+
+
+def test_cities_keep_their_order_and_a_missing_one_is_said():
+    bar = charts.users_by_city([("Ulm", 9), (None, 4)], "Germany").data[0]
+    assert list(zip(bar.y, bar.x, strict=True)) == [("Ulm", 9), (charts.NOT_GIVEN, 4)]
+
+
+def test_regions_are_bars_with_the_largest_on_top():
+    bar = charts.users_by_region({"Asia": 1, "Europe": 4}).data[0]
+    assert list(zip(bar.y, bar.x, strict=True)) == [("Europe", 4), ("Asia", 1)]
+
+
+def test_a_figure_of_the_same_counts_is_drawn_once_and_of_others_anew():
+    first = charts.users_by_gender({"female": 11})
+    assert charts.users_by_gender({"female": 11}) is first
+    assert charts.users_by_gender({"female": 12}).data[0]["values"] == (12,)
 
 
 def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
@@ -128,10 +182,15 @@ def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
         charts.users_by_country({HOSTILE: 1}, {}),
         charts.users_by_country({"FR": 1}, {"FR": HOSTILE}),
         charts.users_by_gender({HOSTILE: 1}),
-        charts.users_by_age_band({HOSTILE: 1}),
+        charts.age_pyramid({("male", HOSTILE): 1}),
         charts.users_by_generation({HOSTILE: 1}),
         charts.country_map({"FR": 1}, {"FR": HOSTILE}),
         charts.sample_map([charts.Point(1.0, 1.0, HOSTILE, True)]),
+        charts.users_by_region({HOSTILE: 1}),
+        charts.users_by_city([(HOSTILE, 1)], "France"),
+        charts.users_by_city([], HOSTILE),
+        charts.cohorts({("2020", HOSTILE): 1}),
+        charts.growth_by_country([Growth("FR", 1, 1, 1)], "2026-01", {"FR": HOSTILE}),
         charts.quarantine_by_reason({HOSTILE: 1}),
         charts.partition_load(HOSTILE, []),
     ],
@@ -146,9 +205,11 @@ def test_text_from_data_is_escaped_in_every_figure(figure):
     "figure",
     [
         charts.users_by_country({}, {}), charts.users_by_gender({}), charts.registrations_by_year({}),
-        charts.registrations_by_month({}), charts.users_by_age_band({}), charts.users_by_generation({}),
-        charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]),
-        charts.batch_latencies([]), charts.quarantine_by_reason({}),
+        charts.registrations_by_month({}), charts.registrations_by_weekday({}), charts.age_pyramid({}),
+        charts.users_by_generation({}), charts.cohorts({}), charts.growth_by_country([], "2026-01", {}),
+        charts.arrivals_per_minute([]), charts.users_by_region({}), charts.users_by_city([], "France"),
+        charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]), charts.batch_latencies([]),
+        charts.quarantine_by_reason({}),
     ],
 )  # fmt: skip
 def test_every_figure_has_a_title_even_without_data(figure):
@@ -167,5 +228,8 @@ def test_a_zoomed_figure_keeps_its_view_when_the_numbers_move():
 
 
 def test_counted_dimensions_include_what_the_figures_draw():
-    drawn = {"country_code", "gender", "registered_year", "registered_month", "age_band", "generation"}
+    drawn = {
+        "country_code", "gender", "gender_age_band", "generation", "country_city", "registered_year",
+        "registered_month", "registered_weekday", "month_country", "year_generation",
+    }  # fmt: skip
     assert drawn <= set(DIMENSIONS)

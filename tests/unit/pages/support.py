@@ -33,5 +33,10 @@ def figures(app: AppTest) -> int:
     return len(app.get("plotly_chart"))
 
 
+def alts(app: AppTest) -> list[str]:
+    """What the figures say in words, in the order of the page."""
+    return [chart.proto.alt for chart in app.get("plotly_chart")]
+
+
 def table(app: AppTest, column: str) -> Any:
     return next(frame.value for frame in app.dataframe if column in frame.value.columns)

@@ -1,11 +1,16 @@
 """The overview: what it says when full, empty and down."""
 
-import pytest
+from datetime import UTC, datetime
 
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import growth
+from insights import ledger
 from insights.errors import UserError
 from insights.serve import queries
 from tests.unit.dashboard_fakes import FakeStores
-from tests.unit.pages.support import figures, metrics, opened, said
+from tests.unit.pages.support import PAGES, alts, figures, metrics, opened, said
 
 
 def test_the_overview_counts_each_user_once_and_the_share_of_quarantine():
@@ -28,6 +33,71 @@ def test_the_overview_without_an_answer_ever_says_so_and_draws_nothing(fakes):
     app = opened("overview")
     assert "Cassandra does not answer" in said(app)
     assert figures(app) == len(app.metric) == 0
+
+
+def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fakes):
+    now = datetime.now(UTC)
+    month = growth.last_complete_month(now)
+    before = growth.shifted(month, -1)
+    fakes.counts = fakes.counts | {"registered_month": {before: 30, month: 60, f"{now:%Y-%m}": 99}}
+    fakes.crossed = fakes.crossed | {
+        "month_country": {
+            (before, "DE"): 20, (before, "FR"): 10, (month, "DE"): 30, (month, "FR"): 15, (f"{now:%Y-%m}", "DE"): 5,
+        }
+    }  # fmt: skip
+    text = said(opened("overview"))
+    assert (
+        f"**Germany** grew most in **{growth.name(month)}**: **30** users registered there, "
+        "+50.0 % against 20 in the month before; that is +85.7 % on the 35 who had registered earlier. "
+        "For its size, **France** grew most: +100.0 %, 15 users on 15."
+    ) in text
+    assert "the newest with registrations" not in text
+
+
+def test_an_older_month_stands_in_for_the_last_one_and_says_so():
+    text = said(opened("overview"))
+    assert "**Germany** grew most in **March 2020**" in text
+    assert "this is March 2020, the newest with registrations" in text
+
+
+def test_without_a_complete_month_no_country_grew(fakes):
+    fakes.counts = fakes.counts | {"registered_month": {"9999-01": 1}}
+    app = opened("overview")
+    assert "No complete month has a registration yet" in said(app)
+    assert figures(app) == 3
+
+
+@pytest.mark.parametrize(
+    ("flow", "words"),
+    [
+        (ledger.Flow(0, 0, 0, 0, 3), "Yes: nothing is in flight"),
+        (ledger.Flow(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
+        (ledger.Flow(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batches wait for Cassandra"),
+    ],
+)
+def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeypatch, flow, words):
+    monkeypatch.setattr(ledger, "flow", lambda _: flow)
+    text = said(opened("overview"))
+    assert words in text
+    assert r"100 users counted, 25 records (20.00 %) refused by a rule" in text
+
+
+@pytest.mark.parametrize("store", ["PostgreSQL", "Kafka"])
+def test_completeness_is_not_known_without_a_store(fakes, store):
+    fakes.down = {store}
+    assert "Not known: PostgreSQL or Kafka does not answer" in said(opened("overview"))
+
+
+@pytest.mark.usefixtures("fakes")
+def test_the_overview_leads_to_the_flow():
+    app = AppTest.from_file(str(PAGES.parent / "Home.py"), default_timeout=30).run()
+    assert not app.exception
+    assert [link.proto.page for link in app.get("page_link")] == ["Flow"]
+
+
+def test_arrivals_per_minute_add_up():
+    app = opened("overview")
+    assert alts(app)[0] == "Bars of new users per minute: 120 in the last 60 minutes, at most 60 in one."
 
 
 @pytest.fixture
@@ -62,4 +132,4 @@ def test_the_overview_does_without_postgresql(fakes):
     fakes.down = {"PostgreSQL"}
     app = opened("overview")
     assert metrics(app)["In quarantine"] == "unknown"
-    assert figures(app) == 4
+    assert figures(app) == 3

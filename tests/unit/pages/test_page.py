@@ -37,4 +37,22 @@ def test_words_for_times_and_shares():
     assert dashboard.page.ago((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
     assert dashboard.page.ago(None, now) == "never"
     shares = [dashboard.page.share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
+    assert dashboard.page.signed(1234.56) == "+1,234.6 %"
+    assert dashboard.page.signed(-0.5) == "\N{MINUS SIGN}0.5 %"
     assert shares == ["0 %", "0 %", "< 0.01 %", "0.25 %"]
+
+
+def test_the_largest_in_words():
+    counts = {"b": 2, "a": 2, "c": 1000, "d": 1, "e": 1}
+    assert dashboard.page.most(counts, {"c": "Chile"}) == "Chile 1,000, a 2, b 2 and 2 others"
+    assert dashboard.page.most(counts, limit=4) == "c 1,000, a 2, b 2, d 1 and 1 other"
+    assert dashboard.page.most({}) == "none"
+
+
+@pytest.mark.parametrize("page", ["overview", "demographics", "geography", "registrations"])
+def test_a_page_stands_still_when_it_is_not_live(page):
+    app = opened(page)
+    assert app.toggle[0].value is True
+    app.toggle[0].set_value(False).run()
+    assert not app.exception
+    assert app.get("plotly_chart")

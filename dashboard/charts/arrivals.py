@@ -1,0 +1,31 @@
+"""Figures of who is arriving now."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import plotly.graph_objects as go
+
+from dashboard.charts.base import BLUE, MUTED, kept, style
+
+
+class Arrivals(NamedTuple):
+    """Users who arrived within the minute that begins at `minute`."""
+
+    minute: datetime
+    users: int
+
+
+@kept
+def arrivals_per_minute(minutes: Sequence[Arrivals]) -> go.Figure:
+    """Bars, oldest first; the last one, of the minute that still runs, is pale."""
+    figure = go.Figure(
+        go.Bar(
+            x=[arrivals.minute for arrivals in minutes],
+            y=[arrivals.users for arrivals in minutes],
+            marker_color=[BLUE] * (len(minutes) - 1) + [MUTED] * bool(minutes),
+            hovertemplate="%{x|%H:%M} UTC: %{y:,} users<extra></extra>",
+        )
+    )
+    style(figure, "New users per minute", x="minute (UTC)", y="users").update_layout(bargap=0.1)
+    return figure.update_xaxes(tickformat="%H:%M").update_yaxes(rangemode="tozero")
