@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, growth, page
+from dashboard import charts, checks, growth, page
 from dashboard.answers import Answer
 from dashboard.stores import ask_cassandra, ask_ledger, ask_postgres
 from insights import ledger
@@ -13,6 +13,11 @@ from insights.serve import progress, queries
 LATEST = 20
 MINUTES = 60
 COUNTRIES = 10  # Whose growth is drawn; the Registrations page has them all.
+CHECKED = {
+    ledger.State.CLOSED: "**closed**: no record was missing",
+    ledger.State.IN_FLIGHT: "sound, with records in flight",
+    ledger.State.BROKEN: "**broken**: records were missing or in excess",
+}
 
 page.begin("Overview")
 
@@ -126,7 +131,15 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
             f"{refused:,} records ({page.share(refused, users + refused)}) refused by a rule."
         )
         st.caption(f"PostgreSQL and Kafka as of {page.clock(flow.as_of)}")
-    page.link("flow", "Follow every record, and prove it by a full check, on the Flow page")
+    st.markdown(last_check())
+    page.link("flow", "Follow every record on the Flow page")
+
+
+def last_check() -> str:
+    found = checks.last()
+    if found is None:
+        return "No full check, record by record, was made since this dashboard started: the Flow page makes one."
+    return f"The last full check, as of {page.clock(found.checked_at)}, found the ledger {CHECKED[found.state]}."
 
 
 def arriving() -> None:

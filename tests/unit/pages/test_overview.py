@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import growth
+from dashboard import checks, growth
 from insights import ledger
 from insights.errors import UserError
 from insights.serve import queries
@@ -80,6 +80,13 @@ def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeyp
     text = said(opened("overview"))
     assert words in text
     assert r"100 users counted, 25 records (20.00 %) refused by a rule" in text
+
+
+def test_the_last_full_check_is_told(fakes, monkeypatch):
+    assert "No full check, record by record, was made" in said(opened("overview"))
+    fakes.state = ledger.State.BROKEN
+    monkeypatch.setattr(checks, "last", lambda: ledger.check(object()))
+    assert "found the ledger **broken**" in said(opened("overview"))
 
 
 @pytest.mark.parametrize("store", ["PostgreSQL", "Kafka"])
