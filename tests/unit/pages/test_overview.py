@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import checks, growth
+from dashboard import checks, growth, stores
 from insights import ledger
 from insights.errors import UserError
 from insights.serve import queries
@@ -85,7 +85,7 @@ def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeyp
 def test_the_last_full_check_is_told(fakes, monkeypatch):
     assert "No full check, record by record, was made" in said(opened("overview"))
     fakes.state = ledger.State.BROKEN
-    monkeypatch.setattr(checks, "last", lambda: ledger.check(object()))
+    monkeypatch.setattr(checks, "last", lambda: ledger.check(stores.settings()))
     assert "found the ledger **broken**" in said(opened("overview"))
 
 
