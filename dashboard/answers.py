@@ -23,6 +23,8 @@ class Answer(Generic[T]):
     value: T | None
     as_of: datetime | None
     stale: bool = False
+    problem: str = ""
+    """What the store said of it, while stale."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class Answers:
         self._errors = errors
         self._clock = clock
         self._down_until = float("-inf")
-        self._down = False
+        self._problem = ""
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
 
@@ -66,7 +68,7 @@ class Answers:
             now = self._clock()
             if entry.answer is None or now >= entry.expires:
                 self._refresh(entry, ask, now)
-            return entry.answer or Answer(None, None, stale=True)
+            return entry.answer or Answer(None, None, stale=True, problem=self._problem)
         finally:
             entry.lock.release()
 
@@ -76,14 +78,14 @@ class Answers:
             try:
                 entry.answer = Answer(ask(), asked_at)
                 entry.expires = self._clock() + self._seconds
-                self._down = False
+                self._problem = ""
                 return
             except self._errors as error:
-                if not self._down:
+                if not self._problem:
                     log.warning("%s did not answer: %s", self.store, error)
-                self._down, self._down_until = True, self._clock() + self._seconds
+                self._problem, self._down_until = str(error) or type(error).__name__, self._clock() + self._seconds
         if entry.answer:
-            entry.answer = Answer(entry.answer.value, entry.answer.as_of, stale=True)
+            entry.answer = Answer(entry.answer.value, entry.answer.as_of, stale=True, problem=self._problem)
 
     def _entry(self, key: Hashable) -> _Entry:
         with self._lock:

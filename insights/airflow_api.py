@@ -44,13 +44,13 @@ def last_runs(settings: AirflowSettings, dag_id: str, limit: int) -> list[DagRun
         raise _no_airflow(settings) from None
 
 
-def trigger(settings: AirflowSettings, dag_id: str, conf: Mapping[str, Any]) -> str:
-    """Start a run now; returns its id.
+def trigger(settings: AirflowSettings, dag_id: str, conf: Mapping[str, Any], note: str = "") -> str:
+    """Start a run now, with a note that Airflow shows beside it; returns its id.
 
     Raises:
         UserError: as `last_runs`; when the answer is late, the run may have been started.
     """
-    answer = _ask(settings, dag_id, "start", json={"logical_date": None, "conf": dict(conf)})
+    answer = _ask(settings, dag_id, "start", json={"logical_date": None, "conf": dict(conf), "note": note or None})
     try:
         return str(answer["dag_run_id"])
     except (KeyError, TypeError):

@@ -1,8 +1,20 @@
 """Figures of what was refused."""
 
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
 import plotly.graph_objects as go
 
-from dashboard.charts.base import VERMILION, Counts, escape, style
+from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION, Counts, escape, style
+from insights.record import Reason
+
+_COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
+_LOOKS: dict[str, tuple[str, str]] = {
+    reason: (_COLOURS[at % len(_COLOURS)], "/" if at >= len(_COLOURS) else "") for at, reason in enumerate(Reason)
+}
+"""Colour and hatching of a reason, the same in every figure."""
+_OTHER = ("#7F7F7F", "")
+_FORMAT = "%Y-%m-%d %H:%M"
 
 
 def quarantine_by_reason(counts: Counts) -> go.Figure:
@@ -13,8 +25,40 @@ def quarantine_by_reason(counts: Counts) -> go.Figure:
             x=[counts[reason] for reason in reasons],
             y=[escape(reason) for reason in reasons],
             orientation="h",
-            marker_color=VERMILION,
+            marker=_marker(reasons),
             hovertemplate="%{y}: %{x:,} records<extra></extra>",
         )
     )
     return style(figure, "Open quarantine by reason", x="records", height=max(220, 28 * len(reasons) + 110))
+
+
+def refused_over_time(
+    counts: Mapping[tuple[datetime, str], int], begin: datetime, end: datetime, step: timedelta
+) -> go.Figure:
+    """Bars from `begin` to `end`, each `step` wide from its instant on, stacked by reason. Instants in UTC."""
+    figure = go.Figure()
+    found = {reason for _, reason in counts}
+    for reason in [*(reason for reason in Reason if reason in found), *sorted(found - set(Reason))]:
+        instants = sorted(instant for instant, other in counts if other == reason)
+        figure.add_bar(
+            x=[f"{instant:{_FORMAT}}" for instant in instants],
+            y=[counts[instant, reason] for instant in instants],
+            name=escape(reason),
+            offset=0,
+            width=step / timedelta(milliseconds=1),
+            marker=_marker([reason] * len(instants)),
+            hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape(reason)}</extra>",
+        )
+    each = "day" if step == timedelta(days=1) else "hour"
+    figure = style(figure, f"Refused records by {each}", x=f"{each} (UTC)", y="records")
+    figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
+    figure.update_yaxes(rangemode="tozero")
+    return figure.update_layout(
+        barmode="stack", bargap=0, showlegend=True, legend={"orientation": "h", "y": -0.25, "traceorder": "normal"}
+    )
+
+
+def _marker(reasons: Sequence[str]) -> dict[str, object]:
+    looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
+    hatching = {"shape": [shape for _, shape in looks], "fgcolor": "white", "size": 6, "solidity": 0.3}
+    return {"color": [colour for colour, _ in looks], "pattern": hatching}

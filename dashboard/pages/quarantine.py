@@ -1,12 +1,17 @@
-"""Records that a rule refused, and why."""
+"""Records that a rule refused, why, and their way back."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from dashboard import charts, page
+from dashboard import charts, page, redrive
 from dashboard.stores import ask_postgres, refresh_seconds
+from insights.reasons import RULES
 from insights.serve import progress
 
 SAMPLES = 50
+DAYS = 7
 
 page.begin("Quarantine")
 
@@ -14,20 +19,53 @@ page.begin("Quarantine")
 @st.fragment(run_every=refresh_seconds())
 def quarantine() -> None:
     reasons = ask_postgres(progress.open_quarantine)
-    if not page.answered("PostgreSQL", [reasons]):
+    refusals = ask_postgres(progress.quarantine_over_time, DAYS * 24)
+    if not page.answered("PostgreSQL", [reasons, refusals]):
         return
+    totals(reasons.value or {}, refusals.value or [])
+    if refusals.value:
+        over_time(refusals.value)
     if not reasons.value:
         st.success("No record is in quarantine.", icon=":material/check_circle:")
         return
-    st.metric("Records in quarantine", f"{sum(reasons.value.values()):,}", border=True, width="content")
     page.draw(charts.quarantine_by_reason(reasons.value), "Bars of open quarantine by reason")
+    st.caption("Records that are in quarantine now, each counted once, however often it was refused.")
     samples(reasons.value)
+
+
+def totals(reasons: charts.Counts, refusals: list[progress.Refusals]) -> None:
+    cards = st.columns(3)
+    cards[0].metric(
+        "Records in quarantine",
+        f"{sum(reasons.values()):,}",
+        border=True,
+        help="Refused by a rule, and not served since.",
+    )
+    cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Rules that refused them.")
+    cards[2].metric(
+        f"Refused in {DAYS} days", f"{sum(refusal.records for refusal in refusals):,}", border=True,
+        help="Every refusal, also of records that were served since; a record refused twice counts twice.",
+    )  # fmt: skip
+
+
+def over_time(refusals: list[progress.Refusals]) -> None:
+    by_day = st.segmented_control("Bars by", ["hour", "day"], default="hour", key="bars") == "day"
+    step = timedelta(days=1) if by_day else timedelta(hours=1)
+    counts: Counter[tuple[datetime, str]] = Counter()
+    for refusal in refusals:
+        counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
+    end = datetime.now(UTC) + step
+    figure = charts.refused_over_time(counts, end - step - timedelta(days=DAYS), end, step)
+    page.draw(figure, "Bars of refused records over the last days, stacked by reason")
+    st.caption(
+        f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
+    )
 
 
 def samples(reasons: charts.Counts) -> None:
     st.subheader("Latest refused records")
-    frequent_first = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
-    reason = st.selectbox("Reason", frequent_first, key="reason")
+    reason = st.selectbox("Reason", frequent_first(reasons), key="reason")
+    st.markdown(rules(reason))
     found = ask_postgres(progress.quarantine_samples, reason, SAMPLES)
     if not page.answered("PostgreSQL", [found]):
         return
@@ -35,11 +73,33 @@ def samples(reasons: charts.Counts) -> None:
         [record._asdict() for record in found.value or []],
         {
             "quarantined_at": page.instant("Refused (UTC)"), "field": "Field", "detail": "Detail", "origin": "Origin",
-            "redrives": page.number("Redriven"), "size": page.number("Bytes"),
+            "redrives": page.number("Re-driven"), "size": page.number("Bytes"),
         },
         "Table of the latest refused records",
     )  # fmt: skip
-    st.caption(f"At most {SAMPLES}. Corrected records come back with the DAG redrive_quarantine or `insights redrive`.")
+    st.caption(
+        f"At most {SAMPLES} of {reasons[reason]:,} open records. The origin is the message, topic/partition/offset, "
+        "or a staged row too large to become one."
+    )
+
+
+def rules(reason: str) -> str:
+    """What is refused for the reason, as Markdown."""
+    told = [
+        f"- {', '.join(f'`{field}`' for field in rule.fields)}: {rule.refuses}"
+        for rule in RULES
+        if rule.reason == reason
+    ]
+    return (
+        "\n".join(["What the rule refuses, by field:", "", *told])
+        if told
+        else "No rule of this version has that reason."
+    )
+
+
+def frequent_first(reasons: charts.Counts) -> list[str]:
+    return sorted(reasons, key=lambda reason: (-reasons[reason], reason))
 
 
 quarantine()
+redrive.section(ask_postgres(progress.open_quarantine).value or {})

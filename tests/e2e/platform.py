@@ -12,8 +12,11 @@ from typing import Any
 
 import psutil
 import psycopg2
+from pydantic import SecretStr
 
+from insights.local.airflow import DASHBOARD_USER
 from insights.local.http import request_json
+from insights.settings import AirflowSettings
 from tests.support import eventually, free_port
 
 REPOSITORY = Path(__file__).parents[2]
@@ -116,6 +119,11 @@ class Demo:
     def run_state(self, run: str) -> str:
         """`queued`, `running`, `success` or `failed`; nothing while Airflow does not answer."""
         return str(self._airflow(f"dags/ingest_users/dagRuns/{run}").get("state", ""))
+
+    def airflow(self) -> AirflowSettings:
+        """Airflow, as the dashboard logs in to it."""
+        password = SecretStr(json.loads((self.home / "secrets.json").read_text())["airflow_dashboard_password"])
+        return AirflowSettings(url=self.address("airflow")["url"], username=DASHBOARD_USER, password=password)
 
     def pid(self, name: str) -> int:
         """The process of a component, 0 while there is none."""

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.browser import visit
+from insights.airflow_api import last_runs
+from tests.e2e.browser import opened, visit
 from tests.e2e.platform import Demo
 from tests.support import eventually
 
@@ -53,6 +55,37 @@ def test_the_page_shows_what_the_ledger_counts(running: Demo, artifacts: Path) -
         running.address("dashboard")["url"] + "/Flow", ["Runs of the ingest", "p95"], screenshot=artifacts / "flow.png"
     )
     assert flow.console_errors == []
+
+
+def test_a_confirmed_redrive_on_the_page_is_a_run_of_the_dag_that_loses_no_record(
+    running: Demo, artifacts: Path
+) -> None:
+    running.ledger()
+    redriven = "SELECT count(*) FROM quarantine.records WHERE reason = 'MISSING_ID' AND redrives = 1"
+    waiting = running.query(
+        "SELECT count(DISTINCT event_id) FROM quarantine.records WHERE reason = 'MISSING_ID' AND resolved_at IS NULL"
+    )[0][0]
+    assert running.query(redriven) == [(0,)]
+    with opened(running.address("dashboard")["url"] + "/Quarantine") as (page, complaints):
+        page.get_by_role("button", name="Re-drive ...").click()
+        page.get_by_role("dialog").get_by_text(f"{waiting:,} open records of this reason").wait_for()
+        page.screenshot(path=artifacts / "redrive.png")
+        page.get_by_role("button", name="Start the run").click()
+        said = page.get_by_text(re.compile(r"The run \S+ of redrive_quarantine was started")).first.inner_text()
+        page.get_by_role("dialog").wait_for(state="detached")
+    assert complaints.errors == []
+    run_id = said.split()[2]
+    airflow = running.airflow()
+
+    def ended() -> bool:
+        [run] = [run for run in last_runs(airflow, "redrive_quarantine", 5) if run.run_id == run_id]
+        assert run.conf["reason"] == "MISSING_ID"
+        assert run.state != "failed"
+        return run.state == "success"
+
+    eventually(ended, 240, f"{run_id} did not succeed", pause=1)
+    eventually(lambda: running.query(redriven) == [(waiting,)], 120, "the records did not come back", pause=1)
+    running.ledger()
 
 
 @pytest.mark.timeout(900)

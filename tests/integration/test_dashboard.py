@@ -287,7 +287,7 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
     ("name", "figures", "frames"),
     [
         ("demographics", 4, 0), ("geography", 4, 1), ("registrations", 4, 1), ("explore", 0, 1), ("flow", 2, 2),
-        ("topics", 0, 1), ("quarantine", 1, 1),
+        ("topics", 0, 1), ("quarantine", 2, 1),
     ],
 )  # fmt: skip
 def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
@@ -296,6 +296,21 @@ def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
     assert not app.warning
     assert len(app.dataframe) == frames
     assert len(app.get("plotly_chart")) == figures
+
+
+@pytest.mark.usefixtures("environment", "hops")
+def test_quarantine_counts_what_is_open_and_what_was_refused(connection):
+    with connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
+        cursor.execute("UPDATE quarantine.records SET event_id = '3', redrives = 1 WHERE event_id = '5'")
+    app = AppTest.from_file(str(PAGES / "pages/quarantine.py"), default_timeout=60).run()
+    assert not app.exception
+    assert metrics(app) == {"Records in quarantine": "10", "Reasons": "2", "Refused in 7 days": "12"}
+    app.selectbox(key="reason").select("BAD_EMAIL").run()
+    assert "`email`: not an address" in " ".join(text.value for text in app.markdown)
+    [samples] = [frame.value for frame in app.dataframe]
+    assert len(samples) == 7
+    assert sorted(samples["redrives"].unique()) == [0, 1]
 
 
 def _milliseconds(moment: datetime) -> datetime:

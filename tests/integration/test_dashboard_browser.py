@@ -49,7 +49,7 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
         ("/Registrations", ["Registrations by month", "Growth by country"], 4),
         ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 2),
         ("/Topics", ["Last messages"], 0),
-        ("/Quarantine", ["Records in quarantine", "Open quarantine by reason"], 1),
+        ("/Quarantine", ["Records in quarantine", "Refused records by hour"], 2),
     ],
 )
 def test_every_page_is_drawn_without_errors_and_without_the_internet(address, path, texts, charts, tmp_path):

@@ -43,7 +43,7 @@ class Airflow:
 
     def answer(self, path: str, authorization: str | None, body: Any) -> Answer:
         self.seen.append(path)
-        place = path.partition("?")[0]
+        place = path.partition("?")[0].removeprefix("/base")
         if place in self.broken:
             return self.broken[place]()
         if place == "/auth/token":
@@ -116,8 +116,11 @@ def test_the_runs_come_as_airflow_lists_them(airflow: Airflow) -> None:
 
 
 def test_a_run_is_started_now_with_its_configuration_and_told_by_its_id(airflow: Airflow) -> None:
-    assert trigger(settings(airflow, url=airflow.address + "/"), DAG, {"reason": "BAD_EMAIL"}) == "manual__2"
-    assert airflow.triggered == [{"logical_date": None, "conf": {"reason": "BAD_EMAIL"}}]
+    assert (
+        trigger(settings(airflow, url=airflow.address + "/base/"), DAG, {"reason": "BAD_EMAIL"}, "by Ann")
+        == "manual__2"
+    )
+    assert airflow.triggered == [{"logical_date": None, "conf": {"reason": "BAD_EMAIL"}, "note": "by Ann"}]
 
 
 def test_one_login_serves_until_its_token_is_refused(airflow: Airflow) -> None:

@@ -12,7 +12,7 @@ from dashboard.charts.base import BLUE, MUTED
 from dashboard.growth import Growth
 from insights import rules
 from insights.countries import countries
-from insights.record import DIMENSIONS
+from insights.record import DIMENSIONS, Reason
 
 HOSTILE = "<script>alert(1)</script>"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"
@@ -176,6 +176,27 @@ def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
     assert list(zip(bar.y, bar.x, strict=True)) == [("BAD_EMAIL", 2), ("SCHEMA", 9)]
 
 
+def test_refusals_are_bars_that_cover_their_hour_stacked_by_reason_in_the_order_of_the_rules():
+    counts = {(NOW, "BAD_EMAIL"): 2, (NOW - timedelta(hours=3), "BAD_EMAIL"): 5, (NOW, "SCHEMA"): 1, (NOW, "OLD"): 4}
+    figure = charts.refused_over_time(counts, NOW - timedelta(days=7), NOW, timedelta(hours=1))
+    assert [bar.name for bar in figure.data] == ["SCHEMA", "BAD_EMAIL", "OLD"]
+    email = figure.data[1]
+    assert list(zip(email.x, email.y, strict=True)) == [("2026-05-01 09:00", 5), ("2026-05-01 12:00", 2)]
+    assert (email.offset, email.width, figure.layout.barmode) == (0, 3_600_000, "stack")
+    assert figure.layout.xaxis.range == ("2026-04-24 12:00", "2026-05-01 12:00")
+    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("hour (UTC)", "records")
+
+
+def test_no_two_reasons_look_alike_and_each_looks_the_same_in_both_figures():
+    counts = dict.fromkeys(map(str, Reason), 1)
+    marker = charts.quarantine_by_reason(counts).data[0].marker
+    looks = dict(zip(sorted(counts), zip(marker.color, marker.pattern.shape, strict=True), strict=True))
+    assert len(set(looks.values())) == len(counts)
+    timed = {(NOW, reason): 1 for reason in counts}
+    for bar in charts.refused_over_time(timed, NOW, NOW, timedelta(days=1)).data:
+        assert (bar.marker.color[0], bar.marker.pattern.shape[0]) == looks[bar.name]
+
+
 @pytest.mark.parametrize(
     "figure",
     [
@@ -192,6 +213,7 @@ def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
         charts.cohorts({("2020", HOSTILE): 1}),
         charts.growth_by_country([Growth("FR", 1, 1, 1)], "2026-01", {"FR": HOSTILE}),
         charts.quarantine_by_reason({HOSTILE: 1}),
+        charts.refused_over_time({(NOW, HOSTILE): 1}, NOW, NOW, timedelta(days=1)),
         charts.partition_load(HOSTILE, []),
     ],
 )
@@ -209,7 +231,7 @@ def test_text_from_data_is_escaped_in_every_figure(figure):
         charts.users_by_generation({}), charts.cohorts({}), charts.growth_by_country([], "2026-01", {}),
         charts.arrivals_per_minute([]), charts.users_by_region({}), charts.users_by_city([], "France"),
         charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]), charts.batch_latencies([]),
-        charts.quarantine_by_reason({}),
+        charts.quarantine_by_reason({}), charts.refused_over_time({}, NOW, NOW, timedelta(days=1)),
     ],
 )  # fmt: skip
 def test_every_figure_has_a_title_even_without_data(figure):

@@ -66,14 +66,14 @@ def test_a_store_that_is_down_gives_the_last_good_answer_marked_stale(answers, s
     good = answers.get("key", store)
     store.down, clock.now = True, 5
     stale = answers.get("key", store)
-    assert (stale.value, stale.as_of, stale.stale) == (1, good.as_of, True)
-    assert not good.stale
+    assert (stale.value, stale.as_of, stale.stale, stale.problem) == (1, good.as_of, True, "no host")
+    assert (good.stale, good.problem) == (False, "")
 
 
 def test_a_store_that_never_answered_gives_no_value_and_no_error(answers, store):
     store.down = True
     answer = answers.get("key", store)
-    assert (answer.value, answer.as_of, answer.stale) == (None, None, True)
+    assert (answer.value, answer.as_of, answer.stale, answer.problem) == (None, None, True, "no host")
 
 
 def test_a_store_that_is_down_is_asked_once_not_per_figure(answers, store, clock):
@@ -91,7 +91,7 @@ def test_the_answers_are_fresh_again_once_the_store_is_back(answers, store, cloc
     answers.get("key", store)
     store.down, clock.now = False, 3
     answer = answers.get("key", store)
-    assert (answer.value, answer.stale) == (2, False)
+    assert (answer.value, answer.stale, answer.problem) == (2, False, "")
 
 
 def test_a_mistake_in_the_program_is_not_taken_for_a_store_that_is_down(answers):

@@ -1,0 +1,111 @@
+"""The re-drive of refused records, as the Quarantine page offers it: a run of Airflow's DAG, after a confirmation."""
+
+import streamlit as st
+
+from dashboard import auth, charts, page
+from dashboard.answers import Answer
+from dashboard.stores import ask_airflow, refresh_seconds
+from insights import airflow_api
+from insights.errors import UserError
+from insights.redrive import MOST_REDRIVES, Selection
+from insights.settings import AirflowSettings, load
+
+DAG = "redrive_quarantine"
+RUNS = 10
+ASKED, OUTCOME, CHOSEN = "redrive asked", "redrive outcome", "redrive reason"
+"""What a session keeps: a confirmation that is open, what came of the last one, and the reason chosen in it."""
+
+
+def section(reasons: charts.Counts) -> None:
+    """`reasons`: open records by reason."""
+    st.subheader("Re-drive")
+    st.write(
+        "A re-drive publishes open records again, once what refused them is mended: a record that a rule still refuses "
+        "comes back here."
+    )
+    try:
+        known = bool(load(AirflowSettings).url)
+    except UserError as error:
+        st.error(page.plain(str(error)))
+        return
+    if not known:
+        st.info(
+            f"This dashboard knows no Airflow: start the DAG {DAG} there by hand, or run `insights redrive`.",
+            icon=":material/link_off:",
+        )
+        return
+    offer(reasons)
+    runs()
+
+
+def offer(reasons: charts.Counts) -> None:
+    if not auth.may_redrive():
+        st.caption("Starting one takes an operator: INSIGHTS_DASHBOARD_OPERATORS names them.")
+    elif st.button("Re-drive ...", icon=":material/replay:", key="redrive", disabled=not reasons):
+        st.session_state[ASKED] = True
+        st.session_state.pop(OUTCOME, None)
+        confirm(reasons)
+    if OUTCOME in st.session_state:
+        box, sentence = st.session_state[OUTCOME]
+        box(page.plain(sentence))
+
+
+@st.dialog("Re-drive refused records")
+def confirm(reasons: charts.Counts) -> None:
+    if ASKED not in st.session_state:
+        st.rerun()
+    frequent_first = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    reason = st.selectbox("Reason", frequent_first, key=CHOSEN)
+    st.write(f"**{reasons[reason]:,}** open records of this reason are published again, as they are.")
+    st.caption(
+        f"At most {Selection().limit:,} in a run. It passes over what was re-driven {MOST_REDRIVES} times, and "
+        "what was too large to be kept. `insights redrive` also corrects records, and takes single ones."
+    )
+    yes, no = st.columns(2)
+    yes.button("Start the run", type="primary", key="start", on_click=start, args=(reasons,), width="stretch")
+    if no.button("Cancel", key="cancel", width="stretch"):
+        st.rerun()
+
+
+def start(reasons: charts.Counts) -> None:
+    """Once for each time that the confirmation was opened: a second click finds it answered."""
+    if not st.session_state.pop(ASKED, False):
+        return
+    reason = st.session_state[CHOSEN]
+    if not auth.may_redrive():
+        st.session_state[OUTCOME] = (st.error, "No run was started: you are not an operator any more.")
+        return
+    try:
+        note = f"Started on the dashboard by {auth.visitor()}."
+        run = airflow_api.trigger(load(AirflowSettings), DAG, {"reason": reason}, note)
+    except UserError as error:
+        st.session_state[OUTCOME] = (st.error, str(error))
+    else:
+        sentence = f"The run {run} of {DAG} was started: {reasons[reason]:,} open records of {reason}."
+        st.session_state[OUTCOME] = (st.success, sentence)
+
+
+@st.fragment(run_every=refresh_seconds())
+def runs() -> None:
+    found: Answer[list[airflow_api.DagRun]] = ask_airflow(airflow_api.last_runs, DAG, RUNS)
+    if found.problem:
+        st.caption(page.plain(found.problem))
+    if not page.answered("Airflow", [found]):
+        return
+    if not found.value:
+        st.caption("There was no re-drive yet.")
+        return
+    page.table(
+        [
+            {
+                **run._asdict(), "reason": str(run.conf.get("reason") or "every"),
+                "seconds": (run.ended_at - run.started_at).total_seconds() if run.started_at and run.ended_at else None,
+            }
+            for run in found.value
+        ],
+        {
+            "run_id": "Run", "reason": "Reason", "state": "State", "started_at": page.instant("Started (UTC)"),
+            "seconds": st.column_config.NumberColumn("Took", format="%.1f s"), "run_type": "Kind",
+        },
+        "Table of the last re-drives",
+    )  # fmt: skip
