@@ -256,3 +256,17 @@ def test_an_event_that_is_served_does_not_count_as_refused_when_a_copy_of_it_is(
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1"), user(random_, UUID(int=1), 11, "2")])
     merge(connection, batch(1), [], [refused("t/0/1", "1", 99), refused("t/0/2", "2", 99), refused("t/0/3", "3")])
     assert open_events(connection) == {"3"}
+
+
+def test_a_batch_keeps_when_its_new_users_were_fetched_and_not_those_it_replaces(connection):
+    times = [datetime(2026, 1, 1, 12, 0, second, tzinfo=UTC) for second in range(3)]
+    rows = [user(random.Random(n), UUID(int=n), 1, f"{n}", event_time=time) for n, time in enumerate(times)]
+    merge(connection, batch(0), rows)
+    merge(connection, batch(1), [dict(row, version=2) for row in rows])
+    merge(connection, batch(2), [dict(rows[0], version=3), user(random.Random(9), UUID(int=9), 1, "9")])
+    first, replaced, mixed = fetch(
+        connection, "SELECT event_times, inserted, batch_id FROM analytics.batches ORDER BY seq"
+    )
+    assert (first[0][0], first[0][50], first[0][100], len(first[0])) == (*times, 101)
+    assert (replaced[:2], mixed[1]) == ((None, 0), 1)
+    assert len(set(mixed[0])) == 1
