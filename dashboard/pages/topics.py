@@ -1,10 +1,11 @@
 """What the topics hold: partitions, offsets, lag, messages."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import streamlit as st
 
-from dashboard import page, topics
+from dashboard import browse, charts, messages, page, topics
 from dashboard.stores import ask_kafka, ask_postgres, refresh_seconds, settings
 from insights.ledger.flow import read_until
 from insights.settings import KafkaSettings
@@ -14,53 +15,113 @@ page.begin("Topics")
 
 @st.fragment(run_every=refresh_seconds())
 def offsets(kafka: KafkaSettings) -> None:
-    partitions = ask_kafka(topics.partitions)
-    if not page.answered("Kafka", [partitions]):
+    found = ask_kafka(topics.partitions)
+    if not page.answered("Kafka", [found]):
         return
-    read = ask_postgres(read_until, kafka.raw_topic).value
+    read = ask_postgres(read_until, kafka.raw_topic)
+    page.answered("PostgreSQL", [read])
+    rows = [_row(part, read.value if part.topic == kafka.raw_topic else None) for part in found.value or []]
+    for topic in (kafka.raw_topic, kafka.quarantine_topic):
+        _cards(topic, [row for row in rows if row["topic"] == topic], read_by_stream=topic == kafka.raw_topic)
+    load = [
+        charts.PartitionLoad(row["partition"], row["messages"] - row["lag"], row["lag"])
+        for row in rows
+        if row["lag"] is not None
+    ]
+    if load:
+        page.draw(charts.partition_load(kafka.raw_topic, load), "Bars of the messages of each partition")
     page.table(
-        [_offsets(part, read if part.topic == kafka.raw_topic else None) for part in partitions.value or []],
+        rows,
         {
-            "topic": "Topic", "partition": page.number("Partition"), "begin": page.number("Begin"),
-            "end": page.number("End"), "messages": page.number("Messages"),
-            "read": page.number("Stream's offset"), "lag": page.number("Lag"),
+            "topic": "Topic", "partition": page.number("Partition"), "messages": page.number("Messages"),
+            "lag": page.number("Lag"), "begin": page.number("Begin"), "end": page.number("End"),
+            "read": page.number("Stream's offset"), "newest": page.instant("Newest message (UTC)"),
         },
         "Table of topics, partitions, offsets and lag",
     )  # fmt: skip
+    st.caption("Lag: messages that no merged batch of the stream has read. The quarantine topic is for other readers.")
 
 
-def _offsets(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
+def _row(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
     """`read`: up to where the stream has merged, by partition; none where it does not read or that is not known."""
     at = None if read is None else max(part.begin, read.get(part.partition, 0))
     lag = None if at is None else max(0, part.end - at)
     return {**part._asdict(), "messages": part.end - part.begin, "read": at, "lag": lag}
 
 
+def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None:
+    st.markdown(f"**{page.plain(topic)}**")
+    now = datetime.now(UTC)
+    newest = max((row["newest"] for row in rows if row["newest"]), default=None)
+    lags = [row["lag"] for row in rows]
+    cards = st.columns(4 if read_by_stream else 3)
+    cards[0].metric("Partitions", f"{len(rows):,}", border=True)
+    cards[1].metric(
+        "Messages", f"{sum(row['messages'] for row in rows):,}", border=True, help="Held now; retention takes old ones."
+    )
+    cards[2].metric("Newest message", page.ago(newest, now), border=True)
+    if read_by_stream:
+        lag = "unknown" if None in lags else f"{sum(lags):,}"
+        cards[3].metric("Lag", lag, border=True, help="Messages that wait for the stream.")
+
+
 @st.fragment
-def messages(kafka: KafkaSettings) -> None:
-    st.subheader("Last messages")
-    topic_place, limit_place, button_place = st.columns([3, 1, 1], vertical_alignment="bottom")
-    topic = topic_place.selectbox("Topic", [kafka.raw_topic, kafka.quarantine_topic], key="topic")
-    limit = limit_place.selectbox("Messages", [5, 10, 20], key="messages")
-    button_place.button("Look again", icon=":material/refresh:", width="stretch")
-    seen = ask_kafka(topics.last_messages, topic, limit)
-    if not page.answered("Kafka", [seen]):
+def browser() -> None:
+    st.subheader("Messages")
+    found = ask_kafka(topics.partitions)
+    if found.value is None:
+        st.info("They are here once Kafka answers.", icon=":material/hourglass_empty:")
         return
-    if not seen.value:
-        st.info("The topic holds no message.", icon=":material/inbox:")
+    asked = browse.asked(found.value)
+    answer = browse.answer(asked)
+    if not page.answered("Kafka", [answer]) or answer.value is None:
+        return
+    browse.turn(asked, answer.value)
+    if not answer.value.complete:
+        st.warning(
+            f"Kafka was too slow: not every message came within {messages.SECONDS:g} s.", icon=":material/timer:"
+        )
+    if not answer.value.messages:
+        st.info(asked.nothing, icon=":material/inbox:")
         return
     page.table(
-        [message._asdict() for message in seen.value],
+        [message._asdict() for message in answer.value.messages],
         {
             "partition": page.number("Partition"), "offset": page.number("Offset"), "time": page.instant("Time (UTC)"),
             "key": "Key", "size": page.number("Bytes"), "value": st.column_config.TextColumn("Value", width="large"),
             "headers": st.column_config.TextColumn("Headers", width="medium"),
         },
-        "Table of the last messages, without credentials",
+        "Table of messages, without credentials",
     )  # fmt: skip
-    st.caption(f"Credentials are removed; values are cut to {topics.SHOWN_CHARACTERS:,} characters.")
+    st.caption(
+        "Newest first. Credentials are removed, control characters are shown as escapes, and values are cut to "
+        f"{messages.LISTED_CHARACTERS:,} characters; below is one in full. Reading here moves no consumer."
+    )
+    whole(asked.topic, answer.value.messages)
 
 
-kafka_settings = settings().kafka
-offsets(kafka_settings)
-messages(kafka_settings)
+def whole(topic: str, listed: list[messages.Seen]) -> None:
+    places = {f"partition {message.partition}, offset {message.offset}": message for message in listed}
+    chosen = st.selectbox("Message in full", list(places), index=None, placeholder="Choose a message", key="whole")
+    if chosen is None:
+        return
+    answer = ask_kafka(messages.one, topic, places[chosen].partition, places[chosen].offset)
+    if not page.answered("Kafka", [answer]):
+        return
+    message = answer.value
+    if message is None:
+        st.info("Retention has taken this message.", icon=":material/inbox:")
+        return
+    st.text(f"Key {message.key or '(none)'}, {message.size:,} bytes, {page.clock(message.time)}")
+    page.table(
+        [{"name": name, "content": content} for name, content in message.headers],
+        {"name": "Header", "content": st.column_config.TextColumn("Content", width="large")},
+        "Table of the message's headers",
+    )
+    st.code(message.value, language=None, wrap_lines=True)
+    if message.cut:
+        st.caption(f"Cut to {messages.WHOLE_CHARACTERS:,} characters.")
+
+
+offsets(settings().kafka)
+browser()

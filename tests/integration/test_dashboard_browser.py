@@ -48,7 +48,7 @@ def address(postgres, kafka, cassandra, connection, tmp_path) -> Iterator[str]:
         ("/Geography", ["Where users live", "Cities of", "Users by country"], 4),
         ("/Registrations", ["Registrations by month", "Growth by country"], 4),
         ("/Flow", ["Published", "Ledger", "Duration of micro-batches"], 2),
-        ("/Topics", ["Last messages"], 0),
+        ("/Topics", ["Lag", "There is no message"], 1),
         ("/Quarantine", ["Records in quarantine", "Refused records by hour"], 2),
     ],
 )

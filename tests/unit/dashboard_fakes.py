@@ -7,7 +7,7 @@ from uuid import UUID
 
 from confluent_kafka import KafkaException
 
-from dashboard import stores, topics
+from dashboard import messages, stores, topics
 from insights import airflow_api, connections, ledger
 from insights.errors import UserError
 from insights.serve import progress, queries
@@ -44,7 +44,10 @@ class FakeStores:
         self.quarantine = {"BAD_EMAIL": 25}
         self.batches = [progress.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)]
         self.read = {0: 7}
-        self.messages = [topics.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
+        self.messages = [messages.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
+        self.whole: messages.Whole | None = messages.Whole(NOW, name, 3, [("event_id", name)], name, False)
+        self.looks: list[tuple[object, ...]] = []
+        self.complete = True
         self.state = ledger.State.CLOSED
         self.flow = ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
         self.airflow_runs = [airflow_api.DagRun(name, "success", "manual", NOW, NOW, {})]
@@ -69,7 +72,9 @@ class FakeStores:
         patch.setattr(progress, "ingest_runs", lambda *_: self.runs)
         patch.setattr(import_module("insights.ledger.flow"), "read_until", lambda *_: self.read)
         patch.setattr(topics, "partitions", self._partitions)
-        patch.setattr(topics, "last_messages", self._messages)
+        patch.setattr(messages, "page", self._messages)
+        patch.setattr(messages, "search", self._searched)
+        patch.setattr(messages, "one", self._whole)
         patch.setattr(ledger, "flow", self._flow)
         patch.setattr(ledger, "check", self._check)
         patch.setattr(progress, "superseded", lambda *_: 7)
@@ -119,11 +124,26 @@ class FakeStores:
 
     def _partitions(self, settings: KafkaSettings) -> list[topics.Partition]:
         self._kafka()
-        return [topics.Partition(settings.raw_topic, 0, 2, 10), topics.Partition(settings.quarantine_topic, 0, 0, 4)]
+        return [
+            topics.Partition(settings.raw_topic, 0, 2, 10, NOW),
+            topics.Partition(settings.quarantine_topic, 0, 0, 4),
+        ]
 
-    def _messages(self, *_: object) -> list[topics.Seen]:
+    def _messages(self, _: KafkaSettings, *asked: object) -> messages.Found:
+        """The newest page has an older one, which is the oldest."""
         self._kafka()
-        return self.messages
+        self.looks.append(asked)
+        newest = asked[2] == ()
+        return messages.Found(self.messages, ((0, 5),) if newest else (), not newest, self.complete)
+
+    def _searched(self, _: KafkaSettings, *asked: object) -> messages.Found:
+        self._kafka()
+        self.looks.append(asked)
+        return messages.Found(self.messages, (), False, True)
+
+    def _whole(self, *_: object) -> messages.Whole | None:
+        self._kafka()
+        return self.whole
 
     def _flow(self, *_: object) -> ledger.Flow:
         if self.down:
