@@ -1,6 +1,11 @@
 """Who may see the pages on a cluster: where they listen, what they are told, which Secret they read."""
 
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+
+import pytest
 
 from tests.chart.manifests import Container, Pod, pods
 from tests.chart.references import Reference, secrets
@@ -40,6 +45,25 @@ def test_without_a_login_the_pages_listen_on_loopback_and_ask_themselves_for_the
         assert "127.0.0.1/8501" in container[probe]["exec"]["command"][-1]
     assert told(render()) == {"AUTH": "none", "ALLOW_ANONYMOUS": "false", "OPERATORS": ""}
     assert not render().of("Ingress", "HTTPRoute")
+
+
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
+def test_the_pod_s_question_after_its_own_health_tells_well_from_ill(status: int | None, healthy: bool) -> None:
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if status and self.path == "/_stcore/health" else 404)
+            self.end_headers()
+
+    Pages.protocol_version = "HTTP/1.1"
+    with HTTPServer(("127.0.0.1", 0), Pages) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = page(render()).spec["readinessProbe"]["exec"]["command"]
+        if status is None:
+            server.shutdown()
+            server.server_close()
+        here = [part.replace("8501", str(server.server_port)) for part in command]
+        assert (subprocess.run(here, timeout=30, check=False, capture_output=True).returncode == 0) is healthy
+        server.shutdown()
 
 
 def test_everyone_sees_the_pages_only_where_a_value_says_so() -> None:

@@ -162,7 +162,7 @@ def provided(configured: Any) -> None:
 
 @pytest.mark.usefixtures("provided")
 def test_who_is_not_logged_in_is_offered_to() -> None:
-    for user in ({}, {"is_logged_in": False}, {"email": "ann@example.org", "iat": time.time()}):
+    for user in ({}, {"is_logged_in": False}, {"email": "ann@example.org", "iat": int(time.time())}):
         app = opened(user)
         assert [button.label for button in app.button] == ["Log in"]
         assert not seen(app)
@@ -216,6 +216,14 @@ def test_a_login_ends_after_its_hours(configured: Any) -> None:
         app = opened(login(iat=issued))
         assert not seen(app)
         assert [button.label for button in app.button] == ["Log in"]
+
+
+@pytest.mark.usefixtures("provided")
+def test_a_page_that_is_open_looks_again_whether_its_login_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lasts = iter([True])
+    monkeypatch.setattr(auth, "_logged_in", lambda _: next(lasts, False))
+    app = opened(login())
+    assert [button.label for button in app.button] == ["Log in"]
 
 
 def test_letters_that_only_look_like_those_of_a_name_are_others(configured: Any) -> None:
