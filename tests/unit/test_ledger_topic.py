@@ -3,14 +3,37 @@
 from types import SimpleNamespace
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
-from insights.ledger.topic import event_id
+from insights.errors import UserError
+from insights.ledger import topic
+from insights.ledger.topic import RawTopic, event_id
+from insights.settings import KafkaSettings
 
 
 def message(*headers: tuple[str, bytes | None]) -> SimpleNamespace:
     return SimpleNamespace(
         headers=lambda: list(headers), topic=lambda: "users.raw", partition=lambda: 1, offset=lambda: 7
     )
+
+
+class SilentBroker:
+    """A consumer whose broker does not answer in time."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+
+    def list_topics(self, _: str, timeout: float) -> None:
+        self.waited.append(timeout)
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+
+def test_a_broker_may_be_silent_for_as_long_as_the_caller_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = SilentBroker()
+    monkeypatch.setattr(topic, "Consumer", lambda _: broker)
+    with pytest.raises(UserError, match="cannot be read"):
+        RawTopic(KafkaSettings(), timeout_seconds=0.25).watermarks()
+    assert broker.waited == [0.25]
 
 
 @pytest.mark.parametrize("text", ["12", "users.raw/0/3"])
