@@ -13,8 +13,8 @@ BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#C
 """Okabe and Ito's palette, which the colour-blind can tell apart (Color Universal Design, 2008)."""
 SEQUENTIAL = [[0.0, "#C6E2F5"], [0.5, "#56B4E9"], [1.0, "#0072B2"]]
 """Few to many; both ends stand out from a light page and from a dark one."""
-MUTED = "rgba(128, 128, 128, 0.55)"
-"""For what is there to compare with."""
+MUTED = "#949494"
+"""For what is there to compare with; as all but orange and sky, at 3 to 1 or more with a light page and a dark one."""
 KEPT_FIGURES = 8
 Counts = Mapping[str, int]
 

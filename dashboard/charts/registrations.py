@@ -76,31 +76,30 @@ def cohorts(counts: Pairs) -> go.Figure:
 
 @kept
 def growth_by_country(countries: Sequence[Growth], month: str, names: Mapping[str, str]) -> go.Figure:
-    """Lying bars of the users who registered in the month, a mark on each for the month before; in the given order."""
+    """Lying bars of the users who registered in the month, in front of wider ones of the month before."""
     labels = [escape(names.get(country.country_code, country.country_code)) for country in countries]
+    series = [
+        (shifted(month, -1), [country.month_before for country in countries], MUTED, 0.8),
+        (month, [country.users for country in countries], GREEN, 0.4),
+    ]
     figure = go.Figure(
         [
             go.Bar(
-                x=[country.users for country in countries],
+                x=users,
                 y=labels,
                 orientation="h",
-                name=name(month),
-                marker_color=GREEN,
-                hovertemplate="%{y}: %{x:,} users<extra>" + name(month) + "</extra>",
-            ),
-            go.Scatter(
-                x=[country.month_before for country in countries],
-                y=labels,
-                mode="markers",
-                name=name(shifted(month, -1)),
-                marker={"symbol": "line-ns", "size": 14, "line": {"width": 3, "color": MUTED}},
-                hovertemplate="%{y}: %{x:,} users<extra>" + name(shifted(month, -1)) + "</extra>",
-            ),
+                name=name(registered),
+                marker_color=colour,
+                width=width,
+                hovertemplate="%{y}: %{x:,} users<extra>" + name(registered) + "</extra>",
+            )
+            for registered, users, colour, width in series
         ]
     )
-    style(figure, f"New users by country, {name(month)}", x="users who registered", height=22 * len(labels) + 130)
-    figure.update_xaxes(rangemode="tozero", nticks=5).update_yaxes(type="category", autorange="reversed")
-    return figure.update_layout(legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0})
+    style(figure, "New users by country", x="users who registered in the month", height=24 * len(labels) + 130)
+    figure.update_xaxes(nticks=5).update_yaxes(type="category", autorange="reversed")
+    legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed"}
+    return figure.update_layout(barmode="overlay", legend=legend)
 
 
 def _years(counts: Mapping[str, object]) -> list[int]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, ORANGE, Counts, bars, columns, escape, kept, style
+from dashboard.charts.base import BLUE, GREEN, VERMILION, Counts, bars, columns, escape, kept, style
 
-GENDER_COLOURS = {"female": ORANGE, "male": BLUE}
+GENDER_COLOURS = {"female": VERMILION, "male": BLUE}
 GENERATIONS = ("Greatest", "Silent", "Boomers", "Gen X", "Millennials", "Gen Z", "Alpha")
 """Oldest first."""
 Pairs = Mapping[tuple[str | None, ...], int]

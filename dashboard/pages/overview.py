@@ -164,7 +164,11 @@ def growing(month: str, grown: list[growth.Growth]) -> None:
         f"Bars of users who registered in {growth.name(month)}, by country: "
         f"{page.most({country.country_code: country.users for country in grown}, page.COUNTRY_NAMES)}.",
     )
-    st.caption(f"The {min(COUNTRIES, len(grown))} countries with most, of {len(grown)}; the tick is the month before.")
+    shown = min(COUNTRIES, len(grown))
+    st.caption(
+        f"Users who registered in {growth.name(month)}, in front of the month before: the {shown} countries with most, "
+        f"of {len(grown)}."
+    )
 
 
 def registrations(months: charts.Counts) -> None:

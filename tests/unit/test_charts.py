@@ -112,12 +112,13 @@ def test_cohorts_are_shares_of_a_year_and_years_without_users_stay_blank():
     assert [list(row) for row in heat.customdata] == [[10, 0, 5], [30, 0, 0]]
 
 
-def test_growth_shows_a_month_and_marks_the_one_before():
+def test_growth_shows_a_month_in_front_of_the_one_before():
     figure = charts.growth_by_country([Growth("DE", 9, 4, 100), Growth("XX", 1, 2, 5)], "2026-01", {"DE": "Germany"})
-    month, before = figure.data
+    before, month = figure.data
     assert list(zip(month.y, month.x, strict=True)) == [("Germany", 9), ("XX", 1)]
     assert list(zip(before.y, before.x, strict=True)) == [("Germany", 4), ("XX", 2)]
     assert (month.name, before.name) == ("January 2026", "December 2025")
+    assert before.width > month.width
 
 
 def test_the_running_minute_is_pale():
