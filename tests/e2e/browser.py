@@ -24,7 +24,8 @@ BASE_PATH_PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
 CHARTS_DRAWN = """
 count => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
-  const marks = '.bars path, .slice path, .lines path, .choroplethlayer path, .scattergeo path, .scatter path, .hm image';
+  const marks = '.bars path, .slice path, .lines path, .choroplethlayer path, .scattergeo path, .scatter path, '
+    + '.hm image';
   const busy = document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"]');
   return !busy && plots.filter(plot => plot.querySelector(marks)).length >= count;
 }
