@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import auth, charts, page
 from dashboard.answers import Answer
+from dashboard.runs import STATES
 from dashboard.stores import ask_airflow, refresh_seconds
 from insights import airflow_api
 from insights.errors import UserError
@@ -98,7 +99,8 @@ def runs() -> None:
     page.table(
         [
             {
-                **run._asdict(), "reason": str(run.conf.get("reason") or "every"),
+                **run._asdict(), "state": STATES.get(run.state, run.state),
+                "reason": str(run.conf.get("reason") or "every"),
                 "seconds": (run.ended_at - run.started_at).total_seconds() if run.started_at and run.ended_at else None,
             }
             for run in found.value

@@ -113,6 +113,14 @@ def test_the_log_of_a_task_outlives_its_pod(release: Release) -> None:
         assert "Pre Execute" in airflow.log(ran, "plan")
 
 
+def test_the_dashboard_starts_a_redrive_with_a_login_of_its_own(release: Release) -> None:
+    ran = release.redrive()
+    with release.airflow() as airflow:
+        eventually(
+            lambda: airflow.state(ran, "redrive_quarantine") == "success", 300, "the re-drive did not succeed", pause=2
+        )
+
+
 def test_helm_test_counts_every_hop(release: Release) -> None:
     assert "Ledger closed" in release.test()
 

@@ -23,6 +23,12 @@ ledger = check(Stores(load(PostgresSettings), load(KafkaSettings), load(Cassandr
 assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.open_hops())
 print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
 """
+_REDRIVE = """
+from insights.airflow_api import trigger
+from insights.settings import AirflowSettings, load
+
+print(trigger(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
+"""
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,12 @@ class Release:
 
     def ledger(self) -> dict[str, int]:
         """The left side of each hop of the closed ledger, counted by the dashboard's pod: it knows all stores."""
-        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
-        said = self.kubernetes.kubectl("exec", pod, "--container", "dashboard", "--", "python", "-c", _LEDGER)
-        counts: dict[str, int] = json.loads(said)
+        counts: dict[str, int] = json.loads(self._in_the_dashboard(_LEDGER))
         return counts
+
+    def redrive(self) -> str:
+        """Start a re-drive as the dashboard does, with its login to Airflow; returns the run's id."""
+        return self._in_the_dashboard(_REDRIVE).strip()
 
     @contextmanager
     def airflow(self) -> Iterator["Airflow"]:
@@ -58,6 +66,10 @@ class Release:
         with self.kubernetes.forwarded(f"service/{self.fullname}-airflow-api-server", 8080) as port:
             password = self.kubernetes.secret(f"{self.fullname}-airflow-admin", "password")
             yield Airflow(f"http://127.0.0.1:{port}", password)
+
+    def _in_the_dashboard(self, program: str) -> str:
+        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
+        return self.kubernetes.kubectl("exec", pod, "--container", "dashboard", "--", "python", "-c", program)
 
     def ready(self, component: str) -> bool:
         pods = self.kubernetes.pods(component, self.name)
@@ -79,8 +91,8 @@ class Airflow:
         run = eventually(lambda: self.ask("dags/ingest_users/dagRuns", body), 240, "the DAG is not known", pause=2)
         return str(run["dag_run_id"])
 
-    def state(self, run: str) -> str:
-        return str(self.ask(f"dags/ingest_users/dagRuns/{run}").get("state", ""))
+    def state(self, run: str, dag: str = "ingest_users") -> str:
+        return str(self.ask(f"dags/{dag}/dagRuns/{run}").get("state", ""))
 
     def log(self, run: str, task: str) -> str:
         """The first attempt's log of a task."""

@@ -157,7 +157,7 @@ def test_an_address_of_airflow_that_cannot_be_used_is_a_sentence_beside_the_rest
 def test_the_last_redrives_are_listed_with_their_reason_and_state():
     first, second = table(opened("quarantine"), "run_id").to_dict("records")
     assert (first["run_id"], first["reason"], first["state"], first["seconds"]) == (
-        "manual__1", "BAD_EMAIL", "success", 4.0,
+        "manual__1", "BAD_EMAIL", "succeeded", 4.0,
     )  # fmt: skip
     assert (second["run_id"], second["reason"], second["state"]) == (HOSTILE, "every", "queued")
 
