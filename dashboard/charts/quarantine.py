@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION, Counts, escape, style
+from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION, Counts, escape, kept, style
 from insights.record import Reason
 
 _COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
@@ -17,6 +17,7 @@ _OTHER = ("#7F7F7F", "")
 _FORMAT = "%Y-%m-%d %H:%M"
 
 
+@kept
 def quarantine_by_reason(counts: Counts) -> go.Figure:
     """Horizontal bars, the most frequent reason on top."""
     reasons = sorted(counts, key=lambda reason: (counts[reason], reason))
@@ -32,6 +33,7 @@ def quarantine_by_reason(counts: Counts) -> go.Figure:
     return style(figure, "Open quarantine by reason", x="records", height=max(220, 28 * len(reasons) + 110))
 
 
+@kept
 def refused_over_time(
     counts: Mapping[tuple[datetime, str], int], begin: datetime, end: datetime, step: timedelta
 ) -> go.Figure:

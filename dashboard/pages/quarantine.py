@@ -50,15 +50,17 @@ def totals(reasons: charts.Counts, refusals: list[progress.Refusals]) -> None:
 
 def over_time(refusals: list[progress.Refusals]) -> None:
     by_day = st.segmented_control("Bars by", ["hour", "day"], default="hour", key="bars") == "day"
-    step = timedelta(days=1) if by_day else timedelta(hours=1)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    last, step = (hour.replace(hour=0), timedelta(days=1)) if by_day else (hour, timedelta(hours=1))
+    first = last - timedelta(days=DAYS) + (timedelta(0) if by_day else step)
     counts: Counter[tuple[datetime, str]] = Counter()
     for refusal in refusals:
         counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
-    end = datetime.now(UTC) + step
-    figure = charts.refused_over_time(counts, end - step - timedelta(days=DAYS), end, step)
+    figure = charts.refused_over_time(counts, first, last + step, step)
     page.draw(figure, "Bars of refused records over the last days, stacked by reason")
     st.caption(
         f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
+        + (" The first day counts from this hour on." if by_day else "")
     )
 
 
