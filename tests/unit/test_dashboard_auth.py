@@ -2,7 +2,9 @@
 
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,7 @@ from streamlit import config
 from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
+import dashboard.page
 from dashboard import auth
 from insights.errors import UserError
 from insights.settings import DashboardSettings, load
@@ -257,3 +260,14 @@ def test_settings_that_let_the_wrong_in_are_one_sentence(configured: Any, values
         load(DashboardSettings)
     assert "hunter2" not in str(error.value)
     assert refused(opened()) == str(error.value)
+
+
+def test_the_pages_keep_streamlit_s_protections_and_its_secrets_stay_out_of_commits_and_images() -> None:
+    repository = Path(dashboard.page.__file__).parents[1]
+    server = tomllib.loads((repository / "dashboard/.streamlit/config.toml").read_text())["server"]
+    assert server["address"] == "127.0.0.1"
+    protections = {"enableCORS": True, "enableXsrfProtection": True, "enableAgentApi": False}
+    assert {name: server.get(name, config.get_option(f"server.{name}")) for name in protections} == protections
+    assert "cookieSecret" not in server
+    assert "secrets.toml" in (repository / ".gitignore").read_text().splitlines()
+    assert "**/secrets.toml" in (repository / ".dockerignore").read_text().splitlines()
