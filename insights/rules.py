@@ -24,6 +24,7 @@ from math import pi
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from insights.bands import AGE_BANDS, OLDEST_BAND
 from insights.countries import Telephony, countries, telephony
 from insights.record import MANDATORY, RawUser, Reason, field_types
 
@@ -35,8 +36,6 @@ OLDEST_YEARS = 130
 LONGEST_EMAIL = 254
 """RFC 5321's path of 256 less its angle brackets."""
 
-AGE_BANDS = ((18, "0-17"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64"), (75, "65-74"))
-OLDEST_BAND = "75+"
 GENERATIONS = (
     (1928, "Greatest"),
     (1946, "Silent"),

@@ -61,7 +61,7 @@ class Place(NamedTuple):
 
 def counts(session: Any, dimension: str) -> dict[str, int]:
     """Users per value of one of `record.DIMENSIONS` of one field; values without users left out."""
-    rows = _read(session, _COUNTS.format(session.keyspace), dimension)
+    rows = read(session, _COUNTS.format(session.keyspace), dimension)
     return {row.value: row.count for row in rows if row.count}
 
 
@@ -71,18 +71,18 @@ def cross_counts(session: Any, dimension: str, first: str | None = None) -> dict
     `first` limits it to one value of the first field, whose counts lie together.
     """
     if first is None:
-        rows = _read(session, _COUNTS.format(session.keyspace), dimension)
+        rows = read(session, _COUNTS.format(session.keyspace), dimension)
     else:
         begins = json.dumps([first], ensure_ascii=False)[:-1] + ", "
         query = f"{_COUNTS.format(session.keyspace)} AND value >= ? AND value < ?"
-        rows = _read(session, query, dimension, begins, begins[:-1] + "!")
+        rows = read(session, query, dimension, begins, begins[:-1] + "!")
     return _crossed(rows)
 
 
 def cross_counts_since(session: Any, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
     """The same, of the values whose first field is `first` or sorts behind it."""
     query = f"{_COUNTS.format(session.keyspace)} AND value >= ?"
-    return _crossed(_read(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
+    return _crossed(read(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
 
 
 def latest(session: Any, limit: int) -> list[Arrival]:
@@ -92,7 +92,7 @@ def latest(session: Any, limit: int) -> list[Arrival]:
     begin = 0
     for end in LOOK_BACK_HOURS:
         hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(begin, end)]
-        rows = _read(
+        rows = read(
             session,
             f"SELECT {_ARRIVAL} FROM {session.keyspace}.latest_arrivals WHERE hour IN ? PER PARTITION LIMIT ?",
             hours, limit,
@@ -117,7 +117,7 @@ def by_month(session: Any, month: str, limit: int) -> list[Registered]:
 def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
     columns = ", ".join(USER_FIELDS)
-    row = _read(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
+    row = read(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
     return dict(row._asdict()) if row else None
 
 
@@ -131,7 +131,7 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
     if not countries:
         return []
     buckets = list(range(min(BUCKETS, MOST_PARTITIONS // len(countries))))
-    rows = _read(
+    rows = read(
         session,
         f"SELECT country_code, city, latitude, longitude, location_plausible FROM {session.keyspace}.users_by_country"
         " WHERE country_code IN ? AND bucket IN ? PER PARTITION LIMIT ?",
@@ -145,7 +145,7 @@ def _crossed(rows: Any) -> dict[tuple[str | None, ...], int]:
 
 
 def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:
-    rows = _read(
+    rows = read(
         session,
         f"SELECT {', '.join(Registered._fields)} FROM {session.keyspace}.{table}"
         f" WHERE {key} = ? AND bucket IN ? PER PARTITION LIMIT ?",
@@ -155,7 +155,7 @@ def _registered(session: Any, table: str, key: str, value: str, limit: int) -> l
     return sorted(users, key=lambda found: (found.registered_at, found.user_id), reverse=True)[:limit]
 
 
-def _read(session: Any, cql: str, *values: object) -> Any:
+def read(session: Any, cql: str, *values: object) -> Any:
     """The rows of a prepared statement, whose tables are to be qualified: the server warns of others."""
     prepared = _prepared.setdefault(session, {})
     if cql not in prepared:
