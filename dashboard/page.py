@@ -55,11 +55,12 @@ def link(page: str, label: str) -> None:
         st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
-def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str) -> None:
-    """A table of cells that are drawn as text, never as markup."""
-    st.dataframe(
-        list(rows), hide_index=True, column_config=columns, column_order=list(columns), placeholder="–", alt=alt
-    )
+def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str, **options: Any) -> Any:
+    """A table of cells that are drawn as text, never as markup; `options` of `st.dataframe`, whose value it returns."""
+    return st.dataframe(
+        list(rows), hide_index=True, column_config=columns, column_order=list(columns), placeholder="–", alt=alt,
+        **options,
+    )  # fmt: skip
 
 
 def instant(label: str) -> Any:

@@ -1,6 +1,7 @@
 """The stores that the pages ask, each with its connection and answers shared by every visitor."""
 
 import atexit
+import logging
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -28,12 +29,14 @@ from insights.settings import (
 
 P = ParamSpec("P")
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
 """A visitor waits no longer for one answer of Cassandra or PostgreSQL."""
 AIRFLOW_PATIENCE = 5
 """Its API is asked that many times less often than the stores: a run lasts minutes, and an answer costs it more."""
+CASSANDRA_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
 STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
 
@@ -54,6 +57,21 @@ def settings() -> Stores:
 def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
     """The answer of `query(session, ...)`; hashable arguments."""
     return _cassandra().get(_key(query, arguments, named), lambda: query(_session(), *arguments, **named))
+
+
+def read_cassandra(query: Callable[[Any], T]) -> T:
+    """What `query(session)` returns, read now and not kept.
+
+    Raises:
+        UserError: Cassandra does not answer.
+    """
+    try:
+        return query(_session())
+    except UserError:
+        raise
+    except CASSANDRA_ERRORS as error:
+        log.warning("Cassandra did not answer: %s", error)
+        raise UserError("Cassandra does not answer; try again once it does.") from error
 
 
 def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
@@ -101,8 +119,7 @@ def _session() -> Any:
 
 @st.cache_resource(show_spinner=False)
 def _cassandra() -> Answers:
-    errors = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
-    return Answers("Cassandra", load(DashboardSettings).cache_seconds, errors)
+    return Answers("Cassandra", load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
 
 
 @st.cache_resource(show_spinner=False)

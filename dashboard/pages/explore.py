@@ -1,46 +1,206 @@
 """Look at users one by one."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
 import streamlit as st
 
-from dashboard import page
-from dashboard.stores import ask_cassandra, refresh_seconds
-from insights.serve import queries
+from dashboard import downloads, page
+from dashboard.card import card
+from dashboard.stores import ask_cassandra, read_cassandra
+from insights.bands import BAND_NAMES
+from insights.errors import UserError
+from insights.serve import explore, queries
+
+ROWS = 50
+TABLE_HEIGHT = 430
+DOWNLOAD_SECONDS = 60
+FORMATS = {
+    "CSV": (downloads.as_csv, "csv", "text/csv"),
+    "Parquet": (downloads.as_parquet, "parquet", "application/vnd.apache.parquet"),
+}
+COLUMNS = {
+    "full_name": "Name", "gender": "Gender", "age": "Age", "country_code": "Country",
+    "registered_at": page.instant("Registered (UTC)"), "email_domain": "E-mail domain",
+}  # fmt: skip
+
+
+class Turn(NamedTuple):
+    """A page of the table: where it begins, and how many users are before it."""
+
+    cursor: explore.Cursor | None
+    before: int
+
 
 page.begin("Explore")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def users() -> None:
-    countries = ask_cassandra(queries.counts, "country_code").value
-    months = ask_cassandra(queries.counts, "registered_month").value
-    if not countries or not months:
-        page.no_users()
+    months = ask_cassandra(queries.counts, "registered_month")
+    if not months.value:
+        if page.answered("Cassandra", [months]):
+            page.no_users()
         return
-    by, value, most = st.columns(3)
+    chosen = filters(sorted(months.value, reverse=True))
+    total = ask_cassandra(explore.total, chosen)
+    if total.value == 0:
+        page.answered("Cassandra", [months, total])
+        none_match(chosen)
+        return
+    trail = trail_of(chosen)
+    found = ask_cassandra(explore.page, chosen, trail[-1].cursor, ROWS)
+    if not page.answered("Cassandra", [months, total, found]) or found.value is None:
+        return
+    if not found.value.users and len(trail) == 1 and found.value.next is None:
+        none_match(chosen)
+        return
+    table(found.value.users)
+    turn(trail, found.value, total.value)
+    one_user()
+    download(chosen, total.value)
+
+
+def filters(months: Sequence[str]) -> explore.Filter:
+    """The visitor's choice, which the address of the page holds; a value there that is no choice is left out."""
+    country, gender, band, since, until = st.columns(5)
     names = page.COUNTRY_NAMES
-    if by.selectbox("Users of a", ["country", "month"], key="by") == "country":
-        code = value.selectbox("Country", sorted(countries), format_func=lambda code: names.get(code, code), key="code")
-        found = ask_cassandra(queries.by_country, code, limit(most))
-        total = countries[code]
+    return explore.Filter(
+        choice(country, "Country", sorted(names, key=lambda code: names[code]), "country", names),
+        choice(gender, "Gender", ["female", "male"], "gender"),
+        choice(band, "Age band", BAND_NAMES, "age"),
+        choice(since, "Registered from", months, "from"),
+        choice(until, "Registered until", months, "until"),
+    )
+
+
+def choice(place: Any, label: str, options: Sequence[str], key: str, names: dict[str, str] | None = None) -> str | None:
+    found: str | None = place.selectbox(
+        label, options, index=None, key=key, placeholder="Any", bind="query-params",
+        format_func=lambda option: (names or {}).get(option, option),
+    )  # fmt: skip
+    return found
+
+
+def none_match(chosen: explore.Filter) -> None:
+    if chosen.since and chosen.until and chosen.since > chosen.until:
+        st.info(f"No month is from {chosen.since} until {chosen.until}: swap them.", icon=":material/search_off:")
     else:
-        month = value.selectbox("Month of registration", sorted(months, reverse=True), key="month")
-        found = ask_cassandra(queries.by_month, month, limit(most))
-        total = months[month]
+        st.info("No user matches these filters.", icon=":material/search_off:")
+
+
+def trail_of(chosen: explore.Filter) -> list[Turn]:
+    """The way to the page that is shown, which begins anew with other filters."""
+    kept, trail = st.session_state.get("trail", (None, []))
+    if kept != chosen:
+        trail = [Turn(None, 0)]
+        st.session_state["trail"] = (chosen, trail)
+        st.session_state.pop("user", None)
+    return list(trail)
+
+
+def table(found: Sequence[explore.Found]) -> None:
+    """The users of this page. Other users make another table, so that a selected row is still the user selected."""
+    ids = tuple(user.user_id for user in found)
+    key = f"users {hash(ids)}"
+    selected = page.table(
+        [{**user._asdict(), "user_id": str(user.user_id)} for user in found], COLUMNS,
+        f"Table of {len(found)} users, the latest registered first. Select a row to see the user.",
+        key=key, height=TABLE_HEIGHT if len(found) > 11 else "auto", on_select="rerun", selection_mode="single-row",
+    ).selection.rows  # fmt: skip
+    if selected:
+        st.session_state["user"] = (key, ids[selected[0]])
+    elif st.session_state.get("user", ("", None))[0] == key:
+        st.session_state.pop("user")
+
+
+def turn(trail: Sequence[Turn], shown: explore.Page, total: int | None) -> None:
+    """Which users these are, and the ways to the others."""
+    before = trail[-1].before
+    last = before + len(shown.users)
+    known = last if total is None and shown.next is None else total
+    at_least = last if shown.looked_back_to else last + 1
+    of = f"at least {at_least:,}" if known is None else f"{max(last, known):,}"
+    where, back, on = st.columns([4, 1, 1], vertical_alignment="center")
+    span = f"{before + 1:,} to {last:,}" if shown.users else "None"
+    where.markdown(f"**{span}** of {of} users, the latest registered first.")
+    if shown.looked_back_to:
+        st.caption(f"Looked at users registered back to {shown.looked_back_to:%Y-%m}: *Next* looks further back.")
+    back.button(
+        "Previous", icon=":material/chevron_left:", disabled=len(trail) == 1, width="stretch",
+        on_click=go, args=(trail[:-1],),
+    )  # fmt: skip
+    on.button(
+        "Next", icon=":material/chevron_right:", disabled=shown.next is None, width="stretch",
+        on_click=go, args=([*trail, Turn(shown.next, last)],),
+    )  # fmt: skip
+
+
+def go(trail: Sequence[Turn]) -> None:
+    st.session_state["trail"] = (st.session_state["trail"][0], list(trail))
+    st.session_state.pop("user", None)
+
+
+def one_user() -> None:
+    _, user_id = st.session_state.get("user", (None, None))
+    if user_id is None:
+        st.caption("Select a row to see everything that is known of a user.")
+        return
+    found = ask_cassandra(queries.user, user_id)
+    st.subheader("User", anchor=False)
     if not page.answered("Cassandra", [found]):
         return
-    page.table(
-        [row._asdict() for row in found.value or []],
-        {
-            "registered_at": page.instant("Registered (UTC)"), "full_name": "Name", "gender": "Gender", "age": "Age",
-            "country_code": "Country",
-        },
-        "Table of users of a country or month",
-    )  # fmt: skip
-    st.caption(f"{len(found.value or []):,} of {total:,} users, the latest registered first.")
+    if found.value is None:
+        st.info("This user is served no longer.", icon=":material/person_off:")
+        return
+    st.html(card(found.value))
 
 
-def limit(place: st.delta_generator.DeltaGenerator) -> int:
-    return int(place.selectbox("At most", [20, 50, 100, 200], key="limit"))
+@st.fragment
+def download(chosen: explore.Filter, total: int | None) -> None:
+    """Files are read when they are asked for, not before.
+
+    Not by `st.download_button`'s own deferral: what it makes belongs to no session, and is gone when two reruns of any
+    visitors end before the browser fetches it.
+    """
+    st.subheader("Download", anchor=False)
+    most = downloads.MOST_USERS
+    st.caption(
+        f"The users that match the filters, the latest registered first, at most {most:,}"
+        + (f" of these {total:,}" if total and total > most else "")
+        + ". In CSV a text that a spreadsheet would run as a formula begins with an apostrophe."
+    )
+    places = st.columns([1, 1, 4])
+    for place, kind in zip(places, FORMATS, strict=False):
+        if place.button(f"Prepare {kind}", key=f"prepare {kind}", width="stretch"):
+            st.session_state.pop("file", None)
+            with st.spinner(f"Reading the users for {kind} ..."):
+                prepare(chosen, kind)
+    offered, kind, file, as_of = st.session_state.get("file", (None, "", None, None))
+    if offered == chosen:
+        save(chosen, kind, file, as_of)
+
+
+def prepare(chosen: explore.Filter, kind: str) -> None:
+    make, as_of = FORMATS[kind][0], datetime.now(UTC)
+    try:
+        with downloads.AT_ONCE:
+            file = read_cassandra(lambda session: make(explore.users(session, chosen, DOWNLOAD_SECONDS)))
+    except UserError as error:
+        st.error(page.plain(str(error)))
+    else:
+        st.session_state["file"] = (chosen, kind, file, as_of)
+
+
+def save(chosen: explore.Filter, kind: str, file: downloads.File, as_of: datetime) -> None:
+    _, ending, mime = FORMATS[kind]
+    name = downloads.name(chosen, file, ending)
+    st.download_button(
+        f"Save {name}", file.content, name, mime, icon=":material/download:", type="primary", on_click="ignore"
+    )
+    cut = " It is cut: there are more." if file.cut else ""
+    st.caption(f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {page.clock(as_of)}.{cut}")
 
 
 users()

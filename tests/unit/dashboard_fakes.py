@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from dashboard import messages, stores, topics
 from insights import airflow_api, connections, ledger
 from insights.errors import UserError
-from insights.serve import progress, queries
+from insights.serve import explore, progress, queries
 from insights.settings import KafkaSettings
 
 NOW = datetime.now(UTC)
@@ -37,6 +37,13 @@ class FakeStores:
         self.down: set[str] = set()
         self.counts: dict[str, dict[str, int]] = COUNTS
         self.crossed: dict[str, dict[tuple[str | None, ...], int]] = CROSSED
+        self.found = [
+            explore.Found(
+                NOW - timedelta(hours=number), UUID(int=number), f"{name} No. {number}",
+                "female" if number % 2 else "male", 30, "FR" if number % 10 < 3 else "DE", "example.com",
+            )
+            for number in range(100)
+        ]  # fmt: skip
         self.minutes = [progress.Minute(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
         self.latency: progress.Latency | None = progress.Latency(1.5, 2.5, 4.25, 100)
         self.refusals = [progress.Refusals(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
@@ -57,8 +64,10 @@ class FakeStores:
         patch.setattr(connections, "postgres", self._postgres)
         patch.setattr(queries, "counts", lambda _, dimension: self.counts.get(dimension, {}))
         patch.setattr(queries, "latest", self._latest)
-        patch.setattr(queries, "by_country", self._registered)
-        patch.setattr(queries, "by_month", self._registered)
+        patch.setattr(queries, "user", self._user)
+        patch.setattr(explore, "page", self._page)
+        patch.setattr(explore, "users", lambda _, chosen, __: iter(self._chosen(chosen)))
+        patch.setattr(explore, "total", self._total)
         patch.setattr(queries, "geo_sample", self._places)
         patch.setattr(queries, "cross_counts", self._cross_counts)
         patch.setattr(queries, "cross_counts_since", self._cross_counts_since)
@@ -110,8 +119,31 @@ class FakeStores:
         arrival = queries.Arrival(NOW, UUID(int=1), self.name, "female", 30, "FR", "France", self.name)
         return [arrival][:limit]
 
-    def _registered(self, _: object, value: str, limit: int) -> list[queries.Registered]:
-        return [queries.Registered(NOW, UUID(int=1), f"{self.name} of {value}", "female", 30, "FR")][:limit]
+    def _chosen(self, chosen: explore.Filter) -> list[explore.Found]:
+        self._cassandra()
+        return [
+            user
+            for user in self.found
+            if chosen.country_code in (None, user.country_code)
+            and chosen.gender in (None, user.gender)
+            and (chosen.since or "") <= f"{user.registered_at:%Y-%m}" <= (chosen.until or "9")
+        ]
+
+    def _page(self, _: object, chosen: explore.Filter, cursor: explore.Cursor | None, limit: int) -> explore.Page:
+        found = self._chosen(chosen)
+        begin = 1 + [explore.Cursor(user.registered_at, user.user_id) for user in found].index(cursor) if cursor else 0
+        last = found[begin : begin + limit][-1:]
+        more = begin + limit < len(found)
+        following = explore.Cursor(last[0].registered_at, last[0].user_id) if last and more else None
+        return explore.Page(tuple(found[begin : begin + limit]), following, None)
+
+    def _total(self, _: object, chosen: explore.Filter) -> int | None:
+        return None if chosen.country_code and chosen.gender else len(self._chosen(chosen))
+
+    def _user(self, _: object, user_id: UUID) -> dict[str, Any] | None:
+        return next(
+            ({"full_name": user.full_name, "user_id": user_id} for user in self.found if user.user_id == user_id), None
+        )
 
     def _places(self, *_: object) -> list[queries.Place]:
         return [queries.Place("FR", self.name, 48.0, 2.0, True), queries.Place("FR", None, -48.0, 2.0, False)]

@@ -1,0 +1,249 @@
+"""Users by filters, page by page, the latest registered first; at one instant by bucket, then as Cassandra sorts ids.
+
+A cursor is a place in that order, so that pages neither repeat nor omit a user, whatever arrives meanwhile. With a
+country its partitions are read, else those of months; both in steps of months that hold at most about `STEP_USERS`
+users, as the counts say. The gender and age of users are filtered by the server, within partitions that the statement
+names in full: what that reads is bounded by the step.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from insights.bands import ages
+from insights.errors import UserError
+from insights.schema import BUCKETS
+from insights.serve.queries import MOST_PARTITIONS, counts, cross_counts, cross_counts_since, read
+
+STEP_USERS = 40_000
+MOST_READS = 12
+"""Of one page, of at most three statements each: beyond, the page ends short and says how far back it looked."""
+MOST_ROWS = 4_800
+"""Of one statement: below the driver's fetch size, so that an answer is one response."""
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What users have in common; None is whatever. The months (`YYYY-MM`) are the first and last of registration."""
+
+    country_code: str | None = None
+    gender: str | None = None
+    age_band: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class Found(NamedTuple):
+    """What both tables know of a user."""
+
+    registered_at: datetime
+    user_id: UUID
+    full_name: str
+    gender: str
+    age: int
+    country_code: str
+    email_domain: str
+
+
+class Cursor(NamedTuple):
+    """Behind this user; without an id, behind all who registered then or later."""
+
+    registered_at: datetime
+    user_id: UUID | None
+
+
+class Page(NamedTuple):
+    """Some users, and where the next ones are, if there are any."""
+
+    users: tuple[Found, ...]
+    next: Cursor | None
+    looked_back_to: datetime | None
+    """Set where the page ended before it was full, for all it had read."""
+
+
+def page(session: Any, chosen: Filter, cursor: Cursor | None, limit: int) -> Page:
+    """At most `limit` users behind `cursor`."""
+    found: list[Found] = []
+    for reads, (users, place) in enumerate(_walk(session, chosen, cursor, max(10, limit // 4)), 1):
+        found += users
+        if len(found) > limit:
+            return Page(tuple(found[:limit]), _behind(found[limit - 1]), None)
+        if reads == MOST_READS and place is not None:
+            return Page(tuple(found), place, place.registered_at)
+    return Page(tuple(found), None, None)
+
+
+def users(session: Any, chosen: Filter, seconds: float) -> Iterator[Found]:
+    """All of them.
+
+    Raises:
+        UserError: it took longer than `seconds`.
+    """
+    end = time.monotonic() + seconds
+    for found, _ in _walk(session, chosen, None, MOST_ROWS // BUCKETS):
+        if time.monotonic() > end:
+            raise UserError(f"Reading the users took longer than {seconds:g} s; choose narrower filters.")
+        yield from found
+
+
+def total(session: Any, chosen: Filter) -> int | None:
+    """How many there are, where an aggregate knows it."""
+    whole_time = chosen.since is None and chosen.until is None
+    whom = (chosen.country_code, chosen.gender, chosen.age_band)
+    if whole_time and whom[1:] == (None, None):
+        countries = counts(session, "country_code")
+        return sum(count for code, count in countries.items() if whom[0] in (None, code))
+    if whole_time and whom[0] is None:
+        pairs = cross_counts(session, "gender_age_band", chosen.gender)
+        return sum(count for (_, band), count in pairs.items() if chosen.age_band in (None, band))
+    if whom == (None, None, None):
+        months = counts(session, "registered_month")
+        return sum(count for month, count in months.items() if _within(month, chosen))
+    if whom[1:] == (None, None):
+        since = cross_counts_since(session, "month_country", chosen.since or "")
+        return sum(count for (month, code), count in since.items() if code == whom[0] and _within(str(month), chosen))
+    return None
+
+
+def _walk(
+    session: Any, chosen: Filter, cursor: Cursor | None, share: int
+) -> Iterator[tuple[list[Found], Cursor | None]]:
+    """The users behind `cursor`, read by read, each with the place behind what was read; None behind the last.
+
+    `share`: rows asked of each partition.
+    """
+    known = counts(session, "registered_month")
+    months = sorted((month for month in known if _within(month, chosen)), reverse=True)
+    if cursor:
+        newest = cursor.registered_at - (_MILLISECOND if cursor.user_id is None else timedelta(0))
+        months = [month for month in months if month <= _month(newest)]
+    if not months:
+        return
+    place = cursor or Cursor(_end(months[0]), None)
+    steps = _steps(session, chosen, {month: known[month] for month in months})
+    for number, step in enumerate(steps, 1):
+        whole = False
+        while not whole:
+            found, whole = _read(session, chosen, step, place, share)
+            place = Cursor(_begin(step[-1]), None) if whole else _behind(found[-1])
+            yield found, None if whole and number == len(steps) else place
+
+
+def _steps(session: Any, chosen: Filter, months: Mapping[str, int]) -> list[list[str]]:
+    """The months in groups that are read together. A country's users are taken to register as all users do."""
+    most_months, part = MOST_PARTITIONS // BUCKETS, 1.0
+    if chosen.country_code is not None:
+        countries = counts(session, "country_code")
+        most_months, part = len(months), countries.get(chosen.country_code, 0) / max(1, sum(countries.values()))
+    steps: list[list[str]] = []
+    held = 0.0
+    for month, count in months.items():
+        held += count * part
+        if not steps or held > STEP_USERS or len(steps[-1]) == most_months:
+            steps.append([])
+            held = count * part
+        steps[-1].append(month)
+    return steps
+
+
+def _read(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, share: int) -> tuple[list[Found], bool]:
+    """Users of those months behind `place` in order, and whether these are all; at least one if not."""
+    share = min(share, MOST_ROWS // (BUCKETS * (len(months) if chosen.country_code is None else 1)))
+    parts = _parts(session, chosen, months, place, share)
+    # A partition that gave its whole share may hold more: certain is only what comes before its last row.
+    certain = max((_position(part[-1]) for part in parts if len(part) == share), default=None)
+    found = [user for part in parts for user in part if certain is None or _position(user) >= certain]
+    # The sort is stable: users of one position stay as Cassandra sorts their ids.
+    return sorted(found, key=_position, reverse=True), certain is None
+
+
+def _parts(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, share: int) -> list[list[Found]]:
+    """The first rows behind `place` of each partition that holds users of those months, at most `share` of each."""
+    country = chosen.country_code
+    table, key = (
+        ("users_by_registration_month", "registered_month") if country is None else ("users_by_country", "country_code")
+    )
+    keys = list(months) if country is None else [country]
+    where, values = _conditions(chosen)
+    select = f"SELECT {', '.join(Found._fields)} FROM {session.keyspace}.{table} WHERE {key}"
+    filtering = " ALLOW FILTERING" if values else ""
+
+    def ranged(buckets: range, before: datetime) -> list[list[Found]]:
+        if not buckets:
+            return []
+        rows = read(
+            session,
+            f"{select} IN ? AND bucket IN ? AND registered_at >= ? AND registered_at < ?{where}"
+            f" PER PARTITION LIMIT ?{filtering}",
+            keys, list(buckets), _begin(months[-1]), before, *values, share,
+        )  # fmt: skip
+        by_partition: dict[tuple[str, int], list[Found]] = {}
+        for user in map(_found, rows):
+            partition = (_month(user.registered_at) if country is None else country, _bucket(user.user_id))
+            by_partition.setdefault(partition, []).append(user)
+        return list(by_partition.values())
+
+    at, user_id = place
+    if user_id is None:
+        return ranged(range(BUCKETS), at)
+    bucket = _bucket(user_id)
+    same_instant = read(
+        session,
+        f"{select} = ? AND bucket = ? AND registered_at = ? AND user_id > ?{where} LIMIT ?{filtering}",
+        _month(at) if country is None else country, bucket, at, user_id, *values, share,
+    )  # fmt: skip
+    ahead = [[_found(row) for row in same_instant]]
+    return [
+        *filter(None, ahead),
+        *ranged(range(bucket + 1), at),
+        *ranged(range(bucket + 1, BUCKETS), at + _MILLISECOND),
+    ]
+
+
+def _conditions(chosen: Filter) -> tuple[str, list[object]]:
+    """What the server filters by, as CQL and its values."""
+    where, values = "", list[object]()
+    if chosen.gender is not None:
+        where, values = " AND gender = ?", [chosen.gender]
+    if chosen.age_band is not None:
+        where, values = f"{where} AND age >= ? AND age <= ?", [*values, *ages(chosen.age_band)]
+    return where, values
+
+
+def _found(row: Any) -> Found:
+    return Found(row.registered_at.replace(tzinfo=UTC), *row[1:])
+
+
+def _behind(user: Found) -> Cursor:
+    return Cursor(user.registered_at, user.user_id)
+
+
+def _position(user: Found) -> tuple[datetime, int]:
+    """Greater is earlier in the order."""
+    return user.registered_at, -_bucket(user.user_id)
+
+
+def _bucket(user_id: UUID) -> int:
+    return user_id.int >> 124
+
+
+def _within(month: str, chosen: Filter) -> bool:
+    return (chosen.since is None or chosen.since <= month) and (chosen.until is None or month <= chosen.until)
+
+
+def _month(instant: datetime) -> str:
+    return f"{instant:%Y-%m}"
+
+
+def _begin(month: str) -> datetime:
+    return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+
+
+def _end(month: str) -> datetime:
+    """The begin of the next one."""
+    return (_begin(month) + timedelta(days=31)).replace(day=1)
