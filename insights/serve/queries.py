@@ -38,17 +38,6 @@ class Arrival(NamedTuple):
     city: str | None
 
 
-class Registered(NamedTuple):
-    """A user of a country or month."""
-
-    registered_at: datetime
-    user_id: UUID
-    full_name: str
-    gender: str
-    age: int
-    country_code: str
-
-
 class Place(NamedTuple):
     """Where a sampled user lives, in degrees."""
 
@@ -104,16 +93,6 @@ def latest(session: Any, limit: int) -> list[Arrival]:
     return sorted(found, key=lambda arrival: arrival.event_time, reverse=True)[:limit]
 
 
-def by_country(session: Any, country_code: str, limit: int) -> list[Registered]:
-    """The latest registered users of a country, latest first."""
-    return _registered(session, "users_by_country", "country_code", country_code, limit)
-
-
-def by_month(session: Any, month: str, limit: int) -> list[Registered]:
-    """The latest registered users of a month (`YYYY-MM`), latest first."""
-    return _registered(session, "users_by_registration_month", "registered_month", month, limit)
-
-
 def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
     columns = ", ".join(USER_FIELDS)
@@ -140,24 +119,13 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
     return [Place(*row) for row in rows if row.latitude is not None and row.longitude is not None]
 
 
-def _crossed(rows: Any) -> dict[tuple[str | None, ...], int]:
-    return {tuple(json.loads(row.value)): row.count for row in rows if row.count}
-
-
-def _registered(session: Any, table: str, key: str, value: str, limit: int) -> list[Registered]:
-    rows = read(
-        session,
-        f"SELECT {', '.join(Registered._fields)} FROM {session.keyspace}.{table}"
-        f" WHERE {key} = ? AND bucket IN ? PER PARTITION LIMIT ?",
-        value, list(range(BUCKETS)), limit,
-    )  # fmt: skip
-    users = [Registered(*row) for row in rows]
-    return sorted(users, key=lambda found: (found.registered_at, found.user_id), reverse=True)[:limit]
-
-
 def read(session: Any, cql: str, *values: object) -> Any:
     """The rows of a prepared statement, whose tables are to be qualified: the server warns of others."""
     prepared = _prepared.setdefault(session, {})
     if cql not in prepared:
         prepared[cql] = session.prepare(cql)
     return session.execute(prepared[cql], values)
+
+
+def _crossed(rows: Any) -> dict[tuple[str | None, ...], int]:
+    return {tuple(json.loads(row.value)): row.count for row in rows if row.count}

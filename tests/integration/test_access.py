@@ -23,9 +23,9 @@ from insights.migrate_wait import require_cassandra, require_postgres
 from insights.quarantine import Quarantined
 from insights.record import Reason
 from insights.redrive import Selection, prepare
+from insights.serve import explore, queries, retention
 from insights.serve import postgres as store
 from insights.serve import progress as flow
-from insights.serve import queries, retention
 from insights.serve.batch import delete_moved, write_users
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.recount import recount
@@ -110,9 +110,9 @@ def look(logins: Logins) -> None:
     assert progress(stores).served == 9
     with connections.cassandra(stores.cassandra) as session:
         [country] = queries.counts(session, "country_code")
-        [first, *_] = queries.by_country(session, country, 5)
+        [first, *_] = explore.page(session, explore.Filter(country), None, 5).users
         assert queries.user(session, first.user_id) is not None
-        assert queries.by_month(session, f"{first.registered_at:%Y-%m}", 5)
+        assert explore.page(session, explore.Filter(since=f"{first.registered_at:%Y-%m}"), None, 5).users
         assert len(queries.geo_sample(session, [country], 50)) == 9
         assert queries.latest(session, 5)
     with closing(connections.postgres(stores.postgres, "dashboard")) as connection, connection.cursor() as cursor:

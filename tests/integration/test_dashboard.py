@@ -115,20 +115,6 @@ def test_arrivals_of_days_ago_are_found_when_none_is_newer(cassandra):
         assert len(queries.latest(session, 20)) == 20
 
 
-def test_users_of_a_country_are_the_latest_registered(session):
-    expected = sorted((p["registered_at"] for p in PEOPLE if p["country_code"] == "AU"), reverse=True)[:20]
-    found = queries.by_country(session, "AU", 20)
-    assert [row.registered_at.replace(tzinfo=UTC) for row in found] == [_milliseconds(moment) for moment in expected]
-    assert {row.country_code for row in found} == {"AU"}
-
-
-def test_users_of_a_month_are_all_there_below_the_limit(session):
-    month, count = counts_of(PEOPLE)["registered_month"].most_common(1)[0]
-    found = queries.by_month(session, month, 200)
-    assert {row.user_id for row in found} == {p["user_id"] for p in PEOPLE if p["registered_month"] == month}
-    assert len(found) == count
-
-
 def test_a_user_is_found_by_id_and_an_unknown_one_is_not(session):
     found = queries.user(session, PEOPLE[3]["user_id"])
     assert found is not None
@@ -286,7 +272,3 @@ def test_quarantine_counts_what_is_open_and_what_was_refused(connection):
     [samples] = [frame.value for frame in app.dataframe]
     assert len(samples) == 7
     assert sorted(samples["redrives"].unique()) == [0, 1]
-
-
-def _milliseconds(moment: datetime) -> datetime:
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
