@@ -5,16 +5,19 @@ import io
 from datetime import UTC, datetime
 from itertools import pairwise, product
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import SecretStr
 
 from dashboard import downloads
 from insights import connections
 from insights.bands import ages
+from insights.migrate import migrate_cassandra
 from insights.serve import explore
 from insights.serve.explore import Filter, Page
+from insights.settings import CassandraSettings
 from tests.integration.dashboard_data import fill_cassandra, users
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -56,11 +59,19 @@ class Counting:
         return self.session.execute(statement, values)
 
 
-@pytest.fixture
-def session(cassandra):
-    fill_cassandra(cassandra, PEOPLE)
-    with connections.cassandra(cassandra) as session:
+@pytest.fixture(scope="module")
+def session(cassandra_server):
+    """One keyspace for all tests that only read."""
+    filled = CassandraSettings(
+        hosts=cassandra_server.host, port=cassandra_server.port, keyspace=f"explore_{uuid4().hex[:12]}",
+        local_dc=cassandra_server.local_dc, username=cassandra_server.user,
+        password=SecretStr(cassandra_server.password),
+    )  # fmt: skip
+    migrate_cassandra(filled)
+    fill_cassandra(filled, PEOPLE)
+    with connections.cassandra(filled) as session:
         yield Counting(session)
+        session.execute(f"DROP KEYSPACE {filled.keyspace}")
 
 
 def oracle(chosen: Filter) -> list[dict[str, Any]]:
