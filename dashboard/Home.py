@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from dashboard.page import ICON
+
 PAGES = {
     "Users": [
         st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
@@ -17,4 +19,6 @@ PAGES = {
     ],
 }
 
+# Before the navigation: the browser would fetch a page's symbol for its tab from the internet.
+st.set_page_config(page_icon=ICON)
 st.navigation(PAGES).run()

@@ -1,6 +1,6 @@
 """Which country grew by how much in a month."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -71,3 +71,12 @@ def growth(crossed: MonthCountry, countries: Counts, month: str) -> list[Growth]
         for code, total in countries.items()
     ]
     return sorted(grown, key=lambda country: (-country.users, country.country_code))
+
+
+def fastest(grown: Sequence[Growth]) -> Growth | None:
+    """The country with the highest percentage; none while none had users earlier."""
+    return max(
+        (country for country in grown if country.earlier),
+        key=lambda country: country.users / country.earlier,
+        default=None,
+    )

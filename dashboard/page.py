@@ -128,8 +128,8 @@ def share(part: int, whole: int) -> str:
 
 
 def signed(percent: float) -> str:
-    """`+4.2 %`, with a true minus sign."""
-    return f"{percent:+,.1f} %".replace("-", "\N{MINUS SIGN}")
+    """`+4.25 %`, with a true minus sign."""
+    return f"{percent:+,.2f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def most(counts: Mapping[str, int], names: Mapping[str, str] | None = None, limit: int = 3) -> str:

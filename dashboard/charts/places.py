@@ -33,9 +33,10 @@ def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
             text=[escape(names.get(code, code)) for code in codes],
             colorscale=SEQUENTIAL,
             zmin=0,
+            zmax=max([*counts.values(), 1]),
             marker_line_color="rgba(128, 128, 128, 0.8)",
             marker_line_width=0.5,
-            colorbar={"title": "users", "thickness": 10, "len": 0.5, "orientation": "h", "y": -0.02, "yanchor": "top"},
+            colorbar={"title": {"text": "users", "side": "right"}, "thickness": 10, "len": 0.7},
             hovertemplate="%{text}: %{z:,} users<extra></extra>",
         )
     )
@@ -46,7 +47,7 @@ def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
 def sample_map(points: Sequence[Point]) -> go.Figure:
     """The coordinates of a sample of users, those far from their country apart."""
     figure = go.Figure()
-    for plausible, name, colour in ((True, "near the country", BLUE), (False, "far from the country", VERMILION)):
+    for plausible, name, colour in ((False, "far from the country", VERMILION), (True, "near the country", BLUE)):
         group = [point for point in points if point.plausible is plausible]
         if group:
             figure.add_trace(
@@ -56,7 +57,7 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
                     text=[escape(point.label) for point in group],
                     name=name,
                     mode="markers",
-                    marker={"size": 5, "color": colour, "opacity": 0.7},
+                    marker={"size": 5, "color": colour, "opacity": 0.85},
                     hovertemplate="%{text}<br>%{lat:.2f}°, %{lon:.2f}°<extra></extra>",
                 )
             )
@@ -90,4 +91,4 @@ def _world(figure: go.Figure, title: str) -> go.Figure:
         showframe=False,
         bgcolor="rgba(0,0,0,0)",
     )
-    return style(figure, title, height=400).update_layout(margin={"l": 0, "r": 0, "t": 48, "b": 8})
+    return style(figure, title, height=380).update_layout(margin={"l": 0, "r": 0, "t": 48, "b": 8})

@@ -17,32 +17,37 @@ def registrations_by_year(counts: Counts) -> go.Figure:
     """Bars, one per year, years without a registration included."""
     years = _years(counts)
     values = [counts.get(str(year), 0) for year in years]
-    return columns([str(year) for year in years], values, "Registrations by year", "year of registration", GREEN)
+    return columns(
+        [str(year) for year in years], values, "Registrations by year", "year of registration", GREEN
+    ).update_xaxes(nticks=8)
 
 
 @kept
-def registrations_by_month(counts: Counts) -> go.Figure:
-    """A line, one point per month, months without a registration included."""
+def registrations_by_month(counts: Counts, running: str) -> go.Figure:
+    """A line, one point per month, months without a registration included; dotted to the month that still runs."""
     months = _months(counts)
+    complete = [month for month in months if month < running]
     figure = go.Figure(
-        go.Scatter(
-            x=months,
-            y=[counts.get(month, 0) for month in months],
-            mode="lines",
-            line={"color": GREEN, "width": 2},
-            hovertemplate="%{x|%B %Y}: %{y:,} users<extra></extra>",
-        )
+        [
+            go.Scatter(
+                x=part,
+                y=[counts.get(month, 0) for month in part],
+                mode="lines",
+                line={"color": GREEN, "width": 2, "dash": dash},
+                hovertemplate="%{x|%B %Y}: %{y:,} users<extra></extra>",
+            )
+            for part, dash in ((complete, "solid"), (months[max(0, len(complete) - 1) :], "dot"))
+        ]
     )
-    return style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(
-        rangemode="tozero"
-    )
+    style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(rangemode="tozero")
+    return figure.update_layout(showlegend=False)
 
 
 @kept
 def registrations_by_weekday(counts: Counts) -> go.Figure:
     """Bars from Monday to Sunday."""
     values = [counts.get(str(day), 0) for day in range(1, 8)]
-    return columns(WEEKDAYS, values, "Registrations by weekday", "weekday of registration", GREEN)
+    return columns([day[:3] for day in WEEKDAYS], values, "Registrations by weekday", "weekday of registration", GREEN)
 
 
 @kept
@@ -64,6 +69,7 @@ def cohorts(counts: Pairs) -> go.Figure:
             customdata=users,
             colorscale=SEQUENTIAL,
             zmin=0,
+            zmax=max([share or 0 for row in shares for share in row] or [100]),
             xgap=1,
             ygap=1,
             colorbar={"title": "% of the year", "thickness": 10},
@@ -71,7 +77,8 @@ def cohorts(counts: Pairs) -> go.Figure:
         )
     )
     style(figure, "Who registered when", x="year of registration")
-    return figure.update_xaxes(type="category").update_yaxes(type="category", autorange="reversed")
+    figure.update_xaxes(type="category", nticks=12, tickangle=0)
+    return figure.update_yaxes(type="category", autorange="reversed")
 
 
 @kept
@@ -99,7 +106,7 @@ def growth_by_country(countries: Sequence[Growth], month: str, names: Mapping[st
     style(figure, "New users by country", x="users who registered in the month", height=24 * len(labels) + 130)
     figure.update_xaxes(nticks=5).update_yaxes(type="category", autorange="reversed")
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed"}
-    return figure.update_layout(barmode="overlay", legend=legend)
+    return figure.update_layout(barmode="overlay", legend=legend, margin={"t": 76})
 
 
 def _years(counts: Mapping[str, object]) -> list[int]:

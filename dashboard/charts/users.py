@@ -60,11 +60,13 @@ def age_pyramid(counts: Pairs) -> go.Figure:
             for gender, axis, _, _ in sides
         ]
     )
-    figure = style(figure, "Users by age and gender", y="age in years")
-    for gender, axis, domain, reach in sides:
-        layout = {"domain": domain, "range": reach, "title": f"{gender} users", "nticks": 4, "anchor": "y"}
+    for _, axis, domain, reach in sides:
+        layout = {"domain": domain, "range": reach, "nticks": 4, "anchor": "y"}
         figure.update_layout({axis.replace("x", "xaxis"): layout})
-    return figure.update_yaxes(type="category").update_layout(showlegend=False, bargap=0.1)
+    style(figure, "Users by age and gender", y="age in years").update_layout(showlegend=False, bargap=0.1)
+    for gender, axis, _, _ in sides:
+        figure.update_layout({f"{axis.replace('x', 'xaxis')}_title_text": f"{gender} users"})
+    return figure.update_yaxes(type="category")
 
 
 @kept

@@ -31,34 +31,31 @@ def geography() -> None:
 
 
 def maps(countries: charts.Counts) -> None:
-    left, right = st.columns(2)
-    with left:
-        page.draw(
-            charts.country_map(countries, page.COUNTRY_NAMES),
-            f"World map of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+    page.draw(
+        charts.country_map(countries, page.COUNTRY_NAMES),
+        f"World map of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+    )
+    st.caption("Users by country of their address; grey countries have none.")
+    sample = ask_cassandra(queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
+    points = [
+        charts.Point(
+            place.latitude,
+            place.longitude,
+            f"{place.city or '?'}, {page.COUNTRY_NAMES.get(place.country_code, '?')}",
+            place.location_plausible is not False,
         )
-        st.caption("Users by country of their address; grey countries have none.")
-    with right:
-        sample = ask_cassandra(queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
-        points = [
-            charts.Point(
-                place.latitude,
-                place.longitude,
-                f"{place.city or '?'}, {page.COUNTRY_NAMES.get(place.country_code, '?')}",
-                place.location_plausible is not False,
-            )
-            for place in sample.value or []
-        ]
-        near = sum(point.plausible for point in points)
-        page.draw(
-            charts.sample_map(points),
-            f"World map of the coordinates of {len(points):,} sampled users, {near:,} of them near their country.",
-        )
-        st.caption(
-            f"A sample: {len(points):,} of {sum(countries.values()):,} users, the latest registered of each country, "
-            f"{SAMPLE_PER_BUCKET} from each sixteenth of its users. The source places users at random."
-        )
-        page.answered("Cassandra", [sample])
+        for place in sample.value or []
+    ]
+    near = sum(point.plausible for point in points)
+    page.draw(
+        charts.sample_map(points),
+        f"World map of the coordinates of {len(points):,} sampled users, {near:,} of them near their country.",
+    )
+    st.caption(
+        f"A sample: {len(points):,} of {sum(countries.values()):,} users, the latest registered of each country, "
+        f"{SAMPLE_PER_BUCKET} from each sixteenth of its users. The source places users at random."
+    )
+    page.answered("Cassandra", [sample])
 
 
 def drill_down(countries: charts.Counts) -> None:
@@ -105,13 +102,17 @@ def cities(countries: charts.Counts) -> None:
     if not page.answered("Cassandra", [found]):
         return
     counts = {city: users for (_, city), users in (found.value or {}).items()}
+    missing = counts.pop(None, 0)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0] or ""))
+    shown, rest = ordered[:CITIES], ordered[CITIES:]
+    drawn = [*shown, (None, missing)] if missing else shown
     name = page.COUNTRY_NAMES.get(code, code)
-    named = {charts.NOT_GIVEN if city is None else city: users for city, users in ordered}
-    page.draw(charts.users_by_city(ordered[:CITIES], name), f"Bars of users by city of {name}: {page.most(named)}.")
-    rest = ordered[CITIES:]
-    others = f" and {len(rest):,} others with {sum(users for _, users in rest):,} users" if rest else ""
-    st.caption(page.plain(f"{min(CITIES, len(ordered))} cities of {name} with most users{others}."))
+    named = {charts.NOT_GIVEN if city is None else city: users for city, users in drawn}
+    page.draw(charts.users_by_city(drawn, name), f"Bars of users by city of {name}: {page.most(named)}.")
+    words = f"The {len(shown):,} cities of {name} with most users"
+    if rest:
+        words += f" and {len(rest):,} others with {sum(users for _, users in rest):,} users"
+    st.caption(page.plain(f"{words}; {missing:,} users have no city." if missing else f"{words}."))
 
 
 def countries_table(countries: charts.Counts) -> None:

@@ -77,15 +77,19 @@ def grown_most(countries: charts.Counts, months: charts.Counts) -> tuple[str, li
         st.markdown("No complete month has a registration yet.")
         return None
     crossed = ask_cassandra(queries.cross_counts_since, "month_country", growth.shifted(month, -1))
-    if not page.answered("Cassandra", [crossed]):
+    if crossed.value is None:
+        page.answered("Cassandra", [crossed])
         return None
-    grown = growth.growth(crossed.value or {}, countries, month)
+    grown = growth.growth(crossed.value, countries, month)
+    if grown[0].users:
+        winners(grown)
     st.markdown(in_words(grown, month))
     if month != last:
         st.caption(
             f"Nobody registered in {growth.name(last)}, the last complete month: "
             f"this is {growth.name(month)}, the newest with registrations."
         )
+    page.answered("Cassandra", [crossed])
     return month, grown
 
 
@@ -99,13 +103,18 @@ def in_words(grown: list[growth.Growth], month: str) -> str:
         words += f", {page.signed(first.change)} against {first.month_before:,} in the month before"
     if first.percent is not None:
         words += f"; that is {page.signed(first.percent)} on the {first.earlier:,} who had registered earlier"
-    by_size = max(grown, key=lambda country: country.percent or 0)
-    if by_size is not first and by_size.percent is not None:
-        words += (
-            f". For its size, **{country(by_size)}** grew most: "
-            f"{page.signed(by_size.percent)}, {by_size.users:,} users on {by_size.earlier:,}"
-        )
+    by_size = growth.fastest(grown)
+    if by_size and by_size is not first:
+        words += f". For its size, **{country(by_size)}** grew most: {by_size.users:,} users on {by_size.earlier:,}"
     return words + "."
+
+
+def winners(grown: list[growth.Growth]) -> None:
+    by_users, by_size = st.columns(2)
+    by_users.metric("Most new users", country(grown[0]), f"{grown[0].users:,} users")
+    fastest = growth.fastest(grown)
+    if fastest and fastest.percent is not None:
+        by_size.metric("Most for its size", country(fastest), page.signed(fastest.percent))
 
 
 def country(grown: growth.Growth) -> str:
@@ -173,11 +182,11 @@ def growing(month: str, grown: list[growth.Growth]) -> None:
 
 def registrations(months: charts.Counts) -> None:
     page.draw(
-        charts.registrations_by_month(months),
+        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
         f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
         f"most in {page.most({growth.name(month): users for month, users in months.items()})}.",
     )
-    st.caption("Users by the month in which they registered; the newest month may still run.")
+    st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
 
 
 def by_country(countries: charts.Counts) -> None:

@@ -38,11 +38,11 @@ def registrations() -> None:
 def by_month(months: charts.Counts) -> None:
     named = {growth.name(month): users for month, users in months.items()}
     page.draw(
-        charts.registrations_by_month(months),
+        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
         f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
         f"{page.most(named)}.",
     )
-    st.caption("Users by the month in which they registered, in UTC; the newest month may still run.")
+    st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
 
 
 def by_year(years: charts.Counts) -> None:

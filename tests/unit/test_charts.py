@@ -44,8 +44,14 @@ def test_years_without_a_registration_are_drawn_as_zero():
 
 
 def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
-    line = charts.registrations_by_month({"2020-02": 4, "2019-11": 2}).data[0]
+    line = charts.registrations_by_month({"2020-02": 4, "2019-11": 2}, "2020-03").data[0]
     assert list(zip(line.x, line.y, strict=True)) == [("2019-11", 2), ("2019-12", 0), ("2020-01", 0), ("2020-02", 4)]
+
+
+def test_the_line_is_dotted_to_the_running_month():
+    complete, running = charts.registrations_by_month({"2020-02": 4, "2020-03": 1}, "2020-03").data
+    assert (list(complete.x), complete.line.dash) == (["2020-02"], "solid")
+    assert (list(running.x), list(running.y), running.line.dash) == (["2020-02", "2020-03"], [4, 1], "dot")
 
 
 def test_the_pyramid_mirrors_men_and_women_on_one_scale_from_young_to_old():
@@ -92,7 +98,7 @@ def test_the_served_world_has_every_country_of_the_api():
 
 
 def test_points_far_from_their_country_are_a_series_of_their_own():
-    near, far = charts.sample_map(
+    far, near = charts.sample_map(
         [charts.Point(48.9, 2.4, "Paris", True), charts.Point(-10.0, 100.0, "Lyon", False)]
     ).data
     assert (near.name, list(near.lat), list(near.lon)) == ("near the country", [48.9], [2.4])
@@ -101,7 +107,7 @@ def test_points_far_from_their_country_are_a_series_of_their_own():
 
 def test_weekdays_go_from_monday_to_sunday_those_without_a_registration_included():
     bar = charts.registrations_by_weekday({"7": 2, "1": 5}).data[0]
-    assert list(bar.x) == list(charts.WEEKDAYS)
+    assert list(bar.x) == ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
     assert list(bar.y) == [5, 0, 0, 0, 0, 0, 2]
 
 
@@ -228,7 +234,7 @@ def test_text_from_data_is_escaped_in_every_figure(figure):
     "figure",
     [
         charts.users_by_country({}, {}), charts.users_by_gender({}), charts.registrations_by_year({}),
-        charts.registrations_by_month({}), charts.registrations_by_weekday({}), charts.age_pyramid({}),
+        charts.registrations_by_month({}, "2020-01"), charts.registrations_by_weekday({}), charts.age_pyramid({}),
         charts.users_by_generation({}), charts.cohorts({}), charts.growth_by_country([], "2026-01", {}),
         charts.arrivals_per_minute([]), charts.users_by_region({}), charts.users_by_city([], "France"),
         charts.country_map({}, {}), charts.sample_map([]), charts.batch_durations([]), charts.batch_latencies([]),

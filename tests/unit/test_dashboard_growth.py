@@ -34,3 +34,9 @@ def test_growth_counts_the_month_the_one_before_and_who_was_there_earlier():
 
 def test_growth_from_nothing_has_no_percentage():
     assert growth.growth({("2026-01", "DE"): 6}, {"DE": 6}, "2026-01")[0].percent is None
+
+
+def test_the_fastest_country_is_by_percentage_and_known_only_where_users_were():
+    slow, fast, new = Growth("DE", 9, 0, 100), Growth("FR", 3, 0, 10), Growth("IE", 50, 0, 0)
+    assert growth.fastest([new, slow, fast]) is fast
+    assert growth.fastest([new]) is None

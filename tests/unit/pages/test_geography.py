@@ -39,9 +39,10 @@ def test_a_region_offers_its_own_countries_only(fakes):
 
 def test_cities_beyond_the_first_are_counted_in_words(fakes):
     cities: dict[tuple[str | None, ...], int] = {("DE", f"{HOSTILE} {number:02}"): 100 - number for number in range(27)}
+    cities["DE", None] = 7
     fakes.crossed = fakes.crossed | {"country_city": cities}
     app = opened("geography")
-    assert "25 cities of Germany with most users and 2 others with 149 users" in said(app)
+    assert "The 25 cities of Germany with most users and 2 others with 149 users; 7 users have no city" in said(app)
 
 
 def test_the_table_of_countries_is_ordered_by_users_and_adds_up():

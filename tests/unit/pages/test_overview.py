@@ -45,12 +45,16 @@ def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fake
             (before, "DE"): 20, (before, "FR"): 10, (month, "DE"): 30, (month, "FR"): 15, (f"{now:%Y-%m}", "DE"): 5,
         }
     }  # fmt: skip
-    text = said(opened("overview"))
+    app = opened("overview")
+    text = said(app)
     assert (
         f"**Germany** grew most in **{growth.name(month)}**: **30** users registered there, "
-        "+50.0 % against 20 in the month before; that is +85.7 % on the 35 who had registered earlier. "
-        "For its size, **France** grew most: +100.0 %, 15 users on 15."
+        "+50.00 % against 20 in the month before; that is +85.71 % on the 35 who had registered earlier. "
+        "For its size, **France** grew most: 15 users on 15."
     ) in text
+    assert metrics(app)["Most new users"] == "Germany"
+    assert metrics(app)["Most for its size"] == "France"
+    assert [metric.delta for metric in app.metric if metric.delta] == ["30 users", "+100.00 %"]
     assert "the newest with registrations" not in text
 
 

@@ -37,8 +37,8 @@ def test_words_for_times_and_shares():
     assert dashboard.page.ago((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
     assert dashboard.page.ago(None, now) == "never"
     shares = [dashboard.page.share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
-    assert dashboard.page.signed(1234.56) == "+1,234.6 %"
-    assert dashboard.page.signed(-0.5) == "\N{MINUS SIGN}0.5 %"
+    assert dashboard.page.signed(1234.56) == "+1,234.56 %"
+    assert dashboard.page.signed(-0.5) == "\N{MINUS SIGN}0.50 %"
     assert shares == ["0 %", "0 %", "< 0.01 %", "0.25 %"]
 
 
