@@ -31,13 +31,15 @@ page.begin("Flow")
 @st.fragment(run_every=refresh_seconds())
 def now() -> None:
     facts = ask_postgres(progress.flow_facts, settings().kafka.raw_topic)
-    if not page.answered("PostgreSQL", [facts]) or facts.value is None:
-        return
     flow = ask_ledger(ledger.flow, KAFKA_SECONDS)
     served = ask_cassandra(queries.counts, "gender")
-    if not facts.stale:
-        page.answered("Kafka", [flow])
-    page.answered("Cassandra", [served])
+    with st.container(horizontal=True):
+        known = page.answered("PostgreSQL", [facts])
+        if not facts.stale:
+            page.answered("Kafka", [flow])
+        page.answered("Cassandra", [served])
+    if not known or facts.value is None:
+        return
     superseded = ask_postgres(progress.superseded, MOST_SUPERSEDED)
     landed = ask_postgres(progress.ingest_runs, RUNS)
     found = hops.hops(
@@ -101,8 +103,9 @@ def full_check() -> None:
             for hop in found.hops
         ],
         {
-            "name": "Hop", "state": "State", "equation": "Equation", "left": page.number("Left"),
-            "right": page.number("Right"), "pending": page.number("On the way"), "sentence": "What it means",
+            "name": "Hop", "state": "State", "sentence": st.column_config.TextColumn("What it means", width="large"),
+            "left": page.number("Left"), "right": page.number("Right"), "pending": page.number("On the way"),
+            "equation": "Equation",
         },
         "Table of the ledger's hops",
     )  # fmt: skip

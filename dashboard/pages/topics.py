@@ -16,10 +16,12 @@ page.begin("Topics")
 @st.fragment(run_every=refresh_seconds())
 def offsets(kafka: KafkaSettings) -> None:
     found = ask_kafka(topics.partitions)
-    if not page.answered("Kafka", [found]):
-        return
     read = ask_postgres(read_until, kafka.raw_topic)
-    page.answered("PostgreSQL", [read])
+    with st.container(horizontal=True):
+        known = page.answered("Kafka", [found])
+        page.answered("PostgreSQL", [read])
+    if not known:
+        return
     rows = [_row(part, read.value if part.topic == kafka.raw_topic else None) for part in found.value or []]
     for topic in (kafka.raw_topic, kafka.quarantine_topic):
         _cards(topic, [row for row in rows if row["topic"] == topic], read_by_stream=topic == kafka.raw_topic)
@@ -54,7 +56,7 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
     now = datetime.now(UTC)
     newest = max((row["newest"] for row in rows if row["newest"]), default=None)
     lags = [row["lag"] for row in rows]
-    cards = st.columns(4 if read_by_stream else 3)
+    cards = st.columns(4)
     cards[0].metric("Partitions", f"{len(rows):,}", border=True)
     cards[1].metric(
         "Messages", f"{sum(row['messages'] for row in rows):,}", border=True, help="Held now; retention takes old ones."
