@@ -1,6 +1,6 @@
 """Look at users one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,13 +15,15 @@ from insights.serve import explore, queries
 
 ROWS = 50
 TABLE_HEIGHT = 430
+FILTER_WIDTH = 150
+"""Pixels: five side by side on a desktop, two on a telephone."""
 DOWNLOAD_SECONDS = 60
 FORMATS = {
     "CSV": (downloads.as_csv, "csv", "text/csv"),
     "Parquet": (downloads.as_parquet, "parquet", "application/vnd.apache.parquet"),
 }
 COLUMNS = {
-    "full_name": "Name", "gender": "Gender", "age": "Age", "country_code": "Country",
+    "full_name": "Name", "gender": "Gender", "age": "Age", "country": "Country",
     "registered_at": page.instant("Registered (UTC)"), "email_domain": "E-mail domain",
 }  # fmt: skip
 
@@ -64,20 +66,20 @@ def users() -> None:
 
 def filters(months: Sequence[str]) -> explore.Filter:
     """The visitor's choice, which the address of the page holds; a value there that is no choice is left out."""
-    country, gender, band, since, until = st.columns(5)
     names = page.COUNTRY_NAMES
-    return explore.Filter(
-        choice(country, "Country", sorted(names, key=lambda code: names[code]), "country", names),
-        choice(gender, "Gender", ["female", "male"], "gender"),
-        choice(band, "Age band", BAND_NAMES, "age"),
-        choice(since, "Registered from", months, "from"),
-        choice(until, "Registered until", months, "until"),
-    )
+    with st.container(horizontal=True):
+        return explore.Filter(
+            choice("Country", sorted(names, key=lambda code: names[code]), "country", names),
+            choice("Gender", ["female", "male"], "gender"),
+            choice("Age band", BAND_NAMES, "age"),
+            choice("Registered from", months, "from"),
+            choice("Registered until", months, "until"),
+        )
 
 
-def choice(place: Any, label: str, options: Sequence[str], key: str, names: dict[str, str] | None = None) -> str | None:
-    found: str | None = place.selectbox(
-        label, options, index=None, key=key, placeholder="Any", bind="query-params",
+def choice(label: str, options: Sequence[str], key: str, names: Mapping[str, str] | None = None) -> str | None:
+    found: str | None = st.selectbox(
+        label, options, index=None, key=key, placeholder="Any", bind="query-params", width=FILTER_WIDTH,
         format_func=lambda option: (names or {}).get(option, option),
     )  # fmt: skip
     return found
@@ -105,7 +107,7 @@ def table(found: Sequence[explore.Found]) -> None:
     ids = tuple(user.user_id for user in found)
     key = f"users {hash(ids)}"
     selected = page.table(
-        [{**user._asdict(), "user_id": str(user.user_id)} for user in found], COLUMNS,
+        [row(user) for user in found], COLUMNS,
         f"Table of {len(found)} users, the latest registered first. Select a row to see the user.",
         key=key, height=TABLE_HEIGHT if len(found) > 11 else "auto", on_select="rerun", selection_mode="single-row",
     ).selection.rows  # fmt: skip
@@ -115,6 +117,11 @@ def table(found: Sequence[explore.Found]) -> None:
         st.session_state.pop("user")
 
 
+def row(user: explore.Found) -> dict[str, Any]:
+    country = page.COUNTRY_NAMES.get(user.country_code, user.country_code)
+    return {**user._asdict(), "user_id": str(user.user_id), "country": country}
+
+
 def turn(trail: Sequence[Turn], shown: explore.Page, total: int | None) -> None:
     """Which users these are, and the ways to the others."""
     before = trail[-1].before
@@ -122,19 +129,19 @@ def turn(trail: Sequence[Turn], shown: explore.Page, total: int | None) -> None:
     known = last if total is None and shown.next is None else total
     at_least = last if shown.looked_back_to else last + 1
     of = f"at least {at_least:,}" if known is None else f"{max(last, known):,}"
-    where, back, on = st.columns([4, 1, 1], vertical_alignment="center")
     span = f"{before + 1:,} to {last:,}" if shown.users else "None"
-    where.markdown(f"**{span}** of {of} users, the latest registered first.")
+    st.markdown(f"**{span}** of {of} users, the latest registered first.")
     if shown.looked_back_to:
         st.caption(f"Looked at users registered back to {shown.looked_back_to:%Y-%m}: *Next* looks further back.")
-    back.button(
-        "Previous", icon=":material/chevron_left:", disabled=len(trail) == 1, width="stretch",
-        on_click=go, args=(trail[:-1],),
-    )  # fmt: skip
-    on.button(
-        "Next", icon=":material/chevron_right:", disabled=shown.next is None, width="stretch",
-        on_click=go, args=([*trail, Turn(shown.next, last)],),
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        st.button(
+            "Previous", icon=":material/chevron_left:", disabled=len(trail) == 1, width=FILTER_WIDTH,
+            on_click=go, args=(trail[:-1],),
+        )  # fmt: skip
+        st.button(
+            "Next", icon=":material/chevron_right:", disabled=shown.next is None, width=FILTER_WIDTH,
+            on_click=go, args=([*trail, Turn(shown.next, last)],),
+        )  # fmt: skip
 
 
 def go(trail: Sequence[Turn]) -> None:
@@ -171,12 +178,12 @@ def download(chosen: explore.Filter, total: int | None) -> None:
         + (f" of these {total:,}" if total and total > most else "")
         + ". In CSV a text that a spreadsheet would run as a formula begins with an apostrophe."
     )
-    places = st.columns([1, 1, 4])
-    for place, kind in zip(places, FORMATS, strict=False):
-        if place.button(f"Prepare {kind}", key=f"prepare {kind}", width="stretch"):
-            st.session_state.pop("file", None)
-            with st.spinner(f"Reading the users for {kind} ..."):
-                prepare(chosen, kind)
+    with st.container(horizontal=True):
+        wanted = [kind for kind in FORMATS if st.button(f"Prepare {kind}", key=f"prepare {kind}", width=FILTER_WIDTH)]
+    for kind in wanted:
+        st.session_state.pop("file", None)
+        with st.spinner(f"Reading the users for {kind} ..."):
+            prepare(chosen, kind)
     offered, kind, file, as_of = st.session_state.get("file", (None, "", None, None))
     if offered == chosen:
         save(chosen, kind, file, as_of)
