@@ -53,17 +53,18 @@ def overview() -> None:
 def totals(countries: charts.Counts, arrivals: list[queries.Arrival], quarantine: Answer[dict[str, int]]) -> None:
     users, refused = sum(countries.values()), sum((quarantine.value or {}).values())
     newest = arrivals[0].event_time if arrivals else None
-    cards = st.columns(4)
-    cards[0].metric("Users", f"{users:,}", border=True, help="Users that are served now, each counted once.")
-    cards[1].metric("Countries", f"{len(countries):,}", border=True)
-    cards[2].metric(
-        "Newest record", page.ago(newest, datetime.now(UTC)), border=True,
-        help="Since the newest record of the last seven days was fetched from the source.",
-    )  # fmt: skip
-    cards[3].metric(
-        "In quarantine", "unknown" if quarantine.value is None else page.share(refused, users + refused), border=True,
-        help="Records that a rule refused, as a share of those served and refused. The Quarantine page says why.",
-    )  # fmt: skip
+    with st.container(horizontal=True):
+        st.metric("Users", f"{users:,}", border=True, help="Users that are served now, each counted once.")
+        st.metric("Countries", f"{len(countries):,}", border=True, help="In which at least one of them lives.")
+        st.metric(
+            "Newest record", page.ago(newest, datetime.now(UTC)), border=True,
+            help="Since the newest record of the last seven days was fetched from the source.",
+        )  # fmt: skip
+        st.metric(
+            "In quarantine", "unknown" if quarantine.value is None else page.share(refused, users + refused),
+            border=True,
+            help="Records that a rule refused, as a share of those served and refused. The Quarantine page says why.",
+        )  # fmt: skip
     if quarantine.stale:
         st.caption("The quarantine share is not current: PostgreSQL does not answer.")
 
