@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, ORANGE, VERMILION, escape, style
+from dashboard.charts.base import BLUE, GREEN, PINK, VERMILION, escape, kept, style
 
 LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
 
@@ -42,6 +42,7 @@ class PartitionLoad(NamedTuple):
     unread: int
 
 
+@kept
 def batch_durations(batches: Sequence[Batch]) -> go.Figure:
     """Seconds of each micro-batch, oldest first, by store."""
     ordered = sorted(batches, key=lambda batch: batch.started_at)
@@ -49,7 +50,7 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
     records = [batch.records for batch in ordered]
     series: list[tuple[str, str, list[float | None]]] = [
         ("read and PostgreSQL", BLUE, [batch.merge_seconds for batch in ordered]),
-        ("Cassandra and quarantine", ORANGE, [batch.serve_seconds for batch in ordered]),
+        ("Cassandra and quarantine", PINK, [batch.serve_seconds for batch in ordered]),
     ]
     figure = go.Figure(
         [
@@ -68,6 +69,7 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
     return figure.update_layout(barmode="stack", legend=LEGEND)
 
 
+@kept
 def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) -> go.Figure:
     """A line for each percentile, over the time at which the batches were served."""
     ordered = sorted(batches, key=lambda batch: batch.served_at)
@@ -100,12 +102,13 @@ def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) 
     return figure.update_layout(legend=LEGEND)
 
 
+@kept
 def partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure:
     """A bar for each partition of the topic: messages that the stream has read, and those that wait for it."""
     ordered = sorted(partitions)
     series = [
         ("read by the stream", BLUE, [part.read for part in ordered]),
-        ("wait for the stream", ORANGE, [part.unread for part in ordered]),
+        ("wait for the stream", VERMILION, [part.unread for part in ordered]),
     ]
     figure = go.Figure(
         [
