@@ -2,10 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,88 +13,15 @@ from insights import airflow_api
 from insights.airflow_api import DagRun, last_runs, trigger
 from insights.errors import UserError
 from insights.settings import AirflowSettings, load
+from tests.airflow_server import DAG, RUN, Airflow, Answer, serving
 from tests.support import free_port
-
-DAG = "redrive_quarantine"
-RUN = {
-    "dag_run_id": "manual__1", "state": "running", "run_type": "manual", "start_date": "2026-11-21T18:00:00.123Z",
-    "end_date": None, "conf": {"reason": "BAD_EMAIL"}, "logical_date": None,
-}  # fmt: skip
-Answer = tuple[int, str]
-"""Status and body."""
-
-
-class Airflow:
-    """One login, tokens that are counted, and the runs that were triggered; `broken` answers in the place of a path."""
-
-    def __init__(self) -> None:
-        self.address = ""
-        self.logins = 0
-        self.valid = ""
-        self.refusal = 401
-        self.may = True
-        self.runs: list[dict[str, Any]] = [RUN]
-        self.triggered: list[Any] = []
-        self.seen: list[str] = []
-        self.authorizations: list[str | None] = []
-        self.broken: dict[str, Callable[[], Answer]] = {}
-
-    def answer(self, path: str, authorization: str | None, body: Any) -> Answer:
-        self.seen.append(path)
-        place = path.partition("?")[0].removeprefix("/base")
-        if place in self.broken:
-            return self.broken[place]()
-        if place == "/auth/token":
-            if body != {"username": "dashboard", "password": "secret"}:
-                return 401, '{"detail": "Invalid credentials"}'
-            self.logins += 1
-            self.valid = f"token {self.logins}"
-            return 201, json.dumps({"access_token": self.valid})
-        self.authorizations.append(authorization)
-        if authorization != f"Bearer {self.valid}":
-            return self.refusal, '{"detail": "Token Expired"}'
-        if not self.may:
-            return 403, '{"detail": "Forbidden"}'
-        if place != f"/api/v2/dags/{DAG}/dagRuns":
-            return 404, '{"detail": "Dag with dag_id: \'x\' not found"}'
-        if body is None:
-            return 200, json.dumps({"dag_runs": self.runs})
-        self.triggered.append(body)
-        return 200, json.dumps(RUN | {"dag_run_id": "manual__2"})
 
 
 @pytest.fixture
 def airflow() -> Iterator[Airflow]:
-    fake = Airflow()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(None)
-
-        def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-        def _answer(self, body: Any) -> None:
-            status, text = fake.answer(self.path, self.headers.get("Authorization"), body)
-            self.send_response(status)
-            if 300 <= status < 400:
-                self.send_header("Location", "/elsewhere")
-            self.end_headers()
-            with suppress(BrokenPipeError):
-                self.wfile.write(text.encode())
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    fake.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
     airflow_api._tokens.clear()
-    yield fake
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    with serving() as fake:
+        yield fake
 
 
 def settings(airflow: Airflow, **changes: Any) -> AirflowSettings:

@@ -1,0 +1,75 @@
+"""The re-drive on the Quarantine page in headless Chromium: its confirmation outlives the page's own refresh."""
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from insights.settings import AirflowSettings, inherited_environment, variables
+from tests.airflow_server import Airflow, serving
+from tests.e2e.browser import opened
+from tests.integration.dashboard_data import fill_postgres
+from tests.support import eventually, free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def airflow() -> Iterator[Airflow]:
+    with serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
+    """A dashboard of twelve refused records, for which every visitor is an operator."""
+    fill_postgres(connection, "users.raw", [], datetime.now(UTC))
+    port = free_port()
+    known = AirflowSettings(url=airflow.address, username="dashboard", password=SecretStr("secret"))
+    told = {"INSIGHTS_DASHBOARD_AUTH": "none", "INSIGHTS_DASHBOARD_OPERATORS": "*"}
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.address", "127.0.0.1"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--server.port", str(port)], cwd=ROOT, stdout=log, stderr=log,
+            env=inherited_environment() | variables(postgres, known) | told,
+        )  # fmt: skip
+    try:
+        eventually(lambda: _healthy(port), 120, "the dashboard did not start")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(address, airflow, tmp_path):
+    with opened(address, seconds=120) as (page, _):
+        page.get_by_role("link", name="Quarantine").click()
+        page.get_by_role("button", name="Re-drive ...").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("8 open records of this reason").wait_for()
+        asked = len(airflow.seen)
+        eventually(lambda: len(airflow.seen) >= asked + 2, 120, "the page does not look again")
+        assert airflow.triggered == []
+        page.screenshot(path=tmp_path / "dialog.png")
+        dialog.get_by_role("button", name="Start the run").click()
+        page.get_by_text("The run manual__2 of redrive_quarantine was started: 8 open records of BAD_EMAIL.").wait_for()
+        dialog.wait_for(state="detached")
+        assert [run["conf"] for run in airflow.triggered] == [{"reason": "BAD_EMAIL"}]
+
+        page.get_by_role("button", name="Re-drive ...").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        dialog.wait_for(state="detached")
+        assert len(airflow.triggered) == 1
+
+
+def _healthy(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
