@@ -1,6 +1,6 @@
 """Figures of what was refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import plotly.graph_objects as go
@@ -9,10 +9,16 @@ from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION, Cou
 from insights.record import Reason
 
 _COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
+_FREQUENT = (
+    Reason.SCHEMA, Reason.MISSING_ID, Reason.MISSING_FIELD, Reason.UNKNOWN_COUNTRY, Reason.BAD_EMAIL, Reason.BAD_DATE,
+)  # fmt: skip
+_RARE = tuple(reason for reason in Reason if reason not in _FREQUENT)
 _LOOKS: dict[str, tuple[str, str]] = {
-    reason: (_COLOURS[at % len(_COLOURS)], "/" if at >= len(_COLOURS) else "") for at, reason in enumerate(Reason)
+    reason: (colour, hatching)
+    for reasons, hatching in ((_FREQUENT, ""), (_RARE, "/"))
+    for reason, colour in zip(reasons, _COLOURS, strict=True)
 }
-"""Colour and hatching of a reason, the same in every figure."""
+"""Colour and hatching of a reason, the same in every figure: the colours that all can tell apart are fewer."""
 _OTHER = ("#7F7F7F", "")
 _FORMAT = "%Y-%m-%d %H:%M"
 
@@ -21,12 +27,13 @@ _FORMAT = "%Y-%m-%d %H:%M"
 def quarantine_by_reason(counts: Counts) -> go.Figure:
     """Horizontal bars, the most frequent reason on top."""
     reasons = sorted(counts, key=lambda reason: (counts[reason], reason))
+    looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
     figure = go.Figure(
         go.Bar(
             x=[counts[reason] for reason in reasons],
             y=[escape(reason) for reason in reasons],
             orientation="h",
-            marker=_marker(reasons),
+            marker=_marker([colour for colour, _ in looks], [hatching for _, hatching in looks]),
             hovertemplate="%{y}: %{x:,} records<extra></extra>",
         )
     )
@@ -48,7 +55,7 @@ def refused_over_time(
             name=escape(reason),
             offset=0,
             width=step / timedelta(milliseconds=1),
-            marker=_marker([reason] * len(instants)),
+            marker=_marker(*_LOOKS.get(reason, _OTHER)),
             hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape(reason)}</extra>",
         )
     each = "day" if step == timedelta(days=1) else "hour"
@@ -60,7 +67,5 @@ def refused_over_time(
     )
 
 
-def _marker(reasons: Sequence[str]) -> dict[str, object]:
-    looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
-    hatching = {"shape": [shape for _, shape in looks], "fgcolor": "white", "size": 6, "solidity": 0.3}
-    return {"color": [colour for colour, _ in looks], "pattern": hatching}
+def _marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:
+    return {"color": colour, "pattern": {"shape": hatching, "fgcolor": "white", "size": 6, "solidity": 0.3}}

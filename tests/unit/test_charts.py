@@ -201,7 +201,7 @@ def test_no_two_reasons_look_alike_and_each_looks_the_same_in_both_figures():
     assert len(set(looks.values())) == len(counts)
     timed = {(NOW, reason): 1 for reason in counts}
     for bar in charts.refused_over_time(timed, NOW, NOW, timedelta(days=1)).data:
-        assert (bar.marker.color[0], bar.marker.pattern.shape[0]) == looks[bar.name]
+        assert (bar.marker.color, bar.marker.pattern.shape) == looks[bar.name]
 
 
 @pytest.mark.parametrize(
