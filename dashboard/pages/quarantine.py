@@ -28,7 +28,9 @@ def quarantine() -> None:
     if not reasons.value:
         st.success("No record is in quarantine.", icon=":material/check_circle:")
         return
-    page.draw(charts.quarantine_by_reason(reasons.value), "Bars of open quarantine by reason")
+    page.draw(
+        charts.quarantine_by_reason(reasons.value), f"Bars of open quarantine by reason: {page.most(reasons.value)}."
+    )
     st.caption("Records that are in quarantine now, each counted once, however often it was refused.")
     samples(reasons.value)
 
@@ -57,7 +59,10 @@ def over_time(refusals: list[progress.Refusals]) -> None:
     for refusal in refusals:
         counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
     figure = charts.refused_over_time(counts, first, last + step, step)
-    page.draw(figure, "Bars of refused records over the last days, stacked by reason")
+    refused: Counter[str] = Counter()
+    for (_, reason), records in counts.items():
+        refused[reason] += records
+    page.draw(figure, f"Bars of refused records of {DAYS} days, stacked by reason: {page.most(refused)}.")
     st.caption(
         f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
         + (" The first day counts from this hour on." if by_day else "")
