@@ -66,7 +66,8 @@ def test_a_confirmed_redrive_on_the_page_is_a_run_of_the_dag_that_loses_no_recor
         "SELECT count(DISTINCT event_id) FROM quarantine.records WHERE reason = 'MISSING_ID' AND resolved_at IS NULL"
     )[0][0]
     assert running.query(redriven) == [(0,)]
-    with opened(running.address("dashboard")["url"] + "/Quarantine") as (page, complaints):
+    with opened(running.address("dashboard")["url"]) as (page, complaints):
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name="Quarantine").click()
         page.get_by_role("button", name="Re-drive ...").click()
         page.get_by_role("dialog").get_by_text(f"{waiting:,} open records of this reason").wait_for()
         page.screenshot(path=artifacts / "redrive.png")

@@ -48,7 +48,7 @@ def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
 
 def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(address, airflow, tmp_path):
     with opened(address, seconds=120) as (page, _):
-        page.get_by_role("link", name="Quarantine").click()
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name="Quarantine").click()
         page.get_by_role("button", name="Re-drive ...").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_text("8 open records of this reason").wait_for()
