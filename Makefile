@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench images kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench bench-dashboard images kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -47,6 +47,9 @@ chart-docs: setup ## Write the chart's values.schema.json and the table of value
 
 bench: setup ## Run the benchmarks.
 	@.venv/bin/python -m benchmarks
+
+bench-dashboard: setup ## Measure the dashboard's pages with 10 million users in the stores; USERS=number instead.
+	@.venv/bin/python -m benchmarks.dashboard $(if $(USERS),--users $(USERS))
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 

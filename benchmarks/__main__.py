@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import cassandra_writer
+from benchmarks import cassandra_writer, dashboard
 from insights.errors import UserError
 
 BENCHMARKS = {
     "Rows into Cassandra": (cassandra_writer.main, ["--rows", "20000", "--rounds", "3"]),
+    "The dashboard's pages": (dashboard.main, ["--users", "100000", "--colds", "1"]),
 }
 
 

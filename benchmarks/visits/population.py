@@ -1,0 +1,144 @@
+"""Made-up users in chunks of columns, always the same ones, and what the stores must count of them.
+
+As many groups as the API has or more: its 21 nationalities, 243 months of registration, `CITIES` cities a country.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from math import prod
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
+from insights.countries import countries
+from insights.record import DIMENSIONS
+from insights.rules import AGE_BANDS, GENERATIONS, NEWEST_GENERATION, OLDEST_BAND
+from insights.serve.rows import buckets
+from insights.simulator.formats import nationalities
+from insights.simulator.places import lists_of
+
+CHUNK = 100_000
+CITIES = 400
+"""Of each country: `country_city` is the dimension with most values."""
+YOUNGEST, OLDEST = 23, 82
+"""Ages of the API's users."""
+FETCHED_YEAR = 2026
+_DAYS = [REGISTERED_FROM + timedelta(days=n) for n in range((REGISTERED_UNTIL - REGISTERED_FROM).days)]
+_DAY_MILLISECONDS = 86_400_000
+_FIRST_DAY = int(REGISTERED_FROM.timestamp() * 1000) // _DAY_MILLISECONDS * _DAY_MILLISECONDS
+_COUNTRIES = nationalities("1.4")
+_CITY_NAMES = [lists_of(code).cities for code in _COUNTRIES]
+
+LABELS: dict[str, list[str]] = {
+    "country_code": list(_COUNTRIES),
+    "gender": ["female", "male"],
+    "age_band": [*(name for _, name in AGE_BANDS), OLDEST_BAND],
+    "generation": [*(name for _, name in GENERATIONS), NEWEST_GENERATION],
+    "registered_year": sorted({str(day.year) for day in _DAYS}),
+    "registered_month": sorted({f"{day:%Y-%m}" for day in _DAYS}),
+    "registered_weekday": [str(day) for day in range(1, 8)],
+    "email_domain": ["example.com"],
+    "city": [f"{names[n % len(names)]} {n // len(names) + 1}" for names in _CITY_NAMES for n in range(CITIES)],
+}
+"""The values of each field that is counted; a user's is told by its place in the list."""
+_FIRST_NAMES = [name for code in _COUNTRIES for names in (lists_of(code).female, lists_of(code).male) for name in names]
+_LAST_NAMES = [name for code in _COUNTRIES for name in lists_of(code).last]
+_FIRSTS, _LASTS = (len(names) // len(_COUNTRIES) for names in (_FIRST_NAMES, _LAST_NAMES))
+_OF_DAY = {
+    "registered_year": np.array([LABELS["registered_year"].index(str(day.year)) for day in _DAYS]),
+    "registered_month": np.array([LABELS["registered_month"].index(f"{day:%Y-%m}") for day in _DAYS]),
+    "registered_weekday": np.array([day.isoweekday() - 1 for day in _DAYS]),
+}
+
+
+class Chunk:
+    """Users number `first` to before `first + count`, with what they count for drawn, the rest not yet."""
+
+    def __init__(self, first: int, count: int) -> None:
+        self.first, self.count = first, count
+        self._chance = np.random.default_rng([1, first])
+        country, gender, age, self._day = (
+            self._chance.integers(low, high, CHUNK)[:count]
+            for low, high in ((0, len(_COUNTRIES)), (0, 2), (YOUNGEST, OLDEST + 1), (0, len(_DAYS)))
+        )
+        self.age = age
+        self.codes = {
+            "country_code": country,
+            "gender": gender,
+            "age_band": np.searchsorted([limit for limit, _ in AGE_BANDS], age, "right"),
+            "generation": np.searchsorted([limit for limit, _ in GENERATIONS], FETCHED_YEAR - age, "right"),
+            "email_domain": np.zeros(count, np.int64),
+            "city": country * CITIES + self._chance.integers(0, CITIES, CHUNK)[:count],
+        } | {field: codes[self._day] for field, codes in _OF_DAY.items()}
+
+    def rows(self) -> pa.Table:
+        """The columns of the tables by country and by month, and of the arrivals but for their times."""
+        codes, chance, country = self.codes, self._chance, self.codes["country_code"]
+        numbers = np.arange(self.first, self.first + self.count)
+        texts = {field: _taken(labels, codes[field]) for field, labels in LABELS.items()}
+        of_country = np.array(
+            [(found.latitude, found.longitude) for found in map(countries().get, _COUNTRIES) if found]
+        )
+        offset = chance.normal(0, 2, (CHUNK, 2))[: self.count]
+        latitude, longitude = (of_country[country] + offset).T
+        first = _taken(_FIRST_NAMES, country * _FIRSTS + codes["gender"] * (_FIRSTS // 2) + numbers % (_FIRSTS // 2))
+        last = _taken(_LAST_NAMES, country * _LASTS + numbers // 7 % _LASTS)
+        registered = (
+            _FIRST_DAY + self._day * _DAY_MILLISECONDS + chance.integers(0, _DAY_MILLISECONDS, CHUNK)[: self.count]
+        )
+        identifiers = chance.bytes(16 * CHUNK)
+        user_ids = pa.array(
+            [str(UUID(bytes=identifiers[at : at + 16], version=4)) for at in range(0, 16 * self.count, 16)]
+        )
+        columns: dict[str, Any] = texts | {
+            "user_id": user_ids,
+            "bucket": buckets(user_ids),
+            "version": pa.array(numbers + 1_000_000),
+            "registered_at": pa.array(registered).cast(pa.timestamp("ms", "UTC")),
+            "full_name": pc.binary_join_element_wise(first, last, " "),
+            "email": pc.binary_join_element_wise("user", pa.array(numbers).cast(pa.string()), "@example.com", ""),
+            "age": pa.array(self.age.astype(np.int32)),
+            "country": _taken([countries()[code].name for code in _COUNTRIES], country),
+            "state": pa.nulls(self.count, pa.string()),
+            "latitude": pa.array(np.clip(latitude, -90, 90)),
+            "longitude": pa.array(np.clip(longitude, -180, 180)),
+            "location_plausible": pa.array(np.abs(offset[:, 0]) < 4),
+            "tenure_days": pa.array((len(_DAYS) - self._day).astype(np.int32)),
+        }
+        return pa.table(columns)
+
+
+def chunks(users: int, first: int = 0) -> Iterator[Chunk]:
+    """Users number `first`, which begins a chunk, to before `users`."""
+    for begin in range(first, users, CHUNK):
+        yield Chunk(begin, min(CHUNK, users - begin))
+
+
+def counts(users: int) -> dict[str, dict[str, int]]:
+    """What the stores must count of the first `users`: users per value of each dimension."""
+    shapes = {name: tuple(len(LABELS[field]) for field in fields) for name, fields in DIMENSIONS.items()}
+    totals = {name: np.zeros(prod(shape), np.int64) for name, shape in shapes.items()}
+    for chunk in chunks(users):
+        for name, fields in DIMENSIONS.items():
+            places = np.ravel_multi_index([chunk.codes[field] for field in fields], shapes[name])
+            totals[name] += np.bincount(places, minlength=len(totals[name]))
+    return {
+        name: {_value(name, int(place), shapes[name]): int(found[place]) for place in np.flatnonzero(found)}
+        for name, found in totals.items()
+    }
+
+
+def _value(dimension: str, place: int, shape: tuple[int, ...]) -> str:
+    fields = DIMENSIONS[dimension]
+    texts = [LABELS[field][code] for field, code in zip(fields, np.unravel_index(place, shape), strict=True)]
+    return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+
+
+def _taken(labels: list[str], codes: NDArray[np.int64]) -> pa.Array:
+    return pa.array(labels).take(pa.array(codes))
