@@ -1,0 +1,57 @@
+"""What the pages ask of Cassandra: a bounded number of requests, and rows by the group, not by the user."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from cassandra.connection import Connection
+from streamlit.testing.v1 import AppTest
+
+import dashboard.page
+from benchmarks.dashboard import GOALS
+from benchmarks.visits import counted, stores
+from benchmarks.visits.population import Chunk, counts
+from insights import connections
+from insights.ledger import Stores
+from insights.settings import variables
+
+PAGES = sorted((Path(dashboard.page.__file__).parent / "pages").glob("*.py"))
+USERS = 20_000
+
+
+@pytest.fixture
+def servers(monkeypatch, postgres, kafka, cassandra):
+    """Named to the dashboard, which reads them at every run."""
+    st.cache_resource.clear()
+    for name, value in variables(postgres, kafka, cassandra).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
+    yield Stores(postgres, kafka, cassandra)
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def notes(monkeypatch, tmp_path) -> Path:
+    """Every request from now on, and the rows of its answer."""
+    monkeypatch.setattr(Connection, "send_msg", Connection.send_msg)
+    path: Path = tmp_path / "notes"
+    counted.note_requests(path)
+    return path
+
+
+def test_no_page_asks_much_of_cassandra_however_many_users_there_are(servers, notes):
+    with connections.cassandra(servers.cassandra) as session:
+        stores.write(stores.writer_of(session), Chunk(0, USERS))
+    stores.fill_lately(servers.cassandra, counts(USERS), datetime.now(UTC))
+    stores.fill_postgres(servers, USERS, counts(USERS))
+    asked, read = {}, {}
+    for path in PAGES:
+        notes.unlink(missing_ok=True)
+        app = AppTest.from_file(str(path), default_timeout=60).run()
+        assert not app.exception, path
+        requests = notes.read_text().splitlines() if notes.exists() else []
+        asked[path.stem], read[path.stem] = len(requests), sum(int(note.split()[1]) for note in requests)
+    assert asked["overview"] > 0
+    assert {name: number for name, number in asked.items() if number > GOALS["requests"]} == {}
+    assert {name: number for name, number in read.items() if number > USERS / 2} == {}
