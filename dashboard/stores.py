@@ -3,7 +3,7 @@
 import atexit
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg2
@@ -15,6 +15,7 @@ from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
 
 from dashboard.answers import Answer, Answers
+from dashboard.pool import Pool
 from insights import connections
 from insights.errors import UserError
 from insights.ledger import Stores
@@ -78,11 +79,7 @@ def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **
     """The answer of `query(cursor, ...)`, read only; hashable arguments."""
 
     def ask() -> T:
-        with closing(connections.postgres(load(PostgresSettings), "dashboard")) as connection:
-            connection.set_session(readonly=True, autocommit=True)
-            with connection.cursor() as cursor:
-                cursor.execute(STATEMENT_TIMEOUT)
-                return query(cursor, *arguments, **named)
+        return _pool().ask(lambda cursor: query(cursor, *arguments, **named))
 
     return _postgres().get(_key(query, arguments, named), ask)
 
@@ -115,6 +112,20 @@ def _session() -> Any:
     session.cluster.reconnection_policy = ConstantReconnectionPolicy(RECONNECT_SECONDS, None)
     session.cluster.profile_manager.default.request_timeout = REQUEST_SECONDS
     return session
+
+
+def _connection() -> Any:
+    """A connection that reads only, and not for long."""
+    connection = connections.postgres(load(PostgresSettings), "dashboard")
+    connection.set_session(readonly=True, autocommit=True)
+    with connection.cursor() as cursor:
+        cursor.execute(STATEMENT_TIMEOUT)
+    return connection
+
+
+@st.cache_resource(show_spinner=False)
+def _pool() -> Pool:
+    return Pool(_connection)
 
 
 @st.cache_resource(show_spinner=False)

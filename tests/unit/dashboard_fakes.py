@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from confluent_kafka import KafkaException
+from psycopg2 import OperationalError
 
 from dashboard import messages, stores, topics
 from insights import airflow_api, connections, ledger
@@ -97,7 +98,7 @@ class FakeStores:
     def _postgres(self, *_: object) -> "FakeConnection":
         if "PostgreSQL" in self.down:
             raise UserError("PostgreSQL did not let us in.")
-        return FakeConnection()
+        return FakeConnection(self)
 
     def _kafka(self) -> None:
         if "Kafka" in self.down:
@@ -195,12 +196,20 @@ class FakeStores:
 
 
 class FakeConnection:
-    """Enough of psycopg2's connection for a query that ignores its cursor."""
+    """Enough of psycopg2's connection for a query that ignores its cursor, until the stores are taken down."""
+
+    closed = 0
+
+    def __init__(self, stores: FakeStores) -> None:
+        self._stores = stores
 
     def set_session(self, **options: bool) -> None:
         assert options == {"readonly": True, "autocommit": True}
 
     def cursor(self) -> "FakeConnection":
+        if "PostgreSQL" in self._stores.down:
+            self.closed = 2
+            raise OperationalError("server closed the connection unexpectedly")
         return self
 
     def execute(self, statement: str) -> None:
