@@ -12,7 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
@@ -36,6 +36,10 @@ KEPT_SECONDS = {"kept": 3600.0, "read": 0.0}
 """For how long the dashboard keeps answers: until the end, so that it reads nothing; or it reads at each run."""
 GOALS = {"cold": 3.0, "first": 1.0, "again": 0.2, "requests": 60}
 """Seconds of the slowest cold start, of the slowest first render, of a rerun's 95th percentile; requests a render."""
+Pages = Mapping[str, str]
+"""The path of each page by its name."""
+Found = tuple[str, dict[str, Any]]
+"""Of a page, by its name."""
 WAVES = 3
 WAVE_SECONDS = 30.0
 
@@ -71,36 +75,58 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with filled(options.data, options.users) as (stores, users):
         environment = variables(stores.postgres, stores.kafka, stores.cassandra)
-        result: dict[str, Any] = {"users": users, "pages": {}}
-        for name in options.pages:
-            print(f"visiting {name}", file=sys.stderr, flush=True)
-            result["pages"][name] = measured(PAGES[name], environment, options.colds, options.visits, options.reruns)
-        result["crowd"] = crowded([PAGES[name] for name in options.pages], environment, options.crowd)
+        pages = {name: PAGES[name] for name in options.pages}
+        result: dict[str, Any] = {"users": users, "pages": {name: {} for name in pages}}
+        for part in (
+            cold_starts(pages, environment, options.colds),
+            visits(pages, environment, "kept", options.visits, options.reruns),
+            visits(pages, environment, "read", options.visits, options.reruns),
+            requests(pages, environment),
+        ):
+            for name, found in part:
+                print(f"visited {name}: {', '.join(found)}", file=sys.stderr, flush=True)
+                result["pages"][name] |= found
+        result["crowd"] = crowded(list(pages.values()), environment, options.crowd)
     print(text(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def measured(page: str, environment: dict[str, str], colds: int, visits: int, reruns: int) -> dict[str, Any]:
-    """The seconds of each kind of run of a page, and what a render asks of Cassandra."""
-    seconds: dict[str, list[float]] = {"cold": []}
-    for _ in range(colds):
-        with dashboard(environment) as served:
-            seconds["cold"] += [run.seconds for run in asyncio.run(firsts(served.port, page, 1))]
-    for kept, lasting in KEPT_SECONDS.items():
-        with dashboard(environment, lasting) as served:
+def cold_starts(pages: Pages, environment: dict[str, str], times: int) -> Iterator[Found]:
+    """Seconds until a page was there that was the first of its dashboard's process, which listened already."""
+    for name, page in pages.items():
+        seconds = []
+        for _ in range(times):
+            with dashboard(environment) as served:
+                seconds += [run.seconds for run in asyncio.run(firsts(served.port, page, 1))]
+        yield name, {"cold": seconds}
+
+
+def visits(pages: Pages, environment: dict[str, str], answers: str, times: int, reruns: int) -> Iterator[Found]:
+    """Seconds of first renders, reruns and live updates, the processor's among them, while no one else visits."""
+    with dashboard(environment, KEPT_SECONDS[answers]) as served:
+        process = psutil.Process(served.pid)
+        for name, page in pages.items():
             asyncio.run(firsts(served.port, page, 2))
-            first = asyncio.run(firsts(served.port, page, visits))
-            seconds[f"first {kept}"] = [run.seconds for run in first]
-            seconds[f"again {kept}"], seconds[f"live {kept}"] = asyncio.run(agains(served.port, page, reruns))
-    counts = {}
+            first = asyncio.run(firsts(served.port, page, times))
+            used = cpu_seconds(process)
+            again, live = asyncio.run(agains(served.port, page, reruns))
+            used = (cpu_seconds(process) - used) / (1 + len(again) + len(live))
+            found = {"first": [run.seconds for run in first], "again": again, "live": live, "cpu": used}
+            yield name, {f"{kind} {answers}": value for kind, value in found.items()} | first[-1]._asdict()
+
+
+def requests(pages: Pages, environment: dict[str, str]) -> Iterator[Found]:
+    """Requests to Cassandra, and rows of its answers, of a page's first render and of the next visitor's."""
     with dashboard(environment, 0.0, Counted) as served:
-        for moment in ("cold", "first"):
-            asyncio.run(firsts(served.port, page, 1))
-            notes = served.notes.read_text().split("\n")[:-1] if served.notes.exists() else []
-            served.notes.unlink(missing_ok=True)
-            counts[moment] = {"requests": len(notes), "rows": sum(int(note.split()[1]) for note in notes)}
-    return {"seconds": seconds, "cassandra": counts, "bytes": first[-1].received, "figures": first[-1].figures}
+        for name, page in pages.items():
+            asked = []
+            for _ in range(2):
+                served.notes.unlink(missing_ok=True)
+                asyncio.run(firsts(served.port, page, 1))
+                asked.append(served.notes.read_text().splitlines() if served.notes.exists() else [])
+            rows = sum(int(note.split()[1]) for note in asked[1])
+            yield name, {"requests": len(asked[1]), "requests at first": len(asked[0]), "rows": rows}
 
 
 async def firsts(port: int, page: str, visits: int) -> list[Run]:
@@ -134,9 +160,9 @@ def crowded(pages: Sequence[str], environment: dict[str, str], visitors: int) ->
         before = process.memory_info().rss
         for number in range(WAVES):
             print(f"wave {number + 1} of {visitors} visitors", file=sys.stderr, flush=True)
-            used, began = sum(process.cpu_times()[:2]), time.monotonic()
+            used, began = cpu_seconds(process), time.monotonic()
             first, live, asked = asyncio.run(wave(served.port, list(islice(cycle(pages), visitors))))
-            cores = (sum(process.cpu_times()[:2]) - used) / (time.monotonic() - began)
+            cores = (cpu_seconds(process) - used) / (time.monotonic() - began)
             rss = process.memory_info().rss
             waves.append({"first": first, "live": live, "asked": asked, "cores": cores, "rss": rss})
     return {"visitors": visitors, "rss before": before, "waves": waves}
@@ -180,16 +206,23 @@ def dashboard(
             yield served
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """What the process has used of the processors."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "Cold start": lambda page: spread(page["seconds"]["cold"]),
-    "First render": lambda page: spread(page["seconds"]["first kept"]),
-    "First render, all read": lambda page: spread(page["seconds"]["first read"]),
-    "Rerun": lambda page: percentiles(page["seconds"]["again kept"]),
-    "Rerun, all read": lambda page: percentiles(page["seconds"]["again read"]),
-    "Live update, all read": lambda page: percentiles(page["seconds"]["live read"]),
-    "CQL requests": lambda page: f"{page['cassandra']['first']['requests']}",
-    "Rows": lambda page: f"{page['cassandra']['first']['rows']:,}",
-    "kB": lambda page: f"{page['bytes'] / 1000:,.0f}",
+    "Cold start": lambda page: spread(page["cold"]),
+    "First render": lambda page: spread(page["first kept"]),
+    "First render, all read": lambda page: spread(page["first read"]),
+    "Rerun": lambda page: percentiles(page["again kept"]),
+    "Rerun, all read": lambda page: percentiles(page["again read"]),
+    "Live update, all read": lambda page: percentiles(page["live read"]),
+    "CPU of a run": lambda page: f"{1000 * page['cpu kept']:,.0f}, {1000 * page['cpu read']:,.0f}",
+    "CQL requests": lambda page: f"{page['requests']}",
+    "Rows": lambda page: f"{page['rows']:,}",
+    "kB": lambda page: f"{page['received'] / 1000:,.0f}",
 }
 
 
@@ -217,10 +250,12 @@ def missed(pages: dict[str, Any]) -> list[str]:
     """A sentence for each goal that a page did not reach."""
     found = []
     for name, page in pages.items():
-        seconds, requests = page["seconds"], max(asked["requests"] for asked in page["cassandra"].values())
-        again = max(percentile(seconds[f"again {kept}"] or [0.0], 95) for kept in KEPT_SECONDS)
-        first = max(max(seconds[f"first {kept}"]) for kept in KEPT_SECONDS)
-        reached = {"cold": max(seconds["cold"]), "first": first, "again": again, "requests": requests}
+        reached = {
+            "cold": max(page["cold"]),
+            "first": max(*page["first kept"], *page["first read"]),
+            "again": max(percentile(page[f"again {answers}"], 95) for answers in KEPT_SECONDS),
+            "requests": max(page["requests"], page["requests at first"]),
+        }
         found += [
             f"{name}: {what} {value:.3g}, goal {GOALS[what]:g}"
             for what, value in reached.items()

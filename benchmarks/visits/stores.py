@@ -116,13 +116,11 @@ def write(writer: CassandraWriter, chunk: Chunk) -> None:
     since = pa.scalar(REGISTERED_UNTIL - WITH_CARD, pa.timestamp("ms", "UTC"))
     last = rows.filter(pc.greater_equal(rows["registered_at"], since)).to_pylist()
     columns, chance = CASSANDRA_TABLES["users_by_id"][1], Random(chunk.first)
-    cards = [
-        user(
-            chance, UUID(row["user_id"]), row["version"], str(row["version"]),
-            **{name: row[name] for name in columns if name in row} | {"registered_year": int(row["registered_year"])},
-        )
-        for row in last
-    ]  # fmt: skip
+    cards = []
+    for row in last:
+        fields = {name: row[name] for name in columns if name in row} | {"registered_year": int(row["registered_year"])}
+        made_up = user(chance, UUID(row["user_id"]), row["version"], str(row["version"]))
+        cards.append(made_up | fields)
     if cards:
         writer.upsert("users_by_id", columns, table(cards), "version")
 
