@@ -41,11 +41,13 @@ CASSANDRA_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSErr
 STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
 
+@st.cache_resource(show_spinner=False)
 def refresh_seconds() -> float:
     """How often a page looks again."""
     return max(1.0, load(DashboardSettings).cache_seconds)
 
 
+@st.cache_resource(show_spinner=False)
 def settings() -> Stores:
     """The settings of the three servers.
 
@@ -86,7 +88,7 @@ def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **
 
 def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
     """The answer of `query(settings, ...)`; hashable arguments."""
-    return _kafka().get(_key(query, arguments, named), lambda: query(load(KafkaSettings), *arguments, **named))
+    return _kafka().get(_key(query, arguments, named), lambda: query(settings().kafka, *arguments, **named))
 
 
 def ask_ledger(query: Callable[Concatenate[Stores, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
@@ -107,7 +109,7 @@ def ask_airflow(
 def _session() -> Any:
     """A session that finds back by itself, soon, to a node that was away."""
     stack = ExitStack()
-    session = stack.enter_context(connections.cassandra(load(CassandraSettings)))
+    session = stack.enter_context(connections.cassandra(settings().cassandra))
     atexit.register(stack.close)
     session.cluster.reconnection_policy = ConstantReconnectionPolicy(RECONNECT_SECONDS, None)
     session.cluster.profile_manager.default.request_timeout = REQUEST_SECONDS
@@ -116,7 +118,7 @@ def _session() -> Any:
 
 def _connection() -> Any:
     """A connection that reads only, and not for long."""
-    connection = connections.postgres(load(PostgresSettings), "dashboard")
+    connection = connections.postgres(settings().postgres, "dashboard")
     connection.set_session(readonly=True, autocommit=True)
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT_TIMEOUT)

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
+from insights.bands import AGE_BANDS, BAND_NAMES
 from insights.countries import countries
 from insights.record import DIMENSIONS
-from insights.rules import AGE_BANDS, GENERATIONS, NEWEST_GENERATION, OLDEST_BAND
+from insights.rules import GENERATIONS, NEWEST_GENERATION
 from insights.serve.rows import buckets
 from insights.simulator.formats import nationalities
 from insights.simulator.places import lists_of
@@ -38,7 +39,7 @@ _CITY_NAMES = [lists_of(code).cities for code in _COUNTRIES]
 LABELS: dict[str, list[str]] = {
     "country_code": list(_COUNTRIES),
     "gender": ["female", "male"],
-    "age_band": [*(name for _, name in AGE_BANDS), OLDEST_BAND],
+    "age_band": list(BAND_NAMES),
     "generation": [*(name for _, name in GENERATIONS), NEWEST_GENERATION],
     "registered_year": sorted({str(day.year) for day in _DAYS}),
     "registered_month": sorted({f"{day:%Y-%m}" for day in _DAYS}),
