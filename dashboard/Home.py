@@ -1,4 +1,8 @@
-"""The pages, and their order."""
+"""The pages, and their order.
+
+They are not in a directory `pages`: Streamlit would take that for an application of its older kind until the navigation
+ran once, and tell the first visitor that the page does not exist.
+"""
 
 import streamlit as st
 
@@ -6,16 +10,16 @@ from dashboard.page import ICON
 
 PAGES = {
     "Users": [
-        st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
-        st.Page("pages/demographics.py", title="Demographics", icon=":material/groups:", url_path="Demographics"),
-        st.Page("pages/geography.py", title="Geography", icon=":material/public:", url_path="Geography"),
-        st.Page("pages/registrations.py", title="Registrations", icon=":material/event:", url_path="Registrations"),
-        st.Page("pages/explore.py", title="Explore", icon=":material/search:", url_path="Explore"),
+        st.Page("views/overview.py", title="Overview", icon=":material/monitoring:", default=True),
+        st.Page("views/demographics.py", title="Demographics", icon=":material/groups:", url_path="Demographics"),
+        st.Page("views/geography.py", title="Geography", icon=":material/public:", url_path="Geography"),
+        st.Page("views/registrations.py", title="Registrations", icon=":material/event:", url_path="Registrations"),
+        st.Page("views/explore.py", title="Explore", icon=":material/search:", url_path="Explore"),
     ],
     "Operations": [
-        st.Page("pages/flow.py", title="Flow", icon=":material/conversion_path:", url_path="Flow"),
-        st.Page("pages/topics.py", title="Topics", icon=":material/inbox:", url_path="Topics"),
-        st.Page("pages/quarantine.py", title="Quarantine", icon=":material/report:", url_path="Quarantine"),
+        st.Page("views/flow.py", title="Flow", icon=":material/conversion_path:", url_path="Flow"),
+        st.Page("views/topics.py", title="Topics", icon=":material/inbox:", url_path="Topics"),
+        st.Page("views/quarantine.py", title="Quarantine", icon=":material/report:", url_path="Quarantine"),
     ],
 }
 

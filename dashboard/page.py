@@ -52,7 +52,7 @@ def draw(figure: go.Figure, alt: str) -> None:
 def link(page: str, label: str) -> None:
     """A way to another page; none where the visitor has no such page."""
     with suppress(StreamlitPageNotFoundError):
-        st.page_link(f"pages/{page}.py", label=label, icon=":material/arrow_forward:")
+        st.page_link(f"views/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str, **options: Any) -> Any:

@@ -62,7 +62,7 @@ def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
 
 @pytest.fixture
 def overview(environment) -> AppTest:  # noqa: ARG001
-    return AppTest.from_file(str(PAGES / "pages/overview.py"), default_timeout=60)
+    return AppTest.from_file(str(PAGES / "views/overview.py"), default_timeout=60)
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -252,7 +252,7 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
     ],
 )  # fmt: skip
 def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
-    app = AppTest.from_file(str(PAGES / "pages" / f"{name}.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PAGES / "views" / f"{name}.py"), default_timeout=60).run()
     assert not app.exception
     assert not app.warning
     assert len(app.dataframe) == frames
@@ -264,7 +264,7 @@ def test_quarantine_counts_what_is_open_and_what_was_refused(connection):
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
         cursor.execute("UPDATE quarantine.records SET event_id = '3', redrives = 1 WHERE event_id = '5'")
-    app = AppTest.from_file(str(PAGES / "pages/quarantine.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PAGES / "views/quarantine.py"), default_timeout=60).run()
     assert not app.exception
     assert metrics(app) == {"Records in quarantine": "10", "Reasons": "2", "Refused in 7 days": "12"}
     app.selectbox(key="reason").select("BAD_EMAIL").run()

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 import dashboard.page
 
 HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) [y](http://example.org) :red[z]"
-PAGES = Path(dashboard.page.__file__).parent / "pages"
+PAGES = Path(dashboard.page.__file__).parent / "views"
 
 
 def opened(name: str) -> AppTest:

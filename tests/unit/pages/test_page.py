@@ -17,6 +17,11 @@ def test_text_from_data_is_never_read_as_markup(page):
         assert "<script>" not in chart.proto.spec.replace("\\u003c", "<")
 
 
+def test_streamlit_finds_no_directory_that_it_takes_for_pages_of_its_own():
+    assert PAGES.exists()
+    assert not list((PAGES.parent / "pages").glob("*.py"))
+
+
 def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
     monkeypatch.setenv("INSIGHTS_POSTGRES_PORT", "many")
     app = opened("overview")
