@@ -28,7 +28,7 @@ from insights.settings import LocalSettings, load, variables
 from tests.support import free_port
 
 PAGES = {
-    path.stem.capitalize(): path.stem.capitalize() for path in sorted((REPOSITORY / "dashboard/pages").glob("*.py"))
+    path.stem.capitalize(): path.stem.capitalize() for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))
 }
 PAGES["Overview"] = ""
 """The path of each page's address; the first page has none."""

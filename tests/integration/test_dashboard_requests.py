@@ -16,7 +16,7 @@ from insights import connections
 from insights.ledger import Stores
 from insights.settings import variables
 
-PAGES = sorted((Path(dashboard.page.__file__).parent / "pages").glob("*.py"))
+PAGES = sorted((Path(dashboard.page.__file__).parent / "views").glob("*.py"))
 USERS = 20_000
 
 
