@@ -38,6 +38,7 @@ GROUPS = {
 
 _SECTIONS = "columns:15rem;column-gap:2rem"
 _SECTION = "break-inside:avoid"
+_TITLE = "margin:0;padding:0 0 .5rem"
 _TERMS = "display:grid;grid-template-columns:2fr 3fr;gap:.25rem .75rem;margin:0 0 1rem;padding:0"
 _TERM = "margin:0;padding:0;font-size:.875rem;opacity:.75"
 _VALUE = "margin:0;padding:0;font-size:.875rem;overflow-wrap:anywhere"
@@ -46,7 +47,7 @@ _VALUE = "margin:0;padding:0;font-size:.875rem;overflow-wrap:anywhere"
 def card(user: Mapping[str, Any]) -> str:
     """The user as HTML in which every text of theirs is escaped, and runs in its own direction."""
     sections = "".join(
-        f'<section style="{_SECTION}"><h4>{title}</h4><dl style="{_TERMS}">'
+        f'<section style="{_SECTION}"><h4 style="{_TITLE}">{title}</h4><dl style="{_TERMS}">'
         + "".join(
             f'<dt style="{_TERM}">{word}</dt><dd style="{_VALUE}"><bdi>{escape(_text(user.get(field)))}</bdi></dd>'
             for field, word in fields.items()

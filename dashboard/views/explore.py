@@ -53,8 +53,11 @@ def users() -> None:
         return
     trail = trail_of(chosen)
     found = ask_cassandra(explore.page, chosen, trail[-1].cursor, ROWS)
-    if not page.answered("Cassandra", [months, total, found]) or found.value is None:
+    if total.as_of is None or found.value is None:
+        page.answered("Cassandra", [months])
+        st.info("These users were not asked for before Cassandra went away.", icon=":material/cloud_off:")
         return
+    page.answered("Cassandra", [months, total, found])
     if not found.value.users and len(trail) == 1 and found.value.next is None:
         none_match(chosen)
         return

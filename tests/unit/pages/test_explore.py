@@ -150,6 +150,18 @@ def test_the_page_keeps_its_users_with_a_mark_while_cassandra_is_down(fakes):
     assert len(names(app)) == 50
 
 
+def test_filters_chosen_while_cassandra_is_down_have_no_answer_yet(fakes):
+    app = opened("explore")
+    fakes.down = {"Cassandra"}
+    app.selectbox(key="country").select("FR").run()
+    assert not app.exception
+    assert "were not asked for before Cassandra went away" in said(app)
+    assert not app.dataframe
+    fakes.down = set()
+    app.run()
+    assert "1 to 30" in said(app)
+
+
 def test_without_users_the_page_says_what_to_do(fakes):
     fakes.counts = {}
     assert "No users yet" in said(opened("explore"))
