@@ -6,7 +6,7 @@ ran once, and tell the first visitor that the page does not exist.
 
 import streamlit as st
 
-from dashboard.page import ICON
+from dashboard.icon import ICON
 
 PAGES = {
     "Users": [

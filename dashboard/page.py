@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -13,11 +12,11 @@ from streamlit.errors import StreamlitPageNotFoundError
 
 from dashboard.answers import Answer
 from dashboard.auth import require_visitor
+from dashboard.icon import ICON
 from dashboard.stores import refresh_seconds, settings
 from insights.countries import countries
 from insights.errors import UserError
 
-ICON = str(Path(__file__).parent / "static" / "icon.svg")
 COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
 """By ISO 3166-1 alpha-2 code."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
