@@ -77,16 +77,16 @@ def answer(asked: Asked) -> Answer[messages.Found]:
 
 def turn(asked: Asked, found: messages.Found) -> None:
     """The buttons to the pages before and after."""
-    older, newer, again = st.columns(3)
-    older.button(
-        "Older", icon=":material/arrow_back:", key="older", width="stretch", disabled=not found.older,
-        on_click=_older, args=(asked, found.older),
-    )  # fmt: skip
-    newer.button(
-        "Newer", icon=":material/arrow_forward:", key="newer", width="stretch", disabled=not found.newer,
-        on_click=_newer, args=(asked,),
-    )  # fmt: skip
-    again.button("Look again", icon=":material/refresh:", key="again", width="stretch")
+    with st.container(horizontal=True):
+        st.button(
+            "Older", icon=":material/arrow_back:", key="older", width="stretch", disabled=not found.older,
+            on_click=_older, args=(asked, found.older),
+        )  # fmt: skip
+        st.button(
+            "Newer", icon=":material/arrow_forward:", key="newer", width="stretch", disabled=not found.newer,
+            on_click=_newer, args=(asked,),
+        )  # fmt: skip
+        st.button("Look again", icon=":material/refresh:", key="again", width="stretch")
 
 
 def _trail(asked: Asked) -> list[messages.Position]:

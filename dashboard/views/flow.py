@@ -124,9 +124,9 @@ def times() -> None:
     if hour.value is None:
         st.info(f"No new user was served in the last {MINUTES} minutes.", icon=":material/hourglass_empty:")
     else:
-        cards = st.columns(3)
-        for card, name, seconds in zip(cards, ("p50", "p95", "p99"), hour.value[:3], strict=True):
-            card.metric(f"Latency {name}", runs.seconds(seconds), border=True)
+        with st.container(horizontal=True):
+            for name, seconds in zip(("p50", "p95", "p99"), hour.value[:3], strict=True):
+                st.metric(f"Latency {name}", runs.seconds(seconds), border=True)
         st.caption(
             f"Seconds from the answer of the source until Cassandra had the user: {hour.value.records:,} new users "
             f"of the last {MINUTES} minutes."

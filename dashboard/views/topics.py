@@ -56,15 +56,14 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
     now = datetime.now(UTC)
     newest = max((row["newest"] for row in rows if row["newest"]), default=None)
     lags = [row["lag"] for row in rows]
-    cards = st.columns(4)
-    cards[0].metric("Partitions", f"{len(rows):,}", border=True)
-    cards[1].metric(
-        "Messages", f"{sum(row['messages'] for row in rows):,}", border=True, help="Held now; retention takes old ones."
-    )
-    cards[2].metric("Newest message", page.ago(newest, now), border=True)
-    if read_by_stream:
-        lag = "unknown" if None in lags else f"{sum(lags):,}"
-        cards[3].metric("Lag", lag, border=True, help="Messages that wait for the stream.")
+    held = sum(row["messages"] for row in rows)
+    with st.container(horizontal=True):
+        st.metric("Partitions", f"{len(rows):,}", border=True)
+        st.metric("Messages", f"{held:,}", border=True, help="Held now; retention takes old ones.")
+        st.metric("Newest message", page.ago(newest, now), border=True)
+        if read_by_stream:
+            lag = "unknown" if None in lags else f"{sum(lags):,}"
+            st.metric("Lag", lag, border=True, help="Messages that wait for the stream.")
 
 
 @st.fragment
