@@ -39,7 +39,7 @@ def kept(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
 
 
 def style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.Figure:
-    """`uirevision` keeps a reader's zoom when the numbers move."""
+    """`uirevision` keeps a reader's zoom while Streamlit keeps the figure; one of other numbers it draws anew."""
     figure.update_layout(
         title=title, height=height, margin={"l": 8, "r": 8, "t": 48, "b": 8}, bargap=0.25, uirevision="kept"
     )

@@ -251,7 +251,7 @@ def test_numbers_have_a_unit_on_their_axis():
     assert charts.batch_durations([]).layout.yaxis.title.text == "seconds"
 
 
-def test_a_zoomed_figure_keeps_its_view_when_the_numbers_move():
+def test_a_figure_asks_to_keep_its_zoom():
     figure = charts.users_by_country({"FR": 1}, {})
     assert figure.layout.uirevision == charts.users_by_country({"FR": 2}, {}).layout.uirevision
 
