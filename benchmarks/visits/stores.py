@@ -36,8 +36,9 @@ from tests.served_users import table, user
 from tests.support import eventually, free_port
 
 BATCH = 500
-"""Users of a batch of the stream, one a second: the batches of an hour are 3,600."""
-MOST_BATCHES = 50_000
+"""Users of a batch of the stream."""
+BATCHES = 20_000
+"""One a second until now, as a stream has that never waits."""
 REFUSED_OF = 1000
 """One record of so many is in quarantine."""
 MESSAGES = 2000
@@ -154,7 +155,7 @@ def writer_of(session: Any) -> CassandraWriter:
 def fill_kafka(settings: KafkaSettings) -> None:
     """Two topics with as many messages as a look at the last ones needs."""
     ensure_topics(settings)
-    producer = connections.kafka_producer(settings, "benchmark")
+    producer = connections.kafka_producer(settings, "benchmark", {"log_level": 0})
     for topic in (settings.raw_topic, settings.quarantine_topic):
         for number in range(MESSAGES):
             value = {"email": f"user{number}@example.com", "about": "x" * 1100}
@@ -164,7 +165,6 @@ def fill_kafka(settings: KafkaSettings) -> None:
 
 def fill_postgres(stores: Stores, users: int, counted: dict[str, dict[str, int]]) -> None:
     """The same counts, and the pages, batches and refusals of a flow that brought the users and runs still."""
-    batches = min(MOST_BATCHES, users // BATCH + 1)
     refused = users // REFUSED_OF + 1
     with closing(connections.postgres(stores.postgres, "benchmark")) as connection, connection.cursor() as cursor:
         number = count()
@@ -174,7 +174,7 @@ def fill_postgres(stores: Stores, users: int, counted: dict[str, dict[str, int]]
         )
         cursor.execute(PAGES, {"pages": users // 5000 + 1})
         cursor.execute(PUBLISHER, {"topic": stores.kafka.raw_topic, "published": users + refused})
-        cursor.execute(BATCHES, {"topic": stores.kafka.raw_topic, "batches": batches, "batch": BATCH})
+        cursor.execute(MERGED, {"topic": stores.kafka.raw_topic, "batches": BATCHES, "batch": BATCH})
         cursor.execute(REFUSED, {"refused": refused, "topic": stores.kafka.raw_topic})
         connection.commit()
         connection.autocommit = True
@@ -188,7 +188,7 @@ SELECT 'page-' || n, 'ingest_users', 'scheduled-' || n / 20, 'seed', mod(n, 20),
 FROM (SELECT n, now() - n * interval '10 seconds' AS at FROM generate_series(0, %(pages)s - 1) AS n) AS pages
 """
 PUBLISHER = "INSERT INTO staging.publisher (name, published, moved_at) VALUES (%(topic)s, %(published)s, now())"
-BATCHES = """
+MERGED = """
 INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,
     started_at, merged_at, served_at, event_times)
 SELECT 'stream', %(batches)s - n, extract(epoch FROM at) * 1000000,

@@ -167,6 +167,16 @@ def test_the_latency_of_batches_is_from_the_fetch_to_cassandra(connection):
     assert latency.p50 < latency.p95 < latency.p99 <= max(batch.latency_p99 for batch in batches) + 0.02
 
 
+@pytest.mark.usefixtures("hops")
+def test_the_latency_of_many_batches_is_read_from_some_percentiles_of_each(connection, monkeypatch):
+    every: Any = progress.latency(connection.cursor(), 60)
+    monkeypatch.setattr(progress, "MERGED_PERCENTILES", 30)
+    some: Any = progress.latency(connection.cursor(), 60)
+    assert some.records == every.records
+    assert some != every
+    assert some[:3] == pytest.approx(every[:3], abs=0.25)
+
+
 def test_latency_without_a_batch_is_not_known(connection):
     assert progress.latency(connection.cursor(), 60) is None
 
