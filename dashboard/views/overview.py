@@ -125,28 +125,33 @@ def country(grown: growth.Growth) -> str:
 def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
     """The answer to whether every record that was fetched is in the numbers of this page."""
     st.subheader("Is the data complete?")
-    flow = ask_ledger(ledger.flow)
+    flow, found = ask_ledger(ledger.flow), checks.last()
     if flow.value is None or flow.as_of is None or flow.stale or quarantine.value is None or quarantine.stale:
         st.warning("Not known: PostgreSQL or Kafka does not answer.", icon=":material/cloud_off:")
     else:
         refused = sum(quarantine.value.values())
         if flow.value.overdue:
             st.error(f"No, the flow is stuck: {flow.value.sentence()}.", icon=":material/error:")
+        elif found is not None and found.state is ledger.State.BROKEN:
+            st.error("No: the last full check missed records, or found some in excess.", icon=":material/error:")
         elif not flow.value.idle:
             st.info(f"Nearly: {flow.value.sentence()}.", icon=":material/pending:")
+        elif found is None:
+            st.success(
+                "Nothing is in flight; a full check proves that nothing is lost.", icon=":material/check_circle:"
+            )
         else:
-            st.success("Yes: nothing is in flight.", icon=":material/check_circle:")
+            st.success("Yes: nothing is in flight, and no record was missing.", icon=":material/check_circle:")
         st.markdown(
-            f"Every record that was fetched is counted here, on its way, or in quarantine: {users:,} users counted, "
-            f"{refused:,} records ({page.share(refused, users + refused)}) refused by a rule."
+            f"{users:,} users are counted here, {refused:,} records ({page.share(refused, users + refused)}) were "
+            "refused by a rule and wait in quarantine."
         )
         st.caption(f"PostgreSQL and Kafka as of {page.clock(flow.as_of)}")
-    st.markdown(last_check())
+    st.markdown(last_check(found))
     page.link("flow", "Follow every record on the Flow page")
 
 
-def last_check() -> str:
-    found = checks.last()
+def last_check(found: ledger.Ledger | None) -> str:
     if found is None:
         return "No full check, record by record, was made since this dashboard started: the Flow page makes one."
     return f"The last full check, as of {page.clock(found.checked_at)}, found the ledger {CHECKED[found.state]}."
