@@ -42,10 +42,10 @@ def live() -> float | None:
 
 
 def draw(figure: go.Figure, alt: str) -> None:
-    """A figure, known by its title; `alt` says in words what it shows."""
+    """A figure, known by its title and the theme, in whose colours it is drawn; `alt` says in words what it shows."""
     base = st.get_option("server.baseUrlPath").strip("/")
     config = {"displaylogo": False, "topojsonURL": f"{'/' + base if base else ''}/app/static/"}
-    st.plotly_chart(figure, config=config, key=figure.layout.title.text, alt=alt)
+    st.plotly_chart(figure, config=config, key=f"{figure.layout.title.text} {st.context.theme.type}", alt=alt)
 
 
 def link(page: str, label: str) -> None:
