@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e lint lock chart-docs bench bench-dashboard images kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots lint lock chart-docs bench bench-dashboard images kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -31,6 +31,9 @@ test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassand
 
 test-e2e: setup ## Run the demo once and look at its page in a browser.
 	@$(PYTEST) tests/e2e --durations=20
+
+screenshots: setup ## Draw every page of the dashboard in both themes into docs/images/dashboard.
+	@PICTURES=docs/images/dashboard $(PYTEST) tests/integration/test_dashboard_browser.py -k "drawn and 1280"
 
 lint: setup ## Check format, style and types.
 	@.venv/bin/ruff format --check .

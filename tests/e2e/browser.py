@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
 
 FLAGS = (
     "--disable-gpu",
@@ -24,9 +24,9 @@ BASE_PATH_PROBE = re.compile(r"/\w+/_stcore/(health|host-config)$")
 CHARTS_DRAWN = """
 count => {
   const plots = [...document.querySelectorAll('.js-plotly-plot')];
-  const marks = '.bars path, .slice path, .lines path, .choroplethlayer path, .scattergeo path, .scatter path, '
-    + '.hm image';
-  const busy = document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"]');
+  const marks = '.bars path, .slice path, .lines path, .scatter path, .choroplethlayer path, .scattergeo path, '
+    + '.sankey path, .hm image';
+  const busy = document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"], [data-stale="true"]');
   return !busy && plots.filter(plot => plot.querySelector(marks)).length >= count;
 }
 """
@@ -46,6 +46,7 @@ class Visit:
     text: str
     """All that can be read on the page."""
     charts: int
+    tables: int
     console_errors: list[str]
     foreign_requests: list[str]
     """Addresses beyond this machine that the page asked for."""
@@ -57,6 +58,8 @@ class Complaints(NamedTuple):
     errors: list[str]
     foreign: list[str]
     """Addresses beyond this machine that it asked for."""
+    dialogs: list[str]
+    """What it asked the visitor in windows of the browser."""
 
 
 def chromium() -> str:
@@ -72,21 +75,67 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(url: str, width: int = 1280, dark: bool = False, seconds: float = 60) -> Iterator[tuple[Page, Complaints]]:
-    """A page of a fresh browser, and what it has complained of so far. Each wait of it lasts at most `seconds`."""
-    complaints = Complaints([], [])
+def launched() -> Iterator[Browser]:
+    """A headless browser; one at a time, as the loop of Playwright does not nest."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
-        page.on("console", lambda message: complaints.errors.append(message.text) if _is_error(message) else None)
-        page.on("pageerror", lambda error: complaints.errors.append(str(error)))
-        page.on("request", lambda request: complaints.foreign.append(request.url) if _is_foreign(request.url) else None)
-        page.set_default_timeout(seconds * 1000)
         try:
-            page.goto(url, wait_until="domcontentloaded")
-            yield page, complaints
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def tab(
+    browser: Browser, url: str, width: int = 1280, dark: bool = False, seconds: float = 60
+) -> Iterator[tuple[Page, Complaints]]:
+    """A page without history, and what it has complained of so far. Each wait of it lasts at most `seconds`."""
+    complaints = Complaints([], [], [])
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
+    page.on("console", lambda message: complaints.errors.append(message.text) if _is_error(message) else None)
+    page.on("pageerror", lambda error: complaints.errors.append(str(error)))
+    page.on("request", lambda request: complaints.foreign.append(request.url) if _is_foreign(request.url) else None)
+
+    def dismiss(dialog: Dialog) -> None:
+        complaints.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", dismiss)
+    page.set_default_timeout(seconds * 1000)
+    try:
+        page.goto(url, wait_until="domcontentloaded")
+        yield page, complaints
+    finally:
+        page.close()
+
+
+@contextmanager
+def opened(url: str, width: int = 1280, dark: bool = False, seconds: float = 60) -> Iterator[tuple[Page, Complaints]]:
+    """The page in a browser of its own."""
+    with launched() as browser, tab(browser, url, width, dark, seconds) as seen:
+        yield seen
+
+
+def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0) -> None:
+    """Wait until every text shows, at least `charts` figures have marks, and nothing is about to change.
+
+    Raises:
+        playwright.sync_api.TimeoutError: it did not come to that.
+    """
+    for text in texts:
+        page.get_by_text(text).first.wait_for()
+    page.wait_for_function(CHARTS_DRAWN, arg=charts)
+
+
+def picture(page: Page, path: Path) -> None:
+    """The whole page: Streamlit scrolls an inner element, so the window is made as high as its content."""
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size({"width": size["width"], "height": min(int(page.evaluate(PAGE_HEIGHT)) + 40, 8000)})
+    page.wait_for_timeout(1000)
+    page.wait_for_function(CHARTS_DRAWN, arg=0)
+    page.screenshot(path=path, animations="disabled")
+    page.set_viewport_size(size)
 
 
 def visit(
@@ -105,21 +154,18 @@ def visit(
     """
     with opened(url, width, dark, seconds) as (page, complaints):
         try:
-            for text in texts:
-                page.get_by_text(text).first.wait_for()
-            page.wait_for_function(CHARTS_DRAWN, arg=charts)
-            drawn = page.locator(".js-plotly-plot").count()
-            return Visit(page.title(), page.inner_text("body"), drawn, complaints.errors, complaints.foreign)
+            drawn(page, texts, charts)
+            return Visit(
+                page.title(),
+                page.inner_text("body"),
+                page.locator(".js-plotly-plot").count(),
+                page.get_by_test_id("stDataFrame").count(),
+                complaints.errors,
+                complaints.foreign,
+            )
         finally:
             if screenshot:
-                _picture(page, screenshot, width)
-
-
-def _picture(page: Page, path: Path, width: int) -> None:
-    """The whole page: Streamlit scrolls an inner element, so the window is made as high as its content."""
-    page.set_viewport_size({"width": width, "height": min(int(page.evaluate(PAGE_HEIGHT)) + 40, 8000)})
-    page.wait_for_timeout(1000)
-    page.screenshot(path=path, animations="disabled")
+                picture(page, screenshot)
 
 
 def _is_error(message: ConsoleMessage) -> bool:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.browser import visit
 from tests.e2e.cluster import stores
 from tests.e2e.cluster.cluster import available, cluster
 from tests.e2e.cluster.kubectl import Kubernetes, gone, load_images, run
 from tests.e2e.cluster.release import CHART, SMALL, Release
+from tests.e2e.pages import walk
 from tests.support import eventually
 
 NAMESPACE = "insights-e2e"
@@ -125,11 +125,10 @@ def test_helm_test_counts_every_hop(release: Release) -> None:
     assert "Ledger closed" in release.test()
 
 
-def test_a_visitor_reads_the_page_through_the_ingress(release: Release, artifacts: Path) -> None:
+def test_a_visitor_reads_the_pages_through_the_ingress(release: Release, artifacts: Path) -> None:
     assert release.ready("dashboard")
-    seen = visit(PAGE, texts=["Users"], charts=4, screenshot=artifacts / "cluster.png", seconds=180)
-    assert seen.console_errors == []
-    assert seen.charts >= 4
+    seen = walk(PAGE, artifacts, "cluster", seconds=180)
+    assert "Users" in seen["/"].text
 
 
 def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> None:

@@ -1,6 +1,5 @@
 """Real servers, started once a session when first needed; every test gets a database, topics or keyspace of its own."""
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,18 @@ import psycopg2
 import pytest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster
-from confluent_kafka.admin import AdminClient, NewTopic
-from pydantic import SecretStr
 
+from insights.ledger import Stores
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
+from insights.migrate import migrate_cassandra, migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, load
-from tests.support import eventually, free_port
+from tests.integration import fresh
+from tests.support import free_port
 
 
 class GuardedCassandra(CassandraServer):
@@ -72,27 +72,13 @@ def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars:
 @pytest.fixture
 def empty_postgres(postgres_server: PostgresServer) -> Iterator[PostgresSettings]:
     """A fresh database without any table of ours."""
-    name = _unique("test")
-    postgres_server.create_database(name)
-    yield PostgresSettings(
-        host=postgres_server.host,
-        port=postgres_server.port,
-        dbname=name,
-        user=postgres_server.user,
-        password=SecretStr(postgres_server.password),
-    )
-    connection = psycopg2.connect(**postgres_server.connection())
-    connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(f"drop database {name} with (force)")
-    connection.close()
+    with fresh.database(postgres_server) as settings:
+        yield settings
 
 
 @pytest.fixture
 def postgres(empty_postgres: PostgresSettings) -> PostgresSettings:
     """A fresh database with the project's migrations."""
-    from insights.migrate import migrate_postgres
-
     migrate_postgres(empty_postgres)
     return empty_postgres
 
@@ -108,51 +94,49 @@ def connection(postgres: PostgresSettings) -> Iterator[Any]:
 @pytest.fixture
 def empty_kafka(kafka_server: KafkaServer) -> KafkaSettings:
     """The broker with topic names of the test's own, which do not exist yet."""
-    name = _unique("users")
-    return KafkaSettings(
-        bootstrap_servers=kafka_server.bootstrap_servers,
-        raw_topic=f"{name}.raw",
-        quarantine_topic=f"{name}.quarantine",
-    )
+    return fresh.topic_names(kafka_server)
 
 
 @pytest.fixture
 def kafka(empty_kafka: KafkaSettings) -> Iterator[KafkaSettings]:
     """The broker with the test's two topics, of 2 partitions each."""
-    admin = AdminClient(empty_kafka.client())
-    topics = [empty_kafka.raw_topic, empty_kafka.quarantine_topic]
-    for created in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
-        created.result(20)
-    eventually(lambda: set(topics) <= set(admin.list_topics(timeout=5).topics), message="topics did not appear")
-    yield empty_kafka
-    for deleted in admin.delete_topics(topics).values():
-        deleted.result(20)
+    with fresh.topics(empty_kafka) as settings:
+        yield settings
 
 
 @pytest.fixture
 def empty_cassandra(cassandra_server: GuardedCassandra) -> Iterator[CassandraSettings]:
     """The node with a keyspace name of the test's own, which does not exist yet."""
-    name = _unique("test")
-    yield CassandraSettings(
-        hosts=cassandra_server.host,
-        port=cassandra_server.port,
-        keyspace=name,
-        local_dc=cassandra_server.local_dc,
-        username=cassandra_server.user,
-        password=SecretStr(cassandra_server.password),
-    )
-    cluster = cassandra_server.connect()
-    cluster.connect().execute(f"drop keyspace if exists {name}")
-    cluster.shutdown()
+    with fresh.keyspace(cassandra_server) as settings:
+        yield settings
 
 
 @pytest.fixture
 def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
     """A fresh keyspace with the project's migrations."""
-    from insights.migrate import migrate_cassandra
-
     migrate_cassandra(empty_cassandra)
     return empty_cassandra
+
+
+@pytest.fixture(scope="module")
+def topic_name() -> str:
+    """What the topics of a module's own are called; a module may say."""
+    return ""
+
+
+@pytest.fixture(scope="module")
+def own_stores(
+    postgres_server: PostgresServer, kafka_server: KafkaServer, cassandra_server: GuardedCassandra, topic_name: str
+) -> Iterator[Stores]:
+    """A database, topics and a keyspace that the tests of a module share."""
+    with (
+        fresh.database(postgres_server) as postgres,
+        fresh.topics(fresh.topic_names(kafka_server, topic_name)) as kafka,
+        fresh.keyspace(cassandra_server) as cassandra,
+    ):
+        migrate_postgres(postgres)
+        migrate_cassandra(cassandra)
+        yield Stores(postgres, kafka, cassandra)
 
 
 def _served(server: Component) -> Iterator[Any]:
@@ -162,7 +146,3 @@ def _served(server: Component) -> Iterator[Any]:
         yield server
     finally:
         server.stop()
-
-
-def _unique(prefix: str) -> str:
-    return f"{prefix}_{uuid.uuid4().hex[:12]}"

@@ -47,12 +47,10 @@ def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]
             insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})")
             rows = people[:200] if table == "latest_arrivals" else people
             execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in rows])
-        for dimension, counter in counts_of(people).items():
-            for counted, number in counter.items():
-                session.execute(
-                    "INSERT INTO user_counts (dimension, value, count) VALUES (%s, %s, %s)",
-                    (dimension, counted, number),
-                )
+        counts = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
+        rows_of = counts_of(people).items()
+        cells = [(dimension, *counted) for dimension, counter in rows_of for counted in counter.items()]
+        execute_concurrent_with_args(session, counts, cells)
 
 
 class Hops(NamedTuple):

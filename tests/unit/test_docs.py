@@ -89,7 +89,14 @@ def test_the_readme_names_targets_commands_and_files_that_exist() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     assert set(re.findall(r"^insights ([a-z]+)", "\n".join(_code(README)), flags=re.MULTILINE)) <= commands
     links = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
-    assert [link for link in links if not (REPOSITORY / link).exists() and not link.endswith(".png")] == []
+    assert [link for link in links if not (REPOSITORY / link).exists()] == []
+
+
+def test_every_page_of_the_dashboard_is_pictured_in_light_and_dark() -> None:
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (REPOSITORY / "docs" / "dashboard.md").read_text())
+    pages = sorted(file.stem for file in (REPOSITORY / "dashboard" / "views").glob("*.py"))
+    assert sorted(shown) == [f"images/dashboard/{page}-{theme}.png" for page in pages for theme in ("dark", "light")]
+    assert [picture for picture in shown if not (REPOSITORY / "docs" / picture).exists()] == []
 
 
 def test_the_readme_names_the_default_ports() -> None:

@@ -1,0 +1,173 @@
+"""200 hostile names wherever data reaches, in headless Chromium: they are shown as they are, and do nothing."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg2
+import pytest
+from confluent_kafka import Producer
+from playwright.sync_api import Browser, Locator, Page
+
+from insights.ledger import Stores
+from insights.quarantine import Quarantined, record
+from insights.record import Reason
+from tests.e2e.browser import Complaints, drawn, launched, tab
+from tests.hostile_names import NAMES
+from tests.integration.dashboard_data import fill_cassandra, fill_postgres, users
+from tests.integration.dashboard_process import serving
+
+NOW = datetime.now(UTC)
+REASONS = (Reason.BAD_EMAIL, Reason.SCHEMA, Reason.BAD_DATE, Reason.MISSING_FIELD)
+ACTIVE = (
+    "script, style, iframe, frame, object, embed, base, meta, link, form, marquee, dialog, video, audio, details, math,"
+    " template, .katex, [href^='javascript:' i], [href*='example.org'], [src*='example.org'], [src=x], [srcset=x]"
+)
+FORMATTED = "a, b, i, em, strong, del, sub, sup, h2, h3, h4, blockquote, pre, code, li, img"
+FOUND = """
+tags => {
+  const root = document.querySelector('#root');
+  const found = [...root.querySelectorAll(tags)].map(one => one.outerHTML.slice(0, 200));
+  for (const one of root.querySelectorAll('*'))
+    for (const {name} of one.attributes) if (name.startsWith('on')) found.push(`${one.tagName} ${name}`);
+  return found;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def address(own_stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Users of these names, in cities of these names; records refused with them; messages that hold them."""
+    people = [
+        person | {"full_name": name, "city": name, "state": name, "country_code": "DE", "country": "Germany"}
+        for person, name in zip(users(len(NAMES), NOW), NAMES, strict=True)
+    ]
+    fill_cassandra(own_stores.cassandra, people)
+    connection = psycopg2.connect(**own_stores.postgres.connection("tests"))
+    fill_postgres(connection, own_stores.kafka.raw_topic, [], NOW)
+    with connection, connection.cursor() as cursor:
+        record(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
+    connection.close()
+    producer = Producer(own_stores.kafka.client())
+    for first in range(0, len(NAMES), 20):
+        names = NAMES[first : first + 20]
+        value = json.dumps({"names": names}, ensure_ascii=False)
+        producer.produce(own_stores.kafka.raw_topic, value, names[0], headers=[("batch_id", names[1].encode())])
+    producer.flush(30)
+    with serving(own_stores, tmp_path_factory.mktemp("dashboard") / "log") as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("path", "texts", "figures"),
+    [
+        ("/", ("Latest arrivals",), 4),
+        ("/Demographics", (), 4),
+        ("/Geography", ("Cities of Germany",), 4),
+        ("/Registrations", (), 4),
+        ("/Explore", ("users, the latest registered first",), 0),
+        ("/Flow", ("Published",), 0),
+        ("/Topics", ("Newest first",), 1),
+        ("/Quarantine", ("Latest refused records",), 2),
+    ],
+)
+def test_names_do_nothing_on_a_page(
+    browser: Browser, address: str, path: str, texts: tuple[str, ...], figures: int
+) -> None:
+    with tab(browser, address + path) as (page, complaints):
+        drawn(page, texts, figures)
+        for frame in page.get_by_test_id("stDataFrame").all():
+            _cells(frame)
+        _assert_inert(page, complaints)
+
+
+def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: str) -> None:
+    shown: set[str] = set()
+    with tab(browser, address + "/Explore") as (page, complaints):
+        for first in range(1, len(NAMES), 50):
+            page.get_by_text(f"{first} to {first + 49}", exact=True).wait_for()
+            drawn(page)
+            shown |= _cells(page.get_by_test_id("stDataFrame"))
+            if first + 49 < len(NAMES):
+                page.get_by_role("button", name="Next").click()
+        _assert_inert(page, complaints)
+    assert set(NAMES) - shown == set()
+
+
+def test_refused_records_are_shown_by_their_details_as_they_are(browser: Browser, address: str) -> None:
+    shown: set[str] = set()
+    with tab(browser, address + "/Quarantine") as (page, complaints):
+        for reason in REASONS:
+            drawn(page, ["Latest refused records"], 1)
+            _choose(page, "Reason", reason)
+            drawn(page)
+            shown |= _cells(page.get_by_test_id("stDataFrame"))
+        _assert_inert(page, complaints)
+    assert set(NAMES) - shown == set()
+
+
+def test_a_name_in_a_sentence_a_figure_and_a_table_is_its_text(
+    browser: Browser, own_stores: Stores, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    log = tmp_path_factory.mktemp("names") / "log"
+    with (
+        serving(own_stores, log, "tests/integration/names_app.py") as served,
+        tab(browser, served) as (page, complaints),
+    ):
+        drawn(page, ["The end."], 1)
+        sentences = [page.locator(f".st-key-name-{number}").inner_text() for number in range(len(NAMES))]
+        formatted = [page.locator(f".st-key-name-{number}").locator(FORMATTED).count() for number in range(len(NAMES))]
+        labels = page.locator(".js-plotly-plot .ytick text").all_inner_texts()
+        cells = _cells(page.get_by_test_id("stDataFrame"))
+        _assert_inert(page, complaints)
+    assert [_words(text) for text in sentences] == [_words(name) for name in NAMES]
+    assert sum(formatted) == 0
+    assert {_words(name) for name in NAMES} - {_words(label) for label in labels} == set()
+    assert set(NAMES) - cells == set()
+
+
+def _assert_inert(page: Page, complaints: Complaints) -> None:
+    assert page.evaluate(FOUND, ACTIVE) == []
+    assert "owned" not in page.title()
+    assert complaints.dialogs == []
+    assert complaints.errors == []
+    assert complaints.foreign == []
+
+
+def _cells(frame: Locator) -> set[str]:
+    """The texts of a table's cells; only those that can be seen are in the page, so it is scrolled to its end."""
+    shown: set[str] = set()
+    scroller = frame.locator(".dvn-scroller")
+    frame.locator("[role=gridcell]").first.wait_for(state="attached")
+    end = False
+    while not end:
+        shown.update(frame.locator("[role=gridcell]").all_text_contents())
+        end = scroller.evaluate("box => box.scrollTop + box.clientHeight >= box.scrollHeight - 1")
+        scroller.evaluate("box => { box.scrollTop += 250 }")
+        frame.page.wait_for_timeout(60)
+    return shown
+
+
+def _choose(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _refused(number: int, name: str) -> Quarantined:
+    payload: Any = json.dumps({"name": name}).encode()
+    return Quarantined(
+        origin=f"hostile/0/{number}", event_id=f"hostile/0/{number}", reason=REASONS[number % len(REASONS)],
+        field=name, detail=name, key=name, batch_id=name, version=number, event_time=NOW, redrives=0,
+        size=len(payload), sha256="", payload=payload,
+    )  # fmt: skip
