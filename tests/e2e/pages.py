@@ -15,23 +15,27 @@ class Page(NamedTuple):
 
 
 PAGES = (
-    Page("/", ("Users", "Latest arrivals"), 2),
-    Page("/Demographics", ("Demographics",), 3),
-    Page("/Geography", ("Users by country",), 2),
-    Page("/Registrations", ("Registrations",), 2),
-    Page("/Explore", ("Explore",)),
-    Page("/Flow", ("Published", "Ledger"), 1),
-    Page("/Topics", ("Last messages",)),
-    Page("/Quarantine", ("Quarantine",)),
+    Page("/", ("grew most in", "Is the data complete?", "Latest arrivals"), 4),
+    Page("/Demographics", ("Users by age and gender",), 4),
+    Page("/Geography", ("Users by country",), 4),
+    Page("/Registrations", ("Growth by country",), 4),
+    Page("/Explore", ("latest registered first",)),
+    Page("/Flow", ("Ledger", "Runs of the ingest"), 2),
+    Page("/Topics", ("Newest first",), 1),
+    Page("/Quarantine", ("Re-drive",)),
 )
 
 
-def walk(url: str, pictures: Path, prefix: str, seconds: float = 60) -> dict[str, Visit]:
-    """Every page by its path, once it is drawn without an error; a picture of each is kept."""
+def walk(url: str, pictures: Path, prefix: str, users: str = "", seconds: float = 60) -> dict[str, Visit]:
+    """Every page by its path, once it is drawn without an error; a picture of each is kept.
+
+    The first is waited for until it shows the number `users`.
+    """
     found = {}
     for path, texts, figures in PAGES:
         picture = pictures / f"{prefix}-{path.strip('/').lower() or 'overview'}.png"
-        found[path] = seen = visit(url + path, texts, figures, picture, seconds=seconds)
+        awaited = (*texts, users) if users and path == "/" else texts
+        found[path] = seen = visit(url + path, awaited, figures, picture, seconds=seconds)
         assert seen.console_errors == [], path
         assert seen.foreign_requests == [], path
     assert sum(seen.charts for seen in found.values()) >= 6
