@@ -26,18 +26,18 @@ PAGES = (
 )
 
 
-def walk(url: str, pictures: Path, prefix: str, users: str = "", seconds: float = 60) -> dict[str, Visit]:
-    """Every page by its path, once it is drawn without an error; a picture of each is kept.
+def walk(url: str, pictures: Path, prefix: str, users: str = "", seconds: float = 60) -> None:
+    """Visit every page: each is drawn without an error, and a picture of it kept.
 
     The first is waited for until it shows the number `users`.
     """
-    found = {}
+    found: list[Visit] = []
     for path, texts, figures in PAGES:
         picture = pictures / f"{prefix}-{path.strip('/').lower() or 'overview'}.png"
         awaited = (*texts, users) if users and path == "/" else texts
-        found[path] = seen = visit(url + path, awaited, figures, picture, seconds=seconds)
+        seen = visit(url + path, awaited, figures, picture, seconds=seconds)
+        found.append(seen)
         assert seen.console_errors == [], path
         assert seen.foreign_requests == [], path
-    assert sum(seen.charts for seen in found.values()) >= 6
-    assert sum(seen.tables for seen in found.values()) >= 3
-    return found
+    assert sum(seen.charts for seen in found) >= 6
+    assert sum(seen.tables for seen in found) >= 3
