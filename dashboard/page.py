@@ -19,7 +19,10 @@ from insights.errors import UserError
 
 COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
 """By ISO 3166-1 alpha-2 code."""
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
+_REPLACED = re.compile(r"(?<=:)(?=[\w/])|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE)
+"""Within addresses, symbols and arrows, which are replaced in the text that Markdown leaves, escaped or not."""
+_WORD_JOINER = "\u2060"
 
 
 def begin(title: str) -> None:
@@ -146,4 +149,4 @@ def utc(moment: datetime) -> datetime:
 
 def plain(text: str) -> str:
     """Text from outside as Markdown that shows exactly that text: no link, image, icon or tag."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", _REPLACED.sub(_WORD_JOINER, text))
