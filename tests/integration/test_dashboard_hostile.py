@@ -167,7 +167,7 @@ def _choose(page: Page, label: str, option: str) -> None:
 
 
 def _words(text: str) -> str:
-    """Without white space that HTML folds, the mark of UTF-8, which browsers drop, and word joiners, which `plain` adds."""
+    """Without white space that HTML folds, the mark of UTF-8, which browsers drop, and joiners, which `plain` adds."""
     text = text.translate(dict.fromkeys(map(ord, "\u2060\ufeff")))
     return " ".join(text.split())
 
