@@ -34,10 +34,15 @@ OVERFLOW = """
 THEME = """
 theme => {
   const app = document.querySelector('.stApp');
-  const [red] = app ? getComputedStyle(app).backgroundColor.match(/[0-9]+/g) : [128];
-  return theme === 'dark' ? red < 64 : red > 192;
+  if (!app) return false;
+  const red = colour => colour.match(/[0-9]+/)[0];
+  const page = red(getComputedStyle(app).backgroundColor);
+  const axes = [...document.querySelectorAll('.xtick text, .ytick text')].map(tick => red(getComputedStyle(tick).fill));
+  const [pages, texts] = theme === 'dark' ? [red => red < 64, red => red > 128] : [red => red > 192, red => red < 128];
+  return pages(page) && axes.every(texts);
 }
 """
+"""Whether the page, and the figures' axes on it, are in the theme's colours."""
 WIDE = 1280
 
 
