@@ -165,7 +165,7 @@ def test_a_second_release_lives_beside_the_first_and_leaves_it_alone(release: Re
     assert second.ledger()[FETCHED] == 0
     second.kubernetes.helm("uninstall", second.name, "--wait", "--timeout", "300s")
     assert release.ledger()[FETCHED] > 0
-    assert _left(second) == {"PersistentVolumeClaim"}
+    _leaves(second, {"persistentvolumeclaim/stream-checkpoint"})
 
 
 def test_a_store_that_refuses_the_login_is_told_in_the_pods_status(release: Release) -> None:
@@ -198,26 +198,32 @@ def test_a_missing_secret_is_told_before_anything_is_created(release: Release) -
 
 
 def test_what_is_uninstalled_leaves_its_checkpoint_and_its_one_time_secrets(release: Release) -> None:
-    release.kubernetes.helm("uninstall", release.name, "--wait", "--timeout", "300s")
-    assert _left(release) == {"PersistentVolumeClaim", "Secret"}
+    kubernetes, labels = release.kubernetes, f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component="
+    kubernetes.helm("uninstall", release.name)
+    eventually(
+        lambda: not kubernetes.get("pods", "-l", f"{labels}airflow-scheduler"), 120, "the scheduler stays", pause=2
+    )
+    kubernetes.kubectl("delete", "pods", "-l", f"{labels}airflow-task")
+    secrets = {f"secret/airflow-{name}" for name in ("admin", "dashboard", "keys")}
+    _leaves(release, {"persistentvolumeclaim/stream-checkpoint"} | secrets)
 
 
-def _left(release: Release) -> set[str]:
-    """Kinds of what is there of a release that was uninstalled; what is on its way out does not count, nor does the
-    finished pod of `helm test`, which Helm never deletes."""
+def _leaves(release: Release, expected: set[str]) -> None:
+    """Exactly these are left of a release, but for the finished pod of `helm test`, which Helm never deletes."""
 
-    def names() -> set[str]:
+    def exact() -> bool:
         found = release.kubernetes.get("all,pvc,configmaps,ingresses,networkpolicies,secrets,serviceaccounts,roles,pdb")
-        tested = f"{release.fullname}-test-check"
-        return {
-            item["kind"]
-            for item in found
+        names = {f"{item['kind'].lower()}/{item['metadata']['name']}": item for item in found}
+        left = {
+            name.replace(f"{release.fullname}-", "")
+            for name, item in names.items()
             if item["metadata"]["name"].startswith(release.fullname)
-            and not (item["metadata"]["name"] == tested and item["status"]["phase"] == "Succeeded")
+            and not (name == f"pod/{release.fullname}-test-check" and item["status"]["phase"] == "Succeeded")
         }
+        assert left == expected
+        return True
 
-    eventually(lambda: "Pod" not in names(), 120, "pods stay", pause=2)
-    return names()
+    eventually(exact, 120, "something else is left", pause=2)
 
 
 def _version() -> str:
