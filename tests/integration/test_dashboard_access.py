@@ -1,6 +1,7 @@
 """Who gets in at a served dashboard: by the headers of a proxy, by a provider's login in Chromium, by nothing."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -74,7 +75,7 @@ def shown(port: int, headers: Sequence[tuple[str, str]] = (), token: str = "") -
         while True:
             message = ForwardMsg.FromString(socket.recv(timeout=60, decode=False))
             if message.WhichOneof("type") == "script_finished":
-                return "\n".join(texts).replace("\\", "")
+                return re.sub(r"[\\\u2060]", "", "\n".join(texts))
             element = message.delta.new_element
             texts += [element.alert.body, element.markdown.body, element.text.body, element.button.label]
 
