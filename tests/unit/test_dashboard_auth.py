@@ -78,7 +78,7 @@ def seen(app: AppTest) -> str:
 def refused(app: AppTest) -> str:
     """Why the page is not shown, without Markdown's escapes."""
     assert not seen(app)
-    return str(app.error[0].value).replace("\\", "") if app.error else ""
+    return str(app.error[0].value).replace("\\", "").replace("\u2060", "") if app.error else ""
 
 
 def login(**claims: Any) -> dict[str, Any]:
