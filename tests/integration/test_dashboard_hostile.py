@@ -109,8 +109,7 @@ def test_refused_records_are_shown_by_their_details_as_they_are(browser: Browser
     with tab(browser, address + "/Quarantine") as (page, complaints):
         for reason in REASONS:
             drawn(page, ["Latest refused records"], 1)
-            _choose(page, "Reason", reason)
-            eventually(partial(_has_others, page, frozenset(shown)), 60, f"the records of {reason} do not show")
+            eventually(partial(_turned, page, reason, frozenset(shown)), 90, f"the records of {reason} do not show")
             shown |= _cells(page.get_by_test_id("stDataFrame"))
         _assert_inert(page, complaints)
     assert len({*map(_words, NAMES)} & shown) >= len(REASONS) * 10
@@ -161,6 +160,12 @@ def _cells(frame: Locator) -> set[str]:
         if moved:
             eventually(lambda: cells.all_text_contents() != seen, 20, "the table does not scroll")  # noqa: B023
     return shown
+
+
+def _turned(page: Page, reason: str, shown: frozenset[str]) -> bool:
+    """Choose the reason; a page that draws itself anew at that moment may drop the choice, so it is made again."""
+    _choose(page, "Reason", reason)
+    return eventually(partial(_has_others, page, shown), 20)
 
 
 def _has_others(page: Page, shown: frozenset[str]) -> bool:
