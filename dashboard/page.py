@@ -12,8 +12,9 @@ from streamlit.errors import StreamlitPageNotFoundError
 
 from dashboard.answers import Answer
 from dashboard.auth import require_visitor
+from dashboard.charts.base import largest_first
 from dashboard.icon import ICON
-from dashboard.stores import refresh_seconds, settings
+from dashboard.stores import airflow_settings, refresh_seconds, settings
 from insights.countries import countries
 from insights.errors import UserError
 
@@ -36,6 +37,15 @@ def begin(title: str) -> None:
     except UserError as error:
         st.error(plain(str(error)))
         st.stop()
+
+
+def knows_airflow() -> bool | None:
+    """Whether the dashboard knows Airflow; none, and a sentence on the page, for a setting that cannot be used."""
+    try:
+        return bool(airflow_settings().url)
+    except UserError as error:
+        st.error(plain(str(error)))
+        return None
 
 
 def live() -> float | None:
@@ -136,7 +146,7 @@ def signed(percent: float) -> str:
 
 def most(counts: Mapping[str, int], names: Mapping[str, str] | None = None, limit: int = 3) -> str:
     """The largest in words: `Germany 1,234, France 900 and 19 others`."""
-    ordered = sorted(counts, key=lambda value: (-counts[value], value))
+    ordered = largest_first(counts)
     words = ", ".join(f"{(names or {}).get(value, value)} {counts[value]:,}" for value in ordered[:limit])
     others = len(ordered) - limit
     return f"{words} and {others:,} other{'s' if others > 1 else ''}" if others > 0 else words or "none"

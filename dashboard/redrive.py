@@ -5,11 +5,10 @@ import streamlit as st
 from dashboard import auth, charts, page
 from dashboard.answers import Answer
 from dashboard.runs import STATES
-from dashboard.stores import ask_airflow, refresh_seconds
+from dashboard.stores import airflow_settings, ask_airflow, refresh_seconds
 from insights import airflow_api
 from insights.errors import UserError
 from insights.redrive import MOST_REDRIVES, Selection
-from insights.settings import AirflowSettings, load
 
 DAG = "redrive_quarantine"
 RUNS = 10
@@ -24,10 +23,8 @@ def section(reasons: charts.Counts) -> None:
         "A re-drive publishes open records again, once what refused them is mended: a record that a rule still refuses "
         "comes back here."
     )
-    try:
-        known = bool(load(AirflowSettings).url)
-    except UserError as error:
-        st.error(page.plain(str(error)))
+    known = page.knows_airflow()
+    if known is None:
         return
     if not known:
         st.info(
@@ -55,8 +52,7 @@ def offer(reasons: charts.Counts) -> None:
 def confirm(reasons: charts.Counts) -> None:
     if ASKED not in st.session_state:
         st.rerun()
-    frequent_first = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
-    reason = st.selectbox("Reason", frequent_first, key=CHOSEN)
+    reason = st.selectbox("Reason", charts.largest_first(reasons), key=CHOSEN)
     st.write(f"**{reasons[reason]:,}** open records of this reason are published again, as they are.")
     st.caption(
         f"At most {Selection().limit:,} in a run. It passes over what was re-driven {MOST_REDRIVES} times, and "
@@ -78,7 +74,7 @@ def start(reasons: charts.Counts) -> None:
         return
     try:
         note = f"Started on the dashboard by {auth.visitor()}."
-        run = airflow_api.trigger(load(AirflowSettings), DAG, {"reason": reason}, note)
+        run = airflow_api.trigger(airflow_settings(), DAG, {"reason": reason}, note)
     except UserError as error:
         st.session_state[OUTCOME] = (st.error, str(error))
     else:

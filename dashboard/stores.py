@@ -57,6 +57,16 @@ def settings() -> Stores:
     return Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
 
 
+@st.cache_resource(show_spinner=False)
+def airflow_settings() -> AirflowSettings:
+    """The settings of Airflow's API.
+
+    Raises:
+        UserError: one of the variables has an impossible value.
+    """
+    return load(AirflowSettings)
+
+
 def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
     """The answer of `query(session, ...)`; hashable arguments."""
     return _cassandra().get(_key(query, arguments, named), lambda: query(_session(), *arguments, **named))
@@ -100,7 +110,7 @@ def ask_airflow(
     query: Callable[Concatenate[AirflowSettings, P], T], *arguments: P.args, **named: P.kwargs
 ) -> Answer[T]:
     """The answer of `query(settings, ...)`; hashable arguments."""
-    known = load(AirflowSettings)
+    known = airflow_settings()
     quick = known.model_copy(update={"timeout_seconds": min(known.timeout_seconds, REQUEST_SECONDS)})
     return _airflow().get(_key(query, arguments, named), lambda: query(quick, *arguments, **named))
 

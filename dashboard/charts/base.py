@@ -82,5 +82,10 @@ def bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, 
     return figure.update_yaxes(type="category", autorange="reversed")
 
 
+def largest_first(counts: Counts) -> list[str]:
+    """The values by their counts; of equals, the first by name."""
+    return sorted(counts, key=lambda value: (-counts[value], value))
+
+
 def escape(text: Any) -> str:
     return html.escape(str(text), quote=False)

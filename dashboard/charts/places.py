@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, SEQUENTIAL, VERMILION, Counts, bars, escape, kept, style
+from dashboard.charts.base import BLUE, SEQUENTIAL, VERMILION, Counts, bars, escape, kept, largest_first, style
 from insights.countries import countries as known_countries
 
 NOT_GIVEN = "not given"
@@ -68,7 +68,7 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
 @kept
 def users_by_region(counts: Counts) -> go.Figure:
     """Lying bars of the United Nations' sub-regions, the largest on top."""
-    regions = sorted(counts, key=lambda region: (-counts[region], region))
+    regions = largest_first(counts)
     return bars(regions, [counts[region] for region in regions], "Users by region", BLUE)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard.charts.base import GREEN, MUTED, SEQUENTIAL, Counts, columns, escape, kept, style
-from dashboard.charts.users import Pairs, in_order
+from dashboard.charts.users import GENERATIONS, Pairs, in_order
 from dashboard.growth import Growth, name, shifted
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -54,7 +54,7 @@ def registrations_by_weekday(counts: Counts) -> go.Figure:
 def cohorts(counts: Pairs) -> go.Figure:
     """A heat map of (year, generation): the share of each generation in a year's registrations."""
     years = [str(year) for year in _years({str(year): users for (year, _), users in counts.items()})]
-    generations = in_order({str(generation): None for _, generation in counts})
+    generations = in_order({str(generation) for _, generation in counts}, GENERATIONS)
     totals = {year: sum(counts.get((year, generation), 0) for generation in generations) for year in years}
     users = [[counts.get((year, generation), 0) for year in years] for generation in generations]
     shares = [

@@ -1,11 +1,11 @@
 """Figures of who the users are."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, VERMILION, Counts, bars, columns, escape, kept, style
+from dashboard.charts.base import BLUE, GREEN, VERMILION, Counts, bars, columns, escape, kept, largest_first, style
+from insights.bands import BAND_NAMES
 
 GENDER_COLOURS = {"female": VERMILION, "male": BLUE}
 GENERATIONS = ("Greatest", "Silent", "Boomers", "Gen X", "Millennials", "Gen Z", "Alpha")
@@ -17,7 +17,7 @@ Pairs = Mapping[tuple[str | None, ...], int]
 @kept
 def users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     """Lying bars, the largest country on top."""
-    codes = sorted(counts, key=lambda code: (-counts[code], code))
+    codes = largest_first(counts)
     return bars([names.get(code, code) for code in codes], [counts[code] for code in codes], "Users by country", BLUE)
 
 
@@ -44,7 +44,7 @@ def users_by_gender(counts: Counts) -> go.Figure:
 @kept
 def age_pyramid(counts: Pairs) -> go.Figure:
     """Users by (gender, age band): men to the left, women to the right, the oldest on top, both on one scale."""
-    bands = sorted({str(band) for _, band in counts}, key=_band_start)
+    bands = in_order({str(band) for _, band in counts}, BAND_NAMES)
     widest = 1.08 * max([*counts.values(), 1])
     sides = [("male", "x", [0, 0.5], [widest, 0]), ("female", "x2", [0.5, 1], [0, widest])]
     figure = go.Figure(
@@ -72,16 +72,11 @@ def age_pyramid(counts: Pairs) -> go.Figure:
 @kept
 def users_by_generation(counts: Counts) -> go.Figure:
     """Bars from the oldest generation to the youngest."""
-    names = in_order(counts)
+    names = in_order(counts, GENERATIONS)
     return columns(names, [counts[name] for name in names], "Users by generation", "generation", BLUE)
 
 
-def in_order(generations: Mapping[str, object]) -> list[str]:
-    """Oldest first, those that are not known last."""
-    order = {name: position for position, name in enumerate(GENERATIONS)}
-    return sorted(generations, key=lambda name: (order.get(name, len(order)), name))
-
-
-def _band_start(band: str) -> tuple[int, str]:
-    number = re.match(r"\d+", band)
-    return int(number.group()) if number else 0, band
+def in_order(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """As they are `known`, the others last."""
+    order = {name: position for position, name in enumerate(known)}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))

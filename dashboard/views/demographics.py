@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import charts, page
+from dashboard import charts, figures, page
 from dashboard.stores import ask_cassandra
 from insights.serve import queries
 
@@ -51,10 +51,7 @@ def by_generation(generations: charts.Counts) -> None:
 
 
 def by_country(countries: charts.Counts) -> None:
-    page.draw(
-        charts.users_by_country(countries, page.COUNTRY_NAMES),
-        f"Bars of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
-    )
+    figures.users_by_country(countries)
     st.caption("Users by nationality, which is the country of their address.")
 
 

@@ -9,7 +9,6 @@ from dashboard.answers import Answer
 from dashboard.stores import ask_airflow, ask_cassandra, ask_ledger, ask_postgres, refresh_seconds, settings
 from insights import airflow_api, ledger
 from insights.serve import progress, queries
-from insights.settings import AirflowSettings, load
 
 BATCHES = 50
 RUNS = 10
@@ -169,7 +168,7 @@ def ingest() -> None:
         "first_at": page.instant("First page (UTC)"), "last_at": page.instant("Last page (UTC)"),
     }  # fmt: skip
     rows = [run._asdict() for run in landed.value or []]
-    if load(AirflowSettings).url:
+    if page.knows_airflow():
         told = ask_airflow(airflow_api.last_runs, DAG, RUNS)
         if page.answered("Airflow", [told]):
             rows = runs.joined(told.value or [], landed.value or [])

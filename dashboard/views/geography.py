@@ -4,7 +4,7 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import charts, page
+from dashboard import charts, figures, page
 from dashboard.stores import ask_cassandra
 from insights.countries import countries as known_countries
 from insights.serve import queries
@@ -84,19 +84,18 @@ def in_region(countries: charts.Counts) -> charts.Counts:
         st.caption("Users by sub-region of the United Nations' M49 standard.")
         return countries
     inside = {code: countries[code] for code, place in placed.items() if region in {place[0], " · ".join(place)}}
-    page.draw(
-        charts.users_by_country(inside, page.COUNTRY_NAMES),
-        f"Bars of users by country in {region}: {page.most(inside, page.COUNTRY_NAMES)}.",
-    )
+    figures.users_by_country(inside, f" in {region}")
     st.caption(f"{sum(inside.values()):,} of {sum(countries.values()):,} users live in {region}.")
     return inside
 
 
 def cities(countries: charts.Counts) -> None:
     """The cities of a country."""
-    largest_first = sorted(countries, key=lambda code: (-countries[code], code))
     code = st.selectbox(
-        "Country", largest_first, format_func=lambda code: page.COUNTRY_NAMES.get(code, code), key="country"
+        "Country",
+        charts.largest_first(countries),
+        format_func=lambda code: page.COUNTRY_NAMES.get(code, code),
+        key="country",
     )
     found = ask_cassandra(queries.cross_counts, "country_city", code)
     if not page.answered("Cassandra", [found]):
@@ -120,8 +119,11 @@ def countries_table(countries: charts.Counts) -> None:
     users = sum(countries.values())
     page.table(
         [
-            {"country": page.COUNTRY_NAMES.get(code, code), "code": code, "users": count, "share": 100 * count / users}
-            for code, count in sorted(countries.items(), key=lambda item: (-item[1], item[0]))
+            {
+                "country": page.COUNTRY_NAMES.get(code, code), "code": code, "users": countries[code],
+                "share": 100 * countries[code] / users,
+            }
+            for code in charts.largest_first(countries)
         ],
         {
             "country": "Country",
@@ -132,7 +134,7 @@ def countries_table(countries: charts.Counts) -> None:
             ),
         },
         "Table of users by country",
-    )
+    )  # fmt: skip
 
 
 geography()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, checks, growth, page
+from dashboard import charts, checks, figures, growth, page
 from dashboard.answers import Answer
 from dashboard.stores import ask_cassandra, ask_ledger, ask_postgres
 from insights import ledger
@@ -42,11 +42,11 @@ def overview() -> None:
     left, right = st.columns(2)
     with left:
         arriving()
-        registrations(months.value or {})
+        figures.registrations_by_month(months.value or {})
     with right:
         if grown:
             growing(*grown)
-        by_country(countries.value)
+        figures.users_by_country(countries.value)
     arrivals_table(arrivals.value or [])
 
 
@@ -183,22 +183,6 @@ def growing(month: str, grown: list[growth.Growth]) -> None:
     st.caption(
         f"Users who registered in {growth.name(month)}, in front of the month before: the {shown} countries with most, "
         f"of {len(grown)}."
-    )
-
-
-def registrations(months: charts.Counts) -> None:
-    page.draw(
-        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
-        f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
-        f"most in {page.most({growth.name(month): users for month, users in months.items()})}.",
-    )
-    st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
-
-
-def by_country(countries: charts.Counts) -> None:
-    page.draw(
-        charts.users_by_country(countries, page.COUNTRY_NAMES),
-        f"Bars of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
     )
 
 

@@ -71,7 +71,7 @@ def over_time(refusals: list[progress.Refusals]) -> None:
 
 def samples(reasons: charts.Counts) -> None:
     st.subheader("Latest refused records")
-    reason = st.selectbox("Reason", frequent_first(reasons), key="reason")
+    reason = st.selectbox("Reason", charts.largest_first(reasons), key="reason")
     st.markdown(rules(reason))
     found = ask_postgres(progress.quarantine_samples, reason, SAMPLES)
     if not page.answered("PostgreSQL", [found]):
@@ -102,10 +102,6 @@ def rules(reason: str) -> str:
         if told
         else "No rule of this version has that reason."
     )
-
-
-def frequent_first(reasons: charts.Counts) -> list[str]:
-    return sorted(reasons, key=lambda reason: (-reasons[reason], reason))
 
 
 quarantine()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, growth, page
+from dashboard import charts, figures, growth, page
 from dashboard.stores import ask_cassandra
 from insights.serve import queries
 
@@ -25,7 +25,7 @@ def registrations() -> None:
     if not years.value or not months.value:
         page.no_users()
         return
-    by_month(months.value)
+    figures.registrations_by_month(months.value)
     left, right = st.columns(2)
     with left:
         by_year(years.value)
@@ -33,16 +33,6 @@ def registrations() -> None:
         by_weekday(weekdays.value or {})
     cohorts(generations.value or {})
     by_country(countries.value or {}, months.value)
-
-
-def by_month(months: charts.Counts) -> None:
-    named = {growth.name(month): users for month, users in months.items()}
-    page.draw(
-        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
-        f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
-        f"{page.most(named)}.",
-    )
-    st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
 
 
 def by_year(years: charts.Counts) -> None:

@@ -151,6 +151,13 @@ def test_the_runs_are_there_without_their_states_when_airflow_is_away(fakes, mon
     assert list(table(app, "run_id")["pages"]) == [2]
 
 
+def test_an_address_of_airflow_that_cannot_be_used_is_a_sentence_beside_the_runs(monkeypatch):
+    monkeypatch.setenv("INSIGHTS_AIRFLOW_URL", "airflow")
+    app = opened("flow")
+    assert r"INSIGHTS\_AIRFLOW\_URL is 'airflow'" in app.error[0].value
+    assert list(table(app, "run_id")["pages"]) == [2]
+
+
 def test_an_ingest_that_never_ran_says_so(fakes):
     fakes.runs = []
     assert "has not run yet" in said(opened("flow"))

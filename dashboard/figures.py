@@ -1,0 +1,25 @@
+"""Figures that several pages draw, each with what it says in words."""
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from dashboard import charts, growth, page
+
+
+def registrations_by_month(months: charts.Counts) -> None:
+    named = {growth.name(month): users for month, users in months.items()}
+    page.draw(
+        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
+        f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
+        f"{page.most(named)}.",
+    )
+    st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
+
+
+def users_by_country(countries: charts.Counts, where: str = "") -> None:
+    """`where`: in words, if these are not all countries."""
+    page.draw(
+        charts.users_by_country(countries, page.COUNTRY_NAMES),
+        f"Bars of users by country{where}: {page.most(countries, page.COUNTRY_NAMES)}.",
+    )
