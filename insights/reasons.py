@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from insights.record import Reason
+from insights.record import MANDATORY, Reason
 
 
 class Rule(NamedTuple):
@@ -12,6 +12,8 @@ class Rule(NamedTuple):
     fields: tuple[str, ...]
     refuses: str
 
+
+_MANDATORY = tuple(name.replace("__", ".") for name in MANDATORY)
 
 RULES = (
     Rule(
@@ -31,18 +33,10 @@ RULES = (
         "no value (a tombstone); not one JSON object; a key twice in one object; something else where an object"
         " belongs: `name`, `location`, its `coordinates` and `timezone`, `login`, `picture`",
     ),
-    Rule(
-        Reason.SCHEMA,
-        ("gender", "nat", "name.first", "name.last", "email", "dob", "registered"),
-        "an object or array where text belongs",
-    ),
+    Rule(Reason.SCHEMA, _MANDATORY, "an object or array where text belongs"),
     Rule(Reason.MISSING_ID, ("login.uuid",), "absent, or not a UUID"),
     Rule(Reason.BAD_KEY, ("key",), "the message's key is not its `login.uuid`"),
-    Rule(
-        Reason.MISSING_FIELD,
-        ("gender", "nat", "name.first", "name.last", "email", "dob", "registered"),
-        "absent or blank",
-    ),
+    Rule(Reason.MISSING_FIELD, _MANDATORY, "absent or blank"),
     Rule(Reason.UNKNOWN_COUNTRY, ("nat",), "not one of the API's 21 nationalities"),
     Rule(Reason.BAD_GENDER, ("gender",), "neither `female` nor `male`"),
     Rule(

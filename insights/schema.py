@@ -103,8 +103,7 @@ def wire_json_schema() -> dict[str, Any]:
 
 def dimension_fields() -> tuple[str, ...]:
     """The fields of `User` that the dimensions are made of, each once."""
-    named = dict.fromkeys(field for names in DIMENSIONS.values() for field in names)
-    return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for field in named))
+    return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for names in DIMENSIONS.values() for field in names))
 
 
 def dimension_values_sql(source: str) -> str:

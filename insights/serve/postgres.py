@@ -130,9 +130,10 @@ _RESOLVE = """
     ) AS served
     WHERE r.event_id = served.event_id AND r.resolved_at IS NULL
 """
-_EVENT_TIMES = """
-    SELECT percentile_disc(%(fractions)s) WITHIN GROUP (ORDER BY event_time)
-    FROM incoming JOIN touched AS t USING (n) WHERE t.wins AND t.old_event_id IS NULL
+_WON = """
+    SELECT count(*) FILTER (WHERE t.old_event_id IS NULL), count(*),
+        percentile_disc(%s) WITHIN GROUP (ORDER BY i.event_time) FILTER (WHERE t.old_event_id IS NULL)
+    FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
 """
 # Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again. So did a
 # recount: its counts went with the next batch.
@@ -273,10 +274,8 @@ def _take_over(cursor: Any, batch: BatchId, seq: int) -> None:
 def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> int:
     seq = next_seq(cursor)
     _take_over(cursor, batch, seq)
-    cursor.execute("SELECT count(*) FILTER (WHERE old_event_id IS NULL), count(*) FROM touched WHERE wins")
-    inserted, written = cursor.fetchone()
-    cursor.execute(_EVENT_TIMES, {"fractions": _FRACTIONS})
-    [event_times] = cursor.fetchone()
+    cursor.execute(_WON, (_FRACTIONS,))
+    inserted, written, event_times = cursor.fetchone()
     if accepted:
         for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
             cursor.execute(statement, {"seq": seq})
