@@ -1,6 +1,5 @@
 """The dashboard's user in a real Airflow with the chart's user management: it starts re-drives and no other run."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,38 +13,28 @@ from insights.airflow_api import last_runs, trigger
 from insights.errors import UserError
 from insights.local.http import answers
 from insights.settings import AirflowSettings
+from tests.integration import airflow_home
 from tests.support import eventually, free_port
 
-REPOSITORY = Path(__file__).parents[2]
-DASHBOARD_USER = REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
+DASHBOARD_USER = airflow_home.REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
 REDRIVE = "redrive_quarantine"
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An Airflow with a database of its own that knows the DAGs, and the dashboard's user made twice."""
-    home = tmp_path_factory.mktemp("airflow")
-    environment = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__API__SECRET_KEY": "api",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of sixty-four characters or more, which HS512 asks for, it says",
-        "PYTHONPATH": str(REPOSITORY),
-        "PATH": os.environ["PATH"],
-        "NO_PROXY": "127.0.0.1",
-    }
+    environment = airflow_home.environment(
+        tmp_path_factory.mktemp("airflow"),
+        AIRFLOW__CORE__AUTH_MANAGER="airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        AIRFLOW__API__SECRET_KEY="api",
+        AIRFLOW__API_AUTH__JWT_SECRET="a secret of sixty-four characters or more, which HS512 asks for, it says",
+        NO_PROXY="127.0.0.1",
+    )
     for command in (("db", "migrate"), ("dags", "reserialize")):
-        run(environment, "-m", "airflow", *command)
-    run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "former"}, str(DASHBOARD_USER), "dashboard")
-    run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "secret"}, str(DASHBOARD_USER), "dashboard")
+        airflow_home.run(environment, "-m", "airflow", *command)
+    airflow_home.run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "former"}, str(DASHBOARD_USER), "dashboard")
+    airflow_home.run(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "secret"}, str(DASHBOARD_USER), "dashboard")
     return environment
-
-
-def run(environment: dict[str, str], *arguments: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-1000:]}{done.stderr[-3000:]}"
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """The DAGs' tasks on real servers, run as Airflow's `dag.test()` does, in a process of their own."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +12,9 @@ import pytest
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from insights.simulator import create_app
+from tests.integration import airflow_home
 from tests.simulated import serving
 
-REPOSITORY = Path(__file__).parents[2]
 RUN = """
 import json, sys
 from airflow.sdk import timezone
@@ -31,15 +29,8 @@ DATE = "2026-11-20T12:00:00Z"
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An Airflow with a database of its own."""
-    home = tmp_path_factory.mktemp("airflow")
-    environment = {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}",
-        "PATH": os.environ["PATH"],
-    }
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    environment = airflow_home.environment(tmp_path_factory.mktemp("airflow"))
+    airflow_home.run(environment, "-m", "airflow", "db", "migrate")
     return environment
 
 

@@ -2,11 +2,8 @@
 
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,12 +16,12 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, inherited_environment, variables
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from tests.e2e.browser import opened
+from tests.integration.dashboard_process import process
 from tests.integration.login_provider import Provider
-from tests.support import eventually, free_port
+from tests.support import free_port
 
-ROOT = Path(__file__).parents[2]
 SECRET = "a secret of the proxy's own"
 OPEN = "Cassandra does not answer"
 """What a page says to one who may see it, here where no store is."""
@@ -41,26 +38,8 @@ def dashboard(log: Path, port: int, environment: dict[str, str], *arguments: str
         CassandraSettings(port=nowhere),
     )
     told = {f"INSIGHTS_DASHBOARD_{name}": value for name, value in environment.items()}
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.port", str(port), *arguments]
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=output, stderr=output,
-            env=inherited_environment() | stores | {"INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS": "false"} | told,
-        )  # fmt: skip
-    try:
-        eventually(lambda: healthy(port), 60, "the dashboard did not start")
+    with process(log, port, stores | {"INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS": "false"} | told, *arguments):
         yield
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def shown(port: int, headers: Sequence[tuple[str, str]] = (), token: str = "") -> str:

@@ -1,22 +1,17 @@
 """The re-drive on the Quarantine page in headless Chromium: its confirmation outlives the page's own refresh."""
 
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from insights.settings import AirflowSettings, inherited_environment, variables
+from insights.settings import AirflowSettings, variables
 from tests.airflow_server import Airflow, serving
 from tests.e2e.browser import opened
 from tests.integration.dashboard_data import fill_postgres
+from tests.integration.dashboard_process import process
 from tests.support import eventually, free_port
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -32,18 +27,8 @@ def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
     port = free_port()
     known = AirflowSettings(url=airflow.address, username="dashboard", password=SecretStr("secret"))
     told = {"INSIGHTS_DASHBOARD_AUTH": "none", "INSIGHTS_DASHBOARD_OPERATORS": "*"}
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/Home.py", "--server.address", "127.0.0.1"]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, "--server.port", str(port)], cwd=ROOT, stdout=log, stderr=log,
-            env=inherited_environment() | variables(postgres, known) | told,
-        )  # fmt: skip
-    try:
-        eventually(lambda: _healthy(port), 120, "the dashboard did not start")
+    with process(tmp_path / "log", port, variables(postgres, known) | told, "--server.address=127.0.0.1"):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(address, airflow, tmp_path):
@@ -65,11 +50,3 @@ def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(addr
         page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
         dialog.wait_for(state="detached")
         assert len(airflow.triggered) == 1
-
-
-def _healthy(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
