@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Page, sync_playwright
+
+from tests.support import eventually
 
 FLAGS = (
     "--disable-gpu",
@@ -27,7 +29,9 @@ count => {
   const marks = '.bars path, .slice path, .lines path, .scatter path, .choroplethlayer path, .scattergeo path, '
     + '.sankey path, .hm image';
   const busy = document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"], [data-stale="true"]');
-  return !busy && plots.filter(plot => plot.querySelector(marks)).length >= count;
+  const app = document.querySelector('[data-testid="stApp"]');
+  const still = app?.dataset.testScriptState === 'notRunning' && !busy;
+  return still && plots.filter(plot => plot.querySelector(marks)).length >= count;
 }
 """
 PAGE_HEIGHT = """
@@ -116,15 +120,34 @@ def opened(url: str, width: int = 1280, dark: bool = False, seconds: float = 60)
         yield seen
 
 
-def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0) -> None:
-    """Wait until every text shows, at least `charts` figures have marks, and nothing is about to change.
+def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tables: int = 0) -> None:
+    """Wait until every text shows, there are at least `tables`, at least `charts` figures have marks, and nothing is
+    about to change.
 
     Raises:
         playwright.sync_api.TimeoutError: it did not come to that.
     """
     for text in texts:
         page.get_by_text(text).first.wait_for()
+    if tables:
+        page.get_by_test_id("stDataFrame").nth(tables - 1).wait_for()
     page.wait_for_function(CHARTS_DRAWN, arg=charts)
+
+
+def choose(page: Page, label: str, option: str) -> None:
+    """Choose from a menu; a page that moves it while it opens closes it, so it is opened again."""
+    box = page.get_by_role("combobox", name=label)
+
+    def chosen() -> bool:
+        page.keyboard.press("Escape")
+        box.click()
+        try:
+            page.get_by_role("option", name=option, exact=True).click(timeout=3000)
+        except Error:
+            return False
+        return True
+
+    eventually(chosen, 60, f"{option!r} of {label!r} could not be chosen")
 
 
 def picture(page: Page, path: Path) -> None:

@@ -108,7 +108,7 @@ class Looks:
 
     def _look(self, page: Page, complaints: Complaints, expected: Expected, width: int, theme: str) -> Look:
         page.get_by_role("heading", name=expected.title, exact=True).wait_for()
-        drawn(page, expected.texts, expected.figures)
+        drawn(page, expected.texts, expected.figures, expected.tables)
         page.evaluate(AXE_SCRIPT)
         found: list[Broken] = page.evaluate(VIOLATIONS, self._rules)
         look = Look(

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from insights import connections
 from insights.ledger import Stores
-from tests.e2e.browser import drawn, launched, tab
+from tests.e2e.browser import choose, drawn, launched, tab
 from tests.integration import simulated_day
 from tests.integration.dashboard_process import ROOT, serving
 from tests.integration.looks import WIDE, Expected, Looks, Waiver
@@ -142,8 +142,7 @@ def test_the_ledger_is_checked_on_the_page(browser: Browser, address: str) -> No
 def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browser, address: str) -> None:
     with tab(browser, f"{address}/Explore?country=Australia&gender=nonsense") as (page, complaints):
         page.get_by_text("latest registered first").first.wait_for()
-        page.get_by_role("combobox", name="Age band").click()
-        page.get_by_role("option", name="45-54", exact=True).click()
+        choose(page, "Age band", "45-54")
         page.wait_for_url("**age=45-54**")
         assert set(parse_qs(urlsplit(page.url).query)) == {"country", "age"}
         page.get_by_role("button", name="Prepare CSV").click()
