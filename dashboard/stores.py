@@ -14,11 +14,13 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
 
+from dashboard import topics
 from dashboard.answers import Answer, Answers
 from dashboard.pool import Pool
 from insights import connections
 from insights.errors import UserError
-from insights.ledger import Stores
+from insights.ledger import Flow, Stores
+from insights.ledger.flow import measure
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
@@ -101,9 +103,9 @@ def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.a
     return _kafka().get(_key(query, arguments, named), lambda: query(settings().kafka, *arguments, **named))
 
 
-def ask_ledger(query: Callable[Concatenate[Stores, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
-    """The answer of a query that needs all three servers; hashable arguments."""
-    return _ledger().get(_key(query, arguments, named), lambda: query(settings(), *arguments, **named))
+def ask_in_flight() -> Answer[Flow]:
+    """What is in flight now, as Kafka and PostgreSQL tell together."""
+    return _flow().get("flow", lambda: _in_flight())
 
 
 def ask_airflow(
@@ -135,6 +137,12 @@ def _connection() -> Any:
     return connection
 
 
+def _in_flight() -> Flow:
+    kafka = settings().kafka
+    watermarks = topics.watermarks(kafka)
+    return _pool().ask(lambda cursor: measure(cursor, kafka.raw_topic, watermarks))
+
+
 @st.cache_resource(show_spinner=False)
 def _pool() -> Pool:
     return Pool(_connection)
@@ -156,8 +164,9 @@ def _kafka() -> Answers:
 
 
 @st.cache_resource(show_spinner=False)
-def _ledger() -> Answers:
-    return Answers("A server", load(DashboardSettings).cache_seconds, (UserError,))
+def _flow() -> Answers:
+    errors = (KafkaException, psycopg2.Error, UserError)
+    return Answers("Kafka or PostgreSQL", load(DashboardSettings).cache_seconds, errors)
 
 
 @st.cache_resource(show_spinner=False)

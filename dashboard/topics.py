@@ -1,6 +1,8 @@
 """The partitions of Kafka's topics and what they hold."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -8,7 +10,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from insights.settings import KafkaSettings
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 3.0
+"""A visitor waits no longer for one answer."""
+_CLIENT = {"log_level": 0, "reconnect.backoff.max.ms": 1000}
 
 
 class Partition(NamedTuple):
@@ -28,24 +32,46 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
     Raises:
         KafkaException: the broker does not answer, or a topic is absent.
     """
-    admin = AdminClient(settings.client() | {"log_level": 0})
-    metadata = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
-    places = []
-    for topic in (settings.raw_topic, settings.quarantine_topic):
-        if topic not in metadata:
-            raise KafkaException(f"topic {topic} does not exist")
-        places += [TopicPartition(topic, partition) for partition in sorted(metadata[topic].partitions)]
-    begins, ends, newest = (
-        admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp())
+    places = _places(settings, (settings.raw_topic, settings.quarantine_topic))
+    begins, ends, newest = _listed(
+        settings, places, OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()
     )
     return [
-        Partition(
-            place.topic, place.partition, begins[place].result().offset, ends[place].result().offset,
-            _instant(newest[place].result()),
-        )
-        for place in places
-    ]  # fmt: skip
+        Partition(place.topic, place.partition, begin.offset, end.offset, _instant(last))
+        for place, begin, end, last in zip(places, begins, ends, newest, strict=True)
+    ]
+
+
+def watermarks(settings: KafkaSettings) -> dict[int, tuple[int, int]]:
+    """(oldest offset, next offset) of each partition of the raw topic.
+
+    Raises:
+        KafkaException: the broker does not answer, or the topic is absent.
+    """
+    places = _places(settings, (settings.raw_topic,))
+    begins, ends = _listed(settings, places, OffsetSpec.earliest(), OffsetSpec.latest())
+    return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
+
+
+def _places(settings: KafkaSettings, topics: Sequence[str]) -> list[TopicPartition]:
+    known = _admin(settings).list_topics(timeout=TIMEOUT_SECONDS).topics
+    for topic in topics:
+        if topic not in known:
+            raise KafkaException(f"topic {topic} does not exist")
+    return [TopicPartition(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
+
+
+def _listed(settings: KafkaSettings, places: Sequence[TopicPartition], *specs: OffsetSpec) -> list[list[Any]]:
+    """For each of the specifications what it finds in each of the places; asked together."""
+    admin = _admin(settings)
+    asked = [admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS) for spec in specs]
+    return [[futures[place].result() for place in places] for futures in asked]
+
+
+@lru_cache(maxsize=1)
+def _admin(settings: KafkaSettings) -> AdminClient:
+    """Kept for the next question, like the stores' connections."""
+    return AdminClient(settings.client() | _CLIENT)
 
 
 def _instant(found: Any) -> datetime | None:

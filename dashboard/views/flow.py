@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import charts, checks, hops, page, picture, runs, stalls
 from dashboard.answers import Answer
-from dashboard.stores import ask_airflow, ask_cassandra, ask_ledger, ask_postgres, refresh_seconds, settings
+from dashboard.stores import ask_airflow, ask_cassandra, ask_in_flight, ask_postgres, refresh_seconds, settings
 from insights import airflow_api, ledger
 from insights.serve import progress, queries
 
@@ -14,8 +14,6 @@ BATCHES = 50
 RUNS = 10
 MINUTES = 60
 """Whose latency the cards tell."""
-KAFKA_SECONDS = 3.0
-"""A visitor waits no longer for Kafka to say what is in flight."""
 MOST_SUPERSEDED = 100_000
 DAG = "ingest_users"
 STATES = {
@@ -25,12 +23,13 @@ STATES = {
 }
 
 page.begin("Flow")
+EVERY = page.live()
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=EVERY)
 def now() -> None:
     facts = ask_postgres(progress.flow_facts, settings().kafka.raw_topic)
-    flow = ask_ledger(ledger.flow, KAFKA_SECONDS)
+    flow = ask_in_flight()
     served = ask_cassandra(queries.counts, "gender")
     with st.container(horizontal=True):
         known = page.answered("PostgreSQL", [facts])
@@ -77,6 +76,7 @@ def _total(genders: Answer[dict[str, int]]) -> int | None:
 
 @st.fragment(run_every=refresh_seconds())
 def full_check() -> None:
+    """Looks again even while the page stands still: who asks for a check waits for its result."""
     st.subheader("Ledger")
     st.caption(
         "Compares every store with the one before it, record by record. It reads everything, so it takes a while; "
@@ -110,7 +110,7 @@ def full_check() -> None:
     )  # fmt: skip
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=EVERY)
 def times() -> None:
     st.subheader("From the fetch to the page")
     hour = ask_postgres(progress.latency, MINUTES)
@@ -156,7 +156,7 @@ def batches_table(last: list[progress.Batch]) -> None:
         page.table([row._asdict() for row in last], columns, "Table of the last micro-batches")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=EVERY)
 def ingest() -> None:
     st.subheader("Runs of the ingest")
     landed = ask_postgres(progress.ingest_runs, RUNS)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import charts, checks, figures, growth, page
 from dashboard.answers import Answer
-from dashboard.stores import ask_cassandra, ask_ledger, ask_postgres
+from dashboard.stores import ask_cassandra, ask_in_flight, ask_postgres
 from insights import ledger
 from insights.serve import progress, queries
 
@@ -125,7 +125,7 @@ def country(grown: growth.Growth) -> str:
 def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
     """The answer to whether every record that was fetched is in the numbers of this page."""
     st.subheader("Is the data complete?")
-    flow, found = ask_ledger(ledger.flow), checks.last()
+    flow, found = ask_in_flight(), checks.last()
     if flow.value is None or flow.as_of is None or flow.stale or quarantine.value is None or quarantine.stale:
         st.warning("Not known: PostgreSQL or Kafka does not answer.", icon=":material/cloud_off:")
     else:

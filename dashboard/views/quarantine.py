@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import streamlit as st
 
 from dashboard import charts, page, redrive
-from dashboard.stores import ask_postgres, refresh_seconds
+from dashboard.stores import ask_postgres
 from insights.reasons import RULES
 from insights.serve import progress
 
@@ -16,7 +16,7 @@ DAYS = 7
 page.begin("Quarantine")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def quarantine() -> None:
     reasons = ask_postgres(progress.open_quarantine)
     refusals = ask_postgres(progress.quarantine_over_time, DAYS * 24)

@@ -6,14 +6,14 @@ from typing import Any
 import streamlit as st
 
 from dashboard import browse, charts, messages, page, topics
-from dashboard.stores import ask_kafka, ask_postgres, refresh_seconds, settings
+from dashboard.stores import ask_kafka, ask_postgres, settings
 from insights.ledger.flow import read_until
 from insights.settings import KafkaSettings
 
 page.begin("Topics")
 
 
-@st.fragment(run_every=refresh_seconds())
+@st.fragment(run_every=page.live())
 def offsets(kafka: KafkaSettings) -> None:
     found = ask_kafka(topics.partitions)
     read = ask_postgres(read_until, kafka.raw_topic)

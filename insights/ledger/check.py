@@ -19,7 +19,7 @@ from insights.ledger.hop import Hop, Ledger, State
 from insights.ledger.image import ImageProtocol
 from insights.ledger.late import Late
 from insights.ledger.progress import Progress, totals
-from insights.ledger.topic import TIMEOUT_SECONDS, RawTopic
+from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 _POLL_SECONDS = 0.5
@@ -51,13 +51,13 @@ def check(stores: Stores, wait_seconds: float = 0) -> Ledger:
         return Ledger(hops, checked_at, time.monotonic() - started)
 
 
-def flow(stores: Stores, timeout_seconds: float = TIMEOUT_SECONDS) -> Flow:
-    """What is in flight now. `timeout_seconds`: how long Kafka may take to answer.
+def flow(stores: Stores) -> Flow:
+    """What is in flight now.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _readable(), closing(RawTopic(stores.kafka, timeout_seconds)) as topic:
+    with _readable(), closing(RawTopic(stores.kafka)) as topic:
         return _flow(stores, topic)
 
 

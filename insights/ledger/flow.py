@@ -37,11 +37,12 @@ class Flow:
     def sentence(self) -> str:
         """What the flow waits for, for people."""
         waits = [
-            (self.unpublished, "staged rows wait for the publisher"),
-            (self.unread, "messages wait for the stream"),
-            (self.unserved, "batches wait for Cassandra"),
+            (self.unpublished, "staged row waits", "staged rows wait", "the publisher"),
+            (self.unread, "message waits", "messages wait", "the stream"),
+            (self.unserved, "batch waits", "batches wait", "Cassandra"),
         ]
-        return ", ".join(f"{count:,} {what}" for count, what in waits if count) or "nothing is in flight"
+        told = [f"{count:,} {one if count == 1 else many} for {whom}" for count, one, many, whom in waits if count]
+        return ", ".join(told) or "nothing is in flight"
 
 
 def read_until(cursor: Any, topic: str) -> dict[int, int]:

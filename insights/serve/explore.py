@@ -1,15 +1,17 @@
 """Users by filters, page by page, the latest registered first; at one instant by bucket, then as Cassandra sorts ids.
 
 A cursor is a place in that order, so that pages neither repeat nor omit a user, whatever arrives meanwhile. With a
-country its partitions are read, else those of months; both in steps of months that hold at most about `STEP_USERS`
-users, as the counts say. The gender and age of users are filtered by the server, within partitions that the statement
-names in full: what that reads is bounded by the step.
+country its partitions are read, else those of months; both in steps of months that hold at most `STEP_USERS` users, or
+are one month, as the counts say. The gender and age of users are filtered by the server, within partitions that the
+statement names in full: what that reads is bounded by the step.
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -115,7 +117,8 @@ def _walk(
 ) -> Iterator[tuple[list[Found], Cursor | None]]:
     """The users behind `cursor`, read by read, each with the place behind what was read; None behind the last.
 
-    `share`: rows asked of each partition.
+    `share`: rows asked of each partition. Months are read together that hold about half as many matching users as
+    that makes, by what matched in those before; a country's users are taken to register as all users do.
     """
     known = counts(session, "registered_month")
     months = sorted((month for month in known if _within(month, chosen)), reverse=True)
@@ -125,30 +128,29 @@ def _walk(
     if not months:
         return
     place = cursor or Cursor(_end(months[0]), None)
-    steps = _steps(session, chosen, {month: known[month] for month in months})
-    for number, step in enumerate(steps, 1):
-        whole = False
-        while not whole:
-            found, whole = _read(session, chosen, step, place, share)
-            place = Cursor(_begin(step[-1]), None) if whole else _behind(found[-1])
-            yield found, None if whole and number == len(steps) else place
-
-
-def _steps(session: Any, chosen: Filter, months: Mapping[str, int]) -> list[list[str]]:
-    """The months in groups that are read together. A country's users are taken to register as all users do."""
     most_months, part = MOST_PARTITIONS // BUCKETS, 1.0
     if chosen.country_code is not None:
         countries = counts(session, "country_code")
         most_months, part = len(months), countries.get(chosen.country_code, 0) / max(1, sum(countries.values()))
-    steps: list[list[str]] = []
-    held = 0.0
-    for month, count in months.items():
-        held += count * part
-        if not steps or held > STEP_USERS or len(steps[-1]) == most_months:
-            steps.append([])
-            held = count * part
-        steps[-1].append(month)
-    return steps
+    held = {month: known[month] * part for month in months}
+    wanted = share * BUCKETS / 2
+    size = min(STEP_USERS, wanted)
+    while months:
+        step = _step(months, held, size)[:most_months]
+        months = months[len(step) :]
+        matching, whole = 0, False
+        while not whole:
+            found, whole = _read(session, chosen, step, place, share)
+            matching += len(found)
+            place = Cursor(_begin(step[-1]), None) if whole else _behind(found[-1])
+            yield found, None if whole and not months else place
+        size = min(STEP_USERS, wanted * sum(held[month] for month in step) / max(1, matching))
+
+
+def _step(months: Sequence[str], held: Mapping[str, float], size: float) -> Sequence[str]:
+    """The first of the months, and those after it that hold at most `size` users with it."""
+    sums = list(accumulate(held[month] for month in months))
+    return months[: max(1, bisect_right(sums, size))]
 
 
 def _read(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, share: int) -> tuple[list[Found], bool]:

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from insights import connections
 from insights.ledger import Stores
+from insights.local.process import Component
 from tests.e2e.browser import choose, drawn, launched, tab
 from tests.integration import simulated_day
 from tests.integration.dashboard_process import ROOT, serving
@@ -117,9 +118,9 @@ def test_every_waiver_is_needed(looks: Looks) -> None:
     [
         ("/Geography", {"Live", "Region", "Country"}),
         ("/Explore", {"Country", "Gender", "Registered from", "Next", "Prepare CSV"}),
-        ("/Flow", {"Check now", "Logarithmic seconds"}),
-        ("/Topics", {"Topic", "Messages a page", "Look again", "Message in full"}),
-        ("/Quarantine", {"hour", "day", "Reason"}),
+        ("/Flow", {"Live", "Check now", "Logarithmic seconds"}),
+        ("/Topics", {"Live", "Topic", "Messages a page", "Look again", "Message in full"}),
+        ("/Quarantine", {"Live", "hour", "day", "Reason"}),
     ],
 )
 def test_the_tab_key_reaches_every_page_filter_and_button(
@@ -173,19 +174,31 @@ def test_a_new_user_appears_on_an_open_page(
         page.get_by_text(f"{len(day.users) + 1:,}", exact=True).first.wait_for()
 
 
-def test_a_page_outlives_cassandra(browser: Browser, address: str, cassandra_server) -> None:
-    with tab(browser, address, seconds=90) as (page, complaints):
-        drawn(page, PAGES["/"].texts, PAGES["/"].figures)
-        cassandra_server.stop()
+@pytest.mark.parametrize(
+    ("path", "server", "store"),
+    [
+        ("/", "cassandra_server", "Cassandra"),
+        ("/Topics", "kafka_server", "Kafka"),
+        ("/Quarantine", "postgres_server", "PostgreSQL"),
+    ],
+)
+def test_a_page_outlives_its_store(
+    browser: Browser, address: str, path: str, server: str, store: str, request: pytest.FixtureRequest
+) -> None:
+    killed: Component = request.getfixturevalue(server)
+    expected = PAGES[path]
+    with tab(browser, address + path, seconds=90) as (page, complaints):
+        drawn(page, expected.texts, expected.figures, expected.tables)
+        killed.stop()
         try:
-            page.get_by_text("Stale: Cassandra does not answer").first.wait_for()
-            drawn(page, PAGES["/"].texts, PAGES["/"].figures)
+            page.get_by_text(f"Stale: {store} does not answer").first.wait_for()
+            drawn(page, expected.texts, expected.figures, expected.tables)
             assert "Traceback" not in page.inner_text("body")
             assert page.get_by_test_id("stException").count() == 0
         finally:
-            cassandra_server.start()
-            cassandra_server.wait_ready(90)
-        page.get_by_text("Stale: Cassandra does not answer").first.wait_for(state="detached")
+            killed.start()
+            killed.wait_ready(90)
+        eventually(lambda: page.get_by_text(f"Stale: {store} does not answer").count() == 0, 90)
         assert complaints.foreign == []
 
 

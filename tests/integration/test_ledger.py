@@ -220,7 +220,7 @@ def test_a_stream_that_leaves_messages_lying_is_stalled(stores: Stores) -> None:
     rest.publish(message(1))
     waiting = stalled(stores, 0)
     assert waiting is not None
-    assert waiting.sentence() == "1 messages wait for the stream"
+    assert waiting.sentence() == "1 message waits for the stream"
 
 
 def test_the_running_totals_follow_every_hop(rest: Rest) -> None:
@@ -300,7 +300,7 @@ def test_a_stream_that_leaves_a_batch_half_served_is_stalled(rest: Rest) -> None
     merged(rest, served=False)
     waiting = stalled(rest.stores, 0)
     assert waiting is not None
-    assert waiting.sentence() == "1 batches wait for Cassandra"
+    assert waiting.sentence() == "1 batch waits for Cassandra"
     merged(rest)
     assert stalled(rest.stores, 0) is not None
     rest.sql("UPDATE analytics.batches SET served_at = now()")

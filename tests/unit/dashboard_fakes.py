@@ -85,7 +85,7 @@ class FakeStores:
         patch.setattr(messages, "page", self._messages)
         patch.setattr(messages, "search", self._searched)
         patch.setattr(messages, "one", self._whole)
-        patch.setattr(ledger, "flow", self._flow)
+        patch.setattr(stores, "_in_flight", self._flow)
         patch.setattr(ledger, "check", self._check)
         patch.setattr(progress, "superseded", lambda *_: 7)
         patch.setattr(airflow_api, "last_runs", self._last_runs)
@@ -178,7 +178,7 @@ class FakeStores:
         self._kafka()
         return self.whole
 
-    def _flow(self, *_: object) -> ledger.Flow:
+    def _flow(self) -> ledger.Flow:
         if self.down:
             raise UserError("a server is away")
         return self.flow

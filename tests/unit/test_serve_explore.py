@@ -21,13 +21,14 @@ NEWEST = datetime(2021, 3, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
 
 class Session:
-    """Answers the statements of `explore` from a list of users, as Cassandra would, and counts them."""
+    """Answers the statements of `explore` from a list of users, as Cassandra would; counts both."""
 
     keyspace = "insights"
 
     def __init__(self, users: list[Found]) -> None:
         self.users = sorted(users, key=lambda user: (-user.registered_at.timestamp(), user.user_id))
         self.asked: Counter[str] = Counter()
+        self.given = 0
 
     def prepare(self, cql: str) -> str:
         return cql
@@ -53,6 +54,7 @@ class Session:
                 if partition[0] == key and partition[1] in buckets and begin <= user.registered_at < before:
                     given[partition] += 1
                     if given[partition] <= share:
+                        self.given += 1
                         yield _row(user)
 
     def _same_instant(self, cql: str, values: tuple[Any, ...]) -> list[Any]:
@@ -158,6 +160,20 @@ def test_a_page_asks_a_bounded_number_of_statements_however_little_matches(chose
         explore.page(session, chosen, cursor, 50)
         assert session.asked["users"] <= 3 * explore.MOST_READS
         assert session.asked["user_counts"] <= 2
+
+
+@pytest.mark.parametrize("chosen", [Filter(), Filter("DE"), Filter(gender="female")])
+def test_a_page_reads_few_more_users_than_it_shows(chosen):
+    session = Session(many(20_000, 7_000))
+    assert len(explore.page(session, chosen, None, 50).users) == 50
+    assert session.given <= 200
+
+
+def test_the_more_rarely_users_match_the_more_months_are_read_together():
+    users = [user._replace(gender="male") if number % 50 else user for number, user in enumerate(many(20_000, 7_000))]
+    session = Session(users)
+    assert len(explore.page(session, Filter(gender="female"), None, 50).users) == 50
+    assert session.asked["users"] <= 5
 
 
 def test_a_page_that_read_enough_ends_early_and_the_next_ones_go_on(monkeypatch):

@@ -76,11 +76,11 @@ def test_without_a_complete_month_no_country_grew(fakes):
     [
         (ledger.Flow(0, 0, 0, 0, 3), "Nothing is in flight; a full check proves"),
         (ledger.Flow(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
-        (ledger.Flow(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batches wait for Cassandra"),
+        (ledger.Flow(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batch waits for Cassandra"),
     ],
 )
 def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeypatch, flow, words):
-    monkeypatch.setattr(ledger, "flow", lambda _: flow)
+    monkeypatch.setattr(stores, "_in_flight", lambda: flow)
     text = said(opened("overview"))
     assert words in text
     assert "100 users are counted here, 25 records (20.00 %) were refused by a rule" in text
@@ -88,7 +88,7 @@ def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeyp
 
 def test_the_last_full_check_is_told(fakes, monkeypatch):
     assert "No full check, record by record, was made" in said(opened("overview"))
-    monkeypatch.setattr(ledger, "flow", lambda _: ledger.Flow(0, 0, 0, 0, 3))
+    monkeypatch.setattr(stores, "_in_flight", lambda: ledger.Flow(0, 0, 0, 0, 3))
     monkeypatch.setattr(checks, "last", lambda: ledger.check(stores.settings()))
     assert "Yes: nothing is in flight, and no record was missing" in said(opened("overview"))
     fakes.state = ledger.State.BROKEN

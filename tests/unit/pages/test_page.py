@@ -1,14 +1,18 @@
 """What holds for every page."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+import streamlit as st
 
 import dashboard.page
 from tests.unit.pages.support import PAGES, opened, said
 
+VIEWS = sorted(page.stem for page in PAGES.glob("*.py"))
 
-@pytest.mark.parametrize("page", sorted(page.stem for page in PAGES.glob("*.py")))
+
+@pytest.mark.parametrize("page", VIEWS)
 def test_text_from_data_is_never_read_as_markup(page):
     app = opened(page)
     assert app.dataframe or app.get("plotly_chart")
@@ -54,10 +58,24 @@ def test_the_largest_in_words():
     assert dashboard.page.most({}) == "none"
 
 
-@pytest.mark.parametrize("page", ["overview", "demographics", "geography", "registrations"])
-def test_a_page_stands_still_when_it_is_not_live(page):
+@pytest.mark.parametrize("page", VIEWS)
+def test_a_page_stands_still_when_it_is_not_live(page, monkeypatch):
+    looked: list[float | None] = []
+
+    def fragment(function: object = None, *, run_every: float | None = None) -> object:
+        looked.append(run_every)
+        return made(function, run_every=run_every)
+
+    made: Any = st.fragment
+    monkeypatch.setattr(st, "fragment", fragment)
     app = opened(page)
-    assert app.toggle[0].value is True
-    app.toggle[0].set_value(False).run()
+    live = next(toggle for toggle in app.toggle if toggle.label == "Live")
+    assert live.value is True
+    every = [seconds for seconds in looked if seconds]
+    looked.clear()
+    live.set_value(False).run()
     assert not app.exception
-    assert app.get("plotly_chart")
+    assert app.dataframe or app.get("plotly_chart")
+    checks = 1 if page == "flow" else 0
+    assert len(every) > checks
+    assert len([seconds for seconds in looked if seconds]) == checks
