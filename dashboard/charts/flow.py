@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.base import BLUE, GREEN, PINK, VERMILION, escape, kept, style
 
+TICKS = 10
 LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
 
 
@@ -44,10 +45,10 @@ class PartitionLoad(NamedTuple):
 
 @kept
 def batch_durations(batches: Sequence[Batch]) -> go.Figure:
-    """Seconds of each micro-batch, oldest first, by store."""
+    """Seconds of each micro-batch, oldest first, by store. By place: a new checkpoint counts batches from 0 again."""
     ordered = sorted(batches, key=lambda batch: batch.started_at)
-    numbers = [str(batch.number) for batch in ordered]
-    records = [batch.records for batch in ordered]
+    places = range(len(ordered))
+    told = [(batch.number, batch.records) for batch in ordered]
     series: list[tuple[str, str, list[float | None]]] = [
         ("read and PostgreSQL", BLUE, [batch.merge_seconds for batch in ordered]),
         ("Cassandra and quarantine", PINK, [batch.serve_seconds for batch in ordered]),
@@ -55,17 +56,22 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
     figure = go.Figure(
         [
             go.Bar(
-                x=numbers,
+                x=list(places),
                 y=seconds,
-                customdata=records,
+                customdata=told,
                 name=name,
                 marker_color=colour,
-                hovertemplate="batch %{x}, %{customdata:,} records: %{y:.2f} s<extra>" + name + "</extra>",
+                hovertemplate="batch %{customdata[0]}, %{customdata[1]:,} records: %{y:.2f} s<extra>"
+                + name
+                + "</extra>",
             )
             for name, colour, seconds in series
         ]
     )
-    figure = style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(type="category")
+    marked = places[:: max(1, -(-len(ordered) // TICKS))]
+    figure = style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(
+        tickvals=list(marked), ticktext=[f"{ordered[place].number}" for place in marked]
+    )
     return figure.update_layout(barmode="stack", legend=LEGEND)
 
 

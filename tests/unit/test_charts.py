@@ -154,10 +154,18 @@ def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
         charts.Batch(1, NOW, 20, 1.5, None), charts.Batch(7, NOW - timedelta(minutes=1), 10, 0.5, 0.25),
     ])  # fmt: skip
     merge, serve = figure.data
-    assert list(merge.x) == ["7", "1"]
+    assert list(merge.x) == [0, 1]
+    assert list(figure.layout.xaxis.ticktext) == ["7", "1"]
     assert list(merge.y) == [0.5, 1.5]
     assert list(serve.y) == [0.25, None]
-    assert list(merge.customdata) == [10, 20]
+    assert [list(told) for told in merge.customdata] == [[7, 10], [1, 20]]
+
+
+def test_batches_of_one_number_before_and_after_a_new_checkpoint_are_two_bars():
+    given = [charts.Batch(number % 40, NOW + timedelta(seconds=number), 1, 1.0, 1.0) for number in range(50)]
+    figure = charts.batch_durations(given)
+    assert len(set(figure.data[0].x)) == len(given)
+    assert list(figure.layout.xaxis.ticktext) == ["0", "5", "10", "15", "20", "25", "30", "35", "0", "5"]
 
 
 def test_latencies_are_lines_over_time_in_seconds():
