@@ -130,7 +130,7 @@ def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tables: int = 
     for text in texts:
         page.get_by_text(text).first.wait_for()
     if tables:
-        page.get_by_test_id("stDataFrame").nth(tables - 1).wait_for()
+        page.get_by_test_id("stDataFrame").nth(tables - 1).wait_for(state="attached")
     page.wait_for_function(CHARTS_DRAWN, arg=charts)
 
 
