@@ -15,6 +15,8 @@ from insights.settings import KafkaSettings
 
 SECONDS = 5.0
 """A look lasts no longer."""
+POLL_SECONDS = 0.02
+"""A read waits that long for a full batch, so the last one of a look does."""
 LISTED_CHARACTERS = 500
 """Of a value in a list; a record of the API has about 1,200."""
 WHOLE_CHARACTERS = 50_000
@@ -165,7 +167,7 @@ def _read(
     try:
         consumer.assign([TopicPartition(topic, number, spans[number][0]) for number in left])
         while left and time.monotonic() < deadline:
-            for message in consumer.consume(100, timeout=0.2):
+            for message in consumer.consume(100, timeout=POLL_SECONDS):
                 number, offset = message.partition(), message.offset()
                 if message.error() and message.error().code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(message.error())

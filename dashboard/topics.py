@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from insights.settings import KafkaSettings
 
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 5.0
 """A visitor waits no longer for one answer."""
 _CLIENT = {"log_level": 0, "reconnect.backoff.max.ms": 1000}
 

@@ -2,9 +2,8 @@
 
 import json
 import logging
+import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from pydantic import SecretStr
 
 from insights import connections
 from insights.ledger import Stores
+from insights.local.services import REPOSITORY
 from insights.migrate import MIGRATIONS, migrate_cassandra, migrate_postgres
-from insights.migrate_wait import patiently, require_cassandra, require_postgres
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
+from insights.migrate_wait import require_cassandra, require_postgres
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, inherited_environment, variables
 from jobs import migrate
 from tests.integration.logins import drop_logins, make_logins
 from tests.staged import sql
@@ -44,37 +44,28 @@ def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
     empty_cassandra: CassandraSettings,
     kafka: KafkaSettings,
     tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     superuser = Stores(empty_postgres, kafka, empty_cassandra)
     logins = make_logins(superuser, tmp_path)
     owner, dashboard = logins.owner, logins.of("dashboard")
-    failed: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            deadline = time.monotonic() + 120
-            patiently("PostgreSQL", lambda: require_postgres(dashboard.postgres), deadline)
-            patiently("Cassandra", lambda: require_cassandra(dashboard.cassandra), deadline)
-        except BaseException as error:
-            failed.append(error)
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
+    access = {
+        "INSIGHTS_ACCESS_POSTGRES": json.dumps(logins.postgres_roles),
+        "INSIGHTS_ACCESS_CASSANDRA": json.dumps(logins.cassandra_roles),
+        "INSIGHTS_ACCESS_PASSWORDS": str(logins.passwords),
+    }
+    command = [sys.executable, "jobs/migrate.py", "--wait", "120"]
+    environment = inherited_environment() | variables(dashboard.postgres, dashboard.cassandra)
     try:
-        access = {
-            "INSIGHTS_ACCESS_POSTGRES": json.dumps(logins.postgres_roles),
-            "INSIGHTS_ACCESS_CASSANDRA": json.dumps(logins.cassandra_roles),
-            "INSIGHTS_ACCESS_PASSWORDS": str(logins.passwords),
-        }
-        assert job(owner.postgres, owner.cassandra, **access) == 0
-        waiting.join(150)
-        assert not waiting.is_alive()
-        assert failed == []
-        assert caplog.messages.count("PostgreSQL is there") <= 1
+        with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+            try:
+                assert job(owner.postgres, owner.cassandra, **access) == 0
+                _, told = waiting.communicate(timeout=150)
+            finally:
+                waiting.kill()
+        assert waiting.returncode == 0, told
+        assert told.count("PostgreSQL is there") <= 1
         assert job(dashboard.postgres, dashboard.cassandra, "--wait", "0") == 0
     finally:
-        waiting.join(1)
         drop_logins(superuser, logins)
 
 
