@@ -59,7 +59,7 @@ def day(own_stores: Stores) -> simulated_day.Day:
 @pytest.fixture(scope="module")
 def address(own_stores: Stores, day: simulated_day.Day, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert day.users
-    seconds = "60" if DOCUMENTED else "3"
+    seconds = "15" if DOCUMENTED else "3"
     log = tmp_path_factory.mktemp("dashboard") / "log"
     with serving(own_stores, log, INSIGHTS_DASHBOARD_CACHE_SECONDS=seconds) as served:
         yield served
