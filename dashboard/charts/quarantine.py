@@ -63,9 +63,10 @@ def refused_over_time(
     figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
     figure.update_yaxes(rangemode="tozero")
     return figure.update_layout(
-        barmode="stack", bargap=0, showlegend=True, legend={"orientation": "h", "y": -0.25, "traceorder": "normal"}
+        barmode="stack", bargap=0, showlegend=True, legend={"orientation": "h", "y": -0.4, "traceorder": "normal"}
     )
 
 
 def _marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:
-    return {"color": colour, "pattern": {"shape": hatching, "fgcolor": "white", "size": 6, "solidity": 0.3}}
+    pattern = {"shape": hatching, "bgcolor": colour, "fgcolor": "white", "size": 6, "solidity": 0.3}
+    return {"color": colour, "pattern": pattern}

@@ -207,9 +207,11 @@ def test_no_two_reasons_look_alike_and_each_looks_the_same_in_both_figures():
     marker = charts.quarantine_by_reason(counts).data[0].marker
     looks = dict(zip(sorted(counts), zip(marker.color, marker.pattern.shape, strict=True), strict=True))
     assert len(set(looks.values())) == len(counts)
+    assert marker.pattern.bgcolor == marker.color
     timed = {(NOW, reason): 1 for reason in counts}
     for bar in charts.refused_over_time(timed, NOW, NOW, timedelta(days=1)).data:
         assert (bar.marker.color, bar.marker.pattern.shape) == looks[bar.name]
+        assert bar.marker.pattern.bgcolor == bar.marker.color
 
 
 @pytest.mark.parametrize(
