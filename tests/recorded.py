@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import REPOSITORY
+
 ANSWERS = Path(__file__).parent / "unit" / "answers"
-MANY_ANSWERS = Path(__file__).parents[2] / "shared" / "randomuser"
+MANY_ANSWERS = REPOSITORY.parent / "shared" / "randomuser"
 needs_many_answers = pytest.mark.skipif(
     not MANY_ANSWERS.is_dir(), reason="needs the recorded answers of the API in ../shared/randomuser"
 )

@@ -3,9 +3,12 @@
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 Value = TypeVar("Value")
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str = "", pause: float = 0.05) -> Value:

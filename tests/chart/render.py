@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from tests.chart.tools import REPOSITORY, program
+from tests.chart.tools import program
+from tests.support import REPOSITORY
 
 CHART = REPOSITORY / "charts" / "user-insights"
 PROFILES = ("defaults", "small", "kind", "production")

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.tools import CACHE, CERT_MANAGER, GATEWAY_API, KUBERNETES, REPOSITORY, module, program
+from tests.chart.tools import CACHE, CERT_MANAGER, GATEWAY_API, KUBERNETES, module, program
+from tests.support import REPOSITORY
 
 Schema = dict[str, Any]
 OPERATORS_CRDS = REPOSITORY.parent / "shared" / "crds"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.chart.render import HelmError, overlaid, render
-from tests.chart.tools import REPOSITORY
+from tests.support import REPOSITORY
 
 OPERATORS = REPOSITORY / "charts" / "operators"
 VALUES = yaml.safe_load((OPERATORS / "values.yaml").read_text())

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from tests.chart.render import Rendered, Resource, render, values_of
-from tests.chart.tools import REPOSITORY
+from tests.support import REPOSITORY
 
 IMAGES = {"airflow": "airflow", "publisher": "publisher", "spark": "stream", "dashboard": "dashboard"}
 

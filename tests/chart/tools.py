@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 
 from insights.settings import LocalSettings, load
+from tests.support import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 CACHE = load(LocalSettings).cache.expanduser()
 KUBERNETES = "v1.35.4"
 PROGRAMS = {

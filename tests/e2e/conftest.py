@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import REPOSITORY, START_SECONDS, Demo
+from tests.e2e.platform import START_SECONDS, Demo
 from tests.recorded import ANSWERS, MANY_ANSWERS
+from tests.support import REPOSITORY
 
 ARTIFACTS = REPOSITORY / "artifacts"
 

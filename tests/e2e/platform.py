@@ -17,9 +17,8 @@ from pydantic import SecretStr
 from insights.local.airflow import DASHBOARD_USER
 from insights.local.http import request_json
 from insights.settings import AirflowSettings
-from tests.support import eventually, free_port
+from tests.support import REPOSITORY, eventually, free_port
 
-REPOSITORY = Path(__file__).parents[2]
 INSIGHTS = REPOSITORY / ".venv" / "bin" / "insights"
 PORTS = (
     "AIRFLOW", "DASHBOARD", "SIMULATOR", "PUBLISHER_HTTP", "STREAM_HTTP", "POSTGRES", "KAFKA", "KAFKA_CONTROLLER",

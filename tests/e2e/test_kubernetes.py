@@ -12,7 +12,7 @@ from tests.e2e.cluster.cluster import available, cluster
 from tests.e2e.cluster.kubectl import Kubernetes, gone, load_images, run
 from tests.e2e.cluster.release import CHART, SMALL, Release
 from tests.e2e.pages import walk
-from tests.support import eventually
+from tests.support import REPOSITORY, eventually
 
 NAMESPACE = "insights-e2e"
 IMAGES = ("airflow", "publisher", "spark", "dashboard")
@@ -27,7 +27,7 @@ OURS = (
     "airflow-dag-processor",
 )
 FETCHED = "fetched"
-CRDS = Path(__file__).parents[3] / "shared" / "crds"
+CRDS = REPOSITORY.parent / "shared" / "crds"
 
 pytestmark = [
     pytest.mark.timeout(3600),

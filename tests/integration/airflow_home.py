@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.support import REPOSITORY
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

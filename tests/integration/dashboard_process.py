@@ -9,9 +9,7 @@ from pathlib import Path
 from insights.ledger import Stores
 from insights.local.http import answers
 from insights.settings import inherited_environment, variables
-from tests.support import eventually, free_port
-
-ROOT = Path(__file__).parents[2]
+from tests.support import REPOSITORY, eventually, free_port
 
 
 @contextmanager
@@ -30,7 +28,7 @@ def process(
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]
     with log.open("ab") as said:
         streamlit = subprocess.Popen(
-            command, cwd=ROOT, stdout=said, stderr=said, env=inherited_environment() | environment
+            command, cwd=REPOSITORY, stdout=said, stderr=said, env=inherited_environment() | environment
         )
     try:
         eventually(lambda: _healthy(port), 60, "the dashboard did not start")

@@ -7,15 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from insights.publish import Metrics, Publisher, Wake
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, variables
 from tests.staged import sql
-from tests.support import free_port
-
-ROOT = Path(__file__).parents[2]
+from tests.support import REPOSITORY, free_port
 
 
 @dataclass
@@ -59,7 +56,7 @@ def job(
     }
     process = subprocess.Popen(
         [sys.executable, "-c", code],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env=os.environ | variables(postgres, kafka) | own | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

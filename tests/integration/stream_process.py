@@ -17,9 +17,8 @@ from insights import connections
 from insights.local.jars import group_files
 from insights.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
-from tests.support import eventually, free_port
+from tests.support import REPOSITORY, eventually, free_port
 
-ROOT = Path(__file__).parents[2]
 START_SECONDS = 180
 CRASHED = 137
 _CRASH = """
@@ -41,7 +40,7 @@ class Stream:
         self.checkpoint = folder / "checkpoint"
         self.log = folder / "stream.log"
         self._environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(REPOSITORY),
             **variables(postgres, kafka, cassandra),
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2]",
@@ -50,7 +49,7 @@ class Stream:
 
     def crash_at(self, module: str, function: str) -> int:
         """Run until `insights.serve.<module>.<function>` is called, which kills the process; its exit code."""
-        job = str(ROOT / "jobs/stream_users.py")
+        job = str(REPOSITORY / "jobs/stream_users.py")
         script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
         with self._process([sys.executable, "-c", script], free_port()) as process:
             return process.wait(START_SECONDS)
@@ -77,7 +76,7 @@ class Stream:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=REPOSITORY,
                 env=settings,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

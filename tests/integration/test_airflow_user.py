@@ -14,9 +14,9 @@ from insights.errors import UserError
 from insights.local.http import answers
 from insights.settings import AirflowSettings
 from tests.integration import airflow_home
-from tests.support import eventually, free_port
+from tests.support import REPOSITORY, eventually, free_port
 
-DASHBOARD_USER = airflow_home.REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
+DASHBOARD_USER = REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
 REDRIVE = "redrive_quarantine"
 
 

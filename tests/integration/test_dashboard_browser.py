@@ -14,13 +14,13 @@ from insights.ledger import Stores
 from insights.local.process import Component
 from tests.e2e.browser import choose, drawn, launched, tab
 from tests.integration import simulated_day
-from tests.integration.dashboard_process import ROOT, serving
+from tests.integration.dashboard_process import serving
 from tests.integration.looks import WIDE, Expected, Looks, Waiver
-from tests.support import eventually
+from tests.support import REPOSITORY, eventually
 
 DOCUMENTED = os.environ.get("PICTURES")
 """Where the pictures of the documentation go: of more users, and at rest."""
-PICTURES = ROOT / (DOCUMENTED or "artifacts/dashboard")
+PICTURES = REPOSITORY / (DOCUMENTED or "artifacts/dashboard")
 NARROW = 390
 PAGES = {
     "/": Expected("Overview", ("grew most in", "Is the data complete?", "Latest arrivals"), figures=4, tables=1),

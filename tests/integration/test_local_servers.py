@@ -19,7 +19,7 @@ from insights.local.guard import session_members
 from insights.local.kafka import KafkaServer
 from insights.local.package import package_directory
 from insights.local.postgres import PostgresServer
-from tests.support import eventually, free_port
+from tests.support import REPOSITORY, eventually, free_port
 
 
 def restart(server):
@@ -138,7 +138,7 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
         time.sleep(600)
     """
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, cwd=REPOSITORY
     ) as parent:
         assert parent.stdout is not None
         session = int(parent.stdout.readline())

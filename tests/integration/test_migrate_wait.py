@@ -12,14 +12,13 @@ from pydantic import SecretStr
 
 from insights import connections
 from insights.ledger import Stores
-from insights.local.services import REPOSITORY
 from insights.migrate import MIGRATIONS, migrate_cassandra, migrate_postgres
 from insights.migrate_wait import require_cassandra, require_postgres
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, inherited_environment, variables
 from jobs import migrate
 from tests.integration.logins import drop_logins, make_logins
 from tests.staged import sql
-from tests.support import free_port
+from tests.support import REPOSITORY, free_port
 
 Job = Callable[..., int]
 

@@ -14,11 +14,11 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from benchmarks import dashboard
 from benchmarks.visits import counted, population, stores
 from benchmarks.visits.visitor import Visitor
-from insights.local.services import REPOSITORY
 from insights.record import DIMENSIONS
 from insights.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
 from tests.dimensions import value
+from tests.support import REPOSITORY
 
 
 def test_the_counts_are_those_of_the_rows_that_are_written():

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-DAGS = Path(__file__).parents[2] / "dags"
+from tests.support import REPOSITORY
+
+DAGS = REPOSITORY / "dags"
 NAMES = ("check_data_flow", "ingest_users", "prune_staging", "redrive_quarantine")
 DESCRIBE = """
 import importlib.util, json, socket, sys

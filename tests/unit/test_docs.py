@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,8 +14,8 @@ from insights.publish.metrics import Metrics
 from insights.record import Reason
 from insights.serve.health import StreamMetrics
 from insights.settings import LocalSettings
+from tests.support import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()
 RULES = (REPOSITORY / "docs" / "rules.md").read_text()
 README = (REPOSITORY / "README.md").read_text()

@@ -4,15 +4,13 @@ import os
 import re
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from insights.local.jars import IMAGE_LOCK, IMAGE_ROOTS, read_lock
 from insights.local.package import package_directory
-from tests.support import eventually
+from tests.support import REPOSITORY, eventually
 
-REPOSITORY = Path(__file__).parents[2]
 IMAGES = {"airflow": "airflow", "dashboard": "dashboard", "publisher": "publisher", "spark": "stream"}
 ENTRYPOINT = REPOSITORY / "images/spark/entrypoint.sh"
 

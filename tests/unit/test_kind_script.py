@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "kind"
+from tests.support import REPOSITORY
+
+SCRIPT = REPOSITORY / "scripts" / "kind"
 PROGRAMS = ("docker", "kind", "kubectl", "helm", "make")
 STAND_IN = """#!/bin/bash
 call="${0##*/} $*"

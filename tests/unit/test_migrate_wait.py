@@ -7,16 +7,13 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.migrate_wait import let_in_later, patiently, require_cassandra, require_postgres
 from insights.settings import CassandraSettings, PostgresSettings, variables
-from tests.support import free_port
-
-ROOT = Path(__file__).parents[2]
+from tests.support import REPOSITORY, free_port
 
 
 class Store:
@@ -82,9 +79,9 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
 
 
 def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:
-    environment = os.environ | variables(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | variables(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "jobs/migrate.py", "--wait", "60", "--store", "postgres"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "waiting for PostgreSQL" in process.stderr.readline()
         process.terminate()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-SETUP = Path(__file__).parents[2] / "scripts" / "setup"
+from tests.support import REPOSITORY
+
+SETUP = REPOSITORY / "scripts" / "setup"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.cluster.kubectl import reachable, run
+from tests.support import REPOSITORY
 
-MAKER = Path(__file__).parents[4] / "shared" / "kind-offline" / "up"
+MAKER = REPOSITORY.parent / "shared" / "kind-offline" / "up"
 NAME = "user-insights-ci"
 _MAKE = 'made=$("$0" "$1" kind-config.yaml) && eval "$made" && printf "%s\\n" "$PATH" "$KUBECONFIG"'
 

@@ -9,9 +9,9 @@ from insights.local.jars import ensure, group_files, read_lock
 from insights.local.java import find_java
 from insights.settings import LocalSettings, load
 from tests.e2e.cluster.kubectl import Kubernetes, docker
+from tests.support import REPOSITORY
 
 HERE = Path(__file__).parent
-REPOSITORY = Path(__file__).parents[3]
 IMAGE = "user-insights-test/store:latest"
 PASSWORD = "of-the-test"
 PORTS = {"postgres": 5432, "kafka": 9092, "cassandra": 9042}
