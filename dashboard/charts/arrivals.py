@@ -27,5 +27,5 @@ def arrivals_per_minute(minutes: Sequence[Arrivals]) -> go.Figure:
             hovertemplate="%{x|%H:%M} UTC: %{y:,} users<extra></extra>",
         )
     )
-    style(figure, "New users per minute", x="minute (UTC)", y="users").update_layout(bargap=0.1)
+    style(figure, "Arrivals per minute", x="minute (UTC)", y="users").update_layout(bargap=0.1)
     return figure.update_xaxes(tickformat="%H:%M").update_yaxes(rangemode="tozero")

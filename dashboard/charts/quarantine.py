@@ -5,7 +5,20 @@ from datetime import datetime, timedelta
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, ORANGE, PINK, SKY, VERMILION, Counts, escape, kept, style
+from dashboard.charts.base import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    VERMILION,
+    Counts,
+    bars,
+    escape,
+    kept,
+    largest_first,
+    style,
+)
 from insights.record import Reason
 
 _COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
@@ -26,18 +39,10 @@ _FORMAT = "%Y-%m-%d %H:%M"
 @kept
 def quarantine_by_reason(counts: Counts) -> go.Figure:
     """Horizontal bars, the most frequent reason on top."""
-    reasons = sorted(counts, key=lambda reason: (counts[reason], reason))
+    reasons = largest_first(counts)
     looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
-    figure = go.Figure(
-        go.Bar(
-            x=[counts[reason] for reason in reasons],
-            y=[escape(reason) for reason in reasons],
-            orientation="h",
-            marker=_marker([colour for colour, _ in looks], [hatching for _, hatching in looks]),
-            hovertemplate="%{y}: %{x:,} records<extra></extra>",
-        )
-    )
-    return style(figure, "Open quarantine by reason", x="records", height=max(220, 28 * len(reasons) + 110))
+    figure = bars(reasons, [counts[reason] for reason in reasons], "Open quarantine by reason", BLUE, "records")
+    return figure.update_traces(marker=_marker([colour for colour, _ in looks], [hatching for _, hatching in looks]))
 
 
 @kept

@@ -100,6 +100,9 @@ def in_words(grown: list[growth.Growth], month: str) -> str:
     if not first.users:
         return f"Nobody registered in {named}."
     words = f"**{country(first)}** grew most in **{named}**: **{first.users:,}** users registered there"
+    if level := [country(other) for other in grown[1:] if other.users == first.users]:
+        others = f" and {len(level) - 2} more" if len(level) > 2 else ""
+        words += f", as many as in {', '.join(level[:2])}{others}"
     if first.change is not None:
         words += f", {page.signed(first.change)} against {first.month_before:,} in the month before"
     if first.percent is not None:
@@ -137,9 +140,7 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
         elif not flow.value.idle:
             st.info(f"Nearly: {flow.value.sentence()}.", icon=":material/pending:")
         elif found is None:
-            st.success(
-                "Nothing is in flight; a full check proves that nothing is lost.", icon=":material/check_circle:"
-            )
+            st.info("Nothing is in flight. No full check has proven yet that nothing was lost.", icon=":material/rule:")
         else:
             st.success("Yes: nothing is in flight, and no record was missing.", icon=":material/check_circle:")
         st.markdown(
@@ -166,7 +167,7 @@ def arriving() -> None:
     users = sum(arrivals.users for arrivals in bars)
     page.draw(
         charts.arrivals_per_minute(bars),
-        f"Bars of new users per minute: {users:,} in the last {MINUTES} minutes, "
+        f"Bars of arrivals per minute: {users:,} in the last {MINUTES} minutes, "
         f"at most {max(arrivals.users for arrivals in bars):,} in one.",
     )
     st.caption(f"{users:,} users arrived in the last {MINUTES} minutes. The pale bar is the minute that still runs.")

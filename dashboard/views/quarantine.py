@@ -12,6 +12,8 @@ from insights.serve import progress
 
 SAMPLES = 50
 DAYS = 7
+SHORTEST = 11
+"""Bars before the last one that are drawn at least, with refusals or without: else the first refusal begins."""
 
 page.begin("Quarantine")
 
@@ -58,6 +60,7 @@ def over_time(refusals: list[progress.Refusals]) -> None:
     counts: Counter[tuple[datetime, str]] = Counter()
     for refusal in refusals:
         counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
+    first = max(first, min(min(instant for instant, _ in counts), last - SHORTEST * step))
     figure = charts.refused_over_time(counts, first, last + step, step)
     refused: Counter[str] = Counter()
     for (_, reason), records in counts.items():

@@ -188,7 +188,7 @@ def test_partitions_are_bars_of_what_is_read_and_what_waits():
 
 def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
     bar = charts.quarantine_by_reason({"SCHEMA": 9, "BAD_EMAIL": 2}).data[0]
-    assert list(zip(bar.y, bar.x, strict=True)) == [("BAD_EMAIL", 2), ("SCHEMA", 9)]
+    assert list(zip(bar.y, bar.x, strict=True)) == [("SCHEMA", 9), ("BAD_EMAIL", 2)]
 
 
 def test_refusals_are_bars_that_cover_their_hour_stacked_by_reason_in_the_order_of_the_rules():

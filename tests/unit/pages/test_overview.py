@@ -58,6 +58,22 @@ def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fake
     assert "the newest with registrations" not in text
 
 
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        (["DE", "FR"], "registered there, as many as in France, "),
+        (["AU", "DE", "FR", "GB"], "registered there, as many as in Germany, France and 1 more, "),
+    ],
+)
+def test_countries_that_grew_as_much_are_named_with_the_first(fakes, codes, words):
+    month = growth.last_complete_month(datetime.now(UTC))
+    before = growth.shifted(month, -1)
+    fakes.counts = fakes.counts | {"country_code": dict.fromkeys(codes, 40), "registered_month": {before: 5, month: 60}}
+    crossed = {(month, code): 15 for code in codes} | {(before, codes[0]): 5}
+    fakes.crossed = fakes.crossed | {"month_country": crossed}
+    assert words in said(opened("overview"))
+
+
 def test_an_older_month_stands_in_for_the_last_one_and_says_so():
     text = said(opened("overview"))
     assert "**Germany** grew most in **March 2020**" in text
@@ -74,7 +90,7 @@ def test_without_a_complete_month_no_country_grew(fakes):
 @pytest.mark.parametrize(
     ("flow", "words"),
     [
-        (ledger.Flow(0, 0, 0, 0, 3), "Nothing is in flight; a full check proves"),
+        (ledger.Flow(0, 0, 0, 0, 3), "Nothing is in flight. No full check has proven yet that nothing was lost"),
         (ledger.Flow(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
         (ledger.Flow(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batch waits for Cassandra"),
     ],
@@ -112,7 +128,7 @@ def test_the_overview_leads_to_the_flow():
 
 def test_arrivals_per_minute_add_up():
     app = opened("overview")
-    assert alts(app)[0] == "Bars of new users per minute: 120 in the last 60 minutes, at most 60 in one."
+    assert alts(app)[0] == "Bars of arrivals per minute: 120 in the last 60 minutes, at most 60 in one."
 
 
 @pytest.fixture

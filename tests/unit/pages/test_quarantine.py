@@ -1,7 +1,8 @@
 """What was refused, and its way back by a run of Airflow's DAG."""
 
+import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +105,15 @@ def test_hours_are_added_up_by_day(fakes):
     assert '"y":[2,2]' in app.get("plotly_chart")[0].proto.spec.replace(" ", "")
     app.button_group(key="bars").select("day").run()
     assert '"y":[4]' in app.get("plotly_chart")[0].proto.spec.replace(" ", "")
+
+
+@pytest.mark.parametrize(("hours_ago", "begins_ago"), [(0, 11), (3, 11), (30, 30), (24 * 8, 24 * 7 - 1)])
+def test_the_hours_begin_with_the_first_refusal(fakes, hours_ago, begins_ago):
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    fakes.refusals = [progress.Refusals(hour - timedelta(hours=hours_ago), "SCHEMA", 2)]
+    axis = json.loads(opened("quarantine").get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]
+    begin, end = (datetime.fromisoformat(f"{instant}+00:00") for instant in axis["range"])
+    assert (end - begin) // timedelta(hours=1) == begins_ago + 1
 
 
 def test_two_hundred_hostile_details_are_cells_and_nothing_else(monkeypatch):
