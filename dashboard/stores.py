@@ -105,7 +105,7 @@ def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.a
 
 def ask_in_flight() -> Answer[Flow]:
     """What is in flight now, as Kafka and PostgreSQL tell together."""
-    return _flow().get("flow", lambda: _in_flight())
+    return _flow().get("flow", _in_flight)
 
 
 def ask_airflow(
