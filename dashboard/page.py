@@ -21,8 +21,11 @@ from insights.errors import UserError
 COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
 """By ISO 3166-1 alpha-2 code."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
-_REPLACED = re.compile(r"(?<=:)(?=[\w/])|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE)
-"""Within addresses, symbols and arrows, which are replaced in the text that Markdown leaves, escaped or not."""
+_REPLACED = re.compile(
+    r"(?<=:)(?=\d*[^\W\d]|/|100:|1234:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE
+)
+"""Within addresses, symbols and arrows, which are replaced in the text that Markdown leaves, escaped or not; not within
+times of day, so that the id of a run can be copied."""
 _WORD_JOINER = "\u2060"
 
 

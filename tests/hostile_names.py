@@ -136,7 +136,7 @@ DIRECTIVES = (
     ":blue-badge[name]",
     ":material/thumb_up: name",
     ":streamlit: name",
-    ":smile: name",
+    ":smile: :100: :1234: :8ball: :1st_place_medal:",
     ":shortcode_that_is_none:",
     "$E = mc^2$",
     "$$\\int_0^1 x\\,dx$$",

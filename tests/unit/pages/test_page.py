@@ -33,6 +33,11 @@ def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
     assert not app.metric
 
 
+def test_the_id_of_a_run_can_be_copied_from_a_sentence():
+    run = "manual__2026-11-21T23:28:02.556520+00:00"
+    assert dashboard.page.plain(run).replace("\\", "") == run
+
+
 def test_words_for_times_and_shares():
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for seconds, word in (
