@@ -198,4 +198,6 @@ def _is_error(message: ConsoleMessage) -> bool:
 
 def _is_foreign(url: str) -> bool:
     parts = urlsplit(url)
-    return parts.scheme in {"http", "https", "ws", "wss"} and parts.hostname not in LOOPBACK
+    host = parts.hostname or ""
+    here = host in LOOPBACK or host.endswith(".localhost")
+    return parts.scheme in {"http", "https", "ws", "wss"} and not here
