@@ -77,7 +77,8 @@ def page(settings: KafkaSettings, topic: str, partition: int | None, before: Pos
     """The newest messages below `before`, of one partition or all.
 
     Raises:
-        KafkaException: the broker does not answer, or the topic is absent.
+        KafkaException: the broker does not answer.
+        UserError: the topic is absent, or a partition has no leader.
     """
     spans = _spans(settings, topic, partition)
     ends = {number: min(end, high) for number, end in before if (high := spans.get(number, (0, 0))[1])} or {
@@ -97,7 +98,8 @@ def search(settings: KafkaSettings, topic: str, partition: int | None, key: str,
     """The newest messages with that key among the newest `SEARCHED`.
 
     Raises:
-        KafkaException: the broker does not answer, or the topic is absent.
+        KafkaException: the broker does not answer.
+        UserError: the topic is absent, or a partition has no leader.
     """
     spans = _spans(settings, topic, partition)
     each = SEARCHED // max(1, len(spans))
@@ -127,11 +129,8 @@ def one(settings: KafkaSettings, topic: str, partition: int, offset: int) -> Who
 
 
 def _spans(settings: KafkaSettings, topic: str, partition: int | None) -> dict[int, tuple[int, int]]:
-    return {
-        part.partition: (part.begin, part.end)
-        for part in topics.partitions(settings)
-        if part.topic == topic and partition in (None, part.partition)
-    }
+    found = topics.watermarks(settings, topic)
+    return {number: span for number, span in found.items() if partition in (None, number)}
 
 
 def _newest(

@@ -139,7 +139,7 @@ def _connection() -> Any:
 
 def _in_flight() -> Flow:
     kafka = settings().kafka
-    watermarks = topics.watermarks(kafka)
+    watermarks = topics.watermarks(kafka, kafka.raw_topic)
     return _pool().ask(lambda cursor: measure(cursor, kafka.raw_topic, watermarks))
 
 

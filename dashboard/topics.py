@@ -1,13 +1,12 @@
 """The partitions of Kafka's topics and what they hold."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from insights import topics
 from insights.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 5.0
@@ -30,11 +29,13 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
     """Every partition of the platform's topics.
 
     Raises:
-        KafkaException: the broker does not answer, or a topic is absent.
+        KafkaException: the broker does not answer.
+        UserError: a topic is absent, or a partition has no leader.
     """
-    places = _places(settings, (settings.raw_topic, settings.quarantine_topic))
-    begins, ends, newest = _listed(
-        settings, places, OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()
+    admin = _admin(settings)
+    places = topics.partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
+    begins, ends, newest = topics.offsets(
+        admin, places, (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()), TIMEOUT_SECONDS
     )
     return [
         Partition(place.topic, place.partition, begin.offset, end.offset, _instant(last))
@@ -42,30 +43,14 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
     ]
 
 
-def watermarks(settings: KafkaSettings) -> dict[int, tuple[int, int]]:
-    """(oldest offset, next offset) of each partition of the raw topic.
+def watermarks(settings: KafkaSettings, topic: str) -> dict[int, tuple[int, int]]:
+    """(oldest offset, next offset) of each partition.
 
     Raises:
-        KafkaException: the broker does not answer, or the topic is absent.
+        KafkaException: the broker does not answer.
+        UserError: the topic is absent, or a partition has no leader.
     """
-    places = _places(settings, (settings.raw_topic,))
-    begins, ends = _listed(settings, places, OffsetSpec.earliest(), OffsetSpec.latest())
-    return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
-
-
-def _places(settings: KafkaSettings, topics: Sequence[str]) -> list[TopicPartition]:
-    known = _admin(settings).list_topics(timeout=TIMEOUT_SECONDS).topics
-    for topic in topics:
-        if topic not in known:
-            raise KafkaException(f"topic {topic} does not exist")
-    return [TopicPartition(topic, partition) for topic in topics for partition in sorted(known[topic].partitions)]
-
-
-def _listed(settings: KafkaSettings, places: Sequence[TopicPartition], *specs: OffsetSpec) -> list[list[Any]]:
-    """For each of the specifications what it finds in each of the places; asked together."""
-    admin = _admin(settings)
-    asked = [admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS) for spec in specs]
-    return [[futures[place].result() for place in places] for futures in asked]
+    return topics.watermarks(_admin(settings), topic, TIMEOUT_SECONDS)
 
 
 @lru_cache(maxsize=1)

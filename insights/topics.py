@@ -1,5 +1,6 @@
 """A topic's partitions through a Kafka admin client."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import TopicPartition
@@ -7,24 +8,55 @@ from confluent_kafka.admin import OffsetSpec
 
 from insights.errors import UserError
 
-_TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 def partition_sizes(admin: Any, topic: str) -> dict[str, int]:
     """Messages that each partition holds.
 
     Raises:
+        KafkaException: the broker does not answer.
         UserError: the topic does not exist, or a partition has no leader.
     """
-    partitions = admin.list_topics(timeout=_TIMEOUT_SECONDS).topics.get(topic)
-    if partitions is None:
-        raise UserError(f"Kafka has no topic {topic}; run `insights migrate`.")
-    orphans = [number for number, partition in partitions.partitions.items() if partition.leader < 0]
-    if orphans:
-        raise UserError(f"Partition {orphans[0]} of topic {topic} has no leader; bring its brokers up.")
-    places = [TopicPartition(topic, number) for number in sorted(partitions.partitions)]
-    ends, begins = (
-        {place.partition: future.result().offset for place, future in admin.list_offsets(asked).items()}
-        for asked in (dict.fromkeys(places, spec) for spec in (OffsetSpec.latest(), OffsetSpec.earliest()))
-    )
-    return {str(number): ends[number] - begins[number] for number in ends}
+    return {str(partition): end - begin for partition, (begin, end) in watermarks(admin, topic).items()}
+
+
+def watermarks(admin: Any, topic: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[int, tuple[int, int]]:
+    """(oldest offset, next offset) of each partition.
+
+    Raises:
+        KafkaException: the broker does not answer.
+        UserError: the topic does not exist, or a partition has no leader.
+    """
+    places = partitions(admin, (topic,), timeout_seconds)
+    begins, ends = offsets(admin, places, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
+    return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
+
+
+def partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
+    """Every partition of the topics, in order.
+
+    Raises:
+        KafkaException: the broker does not answer.
+        UserError: a topic does not exist, or a partition has no leader.
+    """
+    known = admin.list_topics(timeout=timeout_seconds).topics
+    for topic in topics:
+        if topic not in known:
+            raise UserError(f"Kafka has no topic {topic}; run `insights migrate`.")
+        orphans = [number for number, partition in known[topic].partitions.items() if partition.leader < 0]
+        if orphans:
+            raise UserError(f"Partition {orphans[0]} of topic {topic} has no leader; bring its brokers up.")
+    return [TopicPartition(topic, number) for topic in topics for number in sorted(known[topic].partitions)]
+
+
+def offsets(
+    admin: Any, places: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
+) -> list[list[Any]]:
+    """For each of the specifications what it finds in each of the places; all are asked before one is awaited.
+
+    Raises:
+        KafkaException: the broker does not answer.
+    """
+    asked = [admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_seconds) for spec in specs]
+    return [[futures[place].result() for place in places] for futures in asked]

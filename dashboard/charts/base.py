@@ -17,6 +17,8 @@ SEQUENTIAL = [[0.0, "#C6E2F5"], [0.5, "#56B4E9"], [1.0, "#0072B2"]]
 MUTED = "#949494"
 """For what is there to compare with; as all but orange and sky, at 3 to 1 or more with a light page and a dark one."""
 KEPT_FIGURES = 8
+LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
+"""Below the figure."""
 Counts = Mapping[str, int]
 
 

@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, PINK, VERMILION, escape, kept, style
+from dashboard.charts.base import BLUE, GREEN, LEGEND, PINK, VERMILION, escape, kept, style
 
 TICKS = 10
-LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
 
 
 class Batch(NamedTuple):

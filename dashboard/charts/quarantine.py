@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from dashboard.charts.base import (
     BLUE,
     GREEN,
+    LEGEND,
     ORANGE,
     PINK,
     SKY,
@@ -67,9 +68,7 @@ def refused_over_time(
     figure = style(figure, f"Refused records by {each}", x=f"{each} (UTC)", y="records")
     figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
     figure.update_yaxes(rangemode="tozero")
-    return figure.update_layout(
-        barmode="stack", bargap=0, showlegend=True, legend={"orientation": "h", "y": -0.4, "traceorder": "normal"}
-    )
+    return figure.update_layout(barmode="stack", bargap=0, showlegend=True, legend=LEGEND | {"y": -0.4})
 
 
 def _marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:

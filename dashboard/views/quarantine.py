@@ -60,7 +60,7 @@ def over_time(refusals: list[progress.Refusals]) -> None:
     counts: Counter[tuple[datetime, str]] = Counter()
     for refusal in refusals:
         counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
-    first = max(first, min(min(instant for instant, _ in counts), last - SHORTEST * step))
+    first = max(first, min(last - SHORTEST * step, *(instant for instant, _ in counts)))
     figure = charts.refused_over_time(counts, first, last + step, step)
     refused: Counter[str] = Counter()
     for (_, reason), records in counts.items():

@@ -136,7 +136,7 @@ def test_a_provider_s_login_opens_the_page_outlives_a_restart_and_ends_when_aske
 
             provider.claims = {"email": "eve@example.com", "email_verified": True}
             log_in(page)
-            page.get_by_text("example.com may not see this page").wait_for()
+            page.get_by_text("eve@\u2060example.com may not see this page").wait_for()
             page.get_by_role("button", name="Log out").click()
 
             provider.claims = {"email": "ann@example.org", "email_verified": False}

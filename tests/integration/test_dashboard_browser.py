@@ -198,7 +198,7 @@ def test_a_page_outlives_its_store(
         finally:
             killed.start()
             killed.wait_ready(90)
-        eventually(lambda: page.get_by_text(f"Stale: {store} does not answer").count() == 0, 90)
+        page.get_by_text(f"Stale: {store} does not answer").first.wait_for(state="detached")
         assert complaints.foreign == []
 
 

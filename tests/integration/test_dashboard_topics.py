@@ -35,7 +35,7 @@ def test_partitions_have_their_offsets_and_the_time_of_their_newest_message(thir
     ]  # fmt: skip
     newest = [part.newest.timestamp() if part.newest else None for part in parts]
     assert newest == [29, 30, None, None]
-    assert topics.watermarks(thirty) == {0: (0, 15), 1: (0, 15)}
+    assert topics.watermarks(thirty, thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
 
 
 def test_messages_are_paged_over_all_partitions_each_once(thirty):
