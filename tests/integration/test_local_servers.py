@@ -59,6 +59,7 @@ def test_postgres_runs_from_a_directory_that_only_its_owner_may_enter(tmp_path, 
     server.start()
     try:
         server.wait_ready(60)
+        assert server.ready()
     finally:
         server.stop()
 

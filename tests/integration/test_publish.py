@@ -94,20 +94,24 @@ def test_a_batch_ends_early_when_it_grows_large(
 
 
 def test_a_notification_wakes_the_publisher(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
+    made = records(3)
     with running(postgres, kafka, poll_seconds=3600) as publishing:
         eventually(lambda: publishing.sample("leader") == 1)
         for page in range(3):
-            stage(postgres, records(1), page=page)
+            stage(postgres, made[page : page + 1], page=page)
             done(postgres, page + 1)
+    assert published_users(kafka) == users(made)
 
 
 def test_without_a_notification_the_poll_finds_rows(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
-    stage(postgres, records(1))
+    made = records(2)
+    stage(postgres, made[:1])
     with running(postgres, kafka), closing(connections.postgres(postgres, "tests")) as connection:
         done(postgres, 1)
-        insert(connection, records(1))
+        insert(connection, made[1:])
         connection.commit()
         done(postgres, 2)
+    assert published_users(kafka) == users(made)
 
 
 def test_transactions_that_commit_out_of_order_lose_nothing(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
