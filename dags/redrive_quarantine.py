@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from insights.record import Reason
+from insights.model.reasons import Reason
 
 
 @dag(

@@ -12,7 +12,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from insights.record import User, field_types
+from insights.model.user import User, field_types
 from insights.serve.explore import Filter, Found
 
 MOST_USERS = 50_000

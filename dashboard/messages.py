@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from dashboard import topics
 from dashboard.text import indented, visible
-from insights.quarantine import redact
+from insights.model.credentials import redact
 from insights.settings import KafkaSettings
 
 SECONDS = 5.0

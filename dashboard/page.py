@@ -15,8 +15,8 @@ from dashboard.auth import require_visitor
 from dashboard.charts.base import largest_first
 from dashboard.icon import ICON
 from dashboard.stores import airflow_settings, refresh_seconds, settings
-from insights.countries import countries
 from insights.errors import UserError
+from insights.model.countries import countries
 
 COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
 """By ISO 3166-1 alpha-2 code."""

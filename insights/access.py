@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from insights.errors import UserError
-from insights.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES
 
 _LEDGER = dict.fromkeys(
     (

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from insights import connections
-from insights.message import RawMessage
-from insights.record import Reason, record_key
+from insights.model.message import RawMessage
+from insights.model.reasons import Reason
+from insights.model.user import record_key
 from insights.settings import PostgresSettings
 
 MOST_REDRIVES = 3

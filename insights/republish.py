@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from insights.errors import UserError
-from insights.message import RawMessage
+from insights.model.message import RawMessage
 
 FLUSH_SECONDS = 60.0
 

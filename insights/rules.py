@@ -24,9 +24,10 @@ from math import pi
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from insights.bands import AGE_BANDS, OLDEST_BAND
-from insights.countries import Telephony, countries, telephony
-from insights.record import MANDATORY, RawUser, Reason, field_types
+from insights.model.age_bands import AGE_BANDS, OLDEST_BAND
+from insights.model.countries import Telephony, countries, telephony
+from insights.model.reasons import Reason
+from insights.model.user import MANDATORY, RawUser, field_types
 
 RAW_FIELDS = tuple(field_types(RawUser))
 EARTH_RADIUS_KM = 6371.0088

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from psycopg2.errors import LockNotAvailable
 
-from insights.message import RawMessage
-from insights.record import record_key
+from insights.model.message import RawMessage
+from insights.model.user import record_key
 
 CHANNEL = "insights_staged"
 """Notified when a page is staged."""

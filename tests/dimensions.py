@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from insights.record import DIMENSIONS
+from insights.model.user import DIMENSIONS
 
 SINGLE = [name for name, fields in DIMENSIONS.items() if len(fields) == 1]
 CROSSED = [name for name, fields in DIMENSIONS.items() if len(fields) > 1]

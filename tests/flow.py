@@ -13,9 +13,9 @@ from psycopg2.extras import execute_values
 
 from insights import connections
 from insights.ledger import Stores
-from insights.message import RawMessage
-from insights.record import User, field_types
-from insights.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql
+from insights.model.message import RawMessage
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql
+from insights.model.user import User, field_types
 
 FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
 BATCH = "ingest_users/2026-11-20/1"

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from insights.record import User, field_types
+from insights.model.user import User, field_types
 
 _ARROW = {
     UUID: pa.string(), str: pa.string(), int: pa.int32(), float: pa.float64(), bool: pa.bool_(),

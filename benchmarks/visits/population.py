@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
-from insights.bands import AGE_BANDS, BAND_NAMES
-from insights.countries import countries
-from insights.record import DIMENSIONS
+from insights.model.age_bands import AGE_BANDS, BAND_NAMES
+from insights.model.countries import countries
+from insights.model.user import DIMENSIONS
 from insights.rules import GENERATIONS, NEWEST_GENERATION
 from insights.serve.rows import buckets
 from insights.simulator.formats import nationalities

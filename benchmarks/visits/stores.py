@@ -29,7 +29,7 @@ from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
 from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
-from insights.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES
 from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StreamSettings, load
 from tests.served_users import table, user

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 
 from dashboard.charts.base import BLUE, SEQUENTIAL, VERMILION, Counts, bars, escape, kept, largest_first, style
-from insights.countries import countries as known_countries
+from insights.model.countries import countries as known_countries
 
 NOT_GIVEN = "not given"
 

@@ -20,7 +20,7 @@ from dashboard.charts.base import (
     largest_first,
     style,
 )
-from insights.record import Reason
+from insights.model.reasons import Reason
 
 _COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
 _FREQUENT = (

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import plotly.graph_objects as go
 
 from dashboard.charts.base import BLUE, GREEN, VERMILION, Counts, bars, columns, escape, kept, largest_first, style
-from insights.bands import BAND_NAMES
+from insights.model.age_bands import BAND_NAMES
 
 GENDER_COLOURS = {"female": VERMILION, "male": BLUE}
 GENERATIONS = ("Greatest", "Silent", "Boomers", "Gen X", "Millennials", "Gen Z", "Alpha")

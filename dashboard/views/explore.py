@@ -9,8 +9,8 @@ import streamlit as st
 from dashboard import downloads, page
 from dashboard.card import card
 from dashboard.stores import ask_cassandra, read_cassandra
-from insights.bands import BAND_NAMES
 from insights.errors import UserError
+from insights.model.age_bands import BAND_NAMES
 from insights.serve import explore, queries
 
 ROWS = 50

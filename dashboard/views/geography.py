@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import charts, figures, page
 from dashboard.stores import ask_cassandra
-from insights.countries import countries as known_countries
+from insights.model.countries import countries as known_countries
 from insights.serve import queries
 
 # Of each of 16 buckets of each of 21 countries: at most 672 points, which a browser draws at once.

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import charts, page, redrive
 from dashboard.stores import ask_postgres
-from insights.reasons import RULES
+from insights.model.reasons import RULES
 from insights.serve import progress
 
 SAMPLES = 50

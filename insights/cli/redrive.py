@@ -8,7 +8,7 @@ import typer
 from insights import connections
 from insights.cli.app import app, console, stores
 from insights.errors import UserError
-from insights.record import Reason
+from insights.model.reasons import Reason
 from insights.redrive import Selection, prepare
 from insights.republish import republish
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from insights.ledger.hop import NAMED, Hop, State, hop
-from insights.schema import dimension_values_sql
+from insights.model.schema import dimension_values_sql
 
 Counts = dict[tuple[str, str], int]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cassandra.protocol import ProtocolHandler, ResultMessage, read_int
 
-from insights.schema import cql_types
+from insights.model.schema import cql_types
 
 BUCKETS = 1 << 18
 """Digest buckets, by the first 18 bits of the row's user id: so many that the rows of a batch leave most alone."""

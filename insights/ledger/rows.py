@@ -11,7 +11,7 @@ from cassandra.query import SimpleStatement, tuple_factory
 from insights.ledger.hop import NAMED, Hop, hop
 from insights.ledger.image import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
 from insights.ledger.late import Late
-from insights.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
 _PAGE_ROWS = 5000

@@ -9,7 +9,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from insights.errors import UserError
-from insights.message import EVENT_ID, EVENT_ID_FORMAT
+from insights.model.message import EVENT_ID, EVENT_ID_FORMAT
 from insights.settings import KafkaSettings
 
 _BATCH = 5000

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from insights import quarantine
+from insights.clients import quarantine_table
+from insights.model.quarantine import Quarantined
 from insights.publish.rows import Position
-from insights.quarantine import Quarantined
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +76,6 @@ class Cursor:
                 cursor.execute("ROLLBACK")
                 raise FencedError(f"another publisher of {self._name} has taken over; standing by")
             if refused:
-                quarantine.record(cursor, refused)
+                quarantine_table.insert(cursor, refused)
             cursor.execute("COMMIT")
         self.position = end

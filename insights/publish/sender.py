@@ -10,9 +10,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from insights import connections
-from insights.message import RawMessage
+from insights.model.message import RawMessage
+from insights.model.quarantine import Quarantined
 from insights.publish.rows import Batch, refusal
-from insights.quarantine import Quarantined
 from insights.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 Kafka protocol, record batch format of magic 2: a batch that holds one record.
 """
 
-from insights.message import RawMessage
+from insights.model.message import RawMessage
 
 _BATCH_OVERHEAD = 61
 _KEY = 36

@@ -19,9 +19,9 @@ from pyspark.storagelevel import StorageLevel
 
 from insights import connections
 from insights.errors import UserError
-from insights.quarantine import Quarantined
-from insights.record import Reason
-from insights.schema import CASSANDRA_TABLES
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.schema import CASSANDRA_TABLES
 from insights.serve import postgres, quarantine_topic
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.offsets import batch_offsets, messages

@@ -15,9 +15,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from insights.bands import ages
 from insights.errors import UserError
-from insights.schema import BUCKETS
+from insights.model.age_bands import ages
+from insights.model.schema import BUCKETS
 from insights.serve.queries import MOST_PARTITIONS, counts, cross_counts, cross_counts_since, read
 
 STEP_USERS = 40_000

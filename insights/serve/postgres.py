@@ -14,12 +14,13 @@ import psycopg2.extras
 import pyarrow as pa
 import pyarrow.csv
 
-from insights import quarantine
-from insights.schema import USER_FIELDS, dimension_fields, dimension_values_sql, sql_columns
+from insights.clients import quarantine_table
+from insights.model.quarantine import Quarantined
+from insights.model.schema import USER_FIELDS, dimension_fields, dimension_values_sql, sql_columns
 
 Offsets = dict[str, dict[str, list[int]]]
 """Per topic and partition: the first offset of the batch, and the one after its last."""
-Portions = Iterable[Sequence[quarantine.Quarantined]]
+Portions = Iterable[Sequence[Quarantined]]
 """Refused records, a bounded number at a time."""
 
 _FIELDS = ", ".join(USER_FIELDS)
@@ -281,7 +282,7 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> in
             cursor.execute(statement, {"seq": seq})
     refused: list[str] = []
     for records in rejected:
-        quarantine.record(cursor, records)
+        quarantine_table.insert(cursor, records)
         refused += [record.event_id for record in records]
     cursor.execute(_RESOLVE, {"resolver": f"stream {batch.query_id}/{batch.number}", "refused": refused})
     row = {

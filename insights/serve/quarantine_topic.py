@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-from insights.quarantine import Quarantined
+from insights.model.quarantine import Quarantined
 
 FLUSH_SECONDS = 60
 LONGEST_KEY = 1024

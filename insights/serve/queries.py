@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from insights.schema import BUCKETS, USER_FIELDS
+from insights.model.schema import BUCKETS, USER_FIELDS
 
 ARRIVALS_KEPT = timedelta(days=7)
 """The time to live of `latest_arrivals`."""

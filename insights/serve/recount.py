@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from insights import connections
 from insights.errors import UserError
-from insights.record import DIMENSIONS
-from insights.schema import dimension_values_sql
+from insights.model.schema import dimension_values_sql
+from insights.model.user import DIMENSIONS
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.postgres import exclude_merges, next_seq
 from insights.serve.progress import RECOUNT

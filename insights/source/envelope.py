@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from insights.record import CREDENTIAL_FIELDS
+from insights.model.credentials import CREDENTIAL_FIELDS
 from insights.source.errors import Failure, SourceError
 
 MAX_DEPTH = 32

@@ -10,9 +10,11 @@ from uuid import UUID
 from cassandra.concurrent import execute_concurrent_with_args
 
 from insights import connections
-from insights.quarantine import Quarantined, record
-from insights.record import DIMENSIONS, Reason
-from insights.schema import CASSANDRA_TABLES
+from insights.clients.quarantine_table import insert
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.schema import CASSANDRA_TABLES
+from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
 from tests.dimensions import value
 
@@ -94,7 +96,7 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
                     [started - timedelta(seconds=2) + timedelta(seconds=percent / 50) for percent in range(101)],
                 ),
             )
-        record(cursor, [_refused(number, topic, now) for number in range(refused)])
+        insert(cursor, [_refused(number, topic, now) for number in range(refused)])
     return Hops(count + refused + 5, 5, count + refused, refused)
 
 

@@ -12,11 +12,13 @@ from uuid import UUID
 from psycopg2.extras import execute_values
 
 from insights import connections
+from insights.clients.quarantine_table import insert
 from insights.ledger import Stores
-from insights.message import RawMessage
-from insights.quarantine import Quarantined, record, redact
-from insights.record import User, record_key
-from insights.schema import USER_FIELDS, dimension_values_sql
+from insights.model.credentials import redact
+from insights.model.message import RawMessage
+from insights.model.quarantine import Quarantined
+from insights.model.schema import USER_FIELDS, dimension_values_sql
+from insights.model.user import User, record_key
 from insights.simulator.formats import nationalities
 from insights.simulator.people import Crowd, people
 from tests.integration.dashboard_data import fill_cassandra
@@ -82,7 +84,7 @@ def live(stores: Stores, now: datetime, page_size: int) -> Day:
         cursor = connection.cursor()
         _stage(cursor, pages, stores.kafka.raw_topic)
         _merge(cursor, served, pages, {one.event_id for one in refused}, stores.kafka.raw_topic)
-        record(cursor, refused)
+        insert(cursor, refused)
         cursor.execute("UPDATE quarantine.records SET quarantined_at = event_time + interval '2 seconds'")
     fill_cassandra(stores.cassandra, rows)
     return Day(rows, refused, sum(len(page.messages) + page.duplicates for page in pages))

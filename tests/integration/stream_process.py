@@ -15,7 +15,7 @@ from uuid import UUID
 
 from insights import connections
 from insights.local.jars import group_files
-from insights.schema import CASSANDRA_TABLES, USER_FIELDS
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from tests.support import REPOSITORY, eventually, free_port
 

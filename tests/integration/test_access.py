@@ -20,8 +20,8 @@ from insights.errors import NotReadyError, RefusedError, UserError
 from insights.ledger import Stores, check, progress
 from insights.ledger.topic import RawTopic
 from insights.migrate_wait import require_cassandra, require_postgres
-from insights.quarantine import Quarantined
-from insights.record import Reason
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
 from insights.redrive import Selection, prepare
 from insights.serve import explore, queries, retention
 from insights.serve import postgres as store

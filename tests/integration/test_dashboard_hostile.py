@@ -11,9 +11,10 @@ import pytest
 from confluent_kafka import Producer
 from playwright.sync_api import Browser, Locator, Page
 
+from insights.clients.quarantine_table import insert
 from insights.ledger import Stores
-from insights.quarantine import Quarantined, record
-from insights.record import Reason
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
 from tests.e2e.browser import Complaints, choose, drawn, launched, tab
 from tests.hostile_names import NAMES
 from tests.integration.dashboard_data import fill_cassandra, fill_postgres, users
@@ -57,7 +58,7 @@ def address(own_stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Ite
     connection = psycopg2.connect(**own_stores.postgres.connection("tests"))
     fill_postgres(connection, own_stores.kafka.raw_topic, [], NOW)
     with connection, connection.cursor() as cursor:
-        record(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
+        insert(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
     connection.close()
     producer = Producer(own_stores.kafka.client())
     for first in range(0, len(NAMES), 20):

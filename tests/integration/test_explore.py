@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from dashboard import downloads
 from insights import connections
-from insights.bands import ages
 from insights.migrate import migrate_cassandra
+from insights.model.age_bands import ages
 from insights.serve import explore
 from insights.serve.explore import Filter, Page
 from insights.settings import CassandraSettings

@@ -11,8 +11,8 @@ import pytest
 from insights import connections
 from insights.ledger import Ledger, State, Stores, check, flow, progress, rows, stalled
 from insights.ledger.topic import RawTopic
-from insights.record import DIMENSIONS
-from insights.schema import USER_FIELDS
+from insights.model.schema import USER_FIELDS
+from insights.model.user import DIMENSIONS
 from insights.serve.postgres import BatchId, merge
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests import served_users

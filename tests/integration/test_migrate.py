@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from insights import connections, migrate
 from insights.errors import UserError
 from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
-from insights.schema import USER_FIELDS
+from insights.model.schema import USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.flow import user, user_id
 from tests.support import eventually, free_port

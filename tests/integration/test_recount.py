@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from insights import connections
 from insights.cli import app
 from insights.ledger import Stores, check
-from insights.quarantine import Quarantined
+from insights.model.quarantine import Quarantined
 from insights.serve import postgres as store
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.recount import count_new_dimensions, recount, recount_postgres, wrong_counts

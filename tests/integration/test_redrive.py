@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from insights import connections
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
-from insights.record import Reason
+from insights.model.reasons import Reason
 from insights.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
 from insights.replay import Period, count_by_day, replay
 from insights.republish import republish

@@ -10,7 +10,7 @@ import pytest
 from cassandra import InvalidRequest
 
 from insights import connections
-from insights.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES
 from insights.serve.batch import delete_moved, write_users
 from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings

@@ -9,9 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from insights.quarantine import Quarantined
-from insights.record import DIMENSIONS, Reason
-from insights.schema import USER_FIELDS
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.schema import USER_FIELDS
+from insights.model.user import DIMENSIONS
 from insights.serve import postgres as store
 from tests import dimensions
 from tests.served_users import FETCHED, table, user

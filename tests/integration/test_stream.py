@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from insights import connections
-from insights.message import RawMessage
+from insights.model.message import RawMessage
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.integration.stream_process import (
     CRASHED,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from insights.countries import countries
-from insights.record import Reason, User
+from insights.model.countries import countries
+from insights.model.reasons import Reason
+from insights.model.user import User
 from tests.oracle.cleanse import MANDATORY, looks_structured, texts
 from tests.oracle.document import Refused, Rejected, document
 from tests.oracle.values import (

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from insights.record import Reason
+from insights.model.reasons import Reason
 
 LARGEST = 1_048_588
 OBJECTS = ("name", "location", "location.coordinates", "location.timezone", "login", "picture")

@@ -7,7 +7,7 @@ from math import asin, cos, radians, sin, sqrt
 
 import phonenumbers
 
-from insights.countries import Country
+from insights.model.countries import Country
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from insights.bands import BAND_NAMES, ages
+from insights.model.age_bands import BAND_NAMES, ages
 
 
 def test_the_bands_hold_every_age_once():

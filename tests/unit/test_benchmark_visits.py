@@ -14,8 +14,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from benchmarks import dashboard
 from benchmarks.visits import counted, population, stores
 from benchmarks.visits.visitor import Visitor
-from insights.record import DIMENSIONS
-from insights.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES
+from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
 from tests.dimensions import value
 from tests.support import REPOSITORY

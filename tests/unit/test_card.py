@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.card import GROUPS, card
-from insights.record import User, field_types
+from insights.model.user import User, field_types
 from tests.unit.pages.support import HOSTILE
 
 

@@ -11,8 +11,9 @@ from dashboard.charts import users
 from dashboard.charts.base import BLUE, MUTED
 from dashboard.growth import Growth
 from insights import rules
-from insights.countries import countries
-from insights.record import DIMENSIONS, Reason
+from insights.model.countries import countries
+from insights.model.reasons import Reason
+from insights.model.user import DIMENSIONS
 
 HOSTILE = "<script>alert(1)</script>"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"

@@ -8,10 +8,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from insights import reasons, settings
+from insights import settings
 from insights.cli import app
+from insights.model import reasons
+from insights.model.reasons import Reason
 from insights.publish.metrics import Metrics
-from insights.record import Reason
 from insights.serve.health import StreamMetrics
 from insights.settings import LocalSettings
 from tests.support import REPOSITORY

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from insights.errors import UserError
-from insights.message import RawMessage
+from insights.model.message import RawMessage
 from insights.probes import ProbeServer
 from insights.publish import Metrics, Wake
 from insights.publish.metrics import ALIVE_SECONDS

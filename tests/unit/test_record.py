@@ -5,18 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from insights.quarantine import redact
-from insights.record import (
-    CREDENTIAL_FIELDS,
-    DIMENSIONS,
-    MANDATORY,
-    RECORD_NAMESPACE,
-    RawUser,
-    User,
-    field_types,
-    record_key,
-)
-from insights.schema import DERIVED_FROM, dimension_fields
+from insights.model.credentials import CREDENTIAL_FIELDS, redact
+from insights.model.schema import DERIVED_FROM, dimension_fields
+from insights.model.user import DIMENSIONS, MANDATORY, RECORD_NAMESPACE, RawUser, User, field_types, record_key
 
 ID = "2d5afd5e-a598-469f-9933-4edba18bcefb"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from insights import schema
-from insights.record import DIMENSIONS, User, field_types
+from insights.model import schema
+from insights.model.user import DIMENSIONS, User, field_types
 
 GOLDEN = Path(__file__).parent / "golden"
 MIGRATIONS = Path(schema.__file__).parent / "migrations"

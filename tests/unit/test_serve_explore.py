@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from insights.bands import ages
 from insights.errors import UserError
+from insights.model.age_bands import ages
 from insights.serve import explore
 from insights.serve.explore import Cursor, Filter, Found, Page
 

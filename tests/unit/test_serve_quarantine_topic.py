@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from insights.quarantine import Quarantined
-from insights.record import Reason
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
 from insights.serve.quarantine_topic import LONGEST_KEY, produce
 
 LIMIT = 2000

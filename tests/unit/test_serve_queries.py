@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 from weakref import ref
 
-from insights.schema import BUCKETS
+from insights.model.schema import BUCKETS
 from insights.serve import queries
 from insights.serve.queries import MOST_PARTITIONS
 

@@ -12,7 +12,7 @@ from dashboard import auth, redrive
 from insights import airflow_api
 from insights.airflow_api import DagRun
 from insights.errors import UserError
-from insights.record import Reason
+from insights.model.reasons import Reason
 from insights.serve import progress
 from insights.settings import AirflowSettings
 from tests.hostile_names import NAMES

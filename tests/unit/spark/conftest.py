@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from insights import stream
-from insights.quarantine import Quarantined
-from insights.record import Reason, User
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.user import User
 from tests.oracle import Message
 from tests.oracle.values import EPOCH
 

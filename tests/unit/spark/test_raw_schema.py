@@ -1,7 +1,7 @@
 """What Spark parses is the raw record."""
 
-from insights import schema
-from insights.record import RawUser, field_types
+from insights.model import schema
+from insights.model.user import RawUser, field_types
 
 
 def test_the_wire_schema_and_the_parsers_have_the_raw_records_fields_in_its_order(spark):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from insights.countries import countries, telephony
-from insights.quarantine import Quarantined
-from insights.record import CREDENTIAL_FIELDS, User
+from insights.model.countries import countries, telephony
+from insights.model.credentials import CREDENTIAL_FIELDS
+from insights.model.quarantine import Quarantined
+from insights.model.user import User
 from tests import oracle
 from tests.oracle import Message
 from tests.oracle.document import Rejected

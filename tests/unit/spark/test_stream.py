@@ -8,10 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from insights import schema, stream
-from insights.message import RawMessage
-from insights.quarantine import Quarantined, redact
-from insights.record import Reason, User
+from insights import stream
+from insights.model import schema
+from insights.model.credentials import redact
+from insights.model.message import RawMessage
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.user import User
 from tests.oracle import Message
 from tests.raw_users import UUID, message, user, user_1_1, user_1_2
 

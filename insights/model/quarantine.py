@@ -1,18 +1,10 @@
 """Records that a rule refused: one row each in PostgreSQL, the exact truth, and a copy on the quarantine topic."""
 
-import re
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from psycopg2.extras import execute_values
-
-from insights.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, epoch_milliseconds
-from insights.record import CREDENTIAL_MASK, CREDENTIAL_PATTERN, Reason
-
-_CREDENTIALS = re.compile(CREDENTIAL_PATTERN)
-_MASK = re.sub(r"\$(\d)", r"\\g<\1>", CREDENTIAL_MASK)
+from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, epoch_milliseconds
+from insights.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +44,3 @@ class Quarantined:
             "sha256": self.sha256,
         }
         return [(name, text.encode()) for name, text in texts.items()]
-
-
-def record(cursor: Any, records: Sequence[Quarantined]) -> None:
-    """Insert the records within the caller's transaction; one that is there already stays as it is."""
-    names = ", ".join(field.name for field in fields(Quarantined))
-    execute_values(
-        cursor,
-        f"INSERT INTO quarantine.records ({names}) VALUES %s ON CONFLICT (origin) DO NOTHING",
-        [astuple(record) for record in records],
-    )
-
-
-def redact(value: bytes) -> bytes:
-    """`value` with credentials and the national id replaced by null; every other byte as it was."""
-    return _CREDENTIALS.sub(_MASK, value.decode("iso-8859-1")).encode("iso-8859-1")

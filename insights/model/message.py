@@ -6,8 +6,7 @@ from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
-from insights.record import SCHEMA_VERSION
-
+SCHEMA_VERSION = "1"
 EVENT_ID = "event_id"
 BATCH_ID = "batch_id"
 VERSION = "version"

@@ -1,8 +1,29 @@
 """What each reason refuses, field by field, in the order in which rules are tried: for the pages and the documents."""
 
+from enum import StrEnum
 from typing import NamedTuple
 
-from insights.record import MANDATORY, Reason
+from insights.model.user import MANDATORY
+
+
+class Reason(StrEnum):
+    """Why a record is in quarantine; `insights.reasons` says what each refuses.
+
+    The order is the order in which rules are tried: the first that fails names it.
+    """
+
+    TOO_LARGE = "TOO_LARGE"
+    ENCODING = "ENCODING"
+    SCHEMA = "SCHEMA"
+    MISSING_ID = "MISSING_ID"
+    BAD_KEY = "BAD_KEY"
+    MISSING_FIELD = "MISSING_FIELD"
+    UNKNOWN_COUNTRY = "UNKNOWN_COUNTRY"
+    BAD_GENDER = "BAD_GENDER"
+    BAD_EMAIL = "BAD_EMAIL"
+    BAD_DATE = "BAD_DATE"
+    FUTURE_DATE = "FUTURE_DATE"
+    OUT_OF_RANGE = "OUT_OF_RANGE"
 
 
 class Rule(NamedTuple):

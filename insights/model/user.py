@@ -1,49 +1,15 @@
 """The user record: what a raw API record must hold, and what a served user is.
 
-Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these two classes by `insights.schema`.
+Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these classes by `schema`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from enum import StrEnum
 from typing import get_args, get_type_hints
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-SCHEMA_VERSION = "1"
-CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+){0,200}+"?'
-_FLAT = r'[^{}\[\]"]*+'
-_INNER = rf"[{{\[]{_FLAT}(?:{_STRING}{_FLAT}){{0,50}}+[}}\]]?"
-_NESTED = rf"[{{\[]{_FLAT}(?:(?:{_STRING}|{_INNER}){_FLAT}){{0,200}}+[}}\]]?"
-CREDENTIAL_PATTERN = rf'("(?:{"|".join(CREDENTIAL_FIELDS)}|id)"\s*:\s*)(?:{_STRING}|{_NESTED}|[^",{{}}\[\]\s]+)'
-"""Finds a credential, or the national id, in JSON text that need not parse; replaced by `CREDENTIAL_MASK`.
-
-Whatever stands there goes: text, a number, an object or array with one level within. The syntax is common to Python's
-`re` and Java's, the repetition bounded (Java's recurses), and all of it ASCII, so that bytes can be searched as
-ISO 8859-1."""
-CREDENTIAL_MASK = "$1null"
 RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
-
-
-class Reason(StrEnum):
-    """Why a record is in quarantine; `insights.reasons` says what each refuses.
-
-    The order is the order in which rules are tried: the first that fails names it.
-    """
-
-    TOO_LARGE = "TOO_LARGE"
-    ENCODING = "ENCODING"
-    SCHEMA = "SCHEMA"
-    MISSING_ID = "MISSING_ID"
-    BAD_KEY = "BAD_KEY"
-    MISSING_FIELD = "MISSING_FIELD"
-    UNKNOWN_COUNTRY = "UNKNOWN_COUNTRY"
-    BAD_GENDER = "BAD_GENDER"
-    BAD_EMAIL = "BAD_EMAIL"
-    BAD_DATE = "BAD_DATE"
-    FUTURE_DATE = "FUTURE_DATE"
-    OUT_OF_RANGE = "OUT_OF_RANGE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Telephony:
 @cache
 def countries() -> dict[str, Country]:
     """All of them, by ISO 3166-1 alpha-2 code."""
-    with files("insights").joinpath("countries.csv").open(encoding="utf-8") as file:
+    with files("insights.model").joinpath("countries.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
         row["code"]: Country(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from insights.record import DIMENSIONS, RawUser, User, field_types
+from insights.model.user import DIMENSIONS, RawUser, User, field_types
 
 USER_FIELDS = tuple(field_types(User))
 

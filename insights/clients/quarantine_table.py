@@ -1,0 +1,19 @@
+"""The table `quarantine.records` in PostgreSQL, which holds every quarantined record exactly once."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from typing import Any
+
+from psycopg2.extras import execute_values
+
+from insights.model.quarantine import Quarantined
+
+
+def insert(cursor: Any, records: Sequence[Quarantined]) -> None:
+    """Insert the records within the caller's transaction; one that is there already stays as it is."""
+    names = ", ".join(field.name for field in fields(Quarantined))
+    execute_values(
+        cursor,
+        f"INSERT INTO quarantine.records ({names}) VALUES %s ON CONFLICT (origin) DO NOTHING",
+        [astuple(record) for record in records],
+    )

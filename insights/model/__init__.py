@@ -1,0 +1,1 @@
+"""What the platform moves: users, messages and quarantine records as dataclasses and constants, without any driver."""
