@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from cassandra.concurrent import execute_concurrent_with_args
 
 from benchmarks.connector.contenders import Write, spark_contenders
-from insights import connections
+from insights.clients import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java

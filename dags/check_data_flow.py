@@ -23,19 +23,19 @@ def check_data_flow():
         """Messages per partition of the raw topic; every partition must have a leader."""
         from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 
+        from insights.clients.kafka_admin import partition_sizes
         from insights.settings import KafkaSettings, load
-        from insights.topics import partition_sizes
 
         return partition_sizes(KafkaAdminClientHook("kafka_default").get_conn, load(KafkaSettings).raw_topic)
 
     @task
     def stream() -> str:
         """The stream must be well in Kubernetes, where it runs there, and must not leave messages lying."""
-        from insights import cluster
+        from insights.clients import kubernetes
         from insights.ledger import Stores, stalled
         from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
 
-        unwell = [one for one in cluster.workloads() if not one.well] if cluster.in_cluster() else []
+        unwell = [one for one in kubernetes.workloads() if not one.well] if kubernetes.in_cluster() else []
         if unwell:
             raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
         stores = Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

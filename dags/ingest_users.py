@@ -33,7 +33,7 @@ def ingest_users():
 
     @task(max_active_tis_per_dagrun=2)
     def stage(pages: list[int]) -> dict[str, int]:
-        from insights import connections
+        from insights.clients import connections
         from insights.settings import PostgresSettings, SourceSettings, load
         from insights.source import SourceClient, SourceError, seed_for
         from insights.staging import Staging

@@ -19,7 +19,7 @@ from airflow.sdk import dag, task
 def prune_staging():
     @task
     def drop_expired() -> list[str]:
-        from insights import connections
+        from insights.clients import connections
         from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
         from insights.staging import Staging
 
@@ -31,7 +31,7 @@ def prune_staging():
 
     @task
     def forget_batches() -> dict[str, int]:
-        from insights import connections
+        from insights.clients import connections
         from insights.serve.retention import prune
         from insights.settings import PostgresSettings, StagingSettings, load
 

@@ -29,8 +29,8 @@ def redrive_quarantine():
     def redrive() -> dict[str, int]:
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
+        from insights.clients.kafka_produce import republish
         from insights.redrive import Selection, prepare
-        from insights.republish import republish
         from insights.settings import KafkaSettings, PostgresSettings, load
 
         params = get_current_context()["params"]

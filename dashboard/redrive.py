@@ -6,7 +6,7 @@ from dashboard import auth, charts, page
 from dashboard.answers import Answer
 from dashboard.runs import STATES
 from dashboard.stores import airflow_settings, ask_airflow, refresh_seconds
-from insights import airflow_api
+from insights.clients import airflow
 from insights.errors import UserError
 from insights.redrive import MOST_REDRIVES, Selection
 
@@ -74,7 +74,7 @@ def start(reasons: charts.Counts) -> None:
         return
     try:
         note = f"Started on the dashboard by {auth.visitor()}."
-        run = airflow_api.trigger(airflow_settings(), DAG, {"reason": reason}, note)
+        run = airflow.trigger(airflow_settings(), DAG, {"reason": reason}, note)
     except UserError as error:
         st.session_state[OUTCOME] = (st.error, str(error))
     else:
@@ -84,7 +84,7 @@ def start(reasons: charts.Counts) -> None:
 
 @st.fragment(run_every=refresh_seconds())
 def runs() -> None:
-    found: Answer[list[airflow_api.DagRun]] = ask_airflow(airflow_api.last_runs, DAG, RUNS)
+    found: Answer[list[airflow.DagRun]] = ask_airflow(airflow.last_runs, DAG, RUNS)
     if found.problem:
         st.caption(page.plain(found.problem))
     if not page.answered("Airflow", [found]):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dashboard.charts import Batch, BatchLatency
-from insights.airflow_api import DagRun
+from insights.clients.airflow import DagRun
 from insights.serve import progress
 
 STATES = {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"}

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException
 from dashboard import topics
 from dashboard.answers import Answer, Answers
 from dashboard.pool import Pool
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.ledger import Flow, Stores
 from insights.ledger.flow import measure

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from insights import topics
+from insights.clients import kafka_admin
 from insights.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 5.0
@@ -33,8 +33,8 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
         UserError: a topic is absent, or a partition has no leader.
     """
     admin = _admin(settings)
-    places = topics.partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
-    begins, ends, newest = topics.offsets(
+    places = kafka_admin.partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
+    begins, ends, newest = kafka_admin.offsets(
         admin, places, (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()), TIMEOUT_SECONDS
     )
     return [
@@ -50,7 +50,7 @@ def watermarks(settings: KafkaSettings, topic: str) -> dict[int, tuple[int, int]
         KafkaException: the broker does not answer.
         UserError: the topic is absent, or a partition has no leader.
     """
-    return topics.watermarks(_admin(settings), topic, TIMEOUT_SECONDS)
+    return kafka_admin.watermarks(_admin(settings), topic, TIMEOUT_SECONDS)
 
 
 @lru_cache(maxsize=1)

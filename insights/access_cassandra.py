@@ -9,8 +9,8 @@ from typing import Any
 from cassandra import InvalidRequest, Unauthorized
 from pydantic import SecretStr
 
-from insights import connections
 from insights.access import CASSANDRA, Privilege, cassandra_privileges, users_by_role
+from insights.clients import connections
 from insights.errors import RefusedError, UserError
 from insights.settings import CassandraSettings
 

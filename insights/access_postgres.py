@@ -8,8 +8,8 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import quote_ident
 
-from insights import connections
 from insights.access import OWNER_MEMBERS, POSTGRES, POSTGRES_SCHEMAS, Privilege, postgres_privileges, users_by_role
+from insights.clients import connections
 from insights.errors import NotReadyError, UserError
 from insights.settings import PostgresSettings
 

@@ -25,7 +25,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import DatabaseURI
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import psycopg2
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.migrate import MIGRATIONS
 from insights.settings import CassandraSettings, PostgresSettings

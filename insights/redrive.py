@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from insights import connections
+from insights.clients import connections
 from insights.model.message import RawMessage
 from insights.model.reasons import Reason
 from insights.model.user import record_key

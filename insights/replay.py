@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from insights import connections
+from insights.clients import connections
+from insights.clients.kafka_produce import republish
 from insights.errors import UserError
-from insights.republish import republish
 from insights.settings import KafkaSettings, PostgresSettings
 from insights.staging import Staging
 

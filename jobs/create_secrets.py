@@ -5,8 +5,8 @@ import logging
 import sys
 from pathlib import Path
 
+from insights.clients.kubernetes_secrets import create_secrets, open_secret_store, read_plans, read_requirement
 from insights.errors import UserError
-from insights.kubernetes_secrets import create_secrets, in_cluster, read_plans, read_requirement
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     try:
         plans = read_plans(options.plans) if options.plans else []
         required = [read_requirement(text) for text in options.require]
-        for name in create_secrets(in_cluster(), plans, required):
+        for name in create_secrets(open_secret_store(), plans, required):
             logging.info("created Secret %s", name)
     except UserError as error:
         print(error, file=sys.stderr)

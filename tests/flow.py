@@ -11,7 +11,7 @@ from uuid import UUID
 from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import execute_values
 
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Stores
 from insights.model.message import RawMessage
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql

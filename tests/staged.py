@@ -10,7 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 
-from insights import connections
+from insights.clients import connections
 from insights.settings import KafkaSettings, PostgresSettings
 from insights.staging import Staging
 

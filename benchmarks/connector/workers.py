@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from insights.connections import cassandra_cluster
+from insights.clients.connections import cassandra_cluster
 from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings
 

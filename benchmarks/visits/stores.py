@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from benchmarks.cassandra_writer import REGISTERED_UNTIL
 from benchmarks.visits.population import CHUNK, Chunk, chunks, counts
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Stores
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock

@@ -7,7 +7,8 @@ import streamlit as st
 from dashboard import charts, checks, hops, page, picture, runs, stalls
 from dashboard.answers import Answer
 from dashboard.stores import ask_airflow, ask_cassandra, ask_in_flight, ask_postgres, refresh_seconds, settings
-from insights import airflow_api, ledger
+from insights import ledger
+from insights.clients import airflow
 from insights.serve import progress, queries
 
 BATCHES = 50
@@ -169,7 +170,7 @@ def ingest() -> None:
     }  # fmt: skip
     rows = [run._asdict() for run in landed.value or []]
     if page.knows_airflow():
-        told = ask_airflow(airflow_api.last_runs, DAG, RUNS)
+        told = ask_airflow(airflow.last_runs, DAG, RUNS)
         if page.answered("Airflow", [told]):
             rows = runs.joined(told.value or [], landed.value or [])
             columns = {"run_id": "Run", "state": "State", "started_at": page.instant("Started (UTC)")} | columns

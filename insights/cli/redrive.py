@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from insights import connections
 from insights.cli.app import app, console, stores
+from insights.clients import connections
+from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.model.reasons import Reason
 from insights.redrive import Selection, prepare
-from insights.republish import republish
 
 
 @app.command()

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from insights import cluster
 from insights.cli.app import app, console, stores
 from insights.cli.tables import addresses_table, print_wide
+from insights.clients import kubernetes
 from insights.ledger import Stores
 from insights.settings import LocalSettings, SourceSettings, load
 
@@ -22,7 +22,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
     """Show every server's address, port, database, user and password for tools, and its state."""
     found = stores()
     addresses = [address | {"state": _state(address)} for address in _addresses(found)]
-    pods = [f"{pod.kind} {pod.name}: {pod.state}" for pod in cluster.workloads()] if cluster.in_cluster() else []
+    pods = [f"{pod.kind} {pod.name}: {pod.state}" for pod in kubernetes.workloads()] if kubernetes.in_cluster() else []
     if as_json:
         typer.echo(json.dumps({"servers": addresses, "workloads": pods}, indent=1))
         return

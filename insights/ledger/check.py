@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 from confluent_kafka import KafkaException
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.ledger import counts, events, rows
 from insights.ledger.flow import PATIENCE, Flow, measure, read_until

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.publish import rows
 from insights.publish.cursor import Cursor, FencedError

@@ -9,7 +9,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from insights import connections
+from insights.clients import connections
+from insights.clients.kafka_produce import Encoded, encode_quarantined, encode_raw, enqueue
 from insights.model.message import RawMessage
 from insights.model.quarantine import Quarantined
 from insights.publish.rows import Batch, refusal
@@ -88,24 +89,20 @@ class Sender:
         self._producer.flush(1)
 
     def _produce_all(self, messages: Sequence[RawMessage]) -> None:
-        topic, produce = self._settings.raw_topic, self._produce
         for message in messages:
-            produce(topic, message.value, str(message.key), message.headers())
+            self._produce(self._settings.raw_topic, encode_raw(message))
 
     def _quarantine(self, refused: Sequence[Quarantined]) -> None:
         for record in refused:
-            self._produce(self._settings.quarantine_topic, record.payload, record.key, record.headers())
+            self._produce(self._settings.quarantine_topic, encode_quarantined(record))
 
-    def _produce(self, topic: str, value: bytes | None, key: str | None, headers: Any) -> None:
-        for _ in range(int(self._ack_seconds / _WAIT_SECONDS) + 1):
-            try:
-                self._producer.produce(topic, value, key, headers=headers)
-                return
-            except BufferError:
-                self._producer.poll(_WAIT_SECONDS)
-            except KafkaException as error:
-                raise UndeliveredError(f"Kafka's client refused a message for {topic}: {error.args[0].str()}") from None
-        raise UndeliveredError(self._silence())
+    def _produce(self, topic: str, message: Encoded) -> None:
+        try:
+            enqueue(self._producer, topic, message, patience_seconds=self._ack_seconds)
+        except BufferError:
+            raise UndeliveredError(self._silence()) from None
+        except KafkaException as error:
+            raise UndeliveredError(f"Kafka's client refused a message for {topic}: {error.args[0].str()}") from None
 
     def _await(self, count: int, beat: Callable[[], bool]) -> None:
         """Until `count` deliveries are reported; what was too large for the broker counts."""

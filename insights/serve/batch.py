@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.storagelevel import StorageLevel
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason

@@ -8,7 +8,7 @@ import psycopg2
 import psycopg2.extras
 import pyarrow as pa
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.model.schema import dimension_values_sql
 from insights.model.user import DIMENSIONS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from insights.airflow_api import last_runs
+from insights.clients.airflow import last_runs
 from tests.e2e.browser import opened
 from tests.e2e.pages import walk
 from tests.e2e.platform import Demo

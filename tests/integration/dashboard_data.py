@@ -9,7 +9,7 @@ from uuid import UUID
 
 from cassandra.concurrent import execute_concurrent_with_args
 
-from insights import connections
+from insights.clients import connections
 from insights.clients.quarantine_table import insert
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason

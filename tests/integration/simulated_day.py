@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg2.extras import execute_values
 
-from insights import connections
+from insights.clients import connections
 from insights.clients.quarantine_table import insert
 from insights.ledger import Stores
 from insights.model.credentials import redact

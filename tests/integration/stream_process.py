@@ -13,7 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import UUID
 
-from insights import connections
+from insights.clients import connections
 from insights.local.jars import group_files
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables

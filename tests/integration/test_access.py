@@ -13,9 +13,9 @@ import pytest
 from cassandra import Unauthorized
 from pydantic import SecretStr
 
-from insights import connections
 from insights.access_cassandra import grant_cassandra
 from insights.access_postgres import grant_postgres
+from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.ledger import Stores, check, progress
 from insights.ledger.topic import RawTopic

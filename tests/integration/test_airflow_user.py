@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from insights import airflow_api
-from insights.airflow_api import last_runs, trigger
+from insights.clients import airflow as airflow_api
+from insights.clients.airflow import last_runs, trigger
 from insights.errors import UserError
 from insights.local.http import answers
 from insights.settings import AirflowSettings

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 import dashboard.page
-from insights import connections
+from insights.clients import connections
 from insights.serve import progress, queries
 from insights.settings import variables
 from tests.dimensions import CROSSED, SINGLE

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Stores
 from insights.local.process import Component
 from tests.e2e.browser import choose, drawn, launched, tab

@@ -12,7 +12,7 @@ import dashboard.page
 from benchmarks.dashboard import GOALS
 from benchmarks.visits import counted, stores
 from benchmarks.visits.population import Chunk, counts
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Stores
 from insights.settings import variables
 

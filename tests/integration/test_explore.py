@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from dashboard import downloads
-from insights import connections
+from insights.clients import connections
 from insights.migrate import migrate_cassandra
 from insights.model.age_bands import ages
 from insights.serve import explore

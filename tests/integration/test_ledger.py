@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Ledger, State, Stores, check, flow, progress, rows, stalled
 from insights.ledger.topic import RawTopic
 from insights.model.schema import USER_FIELDS

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from psycopg2.extras import execute_values
 from pydantic import SecretStr
 
-from insights import connections, migrate
+from insights import migrate
+from insights.clients import connections
 from insights.errors import UserError
 from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
 from insights.model.schema import USER_FIELDS

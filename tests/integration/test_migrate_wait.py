@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from insights import connections
+from insights.clients import connections
 from insights.ledger import Stores
 from insights.migrate import MIGRATIONS, migrate_cassandra, migrate_postgres
 from insights.migrate_wait import require_cassandra, require_postgres

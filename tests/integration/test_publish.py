@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from insights import connections
+from insights.clients import connections
 from insights.migrate import ensure_topics
 from insights.publish import publisher, rows
 from insights.settings import KafkaSettings, PostgresSettings

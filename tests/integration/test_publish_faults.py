@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from insights import connections
+from insights.clients import connections
 from insights.local.kafka import KafkaServer
 from insights.migrate import ensure_topics
 from insights.publish.cursor import Cursor, FencedError

@@ -13,8 +13,8 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from insights import connections
 from insights.cli import app
+from insights.clients import connections
 from insights.ledger import Stores, check
 from insights.model.quarantine import Quarantined
 from insights.serve import postgres as store

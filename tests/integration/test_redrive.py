@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from insights import connections
+from insights.clients import connections
+from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
 from insights.model.reasons import Reason
 from insights.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
 from insights.replay import Period, count_by_day, replay
-from insights.republish import republish
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.flow import BATCH, FETCHED_AT, message, user_id
 

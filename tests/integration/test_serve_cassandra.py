@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from cassandra import InvalidRequest
 
-from insights import connections
+from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES
 from insights.serve.batch import delete_moved, write_users
 from insights.serve.cassandra import CassandraWriter

@@ -10,7 +10,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
-from insights import connections, staging
+from insights import staging
+from insights.clients import connections
 from insights.settings import PostgresSettings
 from insights.staging import Loaded, Staging
 from tests.staged import MadePage, raw, records, sql, user_of

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from insights import connections
+from insights.clients import connections
 from insights.model.message import RawMessage
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.integration.stream_process import (

@@ -9,7 +9,8 @@ from confluent_kafka import KafkaException
 from psycopg2 import OperationalError
 
 from dashboard import messages, stores, topics
-from insights import airflow_api, connections, ledger
+from insights import ledger
+from insights.clients import airflow, connections
 from insights.errors import UserError
 from insights.serve import explore, progress, queries
 from insights.settings import KafkaSettings
@@ -58,7 +59,7 @@ class FakeStores:
         self.complete = True
         self.state = ledger.State.CLOSED
         self.flow = ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
-        self.airflow_runs = [airflow_api.DagRun(name, "success", "manual", NOW, NOW, {})]
+        self.airflow_runs = [airflow.DagRun(name, "success", "manual", NOW, NOW, {})]
 
     def install(self, patch: Any) -> None:
         patch.setattr(stores, "_session", self._cassandra)
@@ -88,7 +89,7 @@ class FakeStores:
         patch.setattr(stores, "_in_flight", self._flow)
         patch.setattr(ledger, "check", self._check)
         patch.setattr(progress, "superseded", lambda *_: 7)
-        patch.setattr(airflow_api, "last_runs", self._last_runs)
+        patch.setattr(airflow, "last_runs", self._last_runs)
 
     def _cassandra(self) -> object:
         if "Cassandra" in self.down:
@@ -183,7 +184,7 @@ class FakeStores:
             raise UserError("a server is away")
         return self.flow
 
-    def _last_runs(self, *_: object) -> list[airflow_api.DagRun]:
+    def _last_runs(self, *_: object) -> list[airflow.DagRun]:
         if "Airflow" in self.down:
             raise UserError("Airflow does not answer.")
         return self.airflow_runs

@@ -68,7 +68,7 @@ def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) ->
     def connect(*_: object, **__: object) -> Iterator[Session]:
         yield session
 
-    monkeypatch.setattr("insights.connections.cassandra", connect)
+    monkeypatch.setattr("insights.clients.connections.cassandra", connect)
     (passwords / "stream").mkdir()
     (passwords / "stream" / "password").write_text("it's\n")
     access_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from insights import airflow_api
-from insights.airflow_api import DagRun, last_runs, trigger
+from insights.clients import airflow as airflow_api
+from insights.clients.airflow import DagRun, last_runs, trigger
 from insights.errors import UserError
 from insights.settings import AirflowSettings, load
 from tests.airflow_server import DAG, RUN, Airflow, Answer, serving

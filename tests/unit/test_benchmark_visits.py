@@ -46,7 +46,7 @@ def test_more_users_begin_with_the_same_ones():
 
 def test_users_that_are_in_the_store_are_not_written_again(monkeypatch, tmp_path):
     written: list[tuple[int, int]] = []
-    monkeypatch.setattr("insights.connections.cassandra", lambda _: nullcontext())
+    monkeypatch.setattr("insights.clients.connections.cassandra", lambda _: nullcontext())
     monkeypatch.setattr(stores, "writer_of", lambda _: None)
     monkeypatch.setattr(stores, "write", lambda _, chunk: written.append((chunk.first, chunk.count)))
     progress = tmp_path / "users.json"

@@ -8,7 +8,7 @@ import kubernetes
 import pytest
 from kubernetes.client import ApiException
 
-from insights.cluster import Workload, application_workload, in_cluster, pod_workload, workloads
+from insights.clients.kubernetes import Workload, application_workload, in_cluster, pod_workload, workloads
 from insights.errors import UserError
 
 

@@ -7,7 +7,7 @@ import pytest
 from cassandra import AuthenticationFailed
 from cassandra.cluster import NoHostAvailable
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError
 from insights.settings import CassandraSettings, PostgresSettings
 

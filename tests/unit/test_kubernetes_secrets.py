@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from insights.errors import UserError
-from insights.kubernetes_secrets import (
+from insights.clients.kubernetes_secrets import (
     SecretPlan,
     SecretStore,
     create_secrets,
-    in_cluster,
+    open_secret_store,
     read_plans,
     read_requirement,
 )
+from insights.errors import UserError
 
 PLAN = SecretPlan(
     name="r-airflow-keys",
@@ -211,4 +211,4 @@ def test_a_requirement_names_secret_and_key() -> None:
 
 def test_outside_a_cluster_is_one_sentence() -> None:
     with pytest.raises(UserError, match="no pod with a service account"):
-        in_cluster()
+        open_secret_store()

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from insights import connections
+from insights.clients import connections
 from insights.errors import UserError
 from insights.serve.batch import POSTGRES_ATTEMPTS, Server, Verdicts
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings

@@ -9,8 +9,8 @@ import pytest
 import streamlit as st
 
 from dashboard import auth, redrive
-from insights import airflow_api
-from insights.airflow_api import DagRun
+from insights.clients import airflow as airflow_api
+from insights.clients.airflow import DagRun
 from insights.errors import UserError
 from insights.model.reasons import Reason
 from insights.serve import progress

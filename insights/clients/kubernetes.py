@@ -1,4 +1,4 @@
-"""What Kubernetes knows of us: the stream's application and our pods. Only inside a cluster."""
+"""The Kubernetes API as a pod reaches it: this pod's namespace, and the workloads of the release."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from insights.errors import UserError
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SPARK = {"group": "sparkoperator.k8s.io", "version": "v1beta2", "plural": "sparkapplications"}
 # Without the pods of tasks and Jobs, which come and go: one that is starting, or failed and was repeated, is no fault.
 _OURS = (
@@ -26,26 +26,43 @@ class Workload:
     restarts: int = 0
 
 
-def in_cluster(account: Path = _ACCOUNT) -> bool:
+def in_cluster(account: Path = ACCOUNT) -> bool:
     """Whether this process is a pod that may ask its API server."""
     return (account / "token").exists()
 
 
-def workloads(account: Path = _ACCOUNT) -> list[Workload]:
+def connect(account: Path = ACCOUNT) -> str:
+    """Log in to the API server with the pod's service account. Returns the pod's namespace.
+
+    Raises:
+        UserError: this process is not a pod with a service account's token.
+    """
+    from kubernetes import config
+
+    try:
+        config.load_incluster_config()
+        return (account / "namespace").read_text(encoding="utf-8").strip()
+    except (config.ConfigException, OSError) as error:
+        raise UserError(
+            f"This is no pod with a service account's token ({error}); run it in the cluster, with"
+            " automountServiceAccountToken."
+        ) from error
+
+
+def workloads(account: Path = ACCOUNT) -> list[Workload]:
     """The stream's SparkApplications and our lasting pods, in this pod's namespace.
 
     Raises:
         UserError: the API server refuses or does not answer.
     """
-    from kubernetes import client, config
+    from kubernetes import client
     from urllib3.exceptions import HTTPError
 
-    namespace = (account / "namespace").read_text().strip()
+    namespace = connect(account)
     try:
-        config.load_incluster_config()
         applications = _applications(client.CustomObjectsApi(), namespace, client.ApiException)
         pods = client.CoreV1Api().list_namespaced_pod(namespace, label_selector=_OURS, _request_timeout=10).items
-    except (client.ApiException, config.ConfigException, HTTPError) as error:
+    except (client.ApiException, HTTPError) as error:
         raise UserError(
             f"Kubernetes does not show the pods of namespace {namespace}"
             f" ({getattr(error, 'reason', error)}); check the service account's role."

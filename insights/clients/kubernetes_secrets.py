@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from insights.clients import kubernetes
 from insights.errors import UserError
 
-_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _PASSWORD_BYTES = 24
 """32 characters of base64."""
 _REQUEST_SECONDS = 30
@@ -158,23 +158,16 @@ def create_secrets(store: SecretStore, plans: Sequence[SecretPlan], required: Se
     return [plan.name for plan in plans if store.ensure(plan)]
 
 
-def in_cluster(account: Path = _ACCOUNT) -> SecretStore:
+def open_secret_store(account: Path = kubernetes.ACCOUNT) -> SecretStore:
     """The Secrets of this pod's namespace.
 
     Raises:
-        UserError: this is no pod with a service account's token.
+        UserError: this process is not a pod with a service account's token.
     """
-    from kubernetes import client, config
+    from kubernetes.client import CoreV1Api
 
-    try:
-        config.load_incluster_config()
-        namespace = (account / "namespace").read_text(encoding="utf-8").strip()
-    except (config.ConfigException, OSError) as error:
-        raise UserError(
-            f"This is no pod with a service account's token ({error}); run it in the cluster, with"
-            " automountServiceAccountToken."
-        ) from error
-    return SecretStore(client.CoreV1Api(), namespace)
+    namespace = kubernetes.connect(account)
+    return SecretStore(CoreV1Api(), namespace)
 
 
 def password() -> str:

@@ -1,0 +1,119 @@
+"""The one produce loop: enqueue messages, wait while the queue is full, collect what was not acknowledged."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from insights.errors import UserError
+from insights.model.message import Headers, RawMessage
+from insights.model.quarantine import Quarantined
+
+T = TypeVar("T")
+
+FLUSH_SECONDS = 60.0
+_POLL_SECONDS = 0.5
+
+
+class Encoded(NamedTuple):
+    """A message as librdkafka takes it."""
+
+    key: str | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[T]):
+    """Messages handed over, those that failed with their error, and how many were still unacknowledged at the end."""
+
+    sent: int
+    failures: list[tuple[T, KafkaError]]
+    unacknowledged: int
+
+
+def enqueue(
+    producer: Any,
+    topic: str,
+    message: Encoded,
+    on_delivery: Callable[[Any, Any], None] | None = None,
+    patience_seconds: float = float("inf"),
+) -> None:
+    """Append one message to the producer's queue, serving delivery reports while the queue is full.
+
+    Raises:
+        BufferError: the queue stayed full for `patience_seconds`.
+        KafkaException: librdkafka refuses the message.
+    """
+    deadline: float | None = None
+    while True:
+        try:
+            producer.produce(topic, message.value, message.key, headers=message.headers, on_delivery=on_delivery)
+            return
+        except BufferError:
+            deadline = deadline or time.monotonic() + patience_seconds
+            if time.monotonic() > deadline:
+                raise
+            producer.poll(_POLL_SECONDS)
+
+
+def deliver(
+    producer: Any,
+    topic: str,
+    messages: Iterable[T],
+    encode: Callable[[T], Encoded],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Delivery[T]:
+    """Produce the messages and wait, at most `FLUSH_SECONDS`, for the brokers to acknowledge all of them.
+
+    `progress` receives the number of messages handed over so far.
+    """
+    sent = 0
+    failures: list[tuple[T, KafkaError]] = []
+    for message in messages:
+
+        def report(error: KafkaError | None, _: Any, message: T = message) -> None:
+            if error is not None:
+                failures.append((message, error))
+
+        try:
+            enqueue(producer, topic, encode(message), report)
+        except KafkaException as error:
+            failures.append((message, error.args[0]))
+        producer.poll(0)
+        sent += 1
+        progress(sent)
+    return Delivery(sent, failures, producer.flush(FLUSH_SECONDS))
+
+
+def republish(
+    producer: Any, topic: str, messages: Iterable[RawMessage], progress: Callable[[int], None] = lambda _: None
+) -> int:
+    """Produce raw messages again and wait for every acknowledgement. Returns the number of messages.
+
+    `progress` receives the number of messages handed over so far.
+
+    Raises:
+        UserError: the broker did not acknowledge every message.
+    """
+    delivery = deliver(producer, topic, messages, encode_raw, progress)
+    failures, unacknowledged = delivery.failures, delivery.unacknowledged
+    if failures or unacknowledged:
+        raise UserError(
+            f"Kafka did not acknowledge {len(failures) + unacknowledged} of {delivery.sent} records on {topic}"
+            f" ({failures[0][1].str() if failures else 'they still wait'}); look at the broker and try again:"
+            " a record that arrives twice changes nothing."
+        )
+    return delivery.sent
+
+
+def encode_raw(message: RawMessage) -> Encoded:
+    """A raw message under the text of its key."""
+    return Encoded(str(message.key), message.value, message.headers())
+
+
+def encode_quarantined(record: Quarantined) -> Encoded:
+    """A quarantine record with its redacted value."""
+    return Encoded(record.key, record.payload, record.headers())
