@@ -32,7 +32,7 @@ from insights.clients import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
-from insights.migrate import migrate_cassandra
+from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
 from insights.serve.batch import USER_TABLES
 from insights.serve.cassandra import CassandraWriter

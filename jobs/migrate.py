@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from insights.access_cassandra import grant_cassandra
-from insights.access_postgres import grant_postgres
 from insights.errors import UserError
-from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
-from insights.migrate_wait import let_in_later, patiently, require_cassandra, require_postgres
+from insights.migrations.grant_cassandra import grant_cassandra
+from insights.migrations.grant_postgres import grant_postgres
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
+from insights.migrations.wait import let_in_later, patiently, require_cassandra, require_postgres
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")

@@ -28,7 +28,9 @@ from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
-from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
 from insights.model.schema import CASSANDRA_TABLES
 from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StreamSettings, load

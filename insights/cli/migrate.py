@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from insights.cli.app import app, console, stores
-from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
 
 
 @app.command()

@@ -15,7 +15,9 @@ from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
 from insights.local.runner import Event, Listener, Runner, State, Step
 from insights.local.secrets import write_private
-from insights.migrate import ensure_topics, migrate_cassandra, migrate_postgres
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import LocalSettings
 
 INGEST_DAG = "ingest_users"

@@ -16,7 +16,8 @@ from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
-from insights.migrate import migrate_cassandra, migrate_postgres
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, load
 from tests.integration import fresh
 from tests.support import free_port

@@ -9,11 +9,12 @@ from typing import Any
 import psycopg2
 from pydantic import SecretStr
 
-from insights.access import CASSANDRA, POSTGRES
-from insights.access_cassandra import grant_cassandra
-from insights.access_postgres import grant_postgres
 from insights.ledger import Stores
-from insights.migrate import migrate_cassandra, migrate_postgres
+from insights.migrations.grant_cassandra import grant_cassandra
+from insights.migrations.grant_postgres import grant_postgres
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
+from insights.migrations.privileges import CASSANDRA, POSTGRES
 
 PASSWORD = 'it\'s a "password"; --'
 

@@ -13,13 +13,13 @@ import pytest
 from cassandra import Unauthorized
 from pydantic import SecretStr
 
-from insights.access_cassandra import grant_cassandra
-from insights.access_postgres import grant_postgres
 from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.ledger import Stores, check, progress
 from insights.ledger.topic import RawTopic
-from insights.migrate_wait import require_cassandra, require_postgres
+from insights.migrations.grant_cassandra import grant_cassandra
+from insights.migrations.grant_postgres import grant_postgres
+from insights.migrations.wait import require_cassandra, require_postgres
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.redrive import Selection, prepare

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from dashboard import downloads
 from insights.clients import connections
-from insights.migrate import migrate_cassandra
+from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.age_bands import ages
 from insights.serve import explore
 from insights.serve.explore import Filter, Page

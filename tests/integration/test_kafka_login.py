@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from insights.errors import NotReadyError, RefusedError
-from insights.migrate import ensure_topics
+from insights.migrations.kafka_topics import ensure_topics
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.integration.guarded_kafka import PASSWORD, GuardedKafka
 from tests.integration.publishing import cursor_of, running

@@ -9,10 +9,12 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from psycopg2.extras import execute_values
 from pydantic import SecretStr
 
-from insights import migrate
 from insights.clients import connections
 from insights.errors import UserError
-from insights.migrate import MIGRATIONS, ensure_topics, migrate_cassandra, migrate_postgres
+from insights.migrations import MIGRATIONS
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import _Backend, migrate_postgres
 from insights.model.schema import USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.flow import user, user_id
@@ -81,7 +83,7 @@ def test_a_file_that_could_not_be_marked_is_not_applied(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(migrate._Backend, "mark_one", killed)
+        patched.setattr(_Backend, "mark_one", killed)
         with pytest.raises(KeyboardInterrupt):
             migrate_postgres(empty_postgres)
     assert tables(empty_postgres) == set()

@@ -12,8 +12,10 @@ from pydantic import SecretStr
 
 from insights.clients import connections
 from insights.ledger import Stores
-from insights.migrate import MIGRATIONS, migrate_cassandra, migrate_postgres
-from insights.migrate_wait import require_cassandra, require_postgres
+from insights.migrations import MIGRATIONS
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
+from insights.migrations.wait import require_cassandra, require_postgres
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, inherited_environment, variables
 from jobs import migrate
 from tests.integration.logins import drop_logins, make_logins
@@ -26,7 +28,7 @@ Job = Callable[..., int]
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Job:
     """The job's exit code with these settings and arguments."""
-    caplog.set_level(logging.INFO, logger="insights.migrate_wait")
+    caplog.set_level(logging.INFO, logger="insights.migrations.wait")
 
     def run(postgres: PostgresSettings, cassandra: CassandraSettings, *arguments: str, **environment: str) -> int:
         for name, value in (variables(postgres, cassandra) | environment).items():

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from insights.clients import connections
-from insights.migrate import ensure_topics
+from insights.migrations.kafka_topics import ensure_topics
 from insights.publish import publisher, rows
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.integration.publishing import cursor_of, running

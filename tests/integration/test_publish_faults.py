@@ -13,7 +13,7 @@ import pytest
 
 from insights.clients import connections
 from insights.local.kafka import KafkaServer
-from insights.migrate import ensure_topics
+from insights.migrations.kafka_topics import ensure_topics
 from insights.publish.cursor import Cursor, FencedError
 from insights.publish.rows import Position
 from insights.settings import KafkaSettings, PostgresSettings

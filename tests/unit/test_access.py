@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from cassandra import InvalidRequest, Unauthorized
 
-from insights import access_cassandra
-from insights.access import CASSANDRA, POSTGRES, Privilege, cassandra_privileges, postgres_privileges
 from insights.errors import UserError
+from insights.migrations import grant_cassandra
+from insights.migrations.privileges import CASSANDRA, POSTGRES, Privilege, cassandra_privileges, postgres_privileges
 from insights.settings import AccessSettings, CassandraSettings, load
 
 WRITES = {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MODIFY", "CREATE"}
@@ -71,7 +71,7 @@ def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) ->
     monkeypatch.setattr("insights.clients.connections.cassandra", connect)
     (passwords / "stream").mkdir()
     (passwords / "stream" / "password").write_text("it's\n")
-    access_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)
+    grant_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)
 
 
 def test_a_cluster_that_asks_for_no_login_gets_no_roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_another_refusal_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_role_without_a_password_is_told_with_its_file(tmp_path: Path) -> None:
     for folder, told in ((None, "it is not set"), (tmp_path, str(tmp_path / "stream" / "password"))):
         with pytest.raises(UserError, match=f"no password for it \\({told}\\)"):
-            access_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, folder)
+            grant_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, folder)
 
 
 def test_roles_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 import pytest
 
 from insights.errors import UserError
-from insights.migrate import MIGRATIONS, cql_statements, ensure_topics
+from insights.migrations import MIGRATIONS
+from insights.migrations.kafka_topics import ensure_topics
+from insights.migrations.migrate_cassandra import cql_statements
 from insights.settings import KafkaSettings
 from tests.support import free_port
 

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrate_wait import let_in_later, patiently, require_cassandra, require_postgres
+from insights.migrations.wait import let_in_later, patiently, require_cassandra, require_postgres
 from insights.settings import CassandraSettings, PostgresSettings, variables
 from tests.support import REPOSITORY, free_port
 
@@ -32,7 +32,7 @@ class Store:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("insights.migrate_wait._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("insights.migrations.wait._PAUSE_SECONDS", 0.001)
     caplog.set_level(logging.INFO, logger="insights")
 
 

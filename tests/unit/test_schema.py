@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from insights.migrations import MIGRATIONS
 from insights.model import schema
 from insights.model.user import DIMENSIONS, User, field_types
 
 GOLDEN = Path(__file__).parent / "golden"
-MIGRATIONS = Path(schema.__file__).parent / "migrations"
 USER_FIELDS = list(field_types(User))
 
 

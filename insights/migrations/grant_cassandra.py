@@ -9,9 +9,9 @@ from typing import Any
 from cassandra import InvalidRequest, Unauthorized
 from pydantic import SecretStr
 
-from insights.access import CASSANDRA, Privilege, cassandra_privileges, users_by_role
 from insights.clients import connections
 from insights.errors import RefusedError, UserError
+from insights.migrations.privileges import CASSANDRA, Privilege, cassandra_privileges, users_by_role
 from insights.settings import CassandraSettings
 
 _log = logging.getLogger(__name__)

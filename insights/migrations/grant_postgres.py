@@ -8,9 +8,16 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import quote_ident
 
-from insights.access import OWNER_MEMBERS, POSTGRES, POSTGRES_SCHEMAS, Privilege, postgres_privileges, users_by_role
 from insights.clients import connections
 from insights.errors import NotReadyError, UserError
+from insights.migrations.privileges import (
+    OWNER_MEMBERS,
+    POSTGRES,
+    POSTGRES_SCHEMAS,
+    Privilege,
+    postgres_privileges,
+    users_by_role,
+)
 from insights.settings import PostgresSettings
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import psycopg2
 
 from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrate import MIGRATIONS
+from insights.migrations import MIGRATIONS
 from insights.settings import CassandraSettings, PostgresSettings
 
 T = TypeVar("T")

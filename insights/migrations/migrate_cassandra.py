@@ -1,61 +1,25 @@
-"""Bring the stores to the version of this code: PostgreSQL by yoyo, Cassandra by the files here, Kafka's topics."""
+"""Apply Cassandra's migrations, one process at a time."""
 
 import hashlib
 import logging
 import re
 import time
-from contextlib import closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-import psycopg2
 from cassandra import InvalidRequest
 from cassandra.protocol import SyntaxException
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
-from yoyo import read_migrations
-from yoyo.backends.core.postgresql import PostgresqlBackend
-from yoyo.connections import DatabaseURI
 
 from insights.clients import connections
-from insights.errors import NotReadyError, RefusedError, UserError
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-
-MIGRATIONS = Path(__file__).parent / "migrations"
+from insights.errors import UserError
+from insights.migrations import MIGRATIONS
+from insights.settings import CassandraSettings
 
 _log = logging.getLogger(__name__)
 _LOCK_SECONDS = 120
 """Time to live of the lock on Cassandra's migrations, renewed before each statement."""
-
-
-def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "postgres") -> list[str]:
-    """Apply the SQL files that are new, each in one transaction with its mark. Returns their names.
-
-    Runs at the same time wait for each other.
-
-    Raises:
-        NotReadyError: no server answers.
-        UserError: it refuses us or a migration.
-    """
-    with closing(connections.postgres(settings, "migrate")) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(hashtextextended('insights.migrate', 0))")
-        try:
-            return _apply_postgres(_Backend(connection), folder)
-        except psycopg2.Error as error:
-            raise UserError(
-                f"PostgreSQL refused a migration of database {settings.dbname!r} ({str(error).strip()});"
-                " mend the cause and run the migrations again."
-            ) from error
 
 
 def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "cassandra") -> list[str]:
@@ -87,79 +51,6 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
                 f"Cassandra did not finish a migration of keyspace {settings.keyspace!r} ({error});"
                 " check that its nodes run and run the migrations again."
             ) from error
-
-
-def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[str]:
-    """Create the platform's topics where absent, and give those that exist the settings' largest message size.
-
-    Partitions of an existing topic stay as they are: adding some would move keys. Returns the names created.
-
-    Raises:
-        NotReadyError: no broker answers.
-        RefusedError: it does not let us in.
-        UserError: it does not set the topics up.
-    """
-    errors: list[KafkaError] = []
-    admin = AdminClient(settings.client() | {"log_level": 0, "error_cb": errors.append})
-    names = (settings.raw_topic, settings.quarantine_topic)
-    size = str(settings.max_message_bytes)
-    topics = [
-        NewTopic(name, settings.partitions, settings.replication_factor, config={"max.message.bytes": size})
-        for name in names
-    ]
-    where = f"Kafka at {settings.bootstrap_servers}"
-    remedy = "check that it runs and the INSIGHTS_KAFKA_* variables"
-    try:
-        admin.list_topics(timeout=timeout_seconds)
-    except KafkaException as error:
-        admin.poll(0)
-        for told in errors:
-            if told.code() == KafkaError._AUTHENTICATION:
-                raise RefusedError(
-                    f"{where} did not let {settings.username!r} in ({told.str()}); check INSIGHTS_KAFKA_USERNAME and"
-                    " INSIGHTS_KAFKA_PASSWORD."
-                ) from error
-        reason = next((told.str() for told in errors if told.code() == KafkaError._SSL), error.args[0].str())
-        raise NotReadyError(f"{where} does not answer ({reason}); {remedy}.") from error
-    try:
-        futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
-        created = [name for name in names if _created(futures[name])]
-        if existing := [_size_limit(name, size) for name in names if name not in created]:
-            for future in admin.incremental_alter_configs(existing, request_timeout=timeout_seconds).values():
-                future.result()
-    except KafkaException as error:
-        raise UserError(
-            f"{where} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
-        ) from error
-    return created
-
-
-class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo on a connection of ours, so that no password passes through a URL."""
-
-    def __init__(self, connection: Any) -> None:
-        self._given = connection
-        super().__init__(DatabaseURI("postgresql", None, None, None, None, None, {}), "_yoyo_migration")
-
-    def connect(self, _: Any) -> Any:
-        return self._given
-
-    def copy(self) -> Any:
-        return nullcontext(self)
-
-    def log_migration(self, *_: object) -> None:
-        """Nothing: yoyo's log asks for the operating system's user, whom a container need not have."""
-
-
-def _apply_postgres(backend: Any, folder: Path) -> list[str]:
-    backend.init_database()
-    backend.break_lock()  # Left by a killed run: the advisory lock says that no other is alive.
-    migrations = backend.to_apply(read_migrations(str(folder)))
-    for migration in migrations:
-        with backend.transaction():
-            backend.apply_one(migration)
-        _log.info("applied %s to PostgreSQL", migration.id)
-    return [migration.id for migration in migrations]
 
 
 def _create_bookkeeping(session: Any, keyspace: str) -> None:
@@ -245,18 +136,3 @@ class _SchemaLock:
 
     def _applied(self, statement: str, times: int = 1) -> bool:
         return bool(self._session.execute(statement, (self._owner,) * times).was_applied)
-
-
-def _created(future: Any) -> bool:
-    try:
-        future.result()
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
-        return False
-    return True
-
-
-def _size_limit(topic: str, size: str) -> Any:
-    entry = ConfigEntry("max.message.bytes", size, incremental_operation=AlterConfigOpType.SET)
-    return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
