@@ -36,7 +36,7 @@ def ingest_users():
         from insights.clients import connections
         from insights.settings import PostgresSettings, SourceSettings, load
         from insights.source import SourceClient, SourceError, seed_for
-        from insights.staging import Staging
+        from insights.staging.load import load_page
 
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
@@ -47,7 +47,7 @@ def ingest_users():
         with source, closing(connections.postgres(load(PostgresSettings), "ingest_users")) as connection:
             try:
                 for page in source.fetch_pages(seed, pages, params["page_size"]):
-                    loaded = Staging(connection).load_page(page, run.dag_id, run.run_id)
+                    loaded = load_page(connection, page, run.dag_id, run.run_id)
                     counts = {name: counts[name] + getattr(loaded, name) for name in counts}
             except SourceError as error:
                 raise (error if error.retryable else AirflowFailException(str(error))) from error

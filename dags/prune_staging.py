@@ -21,11 +21,11 @@ def prune_staging():
     def drop_expired() -> list[str]:
         from insights.clients import connections
         from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
-        from insights.staging import Staging
+        from insights.staging.retention import drop_expired
 
         with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:
-            days = Staging(connection).drop_expired(
-                datetime.now(UTC), load(StagingSettings).retention_days, load(KafkaSettings).raw_topic
+            days = drop_expired(
+                connection, datetime.now(UTC), load(StagingSettings).retention_days, load(KafkaSettings).raw_topic
             )
         return [day.isoformat() for day in days]
 

@@ -12,7 +12,7 @@ from insights.clients import connections
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.settings import KafkaSettings, PostgresSettings
-from insights.staging import Staging
+from insights.staging.read_again import read_period
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,5 @@ def replay(
         UserError: a store cannot be reached, or the broker did not acknowledge every record.
     """
     with closing(connections.postgres(postgres, "replay")) as connection:
-        messages = Staging(connection).rows(period.since, period.until)
+        messages = read_period(connection, period.since, period.until)
         return republish(connections.kafka_producer(kafka, "replay"), kafka.raw_topic, messages, progress)

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from insights.clients import connections
 from insights.settings import KafkaSettings, PostgresSettings
-from insights.staging import Staging
+from insights.staging.load import load_page
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def user_of(record: bytes) -> str:
 
 def stage(postgres: PostgresSettings, made: list[bytes], page: int = 1) -> None:
     with closing(connections.postgres(postgres, "tests")) as connection:
-        Staging(connection).load_page(MadePage(made, page=page), "dag", "run")
+        load_page(connection, MadePage(made, page=page), "dag", "run")
 
 
 def sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -30,7 +30,8 @@ from insights.serve.batch import delete_moved, write_users
 from insights.serve.cassandra import CassandraWriter
 from insights.serve.recount import recount
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
-from insights.staging import Staging
+from insights.staging.load import load_page
+from insights.staging.retention import drop_expired
 from tests import served_users
 from tests.integration.logins import Logins, administer, drop_logins, make_logins
 from tests.integration.publishing import cursor_of, running
@@ -59,7 +60,7 @@ def logins(fresh: Logins) -> Logins:
 
 def ingest(logins: Logins, count: int, page: int) -> None:
     with closing(connections.postgres(logins.of("ingest").postgres, "ingest")) as connection:
-        Staging(connection).load_page(MadePage(records(count), page=page), "ingest_users", "run")
+        load_page(connection, MadePage(records(count), page=page), "ingest_users", "run")
 
 
 def publish(logins: Logins, total: int) -> None:
@@ -130,7 +131,7 @@ def maintain(logins: Logins) -> None:
     assert check(stores).closed
     now = datetime.now(UTC) + timedelta(days=30)
     with closing(connections.postgres(stores.postgres, "prune")) as connection:
-        assert len(Staging(connection).drop_expired(now, 14, stores.kafka.raw_topic)) == 1
+        assert len(drop_expired(connection, now, 14, stores.kafka.raw_topic)) == 1
         assert retention.prune(connection, now, 14).batches == 1
     assert check(stores).closed
 
@@ -249,7 +250,7 @@ def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> Non
         assert sql(logins.of("stream").postgres, statement) == []
     ingest_as_owner = logins.owner.postgres
     with closing(connections.postgres(ingest_as_owner, "ingest")) as connection:
-        assert Staging(connection).load_page(MadePage(records(1)), "dag", "run").staged == 1
+        assert load_page(connection, MadePage(records(1)), "dag", "run").staged == 1
 
 
 def test_what_an_administrator_has_to_give_is_told_in_a_sentence(logins: Logins, superuser: Stores) -> None:

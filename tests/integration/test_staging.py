@@ -10,10 +10,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
-from insights import staging
 from insights.clients import connections
 from insights.settings import PostgresSettings
-from insights.staging import Loaded, Staging
+from insights.staging import load as staging_load
+from insights.staging import retention
+from insights.staging.load import LoadedPage, load_page
+from insights.staging.read_again import read_period
+from insights.staging.retention import drop_expired
 from tests.staged import MadePage, raw, records, sql, user_of
 from tests.support import eventually
 
@@ -37,9 +40,9 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
     fetched_at = datetime(2026, 11, 20, 23, 59, 59, 123456, tzinfo=UTC)
     made = records(3, name="Zoë\t\\n")
 
-    loaded = Staging(connection).load_page(MadePage(made, fetched_at=fetched_at), "ingest", "run-1")
+    loaded = load_page(connection, MadePage(made, fetched_at=fetched_at), "ingest", "run-1")
 
-    assert loaded == Loaded("seed/1", 3, 3, 0)
+    assert loaded == LoadedPage("seed/1", 3, 3, 0)
     rows = sql(postgres, "SELECT user_key::text, payload::text, batch_id, event_time, version FROM staging.users")
     assert {key: payload.encode() for key, payload, *_ in rows} == {user_of(record): record for record in made}
     assert {(batch, at) for _, _, batch, at, _ in rows} == {("seed/1", fetched_at.replace(microsecond=123000))}
@@ -54,25 +57,25 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
 
 def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, postgres: PostgresSettings) -> None:
     made = records(3)
-    store = Staging(connection)
-    assert store.load_page(MadePage([*made, made[0]]), "dag", "run") == Loaded("seed/1", 4, 3, 1)
-    assert store.load_page(MadePage([made[2], *records(1)], page=2), "dag", "run") == Loaded("seed/2", 2, 1, 1)
+    assert load_page(connection, MadePage([*made, made[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1)
+    assert load_page(connection, MadePage([made[2], *records(1)], page=2), "dag", "run") == LoadedPage(
+        "seed/2", 2, 1, 1
+    )
     assert counts(postgres) == (4, 4, 2)
 
 
 def test_the_first_record_of_a_user_stays(connection: Any, postgres: PostgresSettings) -> None:
     user = str(uuid.uuid4())
-    Staging(connection).load_page(MadePage([raw(user, n=1), raw(user, n=2)]), "dag", "run")
+    load_page(connection, MadePage([raw(user, n=1), raw(user, n=2)]), "dag", "run")
     assert sql(postgres, "SELECT payload->>'n' FROM staging.users") == [("1",)]
 
 
 def test_a_record_without_uuid_is_staged_under_a_key_of_its_content(
     connection: Any, postgres: PostgresSettings
 ) -> None:
-    store = Staging(connection)
     made = [b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"login":"x"}', b'{"login":{"uuid":7}}', b"[]"]
-    assert store.load_page(MadePage(made), "dag", "run").staged == 4
-    assert store.load_page(MadePage(made, page=2), "dag", "run") == Loaded("seed/2", 5, 0, 5)
+    assert load_page(connection, MadePage(made), "dag", "run").staged == 4
+    assert load_page(connection, MadePage(made, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5)
     assert counts(postgres) == (4, 4, 2)
 
 
@@ -81,10 +84,10 @@ def test_escapes_that_no_text_type_could_hold_stay_as_they_are(connection: Any, 
         b'{"login":{"uuid":"%s"},"name":"%s"}' % (str(uuid.uuid4()).encode(), name)
         for name in (rb"a\u0000b", rb"\ud800", rb"\udc00\ud800", b"\\\\u0000", "\u2028\x7f".encode(), b"\\t\\\\t\\n")
     ]
-    Staging(connection).load_page(MadePage(made), "dag", "run")
+    load_page(connection, MadePage(made), "dag", "run")
     assert {payload.encode() for (payload,) in sql(postgres, "SELECT payload::text FROM staging.users")} == set(made)
     past, future = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-    assert {message.value for message in Staging(connection).rows(past, future)} == set(made)
+    assert {message.value for message in read_period(connection, past, future)} == set(made)
 
 
 @pytest.mark.parametrize("window", ["_copy", "_enter"])
@@ -92,7 +95,7 @@ def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page
     postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch, window: str
 ) -> None:
     page = MadePage(records(5))
-    done = getattr(staging, window)
+    done = getattr(staging_load, window)
 
     def killed(cursor: Any, *arguments: Any) -> None:
         done(cursor, *arguments)
@@ -100,20 +103,20 @@ def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page
         cursor.execute("SELECT 1")
 
     with monkeypatch.context() as patched:
-        patched.setattr(staging, window, killed)
+        patched.setattr(staging_load, window, killed)
         with pytest.raises(psycopg2.Error):
-            Staging(connections.postgres(postgres, "doomed")).load_page(page, "dag", "run")
+            load_page(connections.postgres(postgres, "doomed"), page, "dag", "run")
     assert counts(postgres) == (0, 0, 0)
 
-    assert Staging(connection).load_page(page, "dag", "run") == Loaded("seed/1", 5, 5, 0)
+    assert load_page(connection, page, "dag", "run") == LoadedPage("seed/1", 5, 5, 0)
     assert counts(postgres) == (5, 5, 1)
 
 
 def test_a_task_retried_after_commit_changes_nothing(postgres: PostgresSettings, connection: Any) -> None:
     made = records(5)
-    first = Staging(connection).load_page(MadePage([*made, made[0]]), "dag", "run")
+    first = load_page(connection, MadePage([*made, made[0]]), "dag", "run")
     before = sql(postgres, "SELECT * FROM staging.batches")
-    assert Staging(connection).load_page(MadePage([*made, made[0]]), "dag", "retry") == first
+    assert load_page(connection, MadePage([*made, made[0]]), "dag", "retry") == first
     assert sql(postgres, "SELECT * FROM staging.batches") == before
     assert counts(postgres) == (5, 5, 1)
 
@@ -138,24 +141,24 @@ def in_threads(*calls: Any) -> list[Any]:
 def test_one_page_loaded_twice_at_once_is_loaded_once(postgres: PostgresSettings) -> None:
     page = MadePage(records(2000))
 
-    def load() -> Loaded:
+    def load() -> LoadedPage:
         with closing(connections.postgres(postgres, "loader")) as connection:
-            return Staging(connection).load_page(page, "dag", "run")
+            return load_page(connection, page, "dag", "run")
 
-    assert in_threads(load, load, load) == [Loaded("seed/1", 2000, 2000, 0)] * 3
+    assert in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0)] * 3
     assert counts(postgres) == (2000, 2000, 1)
 
 
 def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: PostgresSettings) -> None:
     made = records(3000)
 
-    def load(page: int) -> Loaded:
+    def load(page: int) -> LoadedPage:
         ordered = made if page % 2 else made[::-1]
         with closing(connections.postgres(postgres, "loader")) as connection:
-            return Staging(connection).load_page(MadePage(ordered, page=page), "dag", "run")
+            return load_page(connection, MadePage(ordered, page=page), "dag", "run")
 
     loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
-    assert [type(result) for result in loaded] == [Loaded] * 4, loaded
+    assert [type(result) for result in loaded] == [LoadedPage] * 4, loaded
     assert sorted(result.staged for result in loaded) == [0, 0, 0, 3000]
     assert sum(result.duplicates for result in loaded) == 9000
     assert counts(postgres) == (3000, 3000, 4)
@@ -164,7 +167,7 @@ def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: Postgres
 def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadlock made certain: each transaction claims its first half, waits for the other, claims the second."""
     made = records(200)
-    claim, meeting = staging._claim, threading.Barrier(2)
+    claim, meeting = staging_load._claim, threading.Barrier(2)
 
     def claim_by_halves(cursor: Any, keys: list[str], *rest: Any) -> dict[str, int]:
         half = len(keys) // 2
@@ -173,47 +176,46 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
             meeting.wait(1)
         return ids | claim(cursor, keys[half:], *rest)
 
-    monkeypatch.setattr(staging, "_claim", claim_by_halves)
+    monkeypatch.setattr(staging_load, "_claim", claim_by_halves)
 
-    def load(page: int) -> Loaded:
+    def load(page: int) -> LoadedPage:
         with closing(connections.postgres(postgres, "loader")) as connection:
-            return Staging(connection).load_page(MadePage(made if page else made[::-1], page=page), "dag", "run")
+            return load_page(connection, MadePage(made if page else made[::-1], page=page), "dag", "run")
 
     loaded = in_threads(lambda: load(0), lambda: load(1))
-    assert [type(result) for result in loaded] == [Loaded] * 2, loaded
+    assert [type(result) for result in loaded] == [LoadedPage] * 2, loaded
     assert sum(result.staged for result in loaded) == 200
 
 
 def test_the_first_pages_of_a_day_at_once_make_one_partition(postgres: PostgresSettings) -> None:
-    def load(page: int) -> Loaded:
+    def load(page: int) -> LoadedPage:
         with closing(connections.postgres(postgres, "loader")) as connection:
-            return Staging(connection).load_page(MadePage(records(3), page=page), "dag", "run")
+            return load_page(connection, MadePage(records(3), page=page), "dag", "run")
 
     loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
-    assert [type(result) for result in loaded] == [Loaded] * 4, loaded
+    assert [type(result) for result in loaded] == [LoadedPage] * 4, loaded
     assert counts(postgres) == (12, 12, 4)
 
 
 def test_a_new_partition_waits_for_no_reader_and_no_writer(postgres: PostgresSettings, connection: Any) -> None:
-    Staging(connection).load_page(MadePage(records(1)), "dag", "run")
+    load_page(connection, MadePage(records(1)), "dag", "run")
     sql(postgres, "ALTER TABLE staging.users_" + f"{datetime.now(UTC):%Y%m%d}" + " RENAME TO users_20000101")
     sql(postgres, "ALTER TABLE staging.users DETACH PARTITION staging.users_20000101")
     with closing(connections.postgres(postgres, "reader")) as reader:
         reader.cursor().execute("LOCK TABLE staging.users IN ROW EXCLUSIVE MODE")
         connection.cursor().execute("SET lock_timeout = '3s'")
-        assert Staging(connection).load_page(MadePage(records(1), page=2), "dag", "run").staged == 1
+        assert load_page(connection, MadePage(records(1), page=2), "dag", "run").staged == 1
 
 
 def test_rows_of_a_period_come_again_with_a_newer_version(postgres: PostgresSettings, connection: Any) -> None:
-    store = Staging(connection)
     noon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     for hour in range(3):
         made = records(4, hour=hour)
-        store.load_page(MadePage(made, page=hour, fetched_at=noon + timedelta(hours=hour)), "dag", "run")
+        load_page(connection, MadePage(made, page=hour, fetched_at=noon + timedelta(hours=hour)), "dag", "run")
     old = dict(sql(postgres, "SELECT id::text, version FROM staging.users"))
 
     start, end = noon + timedelta(hours=1), noon + timedelta(hours=2)
-    messages = list(store.rows(start, end, fetch_rows=3))
+    messages = list(read_period(connection, start, end, fetch_rows=3))
 
     assert [json.loads(message.value)["hour"] for message in messages] == [1] * 4
     assert all(message.version > old[message.event_id] for message in messages)
@@ -225,16 +227,15 @@ def test_a_row_fetched_by_a_clock_that_was_already_past_midnight_comes_again(
     postgres: PostgresSettings, connection: Any
 ) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    store = Staging(connection)
-    store.load_page(MadePage(records(2), fetched_at=midnight + timedelta(seconds=3)), "dag", "run")
+    load_page(connection, MadePage(records(2), fetched_at=midnight + timedelta(seconds=3)), "dag", "run")
     assert sql(postgres, "SELECT DISTINCT staged_on FROM staging.users") == [(midnight.date() - timedelta(days=1),)]
-    assert len(list(store.rows(midnight, midnight + timedelta(hours=1)))) == 2
+    assert len(list(read_period(connection, midnight, midnight + timedelta(hours=1)))) == 2
 
 
 def aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
     """Stage a page, and make it as if that had been `days` ago."""
     with closing(connections.postgres(postgres, "tests")) as connection:
-        Staging(connection).load_page(MadePage(made, page=page), "dag", "run")
+        load_page(connection, MadePage(made, page=page), "dag", "run")
     today, day = datetime.now(UTC).date(), now.date() - timedelta(days=days)
     name, old = f"staging.users_{today:%Y%m%d}", f"users_{day:%Y%m%d}"
     sql(postgres, f"ALTER TABLE staging.users DETACH PARTITION {name}")
@@ -260,22 +261,22 @@ def test_retention_drops_what_is_old_and_published_and_notes_it(postgres: Postgr
     for page, days in enumerate((16, 15, 14)):
         aged(postgres, records(3 + page), days, now, page)
         pass_rows(postgres, page)
-    dropped = Staging(connection).drop_expired(now, 14, TOPIC)
+    dropped = drop_expired(connection, now, 14, TOPIC)
     assert dropped == [now.date() - timedelta(days=16), now.date() - timedelta(days=15)]
     assert sql(postgres, "SELECT staged_on, row_count FROM staging.pruned ORDER BY 1") == list(
         zip(dropped, [3, 4], strict=True)
     )
     assert counts(postgres) == (5, 12, 3)
-    assert Staging(connection).drop_expired(now, 14, TOPIC) == []
+    assert drop_expired(connection, now, 14, TOPIC) == []
 
 
 def test_retention_keeps_what_is_unpublished(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
     aged(postgres, records(3), 30, now, 0)
-    assert Staging(connection).drop_expired(now, 14, TOPIC) == []
+    assert drop_expired(connection, now, 14, TOPIC) == []
     pass_rows(postgres, 0)
     aged(postgres, records(3), 20, now, 1)
-    assert Staging(connection).drop_expired(now, 14, TOPIC) == [now.date() - timedelta(days=30)]
+    assert drop_expired(connection, now, 14, TOPIC) == [now.date() - timedelta(days=30)]
     assert counts(postgres) == (3, 6, 2)
 
 
@@ -293,12 +294,12 @@ def test_retention_gives_way_to_a_writer(
     now = datetime.now(UTC)
     aged(postgres, records(3), 30, now, 0)
     pass_rows(postgres, 0)
-    monkeypatch.setattr(staging, "_LOCK_WAIT", "200ms")
+    monkeypatch.setattr(retention, "_LOCK_WAIT", "200ms")
     with closing(connections.postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
-        assert Staging(connection).drop_expired(now, 14, TOPIC) == []
+        assert drop_expired(connection, now, 14, TOPIC) == []
         writer.rollback()
-    assert Staging(connection).drop_expired(now, 14, TOPIC) == [now.date() - timedelta(days=30)]
+    assert drop_expired(connection, now, 14, TOPIC) == [now.date() - timedelta(days=30)]
 
 
 def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: PostgresSettings, connection: Any) -> None:
@@ -309,7 +310,7 @@ def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: Postgre
         insert_uncommitted(writer)
         dropped: list[Any] = []
         retention = threading.Thread(
-            target=lambda: dropped.extend(Staging(connection).drop_expired(now, 14, TOPIC) or ["none"])
+            target=lambda: dropped.extend(drop_expired(connection, now, 14, TOPIC) or ["none"])
         )
         retention.start()
         eventually(
@@ -328,8 +329,7 @@ def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: Postgre
 
 def test_rows_of_another_cluster_have_another_epoch(postgres: PostgresSettings, connection: Any) -> None:
     sql(postgres, "INSERT INTO staging.epochs (system_identifier) VALUES (1)")
-    store = Staging(connection)
-    store.load_page(MadePage(records(1)), "dag", "run")
-    store.load_page(MadePage(records(1), page=2), "dag", "run")
+    load_page(connection, MadePage(records(1)), "dag", "run")
+    load_page(connection, MadePage(records(1), page=2), "dag", "run")
     assert sql(postgres, "SELECT epoch, count(*) FROM staging.users GROUP BY 1") == [(2, 2)]
     assert sql(postgres, "SELECT count(*) FROM staging.epochs") == [(2,)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from insights.staging import _keyed
+from insights.staging.load import _keyed
 
 
 def record(login_uuid: object, **fields: object) -> bytes:

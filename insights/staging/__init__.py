@@ -1,0 +1,1 @@
+"""Raw pages in PostgreSQL: load one, read a period again, drop what is old and published."""

@@ -1,0 +1,132 @@
+"""Stage a page of the source: new records, their keys, the page's ledger row and a notification, in one transaction."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Protocol
+
+from insights.model.user import record_key
+from insights.staging.partitions import ensure_partition
+
+CHANNEL = "insights_staged"
+"""Notified when a page is staged."""
+_COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
+
+
+class SourcePage(Protocol):
+    """One whole page of the source."""
+
+    @property
+    def seed(self) -> str: ...
+    @property
+    def page(self) -> int: ...
+    @property
+    def records(self) -> Sequence[bytes]:
+        """JSON texts in UTF-8, credentials removed."""
+
+    @property
+    def api_version(self) -> str: ...
+    @property
+    def fetched_at(self) -> datetime: ...
+    @property
+    def body_sha256(self) -> str: ...
+    @property
+    def body_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPage:
+    """What a page brought. `duplicates`: records whose key was staged before, or twice within the page."""
+
+    batch_id: str
+    fetched: int
+    staged: int
+    duplicates: int
+
+
+def load_page(connection: Any, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
+    """Stage the page's new records: rows, ledger row and notification in one transaction.
+
+    A page that is there already, by seed and number, changes nothing and returns the counts of its first load.
+    """
+    keyed = _keyed(page.records)
+    batch_id = f"{page.seed}/{page.page}"
+    with connection, connection.cursor() as cursor:
+        staged_on = ensure_partition(cursor)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.batches/' || %s, 0))", (batch_id,))
+        loaded = _recorded(cursor, batch_id)
+        if loaded is None:
+            ids = _claim(cursor, list(keyed), staged_on, batch_id)
+            _copy(cursor, page, keyed, ids, staged_on, batch_id)
+            loaded = LoadedPage(batch_id, len(page.records), len(ids), len(page.records) - len(ids))
+            _enter(cursor, page, loaded, dag_id, run_id)
+            cursor.execute(f"NOTIFY {CHANNEL}")
+    return loaded
+
+
+def _keyed(records: Sequence[bytes]) -> dict[str, bytes]:
+    """The first record of each key, in the order of keys, in which overlapping pages wait for each other."""
+    keyed: dict[str, bytes] = {}
+    for record in records:
+        keyed.setdefault(_key(record), record)
+    return dict(sorted(keyed.items()))
+
+
+def _key(record: bytes) -> str:
+    # Numbers stay as they are written: Python refuses to read one of thousands of digits.
+    parsed = json.loads(record, parse_int=str, parse_float=str)
+    login = parsed.get("login") if isinstance(parsed, dict) else None
+    login_uuid = login.get("uuid") if isinstance(login, dict) else None
+    return str(record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
+
+
+def _recorded(cursor: Any, batch_id: str) -> LoadedPage | None:
+    cursor.execute("SELECT fetched, staged, duplicates FROM staging.batches WHERE batch_id = %s", (batch_id,))
+    counts = cursor.fetchone()
+    return LoadedPage(batch_id, *counts) if counts else None
+
+
+def _claim(cursor: Any, keys: list[str], staged_on: date, batch_id: str) -> dict[str, int]:
+    """Ids of the keys that nobody staged before."""
+    cursor.execute(
+        """
+        INSERT INTO staging.user_keys (user_key, id, staged_on, batch_id)
+        SELECT key, nextval('staging.user_ids'), %s, %s FROM unnest(%s::uuid[]) AS key
+        ON CONFLICT (user_key) DO NOTHING RETURNING user_key::text, id
+        """,
+        (staged_on, batch_id, keys),
+    )
+    return dict(cursor.fetchall())
+
+
+def _copy(
+    cursor: Any, page: SourcePage, keyed: dict[str, bytes], ids: dict[str, int], staged_on: date, batch_id: str
+) -> None:
+    cursor.execute("SELECT staging.current_epoch(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    epoch, version = cursor.fetchone()
+    event_time = page.fetched_at.astimezone(UTC).isoformat(timespec="milliseconds")
+    common = [str(value).encode() for value in (epoch, staged_on, version, event_time)] + [_escaped(batch_id.encode())]
+    lines = (b"\t".join((b"%d" % id_, key.encode(), *common, _escaped(keyed[key]))) + b"\n" for key, id_ in ids.items())
+    columns = "id, user_key, epoch, staged_on, version, event_time, batch_id, payload"
+    cursor.copy_expert(f"COPY staging.users ({columns}) FROM STDIN", io.BytesIO(b"".join(lines)))
+
+
+def _escaped(value: bytes) -> bytes:
+    for plain, escape in _COPY_ESCAPES:
+        value = value.replace(plain, escape)
+    return value
+
+
+def _enter(cursor: Any, page: SourcePage, loaded: LoadedPage, dag_id: str, run_id: str) -> None:
+    cursor.execute(
+        """
+        INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates, api_version,
+                                     answer_sha256, answer_bytes, fetched_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (loaded.batch_id, dag_id, run_id, page.seed, page.page, loaded.fetched, loaded.staged, loaded.duplicates,
+         page.api_version, page.body_sha256, page.body_bytes, page.fetched_at),
+    )  # fmt: skip

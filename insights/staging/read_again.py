@@ -1,0 +1,32 @@
+"""Read staged rows again, as messages of a newer version."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from insights.model.message import RawMessage
+
+_CLOCK_SKEW = timedelta(hours=1)
+"""How far the clock that a page was fetched by may be ahead of the server's, whose day chose the partition."""
+
+
+def read_period(connection: Any, from_: datetime, to: datetime, fetch_rows: int = 2000) -> Iterator[RawMessage]:
+    """The rows fetched from `from_` until before `to`, as messages of a newer version, in order of staging.
+
+    Read through a server-side cursor: memory holds `fetch_rows` rows at most.
+    """
+    with connection, connection.cursor("replay") as cursor:
+        cursor.itersize = fetch_rows
+        cursor.execute(
+            """
+            SELECT id, user_key::text, payload::text, batch_id, event_time,
+                   greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, version + 1)
+            FROM staging.users
+            WHERE event_time >= %(from)s AND event_time < %(to)s AND staged_on >= %(day)s
+            ORDER BY epoch, xact_id, id
+            """,
+            {"from": from_, "to": to, "day": (from_.astimezone(UTC) - _CLOCK_SKEW).date()},
+        )
+        for id_, key, payload, batch_id, event_time, version in cursor:
+            yield RawMessage(str(id_), UUID(key), payload.encode(), batch_id, version, event_time)
