@@ -7,7 +7,9 @@ from contextlib import closing
 
 from insights.errors import UserError
 from insights.probes import ProbeServer
-from insights.publish import Metrics, Publisher, Wake
+from insights.publisher.loop import Publisher
+from insights.publisher.metrics import Metrics
+from insights.publisher.wakeup import Wake
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, load
 
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from insights.publish import Metrics, Publisher, Wake
+from insights.publisher.loop import Publisher
+from insights.publisher.metrics import Metrics
+from insights.publisher.wakeup import Wake
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, variables
 from tests.staged import sql
 from tests.support import REPOSITORY, free_port

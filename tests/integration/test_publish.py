@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from insights.clients import connections
 from insights.migrations.kafka_topics import ensure_topics
-from insights.publish import publisher, rows
+from insights.publisher import loop, staged_rows
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.integration.publishing import cursor_of, running
 from tests.staged import headers, published, published_users, raw, records, sql, stage, user_of
@@ -84,7 +84,7 @@ def test_many_batches_are_published_once_each(postgres: PostgresSettings, kafka:
 def test_a_batch_ends_early_when_it_grows_large(
     postgres: PostgresSettings, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(staged_rows, "BATCH_BYTES", 1000)
     made = records(10, text="x" * 400)
     stage(postgres, made)
     with running(postgres, kafka) as publishing:
@@ -133,7 +133,7 @@ def test_a_writer_that_holds_rows_back_is_named(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(publisher, "_GATE_WARNING_SECONDS", 0.2)
+    monkeypatch.setattr(loop, "_GATE_WARNING_SECONDS", 0.2)
     caplog.set_level(logging.WARNING)
     with running(postgres, kafka) as publishing, closing(connections.postgres(postgres, "long writer")) as connection:
         connection.cursor().execute("SELECT pg_current_xact_id()")
@@ -158,10 +158,10 @@ def test_a_batch_is_read_by_index_from_partitions_without_statistics(
         )
         with connection:
             insert(connection, records(500), staged_on=f"'{day}'")
-    rows.prepare(connection)
+    staged_rows.prepare(connection)
     with connection.cursor() as cursor:
         start = {"epoch": 0, "xact_id": "0", "id": 0}
-        cursor.execute("EXPLAIN " + rows.NEXT_ROWS, start | {"current": 1, "limit": 10**6, "rows": 500})
+        cursor.execute("EXPLAIN " + staged_rows.NEXT_ROWS, start | {"current": 1, "limit": 10**6, "rows": 500})
         plan = "\n".join(line for (line,) in cursor)
     assert plan.count("Index Scan using") == 2, plan
     assert not re.search(r"Sort  |Bitmap|Seq Scan", plan), plan

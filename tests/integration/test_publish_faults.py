@@ -14,8 +14,8 @@ import pytest
 from insights.clients import connections
 from insights.local.kafka import KafkaServer
 from insights.migrations.kafka_topics import ensure_topics
-from insights.publish.cursor import Cursor, FencedError
-from insights.publish.rows import Position
+from insights.publisher.leader import Cursor, FencedError
+from insights.publisher.staged_rows import Position
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.integration.publishing import cursor_of, job, running
 from tests.integration.test_publish import done, users

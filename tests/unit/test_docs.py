@@ -12,7 +12,7 @@ from insights import settings
 from insights.cli import app
 from insights.model import reasons
 from insights.model.reasons import Reason
-from insights.publish.metrics import Metrics
+from insights.publisher.metrics import Metrics
 from insights.serve.health import StreamMetrics
 from insights.settings import LocalSettings
 from tests.support import REPOSITORY

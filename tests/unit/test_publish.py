@@ -11,9 +11,9 @@ import pytest
 from insights.errors import UserError
 from insights.model.message import RawMessage
 from insights.probes import ProbeServer
-from insights.publish import Metrics, Wake
-from insights.publish.metrics import ALIVE_SECONDS
-from insights.publish.size import fits, wire_size
+from insights.publisher.message_size import fits, wire_size
+from insights.publisher.metrics import ALIVE_SECONDS, Metrics
+from insights.publisher.wakeup import Wake
 
 
 def message(value: bytes, batch_id: str = "seed/1") -> RawMessage:

@@ -10,11 +10,11 @@ import psycopg2
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.publish import rows
-from insights.publish.cursor import Cursor, FencedError
-from insights.publish.metrics import Metrics
-from insights.publish.sender import Sender, UndeliveredError
-from insights.publish.wake import Wake
+from insights.publisher import staged_rows
+from insights.publisher.leader import Cursor, FencedError
+from insights.publisher.metrics import Metrics
+from insights.publisher.producer import Sender, UndeliveredError
+from insights.publisher.wakeup import Wake
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings
 
 _log = logging.getLogger(__name__)
@@ -75,10 +75,10 @@ class Publisher:
     def _lead(self, connection: Any, cursor: Cursor) -> None:
         self._metrics.connected = False
         with closing(Sender(self._kafka, _APPLICATION, self._settings.flush_seconds)) as sender:
-            rows.prepare(connection)
+            staged_rows.prepare(connection)
             self._metrics.leader.set(1)
             self._metrics.connected = True
-            ahead: rows.Batch | None = None
+            ahead: staged_rows.Batch | None = None
             while not self._wake.stopped:
                 self._beat()
                 self._measure_lag(connection)
@@ -94,10 +94,10 @@ class Publisher:
                 self._pause = _FIRST_PAUSE
         cursor.release()
 
-    def _read(self, connection: Any, cursor: Cursor, after: rows.Position, sender: Sender) -> rows.Batch:
-        return rows.read(connection, cursor.epoch, after, self._settings.batch_rows, sender.limit)
+    def _read(self, connection: Any, cursor: Cursor, after: staged_rows.Position, sender: Sender) -> staged_rows.Batch:
+        return staged_rows.read(connection, cursor.epoch, after, self._settings.batch_rows, sender.limit)
 
-    def _finish(self, cursor: Cursor, sender: Sender, batch: rows.Batch) -> None:
+    def _finish(self, cursor: Cursor, sender: Sender, batch: staged_rows.Batch) -> None:
         refused = batch.refused + sender.acknowledge(batch, self._beat)
         cursor.move(batch.end, len(batch), refused)
         for record in refused:
@@ -109,7 +109,7 @@ class Publisher:
         self._metrics.last_publish.set_to_current_time()
 
     def _idle(self, connection: Any, cursor: Cursor) -> None:
-        if rows.waiting(connection, cursor.position):
+        if staged_rows.waiting(connection, cursor.position):
             self._wake.wait(self._gate.held(connection))
             return
         self._gate.passed()
@@ -118,7 +118,7 @@ class Publisher:
 
     def _measure_lag(self, connection: Any) -> None:
         if time.monotonic() - self._lag_read > _LAG_SECONDS:
-            self._metrics.lag.set(rows.lag(connection, self._kafka.raw_topic))
+            self._metrics.lag.set(staged_rows.lag(connection, self._kafka.raw_topic))
             self._lag_read = time.monotonic()
 
     def _beat(self) -> bool:
@@ -163,7 +163,7 @@ class Gate:
         self._metrics.gate_wait.set(0)
 
     def _name_writer(self, connection: Any, seconds: float) -> None:
-        writer = rows.oldest_writer(connection)
+        writer = staged_rows.oldest_writer(connection)
         if writer is None:
             return
         pid, application, age = writer

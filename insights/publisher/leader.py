@@ -6,7 +6,7 @@ from typing import Any
 
 from insights.clients import quarantine_table
 from insights.model.quarantine import Quarantined
-from insights.publish.rows import Position
+from insights.publisher.staged_rows import Position
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from psycopg2.extensions import BYTES, register_type
 from insights.model.message import RawMessage
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
-from insights.publish.size import fits, wire_size
+from insights.publisher.message_size import fits, wire_size
 
 BATCH_BYTES = 32 * 1024 * 1024
 """A batch ends early when its payloads reach this."""

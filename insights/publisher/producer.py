@@ -13,7 +13,7 @@ from insights.clients import connections
 from insights.clients.kafka_produce import Encoded, encode_quarantined, encode_raw, enqueue
 from insights.model.message import RawMessage
 from insights.model.quarantine import Quarantined
-from insights.publish.rows import Batch, refusal
+from insights.publisher.staged_rows import Batch, refusal
 from insights.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
