@@ -34,11 +34,11 @@ from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
-from insights.serve.batch import USER_TABLES
-from insights.serve.cassandra import CassandraWriter
-from insights.serve.rows import buckets
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
 from insights.simulator.formats import nationalities
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.cql_encoding import buckets
+from insights.sinks.micro_batch import USER_TABLES
 from tests.served_users import table, user
 from tests.support import free_port
 

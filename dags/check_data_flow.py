@@ -32,24 +32,24 @@ def check_data_flow():
     def stream() -> str:
         """The stream must be well in Kubernetes, where it runs there, and must not leave messages lying."""
         from insights.clients import kubernetes
-        from insights.ledger import Stores, stalled
-        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+        from insights.ledger.check import find_stall
+        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
         unwell = [one for one in kubernetes.workloads() if not one.well] if kubernetes.in_cluster() else []
         if unwell:
             raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
-        stores = Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
-        if waiting := stalled(stores, _PATIENCE_SECONDS):
+        stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+        if waiting := find_stall(stores, _PATIENCE_SECONDS):
             raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {waiting.sentence()}.")
         return "the stream moves, or has nothing to do"
 
     @task
     def ledger() -> dict[str, int]:
-        from insights.ledger import Stores, check
-        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+        from insights.ledger.check import check_ledger
+        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
-        stores = Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
-        result = check(stores, get_current_context()["params"]["wait_seconds"])
+        stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+        result = check_ledger(stores, get_current_context()["params"]["wait_seconds"])
         if not result.closed:
             raise AirflowFailException("; ".join(f"{hop.name}: {hop.sentence}" for hop in result.open_hops()))
         return {hop.name: hop.left for hop in result.hops}

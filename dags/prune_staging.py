@@ -32,7 +32,7 @@ def prune_staging():
     @task
     def forget_batches() -> dict[str, int]:
         from insights.clients import connections
-        from insights.serve.retention import prune
+        from insights.repair.retention import prune
         from insights.settings import PostgresSettings, StagingSettings, load
 
         with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:

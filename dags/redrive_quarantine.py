@@ -30,7 +30,7 @@ def redrive_quarantine():
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
         from insights.clients.kafka_produce import republish
-        from insights.redrive import Selection, prepare
+        from insights.repair.redrive import Selection, prepare
         from insights.settings import KafkaSettings, PostgresSettings, load
 
         params = get_current_context()["params"]

@@ -8,8 +8,9 @@ from threading import Lock, Thread
 import streamlit as st
 
 from dashboard import stores
-from insights import ledger
 from insights.errors import UserError
+from insights.ledger import check as ledger_check
+from insights.ledger.hops import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class _Checks:
     lock: Lock = field(default_factory=Lock)
     started_at: datetime | None = None
     """Of the check that runs."""
-    last: ledger.Ledger | None = None
+    last: Ledger | None = None
     failure: str | None = None
     """Why the latest check came to no result."""
 
@@ -44,7 +45,7 @@ def started_at() -> datetime | None:
     return _checks().started_at
 
 
-def last() -> ledger.Ledger | None:
+def last() -> Ledger | None:
     """The last result; none before the first."""
     return _checks().last
 
@@ -61,7 +62,7 @@ def _checks() -> _Checks:
 
 def _run(checks: _Checks) -> None:
     try:
-        checks.last, checks.failure = ledger.check(stores.settings()), None
+        checks.last, checks.failure = ledger_check.check_ledger(stores.settings()), None
     except UserError as error:
         checks.failure = str(error)
     except Exception:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from insights.model.user import User, field_types
-from insights.serve.explore import Filter, Found
+from insights.queries.search import Filter, Found
 
 MOST_USERS = 50_000
 """Of one file: some 5 MB of CSV, kept while the page that offers it is open."""

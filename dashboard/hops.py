@@ -8,9 +8,10 @@ from enum import Enum
 from dashboard import page
 from dashboard.answers import Answer
 from dashboard.stalls import PATIENCE, Stalls
-from insights.ledger import Flow, Ledger, State
-from insights.ledger.flow import PATIENCE as OVERDUE
-from insights.serve.progress import FlowFacts
+from insights.ledger.flow_state import PATIENCE as OVERDUE
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import Ledger, LedgerState
+from insights.queries.pipeline import FlowFacts
 
 
 class Health(Enum):
@@ -49,7 +50,7 @@ class Seen:
     facts: FlowFacts
     superseded: str
     """In words, as it is counted up to a bound."""
-    flow: Flow | None
+    flow: FlowState | None
     flow_stale: bool
     in_cassandra: int | None
     stuck: Mapping[str, timedelta]
@@ -61,7 +62,7 @@ class Seen:
     at: datetime
 
 
-def stuck(stalls: Stalls, facts: Answer[FlowFacts], flow: Answer[Flow]) -> dict[str, timedelta]:
+def stuck(stalls: Stalls, facts: Answer[FlowFacts], flow: Answer[FlowState]) -> dict[str, timedelta]:
     """How long each stage has not moved while something waited for it; none where that cannot be told."""
     if facts.value is None or flow.value is None or facts.as_of is None or flow.as_of is None or flow.stale:
         return {}
@@ -129,7 +130,7 @@ def _waits(seen: Seen, stage: str, waiting: int | None, what: str, checked: Sequ
 
 
 def _broken(ledger: Ledger | None, names: Sequence[str]) -> tuple[Health, str] | None:
-    if ledger and any(hop.state is State.BROKEN and hop.name in names for hop in ledger.hops):
+    if ledger and any(hop.state is LedgerState.BROKEN and hop.name in names for hop in ledger.hops):
         return Health.BROKEN, "broken at the last check"
     return None
 

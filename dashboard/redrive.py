@@ -8,7 +8,7 @@ from dashboard.runs import STATES
 from dashboard.stores import airflow_settings, ask_airflow, refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError
-from insights.redrive import MOST_REDRIVES, Selection
+from insights.repair.redrive import MOST_REDRIVES, Selection
 
 DAG = "redrive_quarantine"
 RUNS = 10

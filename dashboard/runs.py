@@ -5,12 +5,12 @@ from typing import Any
 
 from dashboard.charts import Batch, BatchLatency
 from insights.clients.airflow import DagRun
-from insights.serve import progress
+from insights.queries import pipeline
 
 STATES = {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"}
 
 
-def durations(batches: Sequence[progress.Batch]) -> list[Batch]:
+def durations(batches: Sequence[pipeline.Batch]) -> list[Batch]:
     return [
         Batch(
             batch.batch_id, batch.started_at, batch.read, (batch.merged_at - batch.started_at).total_seconds(),
@@ -20,7 +20,7 @@ def durations(batches: Sequence[progress.Batch]) -> list[Batch]:
     ]  # fmt: skip
 
 
-def latencies(batches: Sequence[progress.Batch]) -> list[BatchLatency]:
+def latencies(batches: Sequence[pipeline.Batch]) -> list[BatchLatency]:
     """Of the batches that are served and had new users."""
     return [
         BatchLatency(batch.batch_id, batch.served_at, batch.latency_p50, batch.latency_p95, batch.latency_p99)
@@ -30,7 +30,7 @@ def latencies(batches: Sequence[progress.Batch]) -> list[BatchLatency]:
     ]
 
 
-def joined(told: Sequence[DagRun], landed: Sequence[progress.Run]) -> list[dict[str, Any]]:
+def joined(told: Sequence[DagRun], landed: Sequence[pipeline.Run]) -> list[dict[str, Any]]:
     """Airflow's runs with the pages that they landed; then runs that landed pages and Airflow does not tell of."""
     pages = {run.run_id: run._asdict() for run in landed}
     rows = [

@@ -19,14 +19,14 @@ from dashboard.answers import Answer, Answers
 from dashboard.pool import Pool
 from insights.clients import connections
 from insights.errors import UserError
-from insights.ledger import Flow, Stores
-from insights.ledger.flow import measure
+from insights.ledger.flow_state import FlowState, measure
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
     DashboardSettings,
     KafkaSettings,
     PostgresSettings,
+    StoreSettings,
     load,
 )
 
@@ -50,13 +50,13 @@ def refresh_seconds() -> float:
 
 
 @st.cache_resource(show_spinner=False)
-def settings() -> Stores:
+def settings() -> StoreSettings:
     """The settings of the three servers.
 
     Raises:
         UserError: one of the variables has an impossible value.
     """
-    return Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+    return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
 
 
 @st.cache_resource(show_spinner=False)
@@ -103,7 +103,7 @@ def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.a
     return _kafka().get(_key(query, arguments, named), lambda: query(settings().kafka, *arguments, **named))
 
 
-def ask_in_flight() -> Answer[Flow]:
+def ask_in_flight() -> Answer[FlowState]:
     """What is in flight now, as Kafka and PostgreSQL tell together."""
     return _flow().get("flow", _in_flight)
 
@@ -137,7 +137,7 @@ def _connection() -> Any:
     return connection
 
 
-def _in_flight() -> Flow:
+def _in_flight() -> FlowState:
     kafka = settings().kafka
     watermarks = topics.watermarks(kafka, kafka.raw_topic)
     return _pool().ask(lambda cursor: measure(cursor, kafka.raw_topic, watermarks))

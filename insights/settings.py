@@ -1,6 +1,7 @@
 """Every setting of the platform, from `INSIGHTS_*` environment variables. No other module reads the environment."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -117,6 +118,15 @@ class CassandraSettings(BaseSettings):
     @property
     def contact_points(self) -> list[str]:
         return [host.strip() for host in self.hosts.split(",") if host.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The settings of the three servers that hold records."""
+
+    postgres: PostgresSettings
+    kafka: KafkaSettings
+    cassandra: CassandraSettings
 
 
 class SourceSettings(BaseSettings):

@@ -3,13 +3,14 @@
 import logging
 import sys
 
-from insights import stream, stream_job
 from insights.errors import UserError
 from insights.probes import ProbeServer
-from insights.serve.batch import Server, Verdicts
-from insights.serve.health import ProgressListener, StreamMetrics
-from insights.serve.recount import count_new_dimensions
+from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
+from insights.sinks.micro_batch import Server, Verdicts
+from insights.stream import query as streaming_query
+from insights.stream import transform
+from insights.stream.metrics import ProgressListener, StreamMetrics
 
 
 def main() -> None:
@@ -21,20 +22,22 @@ def main() -> None:
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     postgres, cassandra = load(PostgresSettings), load(CassandraSettings)
     metrics = StreamMetrics()
-    server = Server(Verdicts(stream.accepted, stream.rejected), settings, postgres, cassandra, kafka, metrics.served)
+    server = Server(
+        Verdicts(transform.accepted, transform.rejected), settings, postgres, cassandra, kafka, metrics.served
+    )
     probes = ProbeServer(
         settings.http_host, settings.http_port, "INSIGHTS_STREAM_HTTP_PORT", metrics.registry,
         healthz=metrics.trouble, readyz=metrics.unready,
     )  # fmt: skip
-    spark = stream_job.spark_session(settings)
+    spark = streaming_query.spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
         if new := count_new_dimensions(postgres, cassandra, settings):
             logging.info("counted the served users for the first time by %s", ", ".join(new))
-        judged = stream.judge(stream_job.source(spark, settings, kafka), kafka.max_message_bytes)
-        query = stream_job.start(judged, server, settings)
+        judged = transform.judge(streaming_query.source(spark, settings, kafka), kafka.max_message_bytes)
+        query = streaming_query.start(judged, server, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
-        stream_job.run(query, server, settings)
+        streaming_query.run(query, server, settings)
     finally:
         spark.stop()
         server.close()

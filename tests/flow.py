@@ -12,10 +12,10 @@ from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import execute_values
 
 from insights.clients import connections
-from insights.ledger import Stores
 from insights.model.message import RawMessage
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql
 from insights.model.user import User, field_types
+from insights.settings import StoreSettings
 
 FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
 BATCH = "ingest_users/2026-11-20/1"
@@ -26,7 +26,7 @@ WORDS = ("Zoë", "محمد", "O'Brien", "", "a\tb", "\\", "名前")
 class Rest:
     """The stores, and how to reach into them by hand."""
 
-    stores: Stores
+    stores: StoreSettings
 
     def sql(self, statement: str, *parameters: Any) -> Any:
         """Run one statement in PostgreSQL; its first row, if any."""
@@ -81,7 +81,7 @@ def user(number: int) -> tuple[Any, ...]:
     return tuple(cells[name] for name in USER_FIELDS)
 
 
-def come_to_rest(stores: Stores, users: int = 30, quarantined: int = 2) -> Rest:
+def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -> Rest:
     """Stage, publish and serve `users` users and `quarantined` refused records."""
     rest = Rest(stores)
     total = users + quarantined

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from insights.clients.connections import cassandra_cluster
-from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings
+from insights.sinks.cassandra import CassandraWriter
 
 
 def write(

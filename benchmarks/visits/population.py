@@ -19,10 +19,10 @@ from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
 from insights.model.age_bands import AGE_BANDS, BAND_NAMES
 from insights.model.countries import countries
 from insights.model.user import DIMENSIONS
-from insights.rules import GENERATIONS, NEWEST_GENERATION
-from insights.serve.rows import buckets
 from insights.simulator.formats import nationalities
 from insights.simulator.places import lists_of
+from insights.sinks.cql_encoding import buckets
+from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
 CHUNK = 100_000
 CITIES = 400

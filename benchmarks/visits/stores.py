@@ -21,7 +21,6 @@ from pydantic import SecretStr
 from benchmarks.cassandra_writer import REGISTERED_UNTIL
 from benchmarks.visits.population import CHUNK, Chunk, chunks, counts
 from insights.clients import connections
-from insights.ledger import Stores
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
@@ -32,8 +31,16 @@ from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.model.schema import CASSANDRA_TABLES
-from insights.serve.cassandra import CassandraWriter
-from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StreamSettings, load
+from insights.settings import (
+    CassandraSettings,
+    KafkaSettings,
+    LocalSettings,
+    PostgresSettings,
+    StoreSettings,
+    StreamSettings,
+    load,
+)
+from insights.sinks.cassandra import CassandraWriter
 from tests.served_users import table, user
 from tests.support import eventually, free_port
 
@@ -51,7 +58,7 @@ PATIENCE_SECONDS = 600
 
 
 @contextmanager
-def filled(data: Path, users: int) -> Iterator[tuple[Stores, int]]:
+def filled(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
     """The three servers with at least `users` users, and how many they are.
 
     Cassandra's are kept in `data`: what an earlier run wrote is not written again.
@@ -69,7 +76,7 @@ def filled(data: Path, users: int) -> Iterator[tuple[Stores, int]]:
         for server in (postgres, kafka, cassandra):
             stack.enter_context(started(server))
         postgres.create_database("insights")
-        stores = Stores(
+        stores = StoreSettings(
             PostgresSettings(port=postgres.port, user=postgres.user, password=SecretStr(postgres.password)),
             KafkaSettings(bootstrap_servers=kafka.bootstrap_servers),
             CassandraSettings(hosts=cassandra.host, port=cassandra.port, local_dc=cassandra.local_dc),
@@ -165,7 +172,7 @@ def fill_kafka(settings: KafkaSettings) -> None:
     producer.flush(60)
 
 
-def fill_postgres(stores: Stores, users: int, counted: dict[str, dict[str, int]]) -> None:
+def fill_postgres(stores: StoreSettings, users: int, counted: dict[str, dict[str, int]]) -> None:
     """The same counts, and the pages, batches and refusals of a flow that brought the users and runs still."""
     refused = users // REFUSED_OF + 1
     with closing(connections.postgres(stores.postgres, "benchmark")) as connection, connection.cursor() as cursor:

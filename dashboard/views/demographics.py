@@ -4,17 +4,17 @@ import streamlit as st
 
 from dashboard import charts, figures, page
 from dashboard.stores import ask_cassandra
-from insights.serve import queries
+from insights.queries import users as user_queries
 
 page.begin("Demographics")
 
 
 @st.fragment(run_every=page.live())
 def demographics() -> None:
-    genders = ask_cassandra(queries.counts, "gender")
-    ages = ask_cassandra(queries.cross_counts, "gender_age_band")
-    generations = ask_cassandra(queries.counts, "generation")
-    countries = ask_cassandra(queries.counts, "country_code")
+    genders = ask_cassandra(user_queries.counts, "gender")
+    ages = ask_cassandra(user_queries.cross_counts, "gender_age_band")
+    generations = ask_cassandra(user_queries.counts, "generation")
+    countries = ask_cassandra(user_queries.counts, "country_code")
     if not page.answered("Cassandra", [genders, ages, generations, countries]):
         return
     if not genders.value:

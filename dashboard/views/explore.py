@@ -11,7 +11,8 @@ from dashboard.card import card
 from dashboard.stores import ask_cassandra, read_cassandra
 from insights.errors import UserError
 from insights.model.age_bands import BAND_NAMES
-from insights.serve import explore, queries
+from insights.queries import search
+from insights.queries import users as user_queries
 
 ROWS = 50
 TABLE_HEIGHT = 430
@@ -31,7 +32,7 @@ COLUMNS = {
 class Turn(NamedTuple):
     """A page of the table: where it begins, and how many users are before it."""
 
-    cursor: explore.Cursor | None
+    cursor: search.Cursor | None
     before: int
 
 
@@ -40,19 +41,19 @@ page.begin("Explore")
 
 @st.fragment(run_every=page.live())
 def users() -> None:
-    months = ask_cassandra(queries.counts, "registered_month")
+    months = ask_cassandra(user_queries.counts, "registered_month")
     if not months.value:
         if page.answered("Cassandra", [months]):
             page.no_users()
         return
     chosen = filters(sorted(months.value, reverse=True))
-    total = ask_cassandra(explore.total, chosen)
+    total = ask_cassandra(search.total, chosen)
     if total.value == 0:
         page.answered("Cassandra", [months, total])
         none_match(chosen)
         return
     trail = trail_of(chosen)
-    found = ask_cassandra(explore.page, chosen, trail[-1].cursor, ROWS)
+    found = ask_cassandra(search.page, chosen, trail[-1].cursor, ROWS)
     if total.as_of is None or found.value is None:
         page.answered("Cassandra", [months])
         st.info("These users were not asked for before Cassandra went away.", icon=":material/cloud_off:")
@@ -67,11 +68,11 @@ def users() -> None:
     download(chosen, total.value)
 
 
-def filters(months: Sequence[str]) -> explore.Filter:
+def filters(months: Sequence[str]) -> search.Filter:
     """The visitor's choice, which the address of the page holds; a value there that is no choice is left out."""
     names = page.COUNTRY_NAMES
     with st.container(horizontal=True):
-        return explore.Filter(
+        return search.Filter(
             choice("Country", sorted(names, key=lambda code: names[code]), "country", names),
             choice("Gender", ["female", "male"], "gender"),
             choice("Age band", BAND_NAMES, "age"),
@@ -88,14 +89,14 @@ def choice(label: str, options: Sequence[str], key: str, names: Mapping[str, str
     return found
 
 
-def none_match(chosen: explore.Filter) -> None:
+def none_match(chosen: search.Filter) -> None:
     if chosen.since and chosen.until and chosen.since > chosen.until:
         st.info(f"No month is from {chosen.since} until {chosen.until}: swap them.", icon=":material/search_off:")
     else:
         st.info("No user matches these filters.", icon=":material/search_off:")
 
 
-def trail_of(chosen: explore.Filter) -> list[Turn]:
+def trail_of(chosen: search.Filter) -> list[Turn]:
     """The way to the page that is shown, which begins anew with other filters."""
     kept, trail = st.session_state.get("trail", (None, []))
     if kept != chosen:
@@ -105,7 +106,7 @@ def trail_of(chosen: explore.Filter) -> list[Turn]:
     return list(trail)
 
 
-def table(found: Sequence[explore.Found]) -> None:
+def table(found: Sequence[search.Found]) -> None:
     """The users of this page. Other users make another table, so that a selected row is still the user selected."""
     ids = tuple(user.user_id for user in found)
     key = f"users {hash(ids)}"
@@ -120,12 +121,12 @@ def table(found: Sequence[explore.Found]) -> None:
         st.session_state.pop("user")
 
 
-def row(user: explore.Found) -> dict[str, Any]:
+def row(user: search.Found) -> dict[str, Any]:
     country = page.COUNTRY_NAMES.get(user.country_code, user.country_code)
     return {**user._asdict(), "user_id": str(user.user_id), "country": country}
 
 
-def turn(trail: Sequence[Turn], shown: explore.Page, total: int | None) -> None:
+def turn(trail: Sequence[Turn], shown: search.Page, total: int | None) -> None:
     """Which users these are, and the ways to the others."""
     before = trail[-1].before
     last = before + len(shown.users)
@@ -157,7 +158,7 @@ def one_user() -> None:
     if user_id is None:
         st.caption("Select a row to see everything that is known of a user.")
         return
-    found = ask_cassandra(queries.user, user_id)
+    found = ask_cassandra(user_queries.user, user_id)
     st.subheader("User", anchor=False)
     if not page.answered("Cassandra", [found]):
         return
@@ -168,7 +169,7 @@ def one_user() -> None:
 
 
 @st.fragment
-def download(chosen: explore.Filter, total: int | None) -> None:
+def download(chosen: search.Filter, total: int | None) -> None:
     """Files are read when they are asked for, not before.
 
     Not by `st.download_button`'s own deferral: what it makes belongs to no session, and is gone when two reruns of any
@@ -192,18 +193,18 @@ def download(chosen: explore.Filter, total: int | None) -> None:
         save(chosen, kind, file, as_of)
 
 
-def prepare(chosen: explore.Filter, kind: str) -> None:
+def prepare(chosen: search.Filter, kind: str) -> None:
     make, as_of = FORMATS[kind][0], datetime.now(UTC)
     try:
         with downloads.AT_ONCE:
-            file = read_cassandra(lambda session: make(explore.users(session, chosen, DOWNLOAD_SECONDS)))
+            file = read_cassandra(lambda session: make(search.users(session, chosen, DOWNLOAD_SECONDS)))
     except UserError as error:
         st.error(page.plain(str(error)))
     else:
         st.session_state["file"] = (chosen, kind, file, as_of)
 
 
-def save(chosen: explore.Filter, kind: str, file: downloads.File, as_of: datetime) -> None:
+def save(chosen: search.Filter, kind: str, file: downloads.File, as_of: datetime) -> None:
     _, ending, mime = FORMATS[kind]
     name = downloads.name(chosen, file, ending)
     st.download_button(

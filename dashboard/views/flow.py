@@ -7,9 +7,11 @@ import streamlit as st
 from dashboard import charts, checks, hops, page, picture, runs, stalls
 from dashboard.answers import Answer
 from dashboard.stores import ask_airflow, ask_cassandra, ask_in_flight, ask_postgres, refresh_seconds, settings
-from insights import ledger
 from insights.clients import airflow
-from insights.serve import progress, queries
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import LedgerState
+from insights.queries import pipeline
+from insights.queries import users as user_queries
 
 BATCHES = 50
 RUNS = 10
@@ -18,9 +20,9 @@ MINUTES = 60
 MOST_SUPERSEDED = 100_000
 DAG = "ingest_users"
 STATES = {
-    ledger.State.CLOSED: ("closed", st.success, ":material/check_circle:"),
-    ledger.State.IN_FLIGHT: ("in flight", st.info, ":material/pending:"),
-    ledger.State.BROKEN: ("broken", st.error, ":material/error:"),
+    LedgerState.CLOSED: ("closed", st.success, ":material/check_circle:"),
+    LedgerState.IN_FLIGHT: ("in flight", st.info, ":material/pending:"),
+    LedgerState.BROKEN: ("broken", st.error, ":material/error:"),
 }
 
 page.begin("Flow")
@@ -29,9 +31,9 @@ EVERY = page.live()
 
 @st.fragment(run_every=EVERY)
 def now() -> None:
-    facts = ask_postgres(progress.flow_facts, settings().kafka.raw_topic)
+    facts = ask_postgres(pipeline.flow_facts, settings().kafka.raw_topic)
     flow = ask_in_flight()
-    served = ask_cassandra(queries.counts, "gender")
+    served = ask_cassandra(user_queries.counts, "gender")
     with st.container(horizontal=True):
         known = page.answered("PostgreSQL", [facts])
         if not facts.stale:
@@ -39,8 +41,8 @@ def now() -> None:
         page.answered("Cassandra", [served])
     if not known or facts.value is None:
         return
-    superseded = ask_postgres(progress.superseded, MOST_SUPERSEDED)
-    landed = ask_postgres(progress.ingest_runs, RUNS)
+    superseded = ask_postgres(pipeline.superseded, MOST_SUPERSEDED)
+    landed = ask_postgres(pipeline.ingest_runs, RUNS)
     found = hops.hops(
         hops.Seen(
             facts.value, _superseded(superseded.value), flow.value, flow.stale, _total(served),
@@ -52,7 +54,7 @@ def now() -> None:
     st.html(picture.html(found))
 
 
-def _sentence(found: list[hops.Hop], flow: ledger.Flow | None) -> None:
+def _sentence(found: list[hops.Hop], flow: FlowState | None) -> None:
     worst = hops.worst(found)
     waits = flow.sentence() if flow else ""
     say, words = {
@@ -114,8 +116,8 @@ def full_check() -> None:
 @st.fragment(run_every=EVERY)
 def times() -> None:
     st.subheader("From the fetch to the page")
-    hour = ask_postgres(progress.latency, MINUTES)
-    last = ask_postgres(progress.last_batches, BATCHES)
+    hour = ask_postgres(pipeline.latency, MINUTES)
+    last = ask_postgres(pipeline.last_batches, BATCHES)
     if not page.answered("PostgreSQL", [hour, last]):
         return
     if not last.value:
@@ -135,7 +137,7 @@ def times() -> None:
     batches_table(last.value)
 
 
-def figures(last: list[progress.Batch]) -> None:
+def figures(last: list[pipeline.Batch]) -> None:
     left, right = st.columns(2)
     with left:
         page.draw(
@@ -147,7 +149,7 @@ def figures(last: list[progress.Batch]) -> None:
         page.draw(charts.batch_durations(runs.durations(last)), "Bars of the duration of the last micro-batches")
 
 
-def batches_table(last: list[progress.Batch]) -> None:
+def batches_table(last: list[pipeline.Batch]) -> None:
     columns = {"batch_id": page.number("Batch"), "started_at": page.instant("Started (UTC)")}
     columns |= {
         name: page.number(name.capitalize()) for name in ("read", "accepted", "rejected", "inserted", "updated")
@@ -160,7 +162,7 @@ def batches_table(last: list[progress.Batch]) -> None:
 @st.fragment(run_every=EVERY)
 def ingest() -> None:
     st.subheader("Runs of the ingest")
-    landed = ask_postgres(progress.ingest_runs, RUNS)
+    landed = ask_postgres(pipeline.ingest_runs, RUNS)
     if not page.answered("PostgreSQL", [landed]):
         return
     columns = {

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import charts, figures, page
 from dashboard.stores import ask_cassandra
 from insights.model.countries import countries as known_countries
-from insights.serve import queries
+from insights.queries import users as user_queries
 
 # Of each of 16 buckets of each of 21 countries: at most 672 points, which a browser draws at once.
 SAMPLE_PER_BUCKET = 2
@@ -19,7 +19,7 @@ page.begin("Geography")
 
 @st.fragment(run_every=page.live())
 def geography() -> None:
-    countries = ask_cassandra(queries.counts, "country_code")
+    countries = ask_cassandra(user_queries.counts, "country_code")
     if not page.answered("Cassandra", [countries]):
         return
     if not countries.value:
@@ -36,7 +36,7 @@ def maps(countries: charts.Counts) -> None:
         f"World map of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
     )
     st.caption("Users by country of their address; grey countries have none.")
-    sample = ask_cassandra(queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
+    sample = ask_cassandra(user_queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
     points = [
         charts.Point(
             place.latitude,
@@ -97,7 +97,7 @@ def cities(countries: charts.Counts) -> None:
         format_func=lambda code: page.COUNTRY_NAMES.get(code, code),
         key="country",
     )
-    found = ask_cassandra(queries.cross_counts, "country_city", code)
+    found = ask_cassandra(user_queries.cross_counts, "country_city", code)
     if not page.answered("Cassandra", [found]):
         return
     counts = {city: users for (_, city), users in (found.value or {}).items()}

@@ -7,16 +7,17 @@ import streamlit as st
 from dashboard import charts, checks, figures, growth, page
 from dashboard.answers import Answer
 from dashboard.stores import ask_cassandra, ask_in_flight, ask_postgres
-from insights import ledger
-from insights.serve import progress, queries
+from insights.ledger.hops import Ledger, LedgerState
+from insights.queries import pipeline
+from insights.queries import users as user_queries
 
 LATEST = 20
 MINUTES = 60
 COUNTRIES = 10  # Whose growth is drawn; the Registrations page has them all.
 CHECKED = {
-    ledger.State.CLOSED: "**closed**: no record was missing",
-    ledger.State.IN_FLIGHT: "sound, with records in flight",
-    ledger.State.BROKEN: "**broken**: records were missing or in excess",
+    LedgerState.CLOSED: "**closed**: no record was missing",
+    LedgerState.IN_FLIGHT: "sound, with records in flight",
+    LedgerState.BROKEN: "**broken**: records were missing or in excess",
 }
 
 page.begin("Overview")
@@ -24,12 +25,12 @@ page.begin("Overview")
 
 @st.fragment(run_every=page.live())
 def overview() -> None:
-    countries = ask_cassandra(queries.counts, "country_code")
-    months = ask_cassandra(queries.counts, "registered_month")
-    arrivals = ask_cassandra(queries.latest, LATEST)
+    countries = ask_cassandra(user_queries.counts, "country_code")
+    months = ask_cassandra(user_queries.counts, "registered_month")
+    arrivals = ask_cassandra(user_queries.latest, LATEST)
     if not page.answered("Cassandra", [countries, months, arrivals]):
         return
-    quarantine = ask_postgres(progress.open_quarantine)
+    quarantine = ask_postgres(pipeline.open_quarantine)
     totals(countries.value or {}, arrivals.value or [], quarantine)
     if not countries.value:
         page.no_users()
@@ -50,7 +51,7 @@ def overview() -> None:
     arrivals_table(arrivals.value or [])
 
 
-def totals(countries: charts.Counts, arrivals: list[queries.Arrival], quarantine: Answer[dict[str, int]]) -> None:
+def totals(countries: charts.Counts, arrivals: list[user_queries.Arrival], quarantine: Answer[dict[str, int]]) -> None:
     users, refused = sum(countries.values()), sum((quarantine.value or {}).values())
     newest = arrivals[0].event_time if arrivals else None
     with st.container(horizontal=True):
@@ -77,7 +78,7 @@ def grown_most(countries: charts.Counts, months: charts.Counts) -> tuple[str, li
     if month is None:
         st.markdown("No complete month has a registration yet.")
         return None
-    crossed = ask_cassandra(queries.cross_counts_since, "month_country", growth.shifted(month, -1))
+    crossed = ask_cassandra(user_queries.cross_counts_since, "month_country", growth.shifted(month, -1))
     if crossed.value is None:
         page.answered("Cassandra", [crossed])
         return None
@@ -135,7 +136,7 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
         refused = sum(quarantine.value.values())
         if flow.value.overdue:
             st.error(f"No, the flow is stuck: {flow.value.sentence()}.", icon=":material/error:")
-        elif found is not None and found.state is ledger.State.BROKEN:
+        elif found is not None and found.state is LedgerState.BROKEN:
             st.error("No: the last full check missed records, or found some in excess.", icon=":material/error:")
         elif not flow.value.idle:
             st.info(f"Nearly: {flow.value.sentence()}.", icon=":material/pending:")
@@ -152,14 +153,14 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
     page.link("flow", "Follow every record on the Flow page")
 
 
-def last_check(found: ledger.Ledger | None) -> str:
+def last_check(found: Ledger | None) -> str:
     if found is None:
         return "No full check, record by record, was made since this dashboard started: the Flow page makes one."
     return f"The last full check, as of {page.clock(found.checked_at)}, found the ledger {CHECKED[found.state]}."
 
 
 def arriving() -> None:
-    minutes = ask_postgres(progress.arrivals_per_minute, MINUTES)
+    minutes = ask_postgres(pipeline.arrivals_per_minute, MINUTES)
     if minutes.value is None:
         page.answered("PostgreSQL", [minutes])
         return
@@ -187,7 +188,7 @@ def growing(month: str, grown: list[growth.Growth]) -> None:
     )
 
 
-def arrivals_table(arrivals: list[queries.Arrival]) -> None:
+def arrivals_table(arrivals: list[user_queries.Arrival]) -> None:
     st.subheader("Latest arrivals")
     if not arrivals:
         st.info("No user has arrived in the last seven days.")

@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts, page, redrive
 from dashboard.stores import ask_postgres
 from insights.model.reasons import RULES
-from insights.serve import progress
+from insights.queries import pipeline
 
 SAMPLES = 50
 DAYS = 7
@@ -20,8 +20,8 @@ page.begin("Quarantine")
 
 @st.fragment(run_every=page.live())
 def quarantine() -> None:
-    reasons = ask_postgres(progress.open_quarantine)
-    refusals = ask_postgres(progress.quarantine_over_time, DAYS * 24)
+    reasons = ask_postgres(pipeline.open_quarantine)
+    refusals = ask_postgres(pipeline.quarantine_over_time, DAYS * 24)
     if not page.answered("PostgreSQL", [reasons, refusals]):
         return
     totals(reasons.value or {}, refusals.value or [])
@@ -37,7 +37,7 @@ def quarantine() -> None:
     samples(reasons.value)
 
 
-def totals(reasons: charts.Counts, refusals: list[progress.Refusals]) -> None:
+def totals(reasons: charts.Counts, refusals: list[pipeline.Refusals]) -> None:
     cards = st.columns(3)
     cards[0].metric(
         "Records in quarantine",
@@ -52,7 +52,7 @@ def totals(reasons: charts.Counts, refusals: list[progress.Refusals]) -> None:
     )  # fmt: skip
 
 
-def over_time(refusals: list[progress.Refusals]) -> None:
+def over_time(refusals: list[pipeline.Refusals]) -> None:
     by_day = st.segmented_control("Bars by", ["hour", "day"], default="hour", key="bars") == "day"
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     last, step = (hour.replace(hour=0), timedelta(days=1)) if by_day else (hour, timedelta(hours=1))
@@ -76,7 +76,7 @@ def samples(reasons: charts.Counts) -> None:
     st.subheader("Latest refused records")
     reason = st.selectbox("Reason", charts.largest_first(reasons), key="reason")
     st.markdown(rules(reason))
-    found = ask_postgres(progress.quarantine_samples, reason, SAMPLES)
+    found = ask_postgres(pipeline.quarantine_samples, reason, SAMPLES)
     if not page.answered("PostgreSQL", [found]):
         return
     page.table(
@@ -108,4 +108,4 @@ def rules(reason: str) -> str:
 
 
 quarantine()
-redrive.section(ask_postgres(progress.open_quarantine).value or {})
+redrive.section(ask_postgres(pipeline.open_quarantine).value or {})

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import charts, figures, growth, page
 from dashboard.stores import ask_cassandra
-from insights.serve import queries
+from insights.queries import users as user_queries
 
 MONTHS = 24
 
@@ -15,11 +15,11 @@ page.begin("Registrations")
 
 @st.fragment(run_every=page.live())
 def registrations() -> None:
-    years = ask_cassandra(queries.counts, "registered_year")
-    months = ask_cassandra(queries.counts, "registered_month")
-    weekdays = ask_cassandra(queries.counts, "registered_weekday")
-    generations = ask_cassandra(queries.cross_counts, "year_generation")
-    countries = ask_cassandra(queries.counts, "country_code")
+    years = ask_cassandra(user_queries.counts, "registered_year")
+    months = ask_cassandra(user_queries.counts, "registered_month")
+    weekdays = ask_cassandra(user_queries.counts, "registered_weekday")
+    generations = ask_cassandra(user_queries.cross_counts, "year_generation")
+    countries = ask_cassandra(user_queries.counts, "country_code")
     if not page.answered("Cassandra", [years, months, weekdays, generations, countries]):
         return
     if not years.value or not months.value:
@@ -58,7 +58,7 @@ def by_country(countries: charts.Counts, months: charts.Counts) -> None:
         return
     st.subheader("Growth by country")
     span = growth.span(month, MONTHS)
-    crossed = ask_cassandra(queries.cross_counts_since, "month_country", span[0])
+    crossed = ask_cassandra(user_queries.cross_counts_since, "month_country", span[0])
     if not page.answered("Cassandra", [crossed]):
         return
     found = crossed.value or {}

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import browse, charts, messages, page, topics
 from dashboard.stores import ask_kafka, ask_postgres, settings
-from insights.ledger.flow import read_until
+from insights.ledger.flow_state import read_until
 from insights.settings import KafkaSettings
 
 page.begin("Topics")

@@ -8,12 +8,12 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from insights.errors import UserError
-from insights.ledger import Stores
 from insights.settings import (
     CassandraSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
+    StoreSettings,
     adopt,
     load,
 )
@@ -50,7 +50,7 @@ def find_platform() -> None:
         adopt(description(home)["environment"])
 
 
-def stores() -> Stores:
+def stores() -> StoreSettings:
     """The stores of the platform that runs here, or that the environment names."""
     find_platform()
-    return Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+    return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from insights import ledger
 from insights.cli.app import app, console, stores
 from insights.cli.tables import ledger_table, print_wide
 from insights.errors import UserError
+from insights.ledger import check as ledger_check
 
 
 @app.command()
@@ -21,7 +21,7 @@ def check(
     Exit code 0: the ledger closes. 1: it does not, and the hop and the records are named. 2: it cannot be checked.
     """
     try:
-        result = ledger.check(stores(), wait)
+        result = ledger_check.check_ledger(stores(), wait)
     except UserError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

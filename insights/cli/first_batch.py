@@ -7,17 +7,19 @@ from contextlib import contextmanager, nullcontext, suppress
 from rich.console import Console
 from rich.status import Status
 
-from insights import ledger
 from insights.cli.tables import ledger_table, print_wide, progress_line
 from insights.errors import UserError
-from insights.ledger import Ledger, Progress, State, Stores
+from insights.ledger import check as ledger_check
+from insights.ledger.hops import Ledger, LedgerState
+from insights.ledger.totals import FlowTotals
+from insights.settings import StoreSettings
 
 PATIENCE_SECONDS = 300.0
 """Without any new count for so long, the flow is stuck."""
 _POLL_SECONDS = 1.0
 
 
-def watch_first_batch(console: Console, stores: Stores, ingesting: Callable[[], bool]) -> int:
+def watch_first_batch(console: Console, stores: StoreSettings, ingesting: Callable[[], bool]) -> int:
     """Show the counts until the ingest has ended and all it fetched has landed, then the ledger.
 
     Returns the exit code: 0 when the ledger closes.
@@ -35,7 +37,7 @@ def watch_first_batch(console: Console, stores: Stores, ingesting: Callable[[], 
     return 0 if closed.closed else 1
 
 
-def _landed(console: Console, stores: Stores, ingesting: Callable[[], bool]) -> Ledger | None:
+def _landed(console: Console, stores: StoreSettings, ingesting: Callable[[], bool]) -> Ledger | None:
     """The ledger when nothing is in flight any more, or when nothing has moved for long."""
     moved, last = time.monotonic(), None
     with _showing(console) as show:
@@ -44,15 +46,15 @@ def _landed(console: Console, stores: Stores, ingesting: Callable[[], bool]) -> 
             stuck = time.monotonic() - moved > PATIENCE_SECONDS
             # A server that is being restarted is out of reach for a while.
             with nullcontext() if stuck else suppress(UserError):
-                now = ledger.progress(stores)
+                now = ledger_check.read_totals(stores)
                 if now != last:
                     moved = time.monotonic()
                     if last is None or now.counts() != last.counts():
                         show(now)
                     last = now
                 if now.fetched and (stuck or (now.idle and not busy)):
-                    result = ledger.check(stores)
-                    if stuck or result.state is not State.IN_FLIGHT:
+                    result = ledger_check.check_ledger(stores)
+                    if stuck or result.state is not LedgerState.IN_FLIGHT:
                         return result
                 elif stuck:
                     return None
@@ -63,7 +65,7 @@ class _Show:
     def __init__(self, console: Console, status: Status | None) -> None:
         self._console, self._status = console, status
 
-    def __call__(self, progress: Progress) -> None:
+    def __call__(self, progress: FlowTotals) -> None:
         if self._status:
             self._status.update(progress_line(progress))
         else:

@@ -9,7 +9,7 @@ from insights.errors import UserError
 from insights.settings import StreamSettings, load
 
 if TYPE_CHECKING:
-    from insights.serve.recount import Count
+    from insights.repair.recount import Count
 
 
 @app.command()
@@ -18,7 +18,7 @@ def recount(
 ) -> None:
     """Set the counts of PostgreSQL and Cassandra to the number of served users, also while the stream runs."""
     try:
-        from insights.serve import recount as counts
+        from insights.repair import recount as counts
     except ModuleNotFoundError as error:
         raise UserError(f"`insights recount` needs {error.name}: run it in a container of the stream.") from None
     found = stores()

@@ -10,7 +10,7 @@ from insights.clients import connections
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.model.reasons import Reason
-from insights.redrive import Selection, prepare
+from insights.repair.redrive import Selection, prepare
 
 
 @app.command()

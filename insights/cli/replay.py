@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from insights.cli.app import app, console, stores
-from insights.replay import Period, count_by_day
-from insights.replay import replay as replay_period
+from insights.repair.replay import Period, count_by_day
+from insights.repair.replay import replay as replay_period
 
 
 @app.command()

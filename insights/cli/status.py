@@ -10,8 +10,7 @@ import typer
 from insights.cli.app import app, console, stores
 from insights.cli.tables import addresses_table, print_wide
 from insights.clients import kubernetes
-from insights.ledger import Stores
-from insights.settings import LocalSettings, SourceSettings, load
+from insights.settings import LocalSettings, SourceSettings, StoreSettings, load
 
 KAFKA_PORT = 9092
 """What its clients take where the address names no port."""
@@ -31,7 +30,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for 
         console.print(pod, markup=False)
 
 
-def _addresses(found: Stores) -> list[dict[str, Any]]:
+def _addresses(found: StoreSettings) -> list[dict[str, Any]]:
     from insights.local.home import DESCRIPTION, description
 
     home = load(LocalSettings).home

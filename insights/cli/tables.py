@@ -8,11 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from insights.ledger import Ledger, Progress, State
+from insights.ledger.hops import Ledger, LedgerState
+from insights.ledger.totals import FlowTotals
 
-_COLOURS = {State.CLOSED: "green", State.IN_FLIGHT: "yellow", State.BROKEN: "red"}
+_COLOURS = {LedgerState.CLOSED: "green", LedgerState.IN_FLIGHT: "yellow", LedgerState.BROKEN: "red"}
 _WIDTH = 120
-_WORDS = {State.CLOSED: "closed", State.IN_FLIGHT: "in flight", State.BROKEN: "broken"}
+_WORDS = {LedgerState.CLOSED: "closed", LedgerState.IN_FLIGHT: "in flight", LedgerState.BROKEN: "broken"}
 
 
 def ledger_table(ledger: Ledger) -> Table:
@@ -55,6 +56,6 @@ def print_wide(console: Console, table: Table) -> None:
     wide.print(table, soft_wrap=False)
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: FlowTotals) -> str:
     """The counts of every hop in one line."""
     return " > ".join(f"{count:,} {name}" for name, count in progress.counts().items())

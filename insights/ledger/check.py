@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,29 +13,20 @@ from confluent_kafka import KafkaException
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.ledger import counts, events, rows
-from insights.ledger.flow import PATIENCE, Flow, measure, read_until
-from insights.ledger.hop import Hop, Ledger, State
-from insights.ledger.image import ImageProtocol
-from insights.ledger.late import Late
-from insights.ledger.progress import Progress, totals
+from insights.ledger import counts, events, table_digests
+from insights.ledger.digest import ImageProtocol
+from insights.ledger.flow_state import PATIENCE, FlowState, measure, read_until
+from insights.ledger.hops import Hop, Ledger, LedgerState
+from insights.ledger.in_flight import Late
 from insights.ledger.topic import RawTopic
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.ledger.totals import FlowTotals, totals
+from insights.settings import StoreSettings
 
 _POLL_SECONDS = 0.5
 _APPLICATION = "ledger"
 
 
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The three servers that the ledger reads."""
-
-    postgres: PostgresSettings
-    kafka: KafkaSettings
-    cassandra: CassandraSettings
-
-
-def check(stores: Stores, wait_seconds: float = 0) -> Ledger:
+def check_ledger(stores: StoreSettings, wait_seconds: float = 0) -> Ledger:
     """Compare every store with the one before it, by record. Writes nothing in any of them.
 
     `wait_seconds`: how long to wait first for records in flight, 0 for a look at this instant.
@@ -51,7 +42,7 @@ def check(stores: Stores, wait_seconds: float = 0) -> Ledger:
         return Ledger(hops, checked_at, time.monotonic() - started)
 
 
-def flow(stores: Stores) -> Flow:
+def measure_flow(stores: StoreSettings) -> FlowState:
     """What is in flight now.
 
     Raises:
@@ -61,16 +52,16 @@ def flow(stores: Stores) -> Flow:
         return _flow(stores, topic)
 
 
-def stalled(stores: Stores, seconds: float) -> Flow | None:
+def find_stall(stores: StoreSettings, seconds: float) -> FlowState | None:
     """What waits, when messages or a batch wait and the stream moves nothing for `seconds`; None when it moves or has
     no work. Of a batch that is overdue the check tells whether anything of it is missing.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    before, deadline = flow(stores), time.monotonic() + seconds
+    before, deadline = measure_flow(stores), time.monotonic() + seconds
     while True:
-        now = flow(stores)
+        now = measure_flow(stores)
         moves = now.last_batch != before.last_batch or now.unserved < before.unserved
         if moves or not (now.unread or now.unserved > now.overdue):
             return None
@@ -79,7 +70,7 @@ def stalled(stores: Stores, seconds: float) -> Flow | None:
         time.sleep(_POLL_SECONDS)
 
 
-def progress(stores: Stores) -> Progress:
+def read_totals(stores: StoreSettings) -> FlowTotals:
     """Running totals of every hop.
 
     Raises:
@@ -89,7 +80,7 @@ def progress(stores: Stores) -> Progress:
         return totals(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
-def _hops(stores: Stores, topic: RawTopic) -> Iterator[Hop]:
+def _hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
     name = stores.kafka.raw_topic
     with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
@@ -108,44 +99,46 @@ def _hops(stores: Stores, topic: RawTopic) -> Iterator[Hop]:
         yield from _cassandra_hops(stores, cursor, now)
 
 
-def _cassandra_hops(stores: Stores, cursor: Any, snapshot: Flow) -> Iterator[Hop]:
+def _cassandra_hops(stores: StoreSettings, cursor: Any, snapshot: FlowState) -> Iterator[Hop]:
     kept = counts.kept(cursor)
     yield counts.compare("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
     with connections.cassandra(stores.cassandra) as session:
         counted = counts.served(session)
         session.client_protocol_handler = ImageProtocol
         with ThreadPoolExecutor(1) as beside:
-            found = {table: beside.submit(rows.cassandra_digest, session, table) for table in rows.TABLES}
-            expected = {table: rows.postgres_digest(cursor, table) for table in rows.TABLES}
-            digests = {table: (expected[table], found[table].result()) for table in rows.TABLES}
+            found = {
+                table: beside.submit(table_digests.cassandra_digest, session, table) for table in table_digests.TABLES
+            }
+            expected = {table: table_digests.postgres_digest(cursor, table) for table in table_digests.TABLES}
+            digests = {table: (expected[table], found[table].result()) for table in table_digests.TABLES}
         late = Late(cursor, snapshot, lambda: _cursor(stores))
         for table, (left, right) in digests.items():
-            yield _explained(rows.compare(cursor, session, table, left, right, late), snapshot)
+            yield _explained(table_digests.compare(cursor, session, table, left, right, late), snapshot)
         equation = "Cassandra user_counts = PostgreSQL"
         yield _explained(counts.compare("user_counts in Cassandra", equation, kept, counted, late.counts()), snapshot)
 
 
-def _explained(hop: Hop, snapshot: Flow) -> Hop:
-    if hop.state is not State.BROKEN or not snapshot.overdue:
+def _explained(hop: Hop, snapshot: FlowState) -> Hop:
+    if hop.state is not LedgerState.BROKEN or not snapshot.overdue:
         return hop
     minutes = PATIENCE // timedelta(minutes=1)
     why = f"{snapshot.overdue:,} merged batches have waited for Cassandra for over {minutes} minutes; see the stream."
     return replace(hop, sentence=f"{hop.sentence} {why}")
 
 
-def _flow(stores: Stores, topic: RawTopic) -> Flow:
+def _flow(stores: StoreSettings, topic: RawTopic) -> FlowState:
     with _cursor(stores) as cursor:
         return measure(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
-def _wait_until_idle(stores: Stores, topic: RawTopic, seconds: float) -> None:
+def _wait_until_idle(stores: StoreSettings, topic: RawTopic, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not _flow(stores, topic).idle and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _cursor(stores: Stores) -> Iterator[Any]:
+def _cursor(stores: StoreSettings) -> Iterator[Any]:
     with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
         yield cursor
 

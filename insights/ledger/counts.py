@@ -4,7 +4,7 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
-from insights.ledger.hop import NAMED, Hop, State, hop
+from insights.ledger.hops import NAMED, Hop, LedgerState, hop
 from insights.model.schema import dimension_values_sql
 
 Counts = dict[tuple[str, str], int]
@@ -49,7 +49,7 @@ def compare(name: str, equation: str, left: Counts, right: Counts, late: Set[tup
         changed=[_named(key, left, right) for key in changed[:NAMED]],
         holds=f"{len(left):,} counts agree.",
     )  # fmt: skip
-    return replace(found, sentence=f"{found.sentence} {_REMEDY}") if found.state is State.BROKEN else found
+    return replace(found, sentence=f"{found.sentence} {_REMEDY}") if found.state is LedgerState.BROKEN else found
 
 
 def _counts(rows: Any) -> Counts:

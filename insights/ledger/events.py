@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from insights.ledger.flow import BEYOND_CURSOR, PUBLISHER, Watermarks
-from insights.ledger.hop import NAMED, Hop, hop
+from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
+from insights.ledger.hops import NAMED, Hop, hop
 from insights.ledger.topic import Event
 
 SCRATCH = """

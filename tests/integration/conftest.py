@@ -9,7 +9,6 @@ import pytest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster
 
-from insights.ledger import Stores
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure, read_lock
 from insights.local.java import find_java
@@ -18,7 +17,7 @@ from insights.local.postgres import PostgresServer
 from insights.local.process import Component
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, load
+from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
 from tests.integration import fresh
 from tests.support import free_port
 
@@ -128,7 +127,7 @@ def topic_name() -> str:
 @pytest.fixture(scope="module")
 def own_stores(
     postgres_server: PostgresServer, kafka_server: KafkaServer, cassandra_server: GuardedCassandra, topic_name: str
-) -> Iterator[Stores]:
+) -> Iterator[StoreSettings]:
     """A database, topics and a keyspace that the tests of a module share."""
     with (
         fresh.database(postgres_server) as postgres,
@@ -137,7 +136,7 @@ def own_stores(
     ):
         migrate_postgres(postgres)
         migrate_cassandra(cassandra)
-        yield Stores(postgres, kafka, cassandra)
+        yield StoreSettings(postgres, kafka, cassandra)
 
 
 def _served(server: Component) -> Iterator[Any]:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from insights.ledger import Stores
 from insights.local.http import answers
-from insights.settings import inherited_environment, variables
+from insights.settings import StoreSettings, inherited_environment, variables
 from tests.support import REPOSITORY, eventually, free_port
 
 
 @contextmanager
-def serving(stores: Stores, log: Path, script: str = "dashboard/Home.py", **environment: str) -> Iterator[str]:
+def serving(stores: StoreSettings, log: Path, script: str = "dashboard/Home.py", **environment: str) -> Iterator[str]:
     """The address of the pages on these stores; what the process says goes to `log`."""
     names, port = variables(stores.postgres, stores.kafka, stores.cassandra), free_port()
     with process(log, port, names | environment, "--server.address=127.0.0.1", script=script):

@@ -13,12 +13,12 @@ from psycopg2.extras import execute_values
 
 from insights.clients import connections
 from insights.clients.quarantine_table import insert
-from insights.ledger import Stores
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import Quarantined
 from insights.model.schema import USER_FIELDS, dimension_values_sql
 from insights.model.user import User, record_key
+from insights.settings import StoreSettings
 from insights.simulator.formats import nationalities
 from insights.simulator.people import Crowd, people
 from tests.integration.dashboard_data import fill_cassandra
@@ -67,7 +67,7 @@ class Day:
     fetched: int
 
 
-def live(stores: Stores, now: datetime, page_size: int) -> Day:
+def live(stores: StoreSettings, now: datetime, page_size: int) -> Day:
     """A run every ten minutes until two minutes before `now`, each of two pages."""
     pages = list(_pages(now, page_size))
     served, refused = [], []
@@ -140,7 +140,7 @@ def _row(user: User) -> dict[str, Any]:
     return asdict(user) | {"bucket": bucket, "hour": f"{user.event_time:%Y-%m-%dT%H}"}
 
 
-def _publish(stores: Stores, pages: Sequence[Page], refused: Sequence[Quarantined]) -> None:
+def _publish(stores: StoreSettings, pages: Sequence[Page], refused: Sequence[Quarantined]) -> None:
     """Message n is at offset n // 2 of partition n % 2."""
     producer = connections.kafka_producer(stores.kafka, "tests")
     for page in pages:

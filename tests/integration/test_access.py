@@ -15,21 +15,23 @@ from pydantic import SecretStr
 
 from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.ledger import Stores, check, progress
+from insights.ledger.check import check_ledger, read_totals
 from insights.ledger.topic import RawTopic
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
-from insights.redrive import Selection, prepare
-from insights.serve import explore, queries, retention
-from insights.serve import postgres as store
-from insights.serve import progress as flow
-from insights.serve.batch import delete_moved, write_users
-from insights.serve.cassandra import CassandraWriter
-from insights.serve.recount import recount
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from insights.queries import pipeline as flow
+from insights.queries import search
+from insights.queries import users as user_queries
+from insights.repair import retention
+from insights.repair.recount import recount
+from insights.repair.redrive import Selection, prepare
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
+from insights.sinks import postgres as store
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.micro_batch import delete_moved, write_users
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
 from tests import served_users
@@ -40,12 +42,14 @@ from tests.support import eventually
 
 
 @pytest.fixture
-def superuser(empty_postgres: PostgresSettings, kafka: KafkaSettings, empty_cassandra: CassandraSettings) -> Stores:
-    return Stores(empty_postgres, kafka, empty_cassandra)
+def superuser(
+    empty_postgres: PostgresSettings, kafka: KafkaSettings, empty_cassandra: CassandraSettings
+) -> StoreSettings:
+    return StoreSettings(empty_postgres, kafka, empty_cassandra)
 
 
 @pytest.fixture
-def fresh(superuser: Stores, tmp_path: Path) -> Iterator[Logins]:
+def fresh(superuser: StoreSettings, tmp_path: Path) -> Iterator[Logins]:
     """Logins on stores without tables."""
     logins = make_logins(superuser, tmp_path)
     yield logins
@@ -106,16 +110,16 @@ def refusal(event: str, key: str) -> Quarantined:
 def look(logins: Logins) -> None:
     """What the pages and the test of a release ask."""
     stores = logins.of("dashboard")
-    ledger = check(stores)
+    ledger = check_ledger(stores)
     assert ledger.closed, [hop.sentence for hop in ledger.open_hops()]
-    assert progress(stores).served == 9
+    assert read_totals(stores).served == 9
     with connections.cassandra(stores.cassandra) as session:
-        [country] = queries.counts(session, "country_code")
-        [first, *_] = explore.page(session, explore.Filter(country), None, 5).users
-        assert queries.user(session, first.user_id) is not None
-        assert explore.page(session, explore.Filter(since=f"{first.registered_at:%Y-%m}"), None, 5).users
-        assert len(queries.geo_sample(session, [country], 50)) == 9
-        assert queries.latest(session, 5)
+        [country] = user_queries.counts(session, "country_code")
+        [first, *_] = search.page(session, search.Filter(country), None, 5).users
+        assert user_queries.user(session, first.user_id) is not None
+        assert search.page(session, search.Filter(since=f"{first.registered_at:%Y-%m}"), None, 5).users
+        assert len(user_queries.geo_sample(session, [country], 50)) == 9
+        assert user_queries.latest(session, 5)
     with closing(connections.postgres(stores.postgres, "dashboard")) as connection, connection.cursor() as cursor:
         connection.set_session(readonly=True, autocommit=True)
         assert len(flow.last_batches(cursor, 5)) == 2
@@ -128,12 +132,12 @@ def maintain(logins: Logins) -> None:
     """The other DAGs: redrive, check, and both retentions."""
     stores = logins.of("ingest")
     assert len(list(prepare(stores.postgres, Selection()).messages)) == 1
-    assert check(stores).closed
+    assert check_ledger(stores).closed
     now = datetime.now(UTC) + timedelta(days=30)
     with closing(connections.postgres(stores.postgres, "prune")) as connection:
         assert len(drop_expired(connection, now, 14, stores.kafka.raw_topic)) == 1
         assert retention.prune(connection, now, 14).batches == 1
-    assert check(stores).closed
+    assert check_ledger(stores).closed
 
 
 def test_each_component_does_its_whole_job_with_its_own_role(logins: Logins) -> None:
@@ -200,7 +204,7 @@ def test_each_component_is_refused_what_is_not_its_business(logins: Logins) -> N
 
 
 def test_a_second_run_changes_nothing_and_takes_what_is_not_declared(
-    logins: Logins, superuser: Stores, caplog: pytest.LogCaptureFixture
+    logins: Logins, superuser: StoreSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="insights")
     logins.grant()
@@ -253,7 +257,7 @@ def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> Non
         assert load_page(connection, MadePage(records(1)), "dag", "run").staged == 1
 
 
-def test_what_an_administrator_has_to_give_is_told_in_a_sentence(logins: Logins, superuser: Stores) -> None:
+def test_what_an_administrator_has_to_give_is_told_in_a_sentence(logins: Logins, superuser: StoreSettings) -> None:
     owner = logins.owner.postgres
     with pytest.raises(NotReadyError, match="no role 'nobody', which INSIGHTS_ACCESS_POSTGRES names for 'stream'"):
         grant_postgres(owner, {"stream": "nobody"})

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from insights.clients import connections
-from insights.ledger import Stores
 from insights.local.process import Component
+from insights.settings import StoreSettings
 from tests.e2e.browser import choose, drawn, launched, tab
 from tests.integration import simulated_day
 from tests.integration.dashboard_process import serving
@@ -52,12 +52,14 @@ def topic_name() -> str:
 
 
 @pytest.fixture(scope="module")
-def day(own_stores: Stores) -> simulated_day.Day:
+def day(own_stores: StoreSettings) -> simulated_day.Day:
     return simulated_day.live(own_stores, datetime.now(UTC), page_size=60 if DOCUMENTED else 10)
 
 
 @pytest.fixture(scope="module")
-def address(own_stores: Stores, day: simulated_day.Day, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    own_stores: StoreSettings, day: simulated_day.Day, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     assert day.users
     seconds = "15" if DOCUMENTED else "3"
     log = tmp_path_factory.mktemp("dashboard") / "log"
@@ -163,7 +165,7 @@ def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browse
 
 
 def test_a_new_user_appears_on_an_open_page(
-    browser: Browser, address: str, own_stores: Stores, day: simulated_day.Day
+    browser: Browser, address: str, own_stores: StoreSettings, day: simulated_day.Day
 ) -> None:
     with tab(browser, address) as (page, _):
         page.get_by_text(f"{len(day.users):,}", exact=True).first.wait_for()

@@ -12,9 +12,9 @@ from confluent_kafka import Producer
 from playwright.sync_api import Browser, Locator, Page
 
 from insights.clients.quarantine_table import insert
-from insights.ledger import Stores
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
+from insights.settings import StoreSettings
 from tests.e2e.browser import Complaints, choose, drawn, launched, tab
 from tests.hostile_names import NAMES
 from tests.integration.dashboard_data import fill_cassandra, fill_postgres, users
@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def address(own_stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Users of these names, in cities of these names; records refused with them; messages that hold them. No page looks
     again by itself: a table that is drawn anew starts at its top."""
     people = [
@@ -120,7 +120,7 @@ def test_refused_records_are_shown_by_their_details_as_they_are(browser: Browser
 
 
 def test_a_name_in_a_sentence_a_figure_and_a_table_is_its_text(
-    browser: Browser, own_stores: Stores, tmp_path_factory: pytest.TempPathFactory
+    browser: Browser, own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     log = tmp_path_factory.mktemp("names") / "log"
     with (

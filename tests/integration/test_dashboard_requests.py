@@ -13,8 +13,7 @@ from benchmarks.dashboard import GOALS
 from benchmarks.visits import counted, stores
 from benchmarks.visits.population import Chunk, counts
 from insights.clients import connections
-from insights.ledger import Stores
-from insights.settings import variables
+from insights.settings import StoreSettings, variables
 
 PAGES = sorted((Path(dashboard.page.__file__).parent / "views").glob("*.py"))
 USERS = 20_000
@@ -27,7 +26,7 @@ def servers(monkeypatch, postgres, kafka, cassandra):
     for name, value in variables(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
-    yield Stores(postgres, kafka, cassandra)
+    yield StoreSettings(postgres, kafka, cassandra)
     st.cache_resource.clear()
 
 

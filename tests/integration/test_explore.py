@@ -15,8 +15,8 @@ from dashboard import downloads
 from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.age_bands import ages
-from insights.serve import explore
-from insights.serve.explore import Filter, Page
+from insights.queries import search
+from insights.queries.search import Filter, Page
 from insights.settings import CassandraSettings
 from tests.integration.dashboard_data import fill_cassandra, users
 
@@ -86,9 +86,9 @@ def oracle(chosen: Filter) -> list[dict[str, Any]]:
 
 
 def walk(session: Any, chosen: Filter, limit: int) -> list[Page]:
-    pages = [explore.page(session, chosen, None, limit)]
+    pages = [search.page(session, chosen, None, limit)]
     while pages[-1].next:
-        pages.append(explore.page(session, chosen, pages[-1].next, limit))
+        pages.append(search.page(session, chosen, pages[-1].next, limit))
     return pages
 
 
@@ -101,9 +101,9 @@ def test_every_combination_of_filters_finds_what_a_look_through_all_users_finds(
         assert len(found) == len(expected), chosen
         for user in found:
             person = expected.pop(user.user_id)
-            assert user == tuple(person[field] for field in explore.Found._fields)
+            assert user == tuple(person[field] for field in search.Found._fields)
         assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(found))
-        assert list(explore.users(session, chosen, 60)) == found
+        assert list(search.users(session, chosen, 60)) == found
 
 
 @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ def test_a_page_takes_a_bounded_number_of_statements(session):
         cursor = None
         for _ in range(3):
             session.statements = 0
-            page = explore.page(session, chosen, cursor, 50)
-            explore.total(session, chosen)
+            page = search.page(session, chosen, cursor, 50)
+            search.total(session, chosen)
             assert session.statements <= MOST_STATEMENTS
             cursor = page.next or cursor
 
@@ -140,25 +140,25 @@ def test_totals_are_exact_where_the_aggregates_know_them(session):
         Filter("AU", until=UNTIL), Filter(since=UNTIL, until=SINCE),
     ]  # fmt: skip
     for chosen in known:
-        assert explore.total(session, chosen) == len(oracle(chosen)), chosen
+        assert search.total(session, chosen) == len(oracle(chosen)), chosen
     for chosen in (Filter("AU", "male"), Filter(gender="male", since=SINCE), Filter("AU", age_band="75+")):
-        assert explore.total(session, chosen) is None
+        assert search.total(session, chosen) is None
 
 
 def test_totals_by_gender_and_age_band_are_the_aggregates(session):
     for gender, band in product((None, "female", "male"), ("18-24", "75+")):
         expected = sum(person["age_band"] == band and gender in (None, person["gender"]) for person in PEOPLE)
-        assert explore.total(session, Filter(gender=gender, age_band=band)) == expected
+        assert search.total(session, Filter(gender=gender, age_band=band)) == expected
 
 
 def test_files_hold_what_the_filters_choose(session):
     chosen = Filter("AU", gender="female")
     expected = {str(person["user_id"]) for person in oracle(chosen)}
-    as_csv = downloads.as_csv(explore.users(session, chosen, 60))
+    as_csv = downloads.as_csv(search.users(session, chosen, 60))
     rows = list(csv.DictReader(io.StringIO(as_csv.content.decode(), newline="")))
     assert {row["user_id"] for row in rows} == expected
     assert [row["registered_at"] for row in rows] == sorted((row["registered_at"] for row in rows), reverse=True)
-    as_parquet = downloads.as_parquet(explore.users(session, chosen, 60))
+    as_parquet = downloads.as_parquet(search.users(session, chosen, 60))
     assert set(pq.read_table(io.BytesIO(as_parquet.content))["user_id"].to_pylist()) == expected
     assert as_csv.users == as_parquet.users == len(expected)
 
@@ -184,7 +184,7 @@ def test_a_user_who_registered_long_ago_or_alone_is_found(cassandra):
     person = users(1, NOW)[0] | {"registered_at": old, "registered_month": "1931-02"}
     fill_cassandra(cassandra, [person])
     with connections.cassandra(cassandra) as session:
-        page = explore.page(session, Filter(), None, 50)
+        page = search.page(session, Filter(), None, 50)
         assert [user.registered_at for user in page.users] == [old]
-        assert explore.page(session, Filter(until="1931-01"), None, 50).users == ()
-        assert explore.page(session, Filter(since="1931-02", until="1931-02"), None, 50).users == page.users
+        assert search.page(session, Filter(until="1931-01"), None, 50).users == ()
+        assert search.page(session, Filter(since="1931-02", until="1931-02"), None, 50).users == page.users

@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 
 from insights.clients import connections
-from insights.ledger import Ledger, State, Stores, check, flow, progress, rows, stalled
+from insights.ledger import table_digests
+from insights.ledger.check import check_ledger, find_stall, measure_flow, read_totals
+from insights.ledger.hops import Ledger, LedgerState
 from insights.ledger.topic import RawTopic
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
-from insights.serve.postgres import BatchId, merge
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
+from insights.sinks.postgres import BatchId, merge
 from tests import served_users
 from tests.flow import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
 from tests.support import eventually
@@ -23,22 +25,22 @@ COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id 
 
 
 @pytest.fixture
-def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> Stores:
-    return Stores(postgres, kafka, cassandra)
+def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> StoreSettings:
+    return StoreSettings(postgres, kafka, cassandra)
 
 
 @pytest.fixture
-def rest(stores: Stores) -> Rest:
+def rest(stores: StoreSettings) -> Rest:
     return come_to_rest(stores)
 
 
 def hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
     """The broken hops with all the ids that they name."""
-    return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is State.BROKEN}
+    return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is LedgerState.BROKEN}
 
 
 def test_a_flow_at_rest_closes_every_hop_with_its_counts(rest: Rest) -> None:
-    ledger = check(rest.stores)
+    ledger = check_ledger(rest.stores)
     assert hops(ledger) == {}
     assert ledger.closed
     assert {hop.name: (hop.left, hop.right) for hop in ledger.hops if hop.name != "user_counts"} | {} == {
@@ -53,8 +55,8 @@ def test_a_flow_at_rest_closes_every_hop_with_its_counts(rest: Rest) -> None:
     }
 
 
-def test_empty_stores_close(stores: Stores) -> None:
-    assert check(stores).closed
+def test_empty_stores_close(stores: StoreSettings) -> None:
+    assert check_ledger(stores).closed
 
 
 def remove_staging_row(rest: Rest) -> None:
@@ -170,61 +172,61 @@ def test_what_was_done_by_hand_is_found_and_named(
     rest: Rest, by_hand: Callable[[Rest], None], hop: str, named: str
 ) -> None:
     by_hand(rest)
-    ledger = check(rest.stores)
-    assert ledger.state is State.BROKEN
+    ledger = check_ledger(rest.stores)
+    assert ledger.state is LedgerState.BROKEN
     assert any(name.startswith(named) for name in hops(ledger)[hop])
 
 
 def test_a_page_lost_with_its_rows_and_keys_is_named(rest: Rest) -> None:
     rest.sql("DELETE FROM staging.users WHERE id = 7")
     rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
-    assert hops(check(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
+    assert hops(check_ledger(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
 
 
-def test_rows_beyond_the_cursor_are_in_flight_and_those_behind_it_lost(stores: Stores) -> None:
+def test_rows_beyond_the_cursor_are_in_flight_and_those_behind_it_lost(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
     stage(rest, 40, 41, 42)
-    assert check(stores).state is State.IN_FLIGHT
-    assert flow(stores).unpublished == 3
+    assert check_ledger(stores).state is LedgerState.IN_FLIGHT
+    assert measure_flow(stores).unpublished == 3
 
     rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 41")
-    published = next(hop for hop in check(stores).hops if hop.name == "published")
-    assert (published.state, published.missing, published.pending) == (State.BROKEN, ("40", "41"), 1)
+    published = next(hop for hop in check_ledger(stores).hops if hop.name == "published")
+    assert (published.state, published.missing, published.pending) == (LedgerState.BROKEN, ("40", "41"), 1)
 
 
-def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost(stores: Stores) -> None:
+def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
     stage(rest, 40)
     rest.publish(message(40))
     rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 40")
-    served = next(hop for hop in check(stores).hops if hop.name == "served")
-    assert (served.state, served.pending) == (State.IN_FLIGHT, 1)
-    assert flow(stores).unread == 1
+    served = next(hop for hop in check_ledger(stores).hops if hop.name == "served")
+    assert (served.state, served.pending) == (LedgerState.IN_FLIGHT, 1)
+    assert measure_flow(stores).unread == 1
 
     merged(rest)
-    assert hops(check(stores)) == {"served": ("40",)}
+    assert hops(check_ledger(stores)) == {"served": ("40",)}
 
 
-def test_offsets_are_compared_as_numbers(stores: Stores) -> None:
+def test_offsets_are_compared_as_numbers(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=18, quarantined=0)
     stage(rest, 40, 41, 42, 43)
     rest.publish(*map(message, (40, 41, 42, 43)))
     merged(rest)
     assert rest.sql("SELECT count(*) FROM analytics.batches") == (2,)
-    assert flow(stores).unread == 0
+    assert measure_flow(stores).unread == 0
 
 
-def test_a_stream_that_leaves_messages_lying_is_stalled(stores: Stores) -> None:
+def test_a_stream_that_leaves_messages_lying_is_stalled(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
-    assert stalled(stores, 0) is None
+    assert find_stall(stores, 0) is None
     rest.publish(message(1))
-    waiting = stalled(stores, 0)
+    waiting = find_stall(stores, 0)
     assert waiting is not None
     assert waiting.sentence() == "1 message waits for the stream"
 
 
 def test_the_running_totals_follow_every_hop(rest: Rest) -> None:
-    seen = progress(rest.stores)
+    seen = read_totals(rest.stores)
     assert (seen.fetched, seen.staged, seen.published, seen.served, seen.quarantined) == (35, 32, 32, 30, 2)
     assert seen.idle
 
@@ -240,40 +242,41 @@ def merge_again(rest: Rest, number: int, **changes: object) -> None:
         merge(connection, batch, served_users.table([row]), [])
 
 
-def states(ledger: Ledger) -> dict[str, State]:
-    return {hop.name: hop.state for hop in ledger.hops if hop.state is not State.CLOSED}
+def states(ledger: Ledger) -> dict[str, LedgerState]:
+    return {hop.name: hop.state for hop in ledger.hops if hop.state is not LedgerState.CLOSED}
 
 
 def test_what_a_batch_on_its_way_to_cassandra_wrote_is_in_flight_and_what_else_is_lost_is_named(rest: Rest) -> None:
     moved = {"country_code": "ZZ", "registered_month": "1999-01", "city": "Elsewhere"}
     merge_again(rest, 3, **moved)
     late = dict.fromkeys(
-        ("users_by_id", "users_by_country", "users_by_registration_month", "user_counts in Cassandra"), State.IN_FLIGHT
+        ("users_by_id", "users_by_country", "users_by_registration_month", "user_counts in Cassandra"),
+        LedgerState.IN_FLIGHT,
     )
-    assert states(check(rest.stores)) == late
+    assert states(check_ledger(rest.stores)) == late
 
     remove_by_id(rest)
     rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
-    ledger = check(rest.stores)
+    ledger = check_ledger(rest.stores)
     assert hops(ledger) == {
         "users_by_id": (str(user_id(7)),),
         "user_counts in Cassandra": hops(ledger)["user_counts in Cassandra"],
     }
     assert hops(ledger)["user_counts in Cassandra"][0].startswith(f"gender={gender(3)} ")
-    assert states(ledger) == late | dict.fromkeys(hops(ledger), State.BROKEN)
+    assert states(ledger) == late | dict.fromkeys(hops(ledger), LedgerState.BROKEN)
 
 
 def test_a_loss_beside_a_row_on_its_way_in_the_same_bucket_is_named(rest: Rest) -> None:
     merge_again(rest, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
     remove_by_id(rest)
-    assert hops(check(rest.stores))["users_by_id"] == (str(user_id(7)),)
+    assert hops(check_ledger(rest.stores))["users_by_id"] == (str(user_id(7)),)
 
 
 def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove_by_id(rest)
-    read = rows.cassandra_digest
+    read = table_digests.cassandra_digest
 
     def read_late(session: Any, table: str) -> Any:
         if table == "users_by_id":
@@ -284,52 +287,52 @@ def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
             rest.sql("UPDATE analytics.batches SET served_at = now()")
         return read(session, table)
 
-    monkeypatch.setattr(rows, "cassandra_digest", read_late)
-    assert hops(check(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
+    monkeypatch.setattr(table_digests, "cassandra_digest", read_late)
+    assert hops(check_ledger(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
 
 
 def test_a_batch_that_is_overdue_hides_no_loss(rest: Rest) -> None:
     merge_again(rest, 7, city="Elsewhere")
     rest.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
-    ledger = check(rest.stores)
+    ledger = check_ledger(rest.stores)
     assert hops(ledger)["users_by_id"] == (f"{user_id(7)} (version, city)",)
     assert "1 merged batches have waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
 
 
 def test_a_stream_that_leaves_a_batch_half_served_is_stalled(rest: Rest) -> None:
     merged(rest, served=False)
-    waiting = stalled(rest.stores, 0)
+    waiting = find_stall(rest.stores, 0)
     assert waiting is not None
     assert waiting.sentence() == "1 batch waits for Cassandra"
     merged(rest)
-    assert stalled(rest.stores, 0) is not None
+    assert find_stall(rest.stores, 0) is not None
     rest.sql("UPDATE analytics.batches SET served_at = now()")
-    assert stalled(rest.stores, 0) is None
+    assert find_stall(rest.stores, 0) is None
 
 
 def test_a_message_whose_event_id_is_no_event_id_counts_under_its_coordinates(rest: Rest) -> None:
     rest.publish(replace(message(31), event_id="order-17"))
     merged(rest)
-    (named,) = hops(check(rest.stores))["served"]
+    (named,) = hops(check_ledger(rest.stores))["served"]
     assert named == f"{rest.stores.kafka.raw_topic}/0/16"
 
 
 def test_a_message_of_another_producer_counts_under_its_coordinates(rest: Rest) -> None:
     rest.publish(foreign=1)
     merged(rest)
-    (named,) = hops(check(rest.stores))["served"]
+    (named,) = hops(check_ledger(rest.stores))["served"]
     assert named == f"{rest.stores.kafka.raw_topic}/0/16"
     rest.sql("UPDATE quarantine.records SET event_id = %s WHERE event_id = '31'", named)
     rest.sql("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '30'")
-    assert hops(check(rest.stores))["served"] == ("30", "31")
+    assert hops(check_ledger(rest.stores))["served"] == ("30", "31")
 
 
 def test_records_that_retention_took_from_the_topic_count_when_they_landed(rest: Rest) -> None:
     delete_topic_records(rest, before=3)
-    assert check(rest.stores).closed
+    assert check_ledger(rest.stores).closed
     remove_served(rest)
     rest.sql("DELETE FROM analytics.users WHERE event_id = '0'")
-    broken = hops(check(rest.stores))
+    broken = hops(check_ledger(rest.stores))
     assert broken["published"] == ("0",)
     assert broken["served"] == ("7",)
 
@@ -337,7 +340,7 @@ def test_records_that_retention_took_from_the_topic_count_when_they_landed(rest:
 def test_a_day_that_retention_dropped_counts_as_pruned(rest: Rest) -> None:
     rest.sql("DROP TABLE staging.users_20261120")
     rest.sql("INSERT INTO staging.pruned (staged_on, row_count) VALUES ('2026-11-20', 32)")
-    ledger = check(rest.stores)
+    ledger = check_ledger(rest.stores)
     assert ledger.closed
     assert next(hop for hop in ledger.hops if hop.name == "staged").right == 32
 
@@ -348,13 +351,13 @@ def test_a_superseded_event_counts_beside_the_one_that_replaced_it(rest: Rest) -
         " SELECT '31', user_id, 1, event_id, 1 FROM analytics.users WHERE event_id = '7'"
     )
     rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
-    assert check(rest.stores).closed
+    assert check_ledger(rest.stores).closed
 
 
 def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: Rest) -> None:
     from confluent_kafka.admin import AdminClient
 
-    check(rest.stores)
+    check_ledger(rest.stores)
     # The server drops a session's tables after the client has gone.
     eventually(lambda: rest.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,))
     groups = AdminClient(rest.stores.kafka.client()).list_consumer_groups().result()

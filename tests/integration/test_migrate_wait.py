@@ -11,12 +11,18 @@ import pytest
 from pydantic import SecretStr
 
 from insights.clients import connections
-from insights.ledger import Stores
 from insights.migrations import MIGRATIONS
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, inherited_environment, variables
+from insights.settings import (
+    CassandraSettings,
+    KafkaSettings,
+    PostgresSettings,
+    StoreSettings,
+    inherited_environment,
+    variables,
+)
 from jobs import migrate
 from tests.integration.logins import drop_logins, make_logins
 from tests.staged import sql
@@ -46,7 +52,7 @@ def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
     kafka: KafkaSettings,
     tmp_path: Path,
 ) -> None:
-    superuser = Stores(empty_postgres, kafka, empty_cassandra)
+    superuser = StoreSettings(empty_postgres, kafka, empty_cassandra)
     logins = make_logins(superuser, tmp_path)
     owner, dashboard = logins.owner, logins.of("dashboard")
     access = {

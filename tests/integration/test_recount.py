@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from insights.cli import app
 from insights.clients import connections
-from insights.ledger import Stores, check
+from insights.ledger.check import check_ledger
 from insights.model.quarantine import Quarantined
-from insights.serve import postgres as store
-from insights.serve.cassandra import CassandraWriter
-from insights.serve.recount import count_new_dimensions, recount, recount_postgres, wrong_counts
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from insights.repair.recount import count_new_dimensions, recount, recount_postgres, wrong_counts
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
+from insights.sinks import postgres as store
+from insights.sinks.cassandra import CassandraWriter
 from tests import served_users
 from tests.flow import Rest, come_to_rest
 from tests.support import eventually
@@ -31,7 +31,7 @@ TOPIC = "users.raw"
 
 @pytest.fixture
 def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> Rest:
-    return come_to_rest(Stores(postgres, kafka, cassandra))
+    return come_to_rest(StoreSettings(postgres, kafka, cassandra))
 
 
 def batch(number: int) -> store.BatchId:
@@ -65,14 +65,14 @@ def test_the_check_names_the_remedy_and_the_remedy_mends_both_stores(rest: Rest)
     rest.sql("DELETE FROM analytics.user_counts WHERE dimension = 'continent'")
     rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
     rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'age_band' AND value = 'nobody'")
-    broken = [hop for hop in check(stores).hops if hop.name.startswith("user_counts")]
+    broken = [hop for hop in check_ledger(stores).hops if hop.name.startswith("user_counts")]
     assert ["insights recount" in hop.sentence for hop in broken] == [True, True]
 
     told = wrong_counts(stores.postgres, stores.cassandra)
-    assert check(stores).open_hops() == tuple(broken)
+    assert check_ledger(stores).open_hops() == tuple(broken)
     assert recount(stores.postgres, stores.cassandra, STREAM) == told
     assert {("country_code", "ZZ", 3, None, 0), ("age_band", "nobody", None, 99, 0)} <= set(told)
-    ledger = check(stores)
+    ledger = check_ledger(stores)
     assert ledger.closed, ledger.open_hops()
     assert wrong_counts(stores.postgres, stores.cassandra) == []
     assert rest.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []

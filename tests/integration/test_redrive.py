@@ -14,8 +14,8 @@ from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
 from insights.model.reasons import Reason
-from insights.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
-from insights.replay import Period, count_by_day, replay
+from insights.repair.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
+from insights.repair.replay import Period, count_by_day, replay
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.flow import BATCH, FETCHED_AT, message, user_id
 

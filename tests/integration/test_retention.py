@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from insights.ledger import Stores, progress
-from insights.serve import postgres as store
-from insights.serve.retention import Pruned, prune
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from insights.ledger.check import read_totals
+from insights.repair.retention import Pruned, prune
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
+from insights.sinks import postgres as store
 from tests.served_users import table, user
 
 DAYS = 14
@@ -39,15 +39,15 @@ def later(days: int) -> datetime:
 def test_old_served_batches_go_with_their_moves_and_stay_counted_as_read(
     connection: Any, postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
-    stores = Stores(postgres, kafka, CassandraSettings())
+    stores = StoreSettings(postgres, kafka, CassandraSettings())
     for number, country in enumerate(("DE", "US", "IR")):
         merge(connection, batch(kafka, number), country)
-    before = progress(stores)
+    before = read_totals(stores)
     assert prune(connection, later(DAYS - 1), DAYS) == Pruned(0, 0)
     assert prune(connection, later(DAYS), DAYS) == Pruned(2, 2)
     assert prune(connection, later(DAYS), DAYS) == Pruned(0, 0)
     assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(2,)]
-    assert progress(stores) == before
+    assert read_totals(stores) == before
     assert before.read == 3
 
 

@@ -11,9 +11,9 @@ from cassandra import InvalidRequest
 
 from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES
-from insights.serve.batch import delete_moved, write_users
-from insights.serve.cassandra import CassandraWriter
 from insights.settings import CassandraSettings
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.micro_batch import delete_moved, write_users
 from tests.integration.stream_process import assert_cassandra_equals
 from tests.served_users import NASTY, table, user
 

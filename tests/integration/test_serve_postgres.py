@@ -13,7 +13,7 @@ from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
-from insights.serve import postgres as store
+from insights.sinks import postgres as store
 from tests import dimensions
 from tests.served_users import FETCHED, table, user
 

@@ -9,10 +9,13 @@ from confluent_kafka import KafkaException
 from psycopg2 import OperationalError
 
 from dashboard import messages, stores, topics
-from insights import ledger
 from insights.clients import airflow, connections
 from insights.errors import UserError
-from insights.serve import explore, progress, queries
+from insights.ledger import check as ledger_check
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import Hop, Ledger, LedgerState
+from insights.queries import pipeline, search
+from insights.queries import users as user_queries
 from insights.settings import KafkaSettings
 
 NOW = datetime.now(UTC)
@@ -40,55 +43,55 @@ class FakeStores:
         self.counts: dict[str, dict[str, int]] = COUNTS
         self.crossed: dict[str, dict[tuple[str | None, ...], int]] = CROSSED
         self.found = [
-            explore.Found(
+            search.Found(
                 NOW - timedelta(hours=number), UUID(int=number), f"{name} No. {number}",
                 "female" if number % 2 else "male", 30, "FR" if number % 10 < 3 else "DE", "example.com",
             )
             for number in range(100)
         ]  # fmt: skip
-        self.minutes = [progress.Minute(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
-        self.latency: progress.Latency | None = progress.Latency(1.5, 2.5, 4.25, 100)
-        self.refusals = [progress.Refusals(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
-        self.runs = [progress.Run("ingest_users", name, 2, 105, 100, 5, NOW - timedelta(seconds=9), NOW)]
+        self.minutes = [pipeline.Minute(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
+        self.latency: pipeline.Latency | None = pipeline.Latency(1.5, 2.5, 4.25, 100)
+        self.refusals = [pipeline.Refusals(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
+        self.runs = [pipeline.Run("ingest_users", name, 2, 105, 100, 5, NOW - timedelta(seconds=9), NOW)]
         self.quarantine = {"BAD_EMAIL": 25}
-        self.batches = [progress.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)]
+        self.batches = [pipeline.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)]
         self.read = {0: 7}
         self.messages = [messages.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
         self.whole: messages.Whole | None = messages.Whole(NOW, name, 3, [("event_id", name)], name, False)
         self.looks: list[tuple[object, ...]] = []
         self.complete = True
-        self.state = ledger.State.CLOSED
-        self.flow = ledger.Flow(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
+        self.state = LedgerState.CLOSED
+        self.flow = FlowState(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
         self.airflow_runs = [airflow.DagRun(name, "success", "manual", NOW, NOW, {})]
 
     def install(self, patch: Any) -> None:
         patch.setattr(stores, "_session", self._cassandra)
         patch.setattr(connections, "postgres", self._postgres)
-        patch.setattr(queries, "counts", lambda _, dimension: self.counts.get(dimension, {}))
-        patch.setattr(queries, "latest", self._latest)
-        patch.setattr(queries, "user", self._user)
-        patch.setattr(explore, "page", self._page)
-        patch.setattr(explore, "users", lambda _, chosen, __: iter(self._chosen(chosen)))
-        patch.setattr(explore, "total", self._total)
-        patch.setattr(queries, "geo_sample", self._places)
-        patch.setattr(queries, "cross_counts", self._cross_counts)
-        patch.setattr(queries, "cross_counts_since", self._cross_counts_since)
-        patch.setattr(progress, "open_quarantine", lambda _: self.quarantine)
-        patch.setattr(progress, "quarantine_samples", self._refused)
-        patch.setattr(progress, "quarantine_over_time", lambda *_: self.refusals)
-        patch.setattr(progress, "last_batches", lambda *_: self.batches)
-        patch.setattr(progress, "flow_facts", self._flow_facts)
-        patch.setattr(progress, "arrivals_per_minute", lambda *_: self.minutes)
-        patch.setattr(progress, "latency", lambda *_: self.latency)
-        patch.setattr(progress, "ingest_runs", lambda *_: self.runs)
-        patch.setattr(import_module("insights.ledger.flow"), "read_until", lambda *_: self.read)
+        patch.setattr(user_queries, "counts", lambda _, dimension: self.counts.get(dimension, {}))
+        patch.setattr(user_queries, "latest", self._latest)
+        patch.setattr(user_queries, "user", self._user)
+        patch.setattr(search, "page", self._page)
+        patch.setattr(search, "users", lambda _, chosen, __: iter(self._chosen(chosen)))
+        patch.setattr(search, "total", self._total)
+        patch.setattr(user_queries, "geo_sample", self._places)
+        patch.setattr(user_queries, "cross_counts", self._cross_counts)
+        patch.setattr(user_queries, "cross_counts_since", self._cross_counts_since)
+        patch.setattr(pipeline, "open_quarantine", lambda _: self.quarantine)
+        patch.setattr(pipeline, "quarantine_samples", self._refused)
+        patch.setattr(pipeline, "quarantine_over_time", lambda *_: self.refusals)
+        patch.setattr(pipeline, "last_batches", lambda *_: self.batches)
+        patch.setattr(pipeline, "flow_facts", self._flow_facts)
+        patch.setattr(pipeline, "arrivals_per_minute", lambda *_: self.minutes)
+        patch.setattr(pipeline, "latency", lambda *_: self.latency)
+        patch.setattr(pipeline, "ingest_runs", lambda *_: self.runs)
+        patch.setattr(import_module("insights.ledger.flow_state"), "read_until", lambda *_: self.read)
         patch.setattr(topics, "partitions", self._partitions)
         patch.setattr(messages, "page", self._messages)
         patch.setattr(messages, "search", self._searched)
         patch.setattr(messages, "one", self._whole)
         patch.setattr(stores, "_in_flight", self._flow)
-        patch.setattr(ledger, "check", self._check)
-        patch.setattr(progress, "superseded", lambda *_: 7)
+        patch.setattr(ledger_check, "check_ledger", self._check)
+        patch.setattr(pipeline, "superseded", lambda *_: 7)
         patch.setattr(airflow, "last_runs", self._last_runs)
 
     def _cassandra(self) -> object:
@@ -115,13 +118,13 @@ class FakeStores:
         crossed = self.crossed if self.counts else {}
         return {values: count for values, count in crossed.get(dimension, {}).items() if (values[0] or "") >= first}
 
-    def _latest(self, _: object, limit: int) -> list[queries.Arrival]:
+    def _latest(self, _: object, limit: int) -> list[user_queries.Arrival]:
         if not self.counts:
             return []
-        arrival = queries.Arrival(NOW, UUID(int=1), self.name, "female", 30, "FR", "France", self.name)
+        arrival = user_queries.Arrival(NOW, UUID(int=1), self.name, "female", 30, "FR", "France", self.name)
         return [arrival][:limit]
 
-    def _chosen(self, chosen: explore.Filter) -> list[explore.Found]:
+    def _chosen(self, chosen: search.Filter) -> list[search.Found]:
         self._cassandra()
         return [
             user
@@ -131,15 +134,15 @@ class FakeStores:
             and (chosen.since or "") <= f"{user.registered_at:%Y-%m}" <= (chosen.until or "9")
         ]
 
-    def _page(self, _: object, chosen: explore.Filter, cursor: explore.Cursor | None, limit: int) -> explore.Page:
+    def _page(self, _: object, chosen: search.Filter, cursor: search.Cursor | None, limit: int) -> search.Page:
         found = self._chosen(chosen)
-        begin = 1 + [explore.Cursor(user.registered_at, user.user_id) for user in found].index(cursor) if cursor else 0
+        begin = 1 + [search.Cursor(user.registered_at, user.user_id) for user in found].index(cursor) if cursor else 0
         last = found[begin : begin + limit][-1:]
         more = begin + limit < len(found)
-        following = explore.Cursor(last[0].registered_at, last[0].user_id) if last and more else None
-        return explore.Page(tuple(found[begin : begin + limit]), following, None)
+        following = search.Cursor(last[0].registered_at, last[0].user_id) if last and more else None
+        return search.Page(tuple(found[begin : begin + limit]), following, None)
 
-    def _total(self, _: object, chosen: explore.Filter) -> int | None:
+    def _total(self, _: object, chosen: search.Filter) -> int | None:
         return None if chosen.country_code and chosen.gender else len(self._chosen(chosen))
 
     def _user(self, _: object, user_id: UUID) -> dict[str, Any] | None:
@@ -147,14 +150,14 @@ class FakeStores:
             ({"full_name": user.full_name, "user_id": user_id} for user in self.found if user.user_id == user_id), None
         )
 
-    def _places(self, *_: object) -> list[queries.Place]:
-        return [queries.Place("FR", self.name, 48.0, 2.0, True), queries.Place("FR", None, -48.0, 2.0, False)]
+    def _places(self, *_: object) -> list[user_queries.Place]:
+        return [user_queries.Place("FR", self.name, 48.0, 2.0, True), user_queries.Place("FR", None, -48.0, 2.0, False)]
 
-    def _refused(self, _: object, reason: str, limit: int) -> list[progress.Refused]:
-        return [progress.Refused(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
+    def _refused(self, _: object, reason: str, limit: int) -> list[pipeline.Refused]:
+        return [pipeline.Refused(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
 
-    def _flow_facts(self, *_: object) -> progress.FlowFacts:
-        return progress.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
+    def _flow_facts(self, *_: object) -> pipeline.FlowFacts:
+        return pipeline.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
 
     def _partitions(self, settings: KafkaSettings) -> list[topics.Partition]:
         self._kafka()
@@ -179,7 +182,7 @@ class FakeStores:
         self._kafka()
         return self.whole
 
-    def _flow(self) -> ledger.Flow:
+    def _flow(self) -> FlowState:
         if self.down:
             raise UserError("a server is away")
         return self.flow
@@ -189,11 +192,11 @@ class FakeStores:
             raise UserError("Airflow does not answer.")
         return self.airflow_runs
 
-    def _check(self, _: object) -> ledger.Ledger:
+    def _check(self, _: object) -> Ledger:
         if self.down:
             raise UserError("Kafka [is](http://example.org) away; start it.")
-        hop = ledger.Hop("served", "a = b", 1, 1, 0, (), (), (), self.state, "It says so.")
-        return ledger.Ledger((hop,), NOW, 0.5)
+        hop = Hop("served", "a = b", 1, 1, 0, (), (), (), self.state, "It says so.")
+        return Ledger((hop,), NOW, 0.5)
 
 
 class FakeConnection:

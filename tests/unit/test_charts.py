@@ -10,10 +10,10 @@ from dashboard import charts
 from dashboard.charts import users
 from dashboard.charts.base import BLUE, MUTED
 from dashboard.growth import Growth
-from insights import rules
 from insights.model.countries import countries
 from insights.model.reasons import Reason
 from insights.model.user import DIMENSIONS
+from insights.stream import rules
 
 HOSTILE = "<script>alert(1)</script>"
 ESCAPED = "&lt;script&gt;alert(1)&lt;/script&gt;"

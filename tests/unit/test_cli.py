@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from insights import ledger
 from insights.cli import app
 from insights.errors import UserError
-from insights.ledger import Ledger, Stores
-from insights.ledger.hop import hop
+from insights.ledger import check as ledger_check
+from insights.ledger.hops import Hop, Ledger, hop
 from insights.local.configuration import Address, Options
 from insights.local.runner import Event, State
-from insights.settings import LocalSettings
+from insights.settings import LocalSettings, StoreSettings
 
 RUNNER = CliRunner()
 CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
@@ -29,15 +28,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, *hops: ledger.Hop) -> list[Stores]:
+def answer(monkeypatch: pytest.MonkeyPatch, *hops: Hop) -> list[StoreSettings]:
     """The ledger that the check finds; the list tells the stores it was asked about."""
-    asked: list[Stores] = []
+    asked: list[StoreSettings] = []
 
-    def check(stores: Stores, _: float = 0) -> Ledger:
+    def check(stores: StoreSettings, _: float = 0) -> Ledger:
         asked.append(stores)
         return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
 
-    monkeypatch.setattr(ledger, "check", check)
+    monkeypatch.setattr(ledger_check, "check_ledger", check)
     return asked
 
 
@@ -66,7 +65,7 @@ def test_check_exits_2_with_a_sentence_when_it_cannot_check(monkeypatch: pytest.
     def unreachable(*_: object) -> Ledger:
         raise UserError("PostgreSQL is out of reach; start it.")
 
-    monkeypatch.setattr(ledger, "check", unreachable)
+    monkeypatch.setattr(ledger_check, "check_ledger", unreachable)
     result = RUNNER.invoke(app, ["check"])
     assert (result.exit_code, result.stderr) == (2, "PostgreSQL is out of reach; start it.\n")
 

@@ -7,12 +7,14 @@ import pytest
 import streamlit as st
 
 from dashboard import checks
-from insights import ledger
 from insights.errors import UserError
+from insights.ledger import check as ledger_check
+from insights.ledger.hops import Ledger
+from insights.settings import StoreSettings
 from tests.support import eventually
 from tests.unit.dashboard_fakes import NOW
 
-CLOSED = ledger.Ledger((), NOW, 0.5)
+CLOSED = Ledger((), NOW, 0.5)
 
 
 class SlowLedger:
@@ -21,9 +23,9 @@ class SlowLedger:
     def __init__(self) -> None:
         self.begun = 0
         self.end = Event()
-        self.outcome: ledger.Ledger | Exception = CLOSED
+        self.outcome: Ledger | Exception = CLOSED
 
-    def check(self, _: ledger.Stores) -> ledger.Ledger:
+    def check(self, _: StoreSettings) -> Ledger:
         self.begun += 1
         assert self.end.wait(30)
         if isinstance(self.outcome, Exception):
@@ -35,7 +37,7 @@ class SlowLedger:
 def slow(monkeypatch) -> Iterator[SlowLedger]:
     st.cache_resource.clear()
     slow = SlowLedger()
-    monkeypatch.setattr(ledger, "check", slow.check)
+    monkeypatch.setattr(ledger_check, "check_ledger", slow.check)
     yield slow
     slow.end.set()
     ended()

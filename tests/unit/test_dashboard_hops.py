@@ -8,28 +8,29 @@ from dashboard import hops, picture
 from dashboard.answers import Answer
 from dashboard.hops import Health, Hop
 from dashboard.stalls import PATIENCE, Stalls
-from insights.ledger import Flow, Ledger, State
-from insights.ledger import Hop as LedgerHop
-from insights.serve.progress import FlowFacts
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import Hop as LedgerHop
+from insights.ledger.hops import Ledger, LedgerState
+from insights.queries.pipeline import FlowFacts
 from tests.unit.dashboard_fakes import NOW
 
 FACTS = FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
-STILL = Flow(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
-WAITING = Flow(unpublished=1, unread=2, unserved=0, overdue=0, last_batch=3)
+STILL = FlowState(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
+WAITING = FlowState(unpublished=1, unread=2, unserved=0, overdue=0, last_batch=3)
 TABLES = "fetched staged published served user_counts users_by_id"
 
 
-def seen(flow: Flow | None = STILL, stuck=None, checked=None, stale=False) -> hops.Seen:
+def seen(flow: FlowState | None = STILL, stuck=None, checked=None, stale=False) -> hops.Seen:
     return hops.Seen(FACTS, "0", flow, stale, 1100, stuck or {}, checked, NOW, NOW)
 
 
 def broken(name: str) -> Ledger:
-    states = {hop: State.BROKEN if hop == name else State.CLOSED for hop in TABLES.split()}
+    states = {hop: LedgerState.BROKEN if hop == name else LedgerState.CLOSED for hop in TABLES.split()}
     found = [LedgerHop(hop, "", 1, 1, 0, (), (), (), state, "") for hop, state in states.items()]
     return Ledger(tuple(found), NOW, 1.0)
 
 
-def look(stalls: Stalls, flow: Flow, seconds: int, moved: int = 0) -> dict[str, timedelta]:
+def look(stalls: Stalls, flow: FlowState, seconds: int, moved: int = 0) -> dict[str, timedelta]:
     """What is stuck, as looked at after so many seconds; the publisher moved at `moved`."""
     facts = FACTS._replace(publisher_moved_at=NOW + timedelta(seconds=moved))
     at = NOW + timedelta(seconds=seconds)
@@ -57,7 +58,7 @@ def test_a_stage_is_stalled_when_it_does_not_move_for_long():
 
 
 @pytest.mark.parametrize(
-    ("between", "moved"), [(STILL, 0), (Flow(1, 2, 0, 0, last_batch=4), 60)], ids=["without work", "moved"]
+    ("between", "moved"), [(STILL, 0), (FlowState(1, 2, 0, 0, last_batch=4), 60)], ids=["without work", "moved"]
 )
 def test_a_stage_that_moved_or_had_no_work_since_is_not_stalled(between, moved):
     stalls = Stalls()
@@ -69,7 +70,7 @@ def test_a_stage_that_moved_or_had_no_work_since_is_not_stalled(between, moved):
 
 
 def test_a_batch_that_is_overdue_stalls_cassandra_at_once():
-    found = look(Stalls(), Flow(0, 0, 1, overdue=1, last_batch=3), 0)
+    found = look(Stalls(), FlowState(0, 0, 1, overdue=1, last_batch=3), 0)
     assert found["cassandra"] >= PATIENCE
 
 

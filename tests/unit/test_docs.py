@@ -13,8 +13,8 @@ from insights.cli import app
 from insights.model import reasons
 from insights.model.reasons import Reason
 from insights.publisher.metrics import Metrics
-from insights.serve.health import StreamMetrics
 from insights.settings import LocalSettings
+from insights.stream.metrics import StreamMetrics
 from tests.support import REPOSITORY
 
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard import downloads
-from insights.serve.explore import Filter, Found
+from insights.queries.search import Filter, Found
 
 AT = datetime(2020, 1, 2, 3, 4, 5, 6000, tzinfo=UTC)
 USER = Found(AT, UUID(int=7), "Zoë Müller", "female", 41, "DE", "example.com")

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from insights import ledger
 from insights.cli import first_batch
 from insights.errors import UserError
-from insights.ledger import Flow, Ledger, Progress
-from insights.ledger.hop import hop
+from insights.ledger import check as ledger_check
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import Hop, Ledger, hop
+from insights.ledger.totals import FlowTotals
+from insights.settings import StoreSettings
 
 CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
 LATE = hop("served", "published = served", 2, 1, pending=1, holds="")
@@ -33,19 +35,19 @@ class Time:
         self.now += seconds
 
 
-def seen(fetched: int, unread: int = 0) -> Progress:
-    return Progress(
+def seen(fetched: int, unread: int = 0) -> FlowTotals:
+    return FlowTotals(
         fetched,
         fetched,
         fetched,
         fetched - unread,
         fetched - unread,
         0,
-        Flow(unpublished=0, unread=unread, unserved=0, overdue=0, last_batch=1),
+        FlowState(unpublished=0, unread=unread, unserved=0, overdue=0, last_batch=1),
     )
 
 
-def landed(*hops: ledger.Hop) -> Ledger:
+def landed(*hops: Hop) -> Ledger:
     return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
 
 
@@ -78,13 +80,13 @@ def watch(
     terminal: bool = False,
 ) -> tuple[int, str]:
     """The exit code, and what was printed."""
-    monkeypatch.setattr(ledger, "progress", last_for_ever(progress))
-    monkeypatch.setattr(ledger, "check", last_for_ever(ledgers))
+    monkeypatch.setattr(ledger_check, "read_totals", last_for_ever(progress))
+    monkeypatch.setattr(ledger_check, "check_ledger", last_for_ever(ledgers))
     output = io.StringIO()
     console = Console(file=output, width=160, force_terminal=terminal, highlight=False)
     nowhere: Any = None
     busy = last_for_ever(ingesting)
-    code = first_batch.watch_first_batch(console, ledger.Stores(nowhere, nowhere, nowhere), busy)
+    code = first_batch.watch_first_batch(console, StoreSettings(nowhere, nowhere, nowhere), busy)
     return code, output.getvalue()
 
 

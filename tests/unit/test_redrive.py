@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from insights.redrive import merge_patch
+from insights.repair.redrive import merge_patch
 
 
 @pytest.mark.parametrize(

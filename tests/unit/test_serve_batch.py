@@ -9,8 +9,8 @@ import pytest
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.serve.batch import POSTGRES_ATTEMPTS, Server, Verdicts
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from insights.sinks.micro_batch import POSTGRES_ATTEMPTS, Server, Verdicts
 
 
 class Connection:

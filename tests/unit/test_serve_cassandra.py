@@ -10,8 +10,8 @@ import pytest
 from cassandra import InvalidRequest, OperationTimedOut
 from cassandra.cluster import NoHostAvailable
 
-from insights.serve import cassandra as module
-from insights.serve.cassandra import CassandraWriter, replica_sets
+from insights.sinks import cassandra as module
+from insights.sinks.cassandra import CassandraWriter, replica_sets
 
 ROWS = pa.table({"value": pa.array([f"{n:04d}" for n in range(100)]), "version": pa.array(range(100), pa.int64())})
 

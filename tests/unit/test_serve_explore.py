@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from insights.errors import UserError
 from insights.model.age_bands import ages
-from insights.serve import explore
-from insights.serve.explore import Cursor, Filter, Found, Page
+from insights.queries import search
+from insights.queries.search import Cursor, Filter, Found, Page
 
 NEWEST = datetime(2021, 3, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ class Session:
 
     def _range(self, cql: str, values: tuple[Any, ...]) -> Iterator[Any]:
         keys, buckets, begin, before, *rest, share = values
-        assert len(keys) * len(buckets) * share <= explore.MOST_ROWS
+        assert len(keys) * len(buckets) * share <= search.MOST_ROWS
         given: Counter[tuple[str, int]] = Counter()
         for key in keys:
             for user in self._filtered(cql, rest):
@@ -96,9 +96,9 @@ def oracle(users: list[Found], chosen: Filter) -> set[UUID]:
 
 
 def walk(session: Session, chosen: Filter, limit: int) -> list[Page]:
-    pages = [explore.page(session, chosen, None, limit)]
+    pages = [search.page(session, chosen, None, limit)]
     while pages[-1].next:
-        pages.append(explore.page(session, chosen, pages[-1].next, limit))
+        pages.append(search.page(session, chosen, pages[-1].next, limit))
     return pages
 
 
@@ -123,7 +123,7 @@ FILTERS = st.builds(
 @given(USERS, FILTERS, st.integers(1, 30), st.sampled_from([3, 40_000]))
 def test_all_pages_together_hold_every_matching_user_once_in_order(users, chosen, limit, step_users):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explore, "STEP_USERS", step_users)
+        patch.setattr(search, "STEP_USERS", step_users)
         pages = walk(Session(users), chosen, limit)
     walked = [user for page in pages for user in page.users]
     assert len(walked) == len({user.user_id for user in walked})
@@ -138,7 +138,7 @@ def test_all_pages_together_hold_every_matching_user_once_in_order(users, chosen
 def test_a_file_holds_the_same_users_in_the_same_order(users, chosen):
     session = Session(users)
     paged = [user for page in walk(session, chosen, 7) for user in page.users]
-    assert list(explore.users(session, chosen, 60)) == paged
+    assert list(search.users(session, chosen, 60)) == paged
 
 
 def many(count: int, days: int) -> list[Found]:
@@ -153,31 +153,31 @@ def many(count: int, days: int) -> list[Found]:
 
 @pytest.mark.parametrize("chosen", [Filter(), Filter("DE"), Filter(gender="male"), Filter("DE", "male", "75+")])
 def test_a_page_asks_a_bounded_number_of_statements_however_little_matches(chosen, monkeypatch):
-    monkeypatch.setattr(explore, "STEP_USERS", 20)
+    monkeypatch.setattr(search, "STEP_USERS", 20)
     session = Session(many(2_000, 9_000))
     for cursor in (None, Cursor(NEWEST - timedelta(days=3), UUID(int=5 << 124))):
         session.asked.clear()
-        explore.page(session, chosen, cursor, 50)
-        assert session.asked["users"] <= 3 * explore.MOST_READS
+        search.page(session, chosen, cursor, 50)
+        assert session.asked["users"] <= 3 * search.MOST_READS
         assert session.asked["user_counts"] <= 2
 
 
 @pytest.mark.parametrize("chosen", [Filter(), Filter("DE"), Filter(gender="female")])
 def test_a_page_reads_few_more_users_than_it_shows(chosen):
     session = Session(many(20_000, 7_000))
-    assert len(explore.page(session, chosen, None, 50).users) == 50
+    assert len(search.page(session, chosen, None, 50).users) == 50
     assert session.given <= 200
 
 
 def test_the_more_rarely_users_match_the_more_months_are_read_together():
     users = [user._replace(gender="male") if number % 50 else user for number, user in enumerate(many(20_000, 7_000))]
     session = Session(users)
-    assert len(explore.page(session, Filter(gender="female"), None, 50).users) == 50
+    assert len(search.page(session, Filter(gender="female"), None, 50).users) == 50
     assert session.asked["users"] <= 5
 
 
 def test_a_page_that_read_enough_ends_early_and_the_next_ones_go_on(monkeypatch):
-    monkeypatch.setattr(explore, "STEP_USERS", 20)
+    monkeypatch.setattr(search, "STEP_USERS", 20)
     *others, oldest = many(2_000, 9_000)
     users = [*others, oldest._replace(gender="male")]
     pages = walk(Session(users), Filter(gender="male"), 50)
@@ -197,18 +197,18 @@ def test_one_instant_shared_by_more_users_than_a_page_holds_is_walked_through():
 
 def test_a_user_who_arrives_meanwhile_moves_no_other():
     users = many(120, 30)
-    first = explore.page(Session(users), Filter(), None, 50)
+    first = search.page(Session(users), Filter(), None, 50)
     newer = users[0]._replace(registered_at=NEWEST, user_id=UUID(int=3 << 124 | 12345))
-    following = explore.page(Session([newer, *users]), Filter(), first.next, 50)
+    following = search.page(Session([newer, *users]), Filter(), first.next, 50)
     assert [user.user_id for user in first.users + following.users] == [user.user_id for user in users[:100]]
 
 
 def test_no_user_makes_an_empty_page_and_a_foreign_cursor_does_no_harm():
-    assert explore.page(Session([]), Filter(), None, 50) == Page((), None, None)
+    assert search.page(Session([]), Filter(), None, 50) == Page((), None, None)
     old = Cursor(datetime(1900, 1, 1, tzinfo=UTC), None)
-    assert explore.page(Session(many(20, 30)), Filter(), old, 50) == Page((), None, None)
+    assert search.page(Session(many(20, 30)), Filter(), old, 50) == Page((), None, None)
 
 
 def test_reading_everything_ends_with_a_sentence_when_it_takes_too_long():
     with pytest.raises(UserError, match="choose narrower filters"):
-        list(explore.users(Session(many(20, 30)), Filter(), -1))
+        list(search.users(Session(many(20, 30)), Filter(), -1))

@@ -4,8 +4,8 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
-from insights.serve.batch import Served
-from insights.serve.health import SILENCE_SECONDS, ProgressListener, StreamMetrics, kafka_lag
+from insights.sinks.micro_batch import Served
+from insights.stream.metrics import SILENCE_SECONDS, ProgressListener, StreamMetrics, kafka_lag
 
 PROGRESS: dict[str, Any] = {
     "batchId": 3,

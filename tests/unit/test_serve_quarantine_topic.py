@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
-from insights.serve.quarantine_topic import LONGEST_KEY, produce
+from insights.sinks.quarantine_topic import LONGEST_KEY, produce
 
 LIMIT = 2000
 

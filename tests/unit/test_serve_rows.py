@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from cassandra.cqltypes import BooleanType, DateType, DoubleType, Int32Type, LongType, UTF8Type, UUIDType
 
-from insights.serve.rows import buckets, encode_rows, routing_keys, row_spans, uuid_bytes
+from insights.sinks.cql_encoding import buckets, encode_rows, routing_keys, row_spans, uuid_bytes
 
 IDS = [uuid4() for _ in range(50)]
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)

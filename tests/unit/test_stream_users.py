@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from insights import stream, stream_job
+from insights.stream import query, transform
 from jobs import stream_users
 
 
@@ -13,11 +13,11 @@ def test_the_stream_refuses_what_is_larger_than_the_topic_takes(monkeypatch: pyt
     spark = SimpleNamespace(streams=SimpleNamespace(addListener=lambda _: None), stop=lambda: None)
     monkeypatch.setenv("INSIGHTS_KAFKA_MAX_MESSAGE_BYTES", "2000000")
     monkeypatch.setenv("INSIGHTS_STREAM_HTTP_PORT", "0")
-    monkeypatch.setattr(stream_job, "spark_session", lambda _: spark)
+    monkeypatch.setattr(query, "spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
-    monkeypatch.setattr(stream_job, "source", lambda *_: None)
-    monkeypatch.setattr(stream, "judge", lambda _, largest_value: limits.append(largest_value))
-    monkeypatch.setattr(stream_job, "start", lambda *_: None)
-    monkeypatch.setattr(stream_job, "run", lambda *_: None)
+    monkeypatch.setattr(query, "source", lambda *_: None)
+    monkeypatch.setattr(transform, "judge", lambda _, largest_value: limits.append(largest_value))
+    monkeypatch.setattr(query, "start", lambda *_: None)
+    monkeypatch.setattr(query, "run", lambda *_: None)
     stream_users.main()
     assert limits == [2_000_000]

@@ -16,10 +16,11 @@ SMALL = ("--values", f"{CHART}/ci/small.yaml")
 INSTALL_SECONDS = 900
 _LEDGER = """
 import json
-from insights.ledger import Stores, check
+from insights.settings import StoreSettings
+from insights.ledger.check import check_ledger
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
 
-ledger = check(Stores(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
+ledger = check(StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
 assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.open_hops())
 print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
 """

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from insights.serve import explore
+from insights.queries import search
 from tests.unit.pages.support import HOSTILE, PAGES, opened, said, table
 
 
@@ -79,11 +79,11 @@ def test_filters_that_no_user_matches_say_so(fakes):
 
 
 def test_a_page_that_ends_early_says_how_far_back_it_looked(fakes, monkeypatch):
-    short = explore.Page(
-        tuple(fakes.found[:2]), explore.Cursor(fakes.found[2].registered_at, None), fakes.found[2].registered_at
+    short = search.Page(
+        tuple(fakes.found[:2]), search.Cursor(fakes.found[2].registered_at, None), fakes.found[2].registered_at
     )
-    monkeypatch.setattr(explore, "page", lambda *_: short)
-    monkeypatch.setattr(explore, "total", lambda *_: None)
+    monkeypatch.setattr(search, "page", lambda *_: short)
+    monkeypatch.setattr(search, "total", lambda *_: None)
     app = opened("explore")
     assert "1 to 2" in said(app)
     assert "of at least 2 users" in said(app)

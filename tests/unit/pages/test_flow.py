@@ -6,13 +6,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import checks
-from insights import ledger
-from insights.serve import progress
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import LedgerState
+from insights.queries import pipeline
 from tests.support import eventually
 from tests.unit.dashboard_fakes import NOW
 from tests.unit.pages.support import HOSTILE, figures, metrics, opened, said, table
 
-STILL = ledger.Flow(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
+STILL = FlowState(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
 
 
 def picture(app: AppTest) -> str:
@@ -28,8 +29,8 @@ def checked(app: AppTest) -> AppTest:
 
 
 @pytest.fixture
-def served(fakes) -> progress.Batch:
-    batch = progress.Batch(4, NOW, NOW, NOW + timedelta(seconds=2), 9, 8, 1, 8, 0, 1.5, 2.5, 4.25)
+def served(fakes) -> pipeline.Batch:
+    batch = pipeline.Batch(4, NOW, NOW, NOW + timedelta(seconds=2), 9, 8, 1, 8, 0, 1.5, 2.5, 4.25)
     fakes.batches.append(batch)
     return batch
 
@@ -91,7 +92,7 @@ def test_a_check_that_runs_is_shown_to_all_and_cannot_be_started_again(monkeypat
 
 
 def test_a_broken_ledger_is_shown_as_an_error_also_in_the_picture(fakes):
-    fakes.state = ledger.State.BROKEN
+    fakes.state = LedgerState.BROKEN
     app = checked(opened("flow"))
     assert "found records lost, invented or changed" in app.error[0].value
     assert "The ledger is broken" in app.error[1].value

@@ -6,9 +6,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import checks, growth, stores
-from insights import ledger
 from insights.errors import UserError
-from insights.serve import queries
+from insights.ledger import check as ledger_check
+from insights.ledger.flow_state import FlowState
+from insights.ledger.hops import LedgerState
+from insights.queries import users as user_queries
 from tests.unit.dashboard_fakes import FakeStores
 from tests.unit.pages.support import PAGES, alts, figures, metrics, opened, said
 
@@ -90,9 +92,9 @@ def test_without_a_complete_month_no_country_grew(fakes):
 @pytest.mark.parametrize(
     ("flow", "words"),
     [
-        (ledger.Flow(0, 0, 0, 0, 3), "Nothing is in flight. No full check has proven yet that nothing was lost"),
-        (ledger.Flow(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
-        (ledger.Flow(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batch waits for Cassandra"),
+        (FlowState(0, 0, 0, 0, 3), "Nothing is in flight. No full check has proven yet that nothing was lost"),
+        (FlowState(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
+        (FlowState(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batch waits for Cassandra"),
     ],
 )
 def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeypatch, flow, words):
@@ -104,10 +106,10 @@ def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeyp
 
 def test_the_last_full_check_is_told(fakes, monkeypatch):
     assert "No full check, record by record, was made" in said(opened("overview"))
-    monkeypatch.setattr(stores, "_in_flight", lambda: ledger.Flow(0, 0, 0, 0, 3))
-    monkeypatch.setattr(checks, "last", lambda: ledger.check(stores.settings()))
+    monkeypatch.setattr(stores, "_in_flight", lambda: FlowState(0, 0, 0, 0, 3))
+    monkeypatch.setattr(checks, "last", lambda: ledger_check.check_ledger(stores.settings()))
     assert "Yes: nothing is in flight, and no record was missing" in said(opened("overview"))
-    fakes.state = ledger.State.BROKEN
+    fakes.state = LedgerState.BROKEN
     text = said(opened("overview"))
     assert "found the ledger **broken**" in text
     assert "No: the last full check missed records" in text
@@ -134,14 +136,14 @@ def test_arrivals_per_minute_add_up():
 @pytest.fixture
 def broken_queries(fakes: FakeStores, monkeypatch: pytest.MonkeyPatch) -> FakeStores:
     """Cassandra goes down behind an open session."""
-    answer = queries.counts
+    answer = user_queries.counts
 
     def counts(session: object, dimension: str) -> dict[str, int]:
         if "Cassandra" in fakes.down:
             raise UserError("no host")
         return answer(session, dimension)
 
-    monkeypatch.setattr(queries, "counts", counts)
+    monkeypatch.setattr(user_queries, "counts", counts)
     return fakes
 
 

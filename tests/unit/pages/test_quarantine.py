@@ -13,7 +13,7 @@ from insights.clients import airflow as airflow_api
 from insights.clients.airflow import DagRun
 from insights.errors import UserError
 from insights.model.reasons import Reason
-from insights.serve import progress
+from insights.queries import pipeline
 from insights.settings import AirflowSettings
 from tests.hostile_names import NAMES
 from tests.unit.dashboard_fakes import NOW
@@ -100,7 +100,7 @@ def test_a_reason_that_was_resolved_while_it_was_chosen_gives_way_to_another(fak
 
 def test_hours_are_added_up_by_day(fakes):
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
-    fakes.refusals = [progress.Refusals(midnight + timedelta(hours=hour), "SCHEMA", 2) for hour in (1, 5)]
+    fakes.refusals = [pipeline.Refusals(midnight + timedelta(hours=hour), "SCHEMA", 2) for hour in (1, 5)]
     app = opened("quarantine")
     assert '"y":[2,2]' in app.get("plotly_chart")[0].proto.spec.replace(" ", "")
     app.button_group(key="bars").select("day").run()
@@ -110,18 +110,18 @@ def test_hours_are_added_up_by_day(fakes):
 @pytest.mark.parametrize(("hours_ago", "begins_ago"), [(0, 11), (3, 11), (30, 30), (24 * 8, 24 * 7 - 1)])
 def test_the_hours_begin_with_the_first_refusal(fakes, hours_ago, begins_ago):
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    fakes.refusals = [progress.Refusals(hour - timedelta(hours=hours_ago), "SCHEMA", 2)]
+    fakes.refusals = [pipeline.Refusals(hour - timedelta(hours=hours_ago), "SCHEMA", 2)]
     axis = json.loads(opened("quarantine").get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]
     begin, end = (datetime.fromisoformat(f"{instant}+00:00") for instant in axis["range"])
     assert (end - begin) // timedelta(hours=1) == begins_ago + 1
 
 
 def test_two_hundred_hostile_details_are_cells_and_nothing_else(monkeypatch):
-    def refused(_: object, reason: str, limit: int) -> list[progress.Refused]:
+    def refused(_: object, reason: str, limit: int) -> list[pipeline.Refused]:
         assert limit >= 50
-        return [progress.Refused(NOW, reason, name, name, name, 0, 9) for name in NAMES]
+        return [pipeline.Refused(NOW, reason, name, name, name, 0, 9) for name in NAMES]
 
-    monkeypatch.setattr(progress, "quarantine_samples", refused)
+    monkeypatch.setattr(pipeline, "quarantine_samples", refused)
     app = opened("quarantine")
     cells = table(app, "origin")
     assert list(cells["detail"]) == list(cells["field"]) == list(cells["origin"]) == list(NAMES)

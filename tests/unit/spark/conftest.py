@@ -8,10 +8,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from insights import stream
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.model.user import User
+from insights.stream import transform
 from tests.oracle import Message
 from tests.oracle.values import EPOCH
 
@@ -26,7 +26,7 @@ def spark() -> Iterator[SparkSession]:
     session = (
         SparkSession.builder.master("local[1]")
         .appName("unit-tests")
-        .config(map=stream.SPARK_CONF | {"spark.sql.ansi.enabled": "true"})  # An overflow fails the test.
+        .config(map=transform.SPARK_CONF | {"spark.sql.ansi.enabled": "true"})  # An overflow fails the test.
         .config("spark.driver.memory", "1g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
@@ -70,10 +70,12 @@ def judge(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[[lis
     """The stream's verdict on each message, in their order; their offsets must differ."""
 
     def verdicts(messages: list[Message]) -> list[User | Quarantined]:
-        judged = stream.judge(messages_frame(messages)).persist()
+        judged = transform.judge(messages_frame(messages)).persist()
         try:
-            users = stream.accepted(judged.withColumn("event_id", F.struct("origin", "event_id"))).toArrow().to_pylist()
-            refused = stream.rejected(judged).toArrow().to_pylist()
+            users = (
+                transform.accepted(judged.withColumn("event_id", F.struct("origin", "event_id"))).toArrow().to_pylist()
+            )
+            refused = transform.rejected(judged).toArrow().to_pylist()
         finally:
             judged.unpersist()
         by_origin: dict[str, User | Quarantined] = {}

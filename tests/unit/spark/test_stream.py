@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from insights import stream
 from insights.model import schema
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.model.user import User
+from insights.stream import transform
 from tests.oracle import Message
 from tests.raw_users import UUID, message, user, user_1_1, user_1_2
 
@@ -234,8 +234,8 @@ def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
 
 
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
-    judged = stream.judge(messages_frame([message(user())]))
-    accepted, rejected = stream.accepted(judged), stream.rejected(judged)
+    judged = transform.judge(messages_frame([message(user())]))
+    accepted, rejected = transform.accepted(judged), transform.rejected(judged)
     assert accepted.dtypes == spark.createDataFrame([], schema.spark_ddl()).dtypes
     assert rejected.columns == [field.name for field in fields(Quarantined)]
     types = dict.fromkeys(rejected.columns, "string") | {
@@ -244,9 +244,9 @@ def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
     assert dict(rejected.dtypes) == types
 
 
-@pytest.mark.parametrize(("side", "titled"), [(stream.accepted, 6), (stream.rejected, 2)])
+@pytest.mark.parametrize(("side", "titled"), [(transform.accepted, 6), (transform.rejected, 2)])
 def test_the_value_is_parsed_once_and_each_text_cleansed_once(messages_frame, side, titled):
-    plan = side(stream.judge(messages_frame([message(user())])))._jdf.queryExecution().executedPlan().toString()
+    plan = side(transform.judge(messages_frame([message(user())])))._jdf.queryExecution().executedPlan().toString()
     assert plan.count("from_json(") == 1
     assert plan.count("initcap(") == titled
     assert plan.count("parseJson,") + plan.count("parseJson(") == 1

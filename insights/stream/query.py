@@ -11,9 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
 from insights.errors import UserError
-from insights.serve.batch import Server
 from insights.settings import KafkaSettings, StreamSettings
-from insights.stream import SPARK_CONF
+from insights.sinks.micro_batch import Server
+from insights.stream.transform import SPARK_CONF
 
 POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10

@@ -12,10 +12,10 @@ from insights.clients import connections
 from insights.errors import UserError
 from insights.model.schema import dimension_values_sql
 from insights.model.user import DIMENSIONS
-from insights.serve.cassandra import CassandraWriter
-from insights.serve.postgres import exclude_merges, next_seq
-from insights.serve.progress import RECOUNT
+from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.postgres import exclude_merges, next_seq
 
 _COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)

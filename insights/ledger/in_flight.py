@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
-from insights.ledger.flow import PATIENCE, Flow
-from insights.ledger.image import sql_bucket
+from insights.ledger.digest import sql_bucket
+from insights.ledger.flow_state import PATIENCE, FlowState
 
 
 class Late:
@@ -16,7 +16,7 @@ class Late:
     after Cassandra was read. A batch that is overdue is not on its way: what it lacks is lost.
     """
 
-    def __init__(self, cursor: Any, flow: Flow, now: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(self, cursor: Any, flow: FlowState, now: Callable[[], AbstractContextManager[Any]]) -> None:
         self._cursor, self._last_batch, self._now = cursor, flow.last_batch, now
         cursor.execute(
             "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (PATIENCE,)

@@ -18,7 +18,7 @@ from uuid import UUID
 from insights.errors import UserError
 from insights.model.age_bands import ages
 from insights.model.schema import BUCKETS
-from insights.serve.queries import MOST_PARTITIONS, counts, cross_counts, cross_counts_since, read
+from insights.queries.users import MOST_PARTITIONS, counts, cross_counts, cross_counts_since, read
 
 STEP_USERS = 40_000
 MOST_READS = 12

@@ -14,8 +14,8 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.cmurmur3 import murmur3
 from cassandra.policies import FallthroughRetryPolicy
 
-from insights.serve.blocks import Block, BlockProtocol, statement_prefix, unlogged_batch
-from insights.serve.rows import encode_rows, routing_keys, row_offsets, row_spans
+from insights.sinks.cql_batches import Block, BlockProtocol, statement_prefix, unlogged_batch
+from insights.sinks.cql_encoding import encode_rows, routing_keys, row_offsets, row_spans
 
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.25

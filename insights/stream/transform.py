@@ -11,13 +11,13 @@ from dataclasses import fields
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from insights import rules
 from insights.model.credentials import CREDENTIAL_MASK, CREDENTIAL_PATTERN
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, raw_spark_ddl
-from insights.rules import Rule
+from insights.stream import rules
+from insights.stream.rules import Rule
 
 LARGEST_VALUE = 1_048_588
 """Kafka's own default of `max.message.bytes`; a value larger than the topic takes is refused unread."""

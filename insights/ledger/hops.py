@@ -10,7 +10,7 @@ NAMED = 10
 """Ids that a hop names: enough to look them up, few enough to read."""
 
 
-class State(StrEnum):
+class LedgerState(StrEnum):
     """Whether a hop, or the whole ledger, holds."""
 
     CLOSED = "closed"
@@ -37,12 +37,12 @@ class Hop:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     changed: tuple[str, ...]
-    state: State
+    state: LedgerState
     sentence: str
 
     @property
     def equal(self) -> bool:
-        return self.state is State.CLOSED
+        return self.state is LedgerState.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,21 @@ class Ledger:
     seconds: float
 
     @property
-    def state(self) -> State:
+    def state(self) -> LedgerState:
         states = {hop.state for hop in self.hops}
-        return next((state for state in (State.BROKEN, State.IN_FLIGHT) if state in states), State.CLOSED)
+        return next(
+            (state for state in (LedgerState.BROKEN, LedgerState.IN_FLIGHT) if state in states), LedgerState.CLOSED
+        )
 
     @property
     def closed(self) -> bool:
-        return self.state is State.CLOSED
+        return self.state is LedgerState.CLOSED
 
     def open_hops(self) -> tuple[Hop, ...]:
         """The hops that do not hold, the lost before the late."""
-        return tuple(hop for state in (State.BROKEN, State.IN_FLIGHT) for hop in self.hops if hop.state is state)
+        return tuple(
+            hop for state in (LedgerState.BROKEN, LedgerState.IN_FLIGHT) for hop in self.hops if hop.state is state
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The ledger as JSON types."""
@@ -92,14 +96,14 @@ def hop(
     """Judge one equation; `holds` is the sentence when it does."""
     named = {"missing": tuple(missing), "extra": tuple(extra), "changed": tuple(changed)}
     if any(named.values()) or left != right + pending:
-        state = State.BROKEN
+        state = LedgerState.BROKEN
         told = [
             f"{kind} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}" for kind, ids in named.items() if ids
         ] or ["no record can be named"]
         sentence = f"{equation} does not hold ({left:,} against {right + pending:,}): {'; '.join(told)}."
     elif pending:
-        state = State.IN_FLIGHT
+        state = LedgerState.IN_FLIGHT
         sentence = f"{pending:,} of {left:,} records are still on their way."
     else:
-        state, sentence = State.CLOSED, holds
+        state, sentence = LedgerState.CLOSED, holds
     return Hop(name, equation, left, right, pending, **named, state=state, sentence=sentence)

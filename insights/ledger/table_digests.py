@@ -8,9 +8,9 @@ from uuid import UUID
 from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.query import SimpleStatement, tuple_factory
 
-from insights.ledger.hop import NAMED, Hop, hop
-from insights.ledger.image import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
-from insights.ledger.late import Late
+from insights.ledger.digest import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
+from insights.ledger.hops import NAMED, Hop, hop
+from insights.ledger.in_flight import Late
 from insights.model.schema import CASSANDRA_TABLES
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")

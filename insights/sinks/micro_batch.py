@@ -22,11 +22,11 @@ from insights.errors import UserError
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.model.schema import CASSANDRA_TABLES
-from insights.serve import postgres, quarantine_topic
-from insights.serve.cassandra import CassandraWriter
-from insights.serve.offsets import batch_offsets, messages
-from insights.serve.rows import buckets
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
+from insights.sinks import postgres, quarantine_topic
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.checkpoint_offsets import batch_offsets, messages
+from insights.sinks.cql_encoding import buckets
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pyspark.sql.streaming import StreamingQueryListener
 
-from insights.serve.batch import Served
+from insights.sinks.micro_batch import Served
 
 SILENCE_SECONDS = 180
 """The longest that a live query says nothing: Spark reports an idle one every 10 seconds; a full batch takes longer."""

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from insights.errors import UserError
-from insights.serve.postgres import Offsets
+from insights.sinks.postgres import Offsets
 
 
 def batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:

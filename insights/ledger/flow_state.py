@@ -16,7 +16,7 @@ PUBLISHER = """
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class FlowState:
     """Records between two stages."""
 
     unpublished: int
@@ -68,7 +68,7 @@ def read_until(cursor: Any, topic: str) -> dict[int, int]:
     return dict(cursor.fetchall())
 
 
-def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
+def measure(cursor: Any, topic: str, watermarks: Watermarks) -> FlowState:
     """Count what is in flight, as the cursor's snapshot sees it."""
     cursor.execute(
         f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
@@ -83,4 +83,4 @@ def measure(cursor: Any, topic: str, watermarks: Watermarks) -> Flow:
     unserved, overdue, last_batch = cursor.fetchone()
     until = read_until(cursor, topic)
     unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
-    return Flow(unpublished, unread, unserved, overdue, last_batch)
+    return FlowState(unpublished, unread, unserved, overdue, last_batch)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from insights.ledger.flow import Flow, Watermarks, measure
+from insights.ledger.flow_state import FlowState, Watermarks, measure
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class FlowTotals:
     """Records that each hop has seen so far."""
 
     fetched: int
@@ -16,7 +16,7 @@ class Progress:
     read: int
     served: int
     quarantined: int
-    flow: Flow
+    flow: FlowState
 
     @property
     def idle(self) -> bool:
@@ -29,7 +29,7 @@ class Progress:
         }
 
 
-def totals(cursor: Any, topic: str, watermarks: Watermarks) -> Progress:
+def totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTotals:
     """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
     cursor.execute("""
         SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
@@ -40,4 +40,4 @@ def totals(cursor: Any, topic: str, watermarks: Watermarks) -> Progress:
         FROM staging.batches""")
     fetched, staged, read, served, quarantined = (int(value) for value in cursor.fetchone())
     published = sum(high for _, high in watermarks.values())
-    return Progress(fetched, staged, published, read, served, quarantined, measure(cursor, topic, watermarks))
+    return FlowTotals(fetched, staged, published, read, served, quarantined, measure(cursor, topic, watermarks))

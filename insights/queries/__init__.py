@@ -1,0 +1,1 @@
+"""What the dashboard reads: users from Cassandra, the pipeline's progress from PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Repairs by hand or by schedule: replay, re-drive, recount, retention of batches."""

@@ -1,0 +1,1 @@
+"""Where a micro-batch lands: PostgreSQL, where all is decided, then Cassandra, then the quarantine topic."""
