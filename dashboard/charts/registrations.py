@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.base import GREEN, MUTED, SEQUENTIAL, Counts, columns, escape, kept, style
 from dashboard.charts.users import GENERATIONS, Pairs, in_order
-from dashboard.growth import Growth, name, shifted
+from dashboard.data.growth import Growth, name, shifted
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 """ISO 8601: Monday is 1."""

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from dashboard import charts, figures, page
-from dashboard.stores import ask_cassandra
+from dashboard import charts
+from dashboard.components import figures, formatting, page
+from dashboard.data.stores import ask_cassandra
 from insights.queries import users as user_queries
 
 page.begin("Demographics")
@@ -30,7 +31,7 @@ def demographics() -> None:
 
 
 def gender(genders: charts.Counts) -> None:
-    page.draw(charts.users_by_gender(genders), f"Donut of users by gender: {page.most(genders)}.")
+    page.draw(charts.users_by_gender(genders), f"Donut of users by gender: {formatting.most(genders)}.")
     st.caption("Users by the gender that the source gives.")
 
 
@@ -38,12 +39,12 @@ def age(ages: charts.Pairs) -> None:
     bands: dict[str, int] = {}
     for (_, band), users in ages.items():
         bands[str(band)] = bands.get(str(band), 0) + users
-    page.draw(charts.age_pyramid(ages), f"Pyramid of users by age, men against women: {page.most(bands)}.")
+    page.draw(charts.age_pyramid(ages), f"Pyramid of users by age, men against women: {formatting.most(bands)}.")
     st.caption("Users by age in whole years when the record was fetched, men to the left, women to the right.")
 
 
 def by_generation(generations: charts.Counts) -> None:
-    page.draw(charts.users_by_generation(generations), f"Bars of users by generation: {page.most(generations)}.")
+    page.draw(charts.users_by_generation(generations), f"Bars of users by generation: {formatting.most(generations)}.")
     st.caption(
         "Users by year of birth, after Pew Research Center: Silent 1928 to 1945, Boomers to 1964, Gen X to 1980, "
         "Millennials to 1996, Gen Z to 2012."

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from dashboard import downloads, page
-from dashboard.card import card
-from dashboard.stores import ask_cassandra, read_cassandra
+from dashboard.components import formatting, page
+from dashboard.components.user_card import card
+from dashboard.data import downloads
+from dashboard.data.stores import ask_cassandra, read_cassandra
 from insights.errors import UserError
 from insights.model.age_bands import BAND_NAMES
 from insights.queries import search
@@ -199,7 +200,7 @@ def prepare(chosen: search.Filter, kind: str) -> None:
         with downloads.AT_ONCE:
             file = read_cassandra(lambda session: make(search.users(session, chosen, DOWNLOAD_SECONDS)))
     except UserError as error:
-        st.error(page.plain(str(error)))
+        st.error(formatting.plain(str(error)))
     else:
         st.session_state["file"] = (chosen, kind, file, as_of)
 
@@ -211,7 +212,7 @@ def save(chosen: search.Filter, kind: str, file: downloads.File, as_of: datetime
         f"Save {name}", file.content, name, mime, icon=":material/download:", type="primary", on_click="ignore"
     )
     cut = " It is cut: there are more." if file.cut else ""
-    st.caption(f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {page.clock(as_of)}.{cut}")
+    st.caption(f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {formatting.clock(as_of)}.{cut}")
 
 
 users()

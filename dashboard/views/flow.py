@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, checks, hops, page, picture, runs, stalls
-from dashboard.answers import Answer
-from dashboard.stores import ask_airflow, ask_cassandra, ask_in_flight, ask_postgres, refresh_seconds, settings
+from dashboard import charts
+from dashboard.components import flow_diagram, formatting, hops, page
+from dashboard.data import checks, runs, stalls
+from dashboard.data.answers import Answer
+from dashboard.data.stores import ask_airflow, ask_cassandra, ask_in_flight, ask_postgres, refresh_seconds, settings
 from insights.clients import airflow
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
@@ -51,7 +53,7 @@ def now() -> None:
         )
     )  # fmt: skip
     _sentence(found, flow.value)
-    st.html(picture.html(found))
+    st.html(flow_diagram.html(found))
 
 
 def _sentence(found: list[hops.Hop], flow: FlowState | None) -> None:
@@ -88,14 +90,17 @@ def full_check() -> None:
     st.button("Check now", icon=":material/fact_check:", key="check", on_click=checks.start, disabled=checks.running())
     started = checks.started_at()
     if started:
-        st.info(f"A check runs since {page.clock(started)}.", icon=":material/pending:")
+        st.info(f"A check runs since {formatting.clock(started)}.", icon=":material/pending:")
     if reason := checks.failure():
-        st.error(page.plain(reason), icon=":material/error:")
+        st.error(formatting.plain(reason), icon=":material/error:")
     found = checks.last()
     if found is None:
         return
     word, box, icon = STATES[found.state]
-    box(f"The ledger is {word}, as of {page.clock(found.checked_at)}; checked in {found.seconds:.1f} s.", icon=icon)
+    box(
+        f"The ledger is {word}, as of {formatting.clock(found.checked_at)}; checked in {found.seconds:.1f} s.",
+        icon=icon,
+    )
     page.table(
         [
             {

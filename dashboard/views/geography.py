@@ -4,8 +4,9 @@ from collections import Counter
 
 import streamlit as st
 
-from dashboard import charts, figures, page
-from dashboard.stores import ask_cassandra
+from dashboard import charts
+from dashboard.components import figures, formatting, page
+from dashboard.data.stores import ask_cassandra
 from insights.model.countries import countries as known_countries
 from insights.queries import users as user_queries
 
@@ -33,7 +34,7 @@ def geography() -> None:
 def maps(countries: charts.Counts) -> None:
     page.draw(
         charts.country_map(countries, page.COUNTRY_NAMES),
-        f"World map of users by country: {page.most(countries, page.COUNTRY_NAMES)}.",
+        f"World map of users by country: {formatting.most(countries, page.COUNTRY_NAMES)}.",
     )
     st.caption("Users by country of their address; grey countries have none.")
     sample = ask_cassandra(user_queries.geo_sample, tuple(sorted(countries)), SAMPLE_PER_BUCKET)
@@ -80,7 +81,7 @@ def in_region(countries: charts.Counts) -> charts.Counts:
         regions: Counter[str] = Counter()
         for code, (_, sub_region) in placed.items():
             regions[sub_region] += countries[code]
-        page.draw(charts.users_by_region(regions), f"Bars of users by region: {page.most(regions)}.")
+        page.draw(charts.users_by_region(regions), f"Bars of users by region: {formatting.most(regions)}.")
         st.caption("Users by sub-region of the United Nations' M49 standard.")
         return countries
     inside = {code: countries[code] for code, place in placed.items() if region in {place[0], " · ".join(place)}}
@@ -107,11 +108,11 @@ def cities(countries: charts.Counts) -> None:
     drawn = [*shown, (None, missing)] if missing else shown
     name = page.COUNTRY_NAMES.get(code, code)
     named = {charts.NOT_GIVEN if city is None else city: users for city, users in drawn}
-    page.draw(charts.users_by_city(drawn, name), f"Bars of users by city of {name}: {page.most(named)}.")
+    page.draw(charts.users_by_city(drawn, name), f"Bars of users by city of {name}: {formatting.most(named)}.")
     words = f"The {len(shown):,} cities of {name} with most users"
     if rest:
         words += f" and {len(rest):,} others with {sum(users for _, users in rest):,} users"
-    st.caption(page.plain(f"{words}; {missing:,} users have no city." if missing else f"{words}."))
+    st.caption(formatting.plain(f"{words}; {missing:,} users have no city." if missing else f"{words}."))
 
 
 def countries_table(countries: charts.Counts) -> None:

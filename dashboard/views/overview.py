@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, checks, figures, growth, page
-from dashboard.answers import Answer
-from dashboard.stores import ask_cassandra, ask_in_flight, ask_postgres
+from dashboard import charts
+from dashboard.components import figures, formatting, page
+from dashboard.data import checks, growth
+from dashboard.data.answers import Answer
+from dashboard.data.stores import ask_cassandra, ask_in_flight, ask_postgres
 from insights.ledger.hops import Ledger, LedgerState
 from insights.queries import pipeline
 from insights.queries import users as user_queries
@@ -58,11 +60,11 @@ def totals(countries: charts.Counts, arrivals: list[user_queries.Arrival], quara
         st.metric("Users", f"{users:,}", border=True, help="Users that are served now, each counted once.")
         st.metric("Countries", f"{len(countries):,}", border=True, help="In which at least one of them lives.")
         st.metric(
-            "Newest record", page.ago(newest, datetime.now(UTC)), border=True,
+            "Newest record", formatting.ago(newest, datetime.now(UTC)), border=True,
             help="Since the newest record of the last seven days was fetched from the source.",
         )  # fmt: skip
         st.metric(
-            "In quarantine", "unknown" if quarantine.value is None else page.share(refused, users + refused),
+            "In quarantine", "unknown" if quarantine.value is None else formatting.share(refused, users + refused),
             border=True,
             help="Records that a rule refused, as a share of those served and refused. The Quarantine page says why.",
         )  # fmt: skip
@@ -105,9 +107,9 @@ def in_words(grown: list[growth.Growth], month: str) -> str:
         others = f" and {len(level) - 2} more" if len(level) > 2 else ""
         words += f", as many as in {', '.join(level[:2])}{others}"
     if first.change is not None:
-        words += f", {page.signed(first.change)} against {first.month_before:,} in the month before"
+        words += f", {formatting.signed(first.change)} against {first.month_before:,} in the month before"
     if first.percent is not None:
-        words += f"; that is {page.signed(first.percent)} on the {first.earlier:,} who had registered earlier"
+        words += f"; that is {formatting.signed(first.percent)} on the {first.earlier:,} who had registered earlier"
     by_size = growth.fastest(grown)
     if by_size and by_size is not first:
         words += f". For its size, **{country(by_size)}** grew most: {by_size.users:,} users on {by_size.earlier:,}"
@@ -119,11 +121,11 @@ def winners(grown: list[growth.Growth]) -> None:
     by_users.metric("Most new users", country(grown[0]), f"{grown[0].users:,} users")
     fastest = growth.fastest(grown)
     if fastest and fastest.percent is not None:
-        by_size.metric("Most for its size", country(fastest), page.signed(fastest.percent))
+        by_size.metric("Most for its size", country(fastest), formatting.signed(fastest.percent))
 
 
 def country(grown: growth.Growth) -> str:
-    return page.plain(page.COUNTRY_NAMES.get(grown.country_code, grown.country_code))
+    return formatting.plain(page.COUNTRY_NAMES.get(grown.country_code, grown.country_code))
 
 
 def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
@@ -145,10 +147,10 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
         else:
             st.success("Yes: nothing is in flight, and no record was missing.", icon=":material/check_circle:")
         st.markdown(
-            f"{users:,} users are counted here, {refused:,} records ({page.share(refused, users + refused)}) were "
-            "refused by a rule and wait in quarantine."
+            f"{users:,} users are counted here, {refused:,} records "
+            f"({formatting.share(refused, users + refused)}) were refused by a rule and wait in quarantine."
         )
-        st.caption(f"PostgreSQL and Kafka as of {page.clock(flow.as_of)}")
+        st.caption(f"PostgreSQL and Kafka as of {formatting.clock(flow.as_of)}")
     st.markdown(last_check(found))
     page.link("flow", "Follow every record on the Flow page")
 
@@ -156,7 +158,7 @@ def complete(users: int, quarantine: Answer[dict[str, int]]) -> None:
 def last_check(found: Ledger | None) -> str:
     if found is None:
         return "No full check, record by record, was made since this dashboard started: the Flow page makes one."
-    return f"The last full check, as of {page.clock(found.checked_at)}, found the ledger {CHECKED[found.state]}."
+    return f"The last full check, as of {formatting.clock(found.checked_at)}, found the ledger {CHECKED[found.state]}."
 
 
 def arriving() -> None:
@@ -179,7 +181,7 @@ def growing(month: str, grown: list[growth.Growth]) -> None:
     page.draw(
         charts.growth_by_country(grown[:COUNTRIES], month, page.COUNTRY_NAMES),
         f"Bars of users who registered in {growth.name(month)}, by country: "
-        f"{page.most({country.country_code: country.users for country in grown}, page.COUNTRY_NAMES)}.",
+        f"{formatting.most({country.country_code: country.users for country in grown}, page.COUNTRY_NAMES)}.",
     )
     shown = min(COUNTRIES, len(grown))
     st.caption(

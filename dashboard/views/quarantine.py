@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import streamlit as st
 
-from dashboard import charts, page, redrive
-from dashboard.stores import ask_postgres
+from dashboard import charts
+from dashboard.components import formatting, page, redrive
+from dashboard.data.stores import ask_postgres
 from insights.model.reasons import RULES
 from insights.queries import pipeline
 
@@ -31,7 +32,8 @@ def quarantine() -> None:
         st.success("No record is in quarantine.", icon=":material/check_circle:")
         return
     page.draw(
-        charts.quarantine_by_reason(reasons.value), f"Bars of open quarantine by reason: {page.most(reasons.value)}."
+        charts.quarantine_by_reason(reasons.value),
+        f"Bars of open quarantine by reason: {formatting.most(reasons.value)}.",
     )
     st.caption("Records that are in quarantine now, each counted once, however often it was refused.")
     samples(reasons.value)
@@ -65,7 +67,7 @@ def over_time(refusals: list[pipeline.Refusals]) -> None:
     refused: Counter[str] = Counter()
     for (_, reason), records in counts.items():
         refused[reason] += records
-    page.draw(figure, f"Bars of refused records of {DAYS} days, stacked by reason: {page.most(refused)}.")
+    page.draw(figure, f"Bars of refused records of {DAYS} days, stacked by reason: {formatting.most(refused)}.")
     st.caption(
         f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
         + (" The first day counts from this hour on." if by_day else "")

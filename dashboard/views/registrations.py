@@ -4,8 +4,10 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, figures, growth, page
-from dashboard.stores import ask_cassandra
+from dashboard import charts
+from dashboard.components import figures, formatting, page
+from dashboard.data import growth
+from dashboard.data.stores import ask_cassandra
 from insights.queries import users as user_queries
 
 MONTHS = 24
@@ -36,19 +38,21 @@ def registrations() -> None:
 
 
 def by_year(years: charts.Counts) -> None:
-    page.draw(charts.registrations_by_year(years), f"Bars of registrations by year: {page.most(years)}.")
+    page.draw(charts.registrations_by_year(years), f"Bars of registrations by year: {formatting.most(years)}.")
     st.caption("Users by the year in which they registered; the first and the last may be parts of a year.")
 
 
 def by_weekday(weekdays: charts.Counts) -> None:
     named = {charts.WEEKDAYS[int(day) - 1]: users for day, users in weekdays.items()}
-    page.draw(charts.registrations_by_weekday(weekdays), f"Bars of registrations by weekday: {page.most(named)}.")
+    page.draw(charts.registrations_by_weekday(weekdays), f"Bars of registrations by weekday: {formatting.most(named)}.")
     st.caption("Users by the weekday on which they registered, in UTC.")
 
 
 def cohorts(generations: charts.Pairs) -> None:
     pairs = {f"{generation} in {year}": users for (year, generation), users in generations.items()}
-    page.draw(charts.cohorts(generations), f"Heat map of registrations by year and generation: {page.most(pairs)}.")
+    page.draw(
+        charts.cohorts(generations), f"Heat map of registrations by year and generation: {formatting.most(pairs)}."
+    )
     st.caption("The share of each generation in the registrations of a year: a column adds up to 100 %.")
 
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import browse, charts, messages, page, topics
-from dashboard.stores import ask_kafka, ask_postgres, settings
+from dashboard import charts
+from dashboard.components import formatting, message_browser, page
+from dashboard.data import messages, topic_offsets
+from dashboard.data.stores import ask_kafka, ask_postgres, settings
 from insights.ledger.flow_state import read_until
 from insights.settings import KafkaSettings
 
@@ -15,7 +17,7 @@ page.begin("Topics")
 
 @st.fragment(run_every=page.live())
 def offsets(kafka: KafkaSettings) -> None:
-    found = ask_kafka(topics.partitions)
+    found = ask_kafka(topic_offsets.partitions)
     read = ask_postgres(read_until, kafka.raw_topic)
     with st.container(horizontal=True):
         known = page.answered("Kafka", [found])
@@ -44,7 +46,7 @@ def offsets(kafka: KafkaSettings) -> None:
     st.caption("Lag: messages that no merged batch of the stream has read. The quarantine topic is for other readers.")
 
 
-def _row(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
+def _row(part: topic_offsets.Partition, read: dict[int, int] | None) -> dict[str, Any]:
     """`read`: up to where the stream has merged, by partition; none where it does not read or that is not known."""
     at = None if read is None else max(part.begin, read.get(part.partition, 0))
     lag = None if at is None else max(0, part.end - at)
@@ -52,7 +54,7 @@ def _row(part: topics.Partition, read: dict[int, int] | None) -> dict[str, Any]:
 
 
 def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None:
-    st.markdown(f"**{page.plain(topic)}**")
+    st.markdown(f"**{formatting.plain(topic)}**")
     now = datetime.now(UTC)
     newest = max((row["newest"] for row in rows if row["newest"]), default=None)
     lags = [row["lag"] for row in rows]
@@ -60,7 +62,7 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
     with st.container(horizontal=True):
         st.metric("Partitions", f"{len(rows):,}", border=True)
         st.metric("Messages", f"{held:,}", border=True, help="Held now; retention takes old ones.")
-        st.metric("Newest message", page.ago(newest, now), border=True)
+        st.metric("Newest message", formatting.ago(newest, now), border=True)
         if read_by_stream:
             lag = "unknown" if None in lags else f"{sum(lags):,}"
             st.metric("Lag", lag, border=True, help="Messages that wait for the stream.")
@@ -69,15 +71,15 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
 @st.fragment
 def browser() -> None:
     st.subheader("Messages")
-    found = ask_kafka(topics.partitions)
+    found = ask_kafka(topic_offsets.partitions)
     if found.value is None:
         st.info("They are here once Kafka answers.", icon=":material/hourglass_empty:")
         return
-    asked = browse.asked(found.value)
-    answer = browse.answer(asked)
+    asked = message_browser.asked(found.value)
+    answer = message_browser.answer(asked)
     if not page.answered("Kafka", [answer]) or answer.value is None:
         return
-    browse.turn(asked, answer.value)
+    message_browser.turn(asked, answer.value)
     if not answer.value.complete:
         st.warning(
             f"Kafka was too slow: not every message came within {messages.SECONDS:g} s.", icon=":material/timer:"
@@ -113,7 +115,7 @@ def whole(topic: str, listed: list[messages.Seen]) -> None:
     if message is None:
         st.info("Retention has taken this message.", icon=":material/inbox:")
         return
-    st.text(f"Key {message.key or '(none)'}, {message.size:,} bytes, {page.clock(message.time)}")
+    st.text(f"Key {message.key or '(none)'}, {message.size:,} bytes, {formatting.clock(message.time)}")
     page.table(
         [{"name": name, "content": content} for name, content in message.headers],
         {"name": "Header", "content": st.column_config.TextColumn("Content", width="large")},

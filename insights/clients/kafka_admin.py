@@ -1,14 +1,22 @@
-"""A topic's partitions through a Kafka admin client."""
+"""Topics, partitions and offsets through a Kafka admin client."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from insights.errors import UserError
+from insights.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 20.0
+
+
+@lru_cache(maxsize=1)
+def shared_admin(settings: KafkaSettings) -> AdminClient:
+    """This process's admin client for the broker, connected once and kept."""
+    return AdminClient(settings.client() | {"log_level": 0, "reconnect.backoff.max.ms": 1000})
 
 
 def partition_sizes(admin: Any, topic: str) -> dict[str, int]:

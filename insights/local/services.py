@@ -84,7 +84,7 @@ class Dashboard(Service):
     directory = REPOSITORY / "dashboard"
 
     def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
-        arguments = ["-m", "streamlit", "run", "Home.py", "--server.headless=true", "--server.address=127.0.0.1"]
+        arguments = ["-m", "streamlit", "run", "app.py", "--server.headless=true", "--server.address=127.0.0.1"]
         arguments += [f"--server.port={port}", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
         arguments += ["--server.allowedHosts=127.0.0.1", "--server.allowedHosts=localhost"]
         super().__init__(state_dir, port, environment, arguments)

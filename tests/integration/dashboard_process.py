@@ -12,7 +12,7 @@ from tests.support import REPOSITORY, eventually, free_port
 
 
 @contextmanager
-def serving(stores: StoreSettings, log: Path, script: str = "dashboard/Home.py", **environment: str) -> Iterator[str]:
+def serving(stores: StoreSettings, log: Path, script: str = "dashboard/app.py", **environment: str) -> Iterator[str]:
     """The address of the pages on these stores; what the process says goes to `log`."""
     names, port = variables(stores.postgres, stores.kafka, stores.cassandra), free_port()
     with process(log, port, names | environment, "--server.address=127.0.0.1", script=script):
@@ -21,7 +21,7 @@ def serving(stores: StoreSettings, log: Path, script: str = "dashboard/Home.py",
 
 @contextmanager
 def process(
-    log: Path, port: int, environment: dict[str, str], *arguments: str, script: str = "dashboard/Home.py"
+    log: Path, port: int, environment: dict[str, str], *arguments: str, script: str = "dashboard/app.py"
 ) -> Iterator[None]:
     """Streamlit with the script, once it is healthy; what it says is added to `log`."""
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]

@@ -5,14 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-import dashboard.page
 from insights.clients import connections
 from insights.queries import pipeline
 from insights.queries import users as user_queries
@@ -26,9 +24,9 @@ from tests.integration.dashboard_data import (
     fill_postgres,
     users,
 )  # fmt: skip
-from tests.support import eventually
+from tests.support import REPOSITORY, eventually
 
-PAGES = Path(dashboard.page.__file__).parent
+PAGES = REPOSITORY / "dashboard"
 NOW = datetime.now(UTC).replace(microsecond=0)
 PEOPLE = users(1200, NOW)
 

@@ -8,14 +8,14 @@ import streamlit as st
 from cassandra.connection import Connection
 from streamlit.testing.v1 import AppTest
 
-import dashboard.page
 from benchmarks.dashboard import GOALS
 from benchmarks.visits import counted, stores
 from benchmarks.visits.population import Chunk, counts
 from insights.clients import connections
 from insights.settings import StoreSettings, variables
+from tests.support import REPOSITORY
 
-PAGES = sorted((Path(dashboard.page.__file__).parent / "views").glob("*.py"))
+PAGES = sorted((REPOSITORY / "dashboard/views").glob("*.py"))
 USERS = 20_000
 
 

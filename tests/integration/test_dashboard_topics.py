@@ -6,7 +6,8 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from dashboard import messages, topics
+from dashboard.data import messages, topic_offsets
+from insights.clients import kafka_admin
 
 
 @pytest.fixture
@@ -28,14 +29,14 @@ def numbers(found: messages.Found) -> list[int]:
 
 
 def test_partitions_have_their_offsets_and_the_time_of_their_newest_message(thirty):
-    parts = topics.partitions(thirty)
+    parts = topic_offsets.partitions(thirty)
     assert [part[:4] for part in parts] == [
         (thirty.raw_topic, 0, 0, 15), (thirty.raw_topic, 1, 0, 15),
         (thirty.quarantine_topic, 0, 0, 0), (thirty.quarantine_topic, 1, 0, 0),
     ]  # fmt: skip
     newest = [part.newest.timestamp() if part.newest else None for part in parts]
     assert newest == [29, 30, None, None]
-    assert topics.watermarks(thirty, thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
+    assert kafka_admin.watermarks(kafka_admin.shared_admin(thirty), thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
 
 
 def test_messages_are_paged_over_all_partitions_each_once(thirty):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
-from dashboard import downloads
+from dashboard.data import downloads
 from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.age_bands import ages

@@ -8,7 +8,7 @@ from uuid import UUID
 from confluent_kafka import KafkaException
 from psycopg2 import OperationalError
 
-from dashboard import messages, stores, topics
+from dashboard.data import messages, stores, topic_offsets
 from insights.clients import airflow, connections
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
@@ -85,7 +85,7 @@ class FakeStores:
         patch.setattr(pipeline, "latency", lambda *_: self.latency)
         patch.setattr(pipeline, "ingest_runs", lambda *_: self.runs)
         patch.setattr(import_module("insights.ledger.flow_state"), "read_until", lambda *_: self.read)
-        patch.setattr(topics, "partitions", self._partitions)
+        patch.setattr(topic_offsets, "partitions", self._partitions)
         patch.setattr(messages, "page", self._messages)
         patch.setattr(messages, "search", self._searched)
         patch.setattr(messages, "one", self._whole)
@@ -159,11 +159,11 @@ class FakeStores:
     def _flow_facts(self, *_: object) -> pipeline.FlowFacts:
         return pipeline.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
 
-    def _partitions(self, settings: KafkaSettings) -> list[topics.Partition]:
+    def _partitions(self, settings: KafkaSettings) -> list[topic_offsets.Partition]:
         self._kafka()
         return [
-            topics.Partition(settings.raw_topic, 0, 2, 10, NOW),
-            topics.Partition(settings.quarantine_topic, 0, 0, 4),
+            topic_offsets.Partition(settings.raw_topic, 0, 2, 10, NOW),
+            topic_offsets.Partition(settings.quarantine_topic, 0, 0, 4),
         ]
 
     def _messages(self, _: KafkaSettings, *asked: object) -> messages.Found:

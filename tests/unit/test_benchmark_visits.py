@@ -165,7 +165,7 @@ def test_a_goal_that_is_missed_is_named():
 
 
 def test_every_page_of_the_dashboard_is_visited_by_the_address_that_it_has():
-    home = (REPOSITORY / "dashboard/Home.py").read_text()
+    home = (REPOSITORY / "dashboard/app.py").read_text()
     assert {name for name, path in dashboard.PAGES.items() if not path} == {"Overview"}
     for name, path in dashboard.PAGES.items():
         assert f'title="{name}"' in home

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.card import GROUPS, card
+from dashboard.components.user_card import GROUPS, card
 from insights.model.user import User, field_types
 from tests.unit.pages.support import HOSTILE
 

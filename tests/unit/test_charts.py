@@ -9,7 +9,7 @@ import pytest
 from dashboard import charts
 from dashboard.charts import users
 from dashboard.charts.base import BLUE, MUTED
-from dashboard.growth import Growth
+from dashboard.data.growth import Growth
 from insights.model.countries import countries
 from insights.model.reasons import Reason
 from insights.model.user import DIMENSIONS

@@ -4,7 +4,7 @@ from threading import Event, Thread
 
 import pytest
 
-from dashboard.answers import MAX_ANSWERS, Answers
+from dashboard.data.answers import MAX_ANSWERS, Answers
 
 
 class DownError(Exception):

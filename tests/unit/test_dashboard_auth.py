@@ -4,7 +4,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +13,10 @@ from streamlit import config
 from streamlit.runtime.context import StreamlitHeaders
 from streamlit.testing.v1 import AppTest
 
-import dashboard.page
 from dashboard import auth
 from insights.errors import UserError
 from insights.settings import DashboardSettings, load
+from tests.support import REPOSITORY
 
 SECRET = "0123456789abcdef"
 HOSTILE = "<b>![x](http://example.org/x.png)</b>"
@@ -27,7 +26,8 @@ ANN: dict[str, Any] = {"is_logged_in": True, "email": "ann@example.org", "email_
 def page() -> None:
     import streamlit as st
 
-    from dashboard import auth, page
+    from dashboard import auth
+    from dashboard.components import page
 
     page.begin("Any")
     st.write(f"seen by {auth.visitor()}, who {'may' if auth.may_redrive() else 'may not'} redrive")
@@ -263,7 +263,7 @@ def test_settings_that_let_the_wrong_in_are_one_sentence(configured: Any, values
 
 
 def test_the_pages_keep_streamlit_s_protections_and_its_secrets_stay_out_of_commits_and_images() -> None:
-    repository = Path(dashboard.page.__file__).parents[1]
+    repository = REPOSITORY
     server = tomllib.loads((repository / "dashboard/.streamlit/config.toml").read_text())["server"]
     assert server["address"] == "127.0.0.1"
     protections = {"enableCORS": True, "enableXsrfProtection": True, "enableAgentApi": False}

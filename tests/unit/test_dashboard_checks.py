@@ -6,7 +6,7 @@ from threading import Event
 import pytest
 import streamlit as st
 
-from dashboard import checks
+from dashboard.data import checks
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.hops import Ledger

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from dashboard import growth
-from dashboard.growth import Growth
+from dashboard.data import growth
+from dashboard.data.growth import Growth
 
 
 def test_months_shift_across_years():

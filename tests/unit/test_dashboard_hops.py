@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from dashboard import hops, picture
-from dashboard.answers import Answer
-from dashboard.hops import Health, Hop
-from dashboard.stalls import PATIENCE, Stalls
+from dashboard.components import flow_diagram, hops
+from dashboard.components.hops import Health, Hop
+from dashboard.data.answers import Answer
+from dashboard.data.stalls import PATIENCE, Stalls
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import Hop as LedgerHop
 from insights.ledger.hops import Ledger, LedgerState
@@ -99,7 +99,7 @@ def test_what_is_not_known_is_not_called_fine():
 
 
 def test_the_picture_says_health_in_words_and_icons_and_escapes_text():
-    drawn = picture.html([Hop("<b>", "<i>", None, "<u>", "<s>", Health.STALLED, "<p>", ("<a>",))])
+    drawn = flow_diagram.html([Hop("<b>", "<i>", None, "<u>", "<s>", Health.STALLED, "<p>", ("<a>",))])
     body = drawn.split("</style>")[1]
     assert not any(tag in body for tag in ("<b>", "<i>", "<u>", "<s>", "<p>", "<a>"))
     assert body.count("&lt;") == 6

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 from psycopg2 import OperationalError, ProgrammingError
 
-from dashboard.pool import IDLE, Pool
+from dashboard.data.pool import IDLE, Pool
 
 
 class Connection:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard import downloads
+from dashboard.data import downloads
 from insights.queries.search import Filter, Found
 
 AT = datetime(2020, 1, 2, 3, 4, 5, 6000, tzinfo=UTC)

@@ -1,14 +1,13 @@
 """A page as a test opens it, and what can be read there."""
 
-from pathlib import Path
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-import dashboard.page
+from tests.support import REPOSITORY
 
 HOSTILE = "<script>alert(1)</script> ![x](http://example.org/x.png) [y](http://example.org) :red[z]"
-PAGES = Path(dashboard.page.__file__).parent / "views"
+PAGES = REPOSITORY / "dashboard" / "views"
 
 
 def opened(name: str) -> AppTest:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import checks
+from dashboard.data import checks
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
 from insights.queries import pipeline

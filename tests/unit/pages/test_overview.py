@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import checks, growth, stores
+from dashboard.data import checks, growth, stores
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.flow_state import FlowState
@@ -123,7 +123,7 @@ def test_completeness_is_not_known_without_a_store(fakes, store):
 
 @pytest.mark.usefixtures("fakes")
 def test_the_overview_leads_to_the_flow():
-    app = AppTest.from_file(str(PAGES.parent / "Home.py"), default_timeout=30).run()
+    app = AppTest.from_file(str(PAGES.parent / "app.py"), default_timeout=30).run()
     assert not app.exception
     assert [link.proto.page for link in app.get("page_link")] == ["Flow"]
 

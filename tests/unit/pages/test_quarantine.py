@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from dashboard import auth, redrive
+from dashboard import auth
+from dashboard.components import redrive
 from insights.clients import airflow as airflow_api
 from insights.clients.airflow import DagRun
 from insights.errors import UserError

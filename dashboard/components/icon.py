@@ -2,4 +2,4 @@
 
 from pathlib import Path
 
-ICON = str(Path(__file__).parent / "static" / "icon.svg")
+ICON = str(Path(__file__).parents[1] / "static" / "icon.svg")

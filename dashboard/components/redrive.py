@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from dashboard import auth, charts, page
-from dashboard.answers import Answer
-from dashboard.runs import STATES
-from dashboard.stores import airflow_settings, ask_airflow, refresh_seconds
+from dashboard import auth, charts
+from dashboard.components import formatting, page
+from dashboard.data.answers import Answer
+from dashboard.data.runs import STATES
+from dashboard.data.stores import airflow_settings, ask_airflow, refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError
 from insights.repair.redrive import MOST_REDRIVES, Selection
@@ -45,7 +46,7 @@ def offer(reasons: charts.Counts) -> None:
         confirm(reasons)
     if OUTCOME in st.session_state:
         box, sentence = st.session_state[OUTCOME]
-        box(page.plain(sentence))
+        box(formatting.plain(sentence))
 
 
 @st.dialog("Re-drive refused records")
@@ -86,7 +87,7 @@ def start(reasons: charts.Counts) -> None:
 def runs() -> None:
     found: Answer[list[airflow.DagRun]] = ask_airflow(airflow.last_runs, DAG, RUNS)
     if found.problem:
-        st.caption(page.plain(found.problem))
+        st.caption(formatting.plain(found.problem))
     if not page.answered("Airflow", [found]):
         return
     if not found.value:

@@ -1,32 +1,23 @@
 """What every page is made of: its head, figures, marks of age, and words for numbers and times."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.errors import StreamlitPageNotFoundError
 
-from dashboard.answers import Answer
 from dashboard.auth import require_visitor
-from dashboard.charts.base import largest_first
-from dashboard.icon import ICON
-from dashboard.stores import airflow_settings, refresh_seconds, settings
+from dashboard.components import formatting
+from dashboard.components.icon import ICON
+from dashboard.data.answers import Answer
+from dashboard.data.stores import airflow_settings, refresh_seconds, settings
 from insights.errors import UserError
 from insights.model.countries import countries
 
 COUNTRY_NAMES = {code: country.name for code, country in countries().items()}
 """By ISO 3166-1 alpha-2 code."""
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
-_REPLACED = re.compile(
-    r"(?<=:)(?=\d*[^\W\d]|/|100:|1234:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE
-)
-"""Within addresses, symbols and arrows, which are replaced in the text that Markdown leaves, escaped or not; not within
-times of day, so that the id of a run can be copied."""
-_WORD_JOINER = "\u2060"
 
 
 def begin(title: str) -> None:
@@ -38,7 +29,7 @@ def begin(title: str) -> None:
         refresh_seconds()
         require_visitor()
     except UserError as error:
-        st.error(plain(str(error)))
+        st.error(formatting.plain(str(error)))
         st.stop()
 
 
@@ -47,7 +38,7 @@ def knows_airflow() -> bool | None:
     try:
         return bool(airflow_settings().url)
     except UserError as error:
-        st.error(plain(str(error)))
+        st.error(formatting.plain(str(error)))
         return None
 
 
@@ -109,57 +100,10 @@ def answered(store: str, answers: Sequence[Answer[Any]]) -> bool:
     oldest = min(answer.as_of for answer in answers if answer.as_of)
     if any(answer.stale for answer in answers):
         st.warning(
-            f"Stale: {store} does not answer. These are its last answers, as of {clock(oldest)}. "
+            f"Stale: {store} does not answer. These are its last answers, as of {formatting.clock(oldest)}. "
             f"The page looks again every {refresh_seconds():g} s and comes back by itself.",
             icon=":material/history:",
         )
     else:
-        st.caption(f"{store} as of {clock(oldest)}")
+        st.caption(f"{store} as of {formatting.clock(oldest)}")
     return True
-
-
-def clock(moment: datetime) -> str:
-    """`2026-05-01 12:00:00 UTC`."""
-    return f"{utc(moment):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def ago(moment: datetime | None, now: datetime) -> str:
-    """How long before `now`, in the largest whole unit."""
-    if moment is None:
-        return "never"
-    seconds = max(0, int((now - utc(moment)).total_seconds()))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit} ago"
-    return f"{seconds} s ago"
-
-
-def share(part: int, whole: int) -> str:
-    """A percentage that does not hide a few records among millions."""
-    if not whole or not part:
-        return "0 %"
-    percent = 100 * part / whole
-    return f"{percent:.2f} %" if percent >= 0.01 else "< 0.01 %"
-
-
-def signed(percent: float) -> str:
-    """`+4.25 %`, with a true minus sign."""
-    return f"{percent:+,.2f} %".replace("-", "\N{MINUS SIGN}")
-
-
-def most(counts: Mapping[str, int], names: Mapping[str, str] | None = None, limit: int = 3) -> str:
-    """The largest in words: `Germany 1,234, France 900 and 19 others`."""
-    ordered = largest_first(counts)
-    words = ", ".join(f"{(names or {}).get(value, value)} {counts[value]:,}" for value in ordered[:limit])
-    others = len(ordered) - limit
-    return f"{words} and {others:,} other{'s' if others > 1 else ''}" if others > 0 else words or "none"
-
-
-def utc(moment: datetime) -> datetime:
-    """Cassandra's driver gives UTC without saying so."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def plain(text: str) -> str:
-    """Text from outside as Markdown that shows exactly that text: no link, image, icon or tag."""
-    return _MARKDOWN.sub(r"\\\1", _REPLACED.sub(_WORD_JOINER, text))

@@ -7,7 +7,7 @@ from threading import Lock, Thread
 
 import streamlit as st
 
-from dashboard import stores
+from dashboard.data import stores
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.hops import Ledger

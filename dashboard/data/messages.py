@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from dashboard import topics
-from dashboard.text import indented, visible
+from dashboard.data.printable import indented, visible
+from insights.clients import kafka_admin
 from insights.model.credentials import redact
 from insights.settings import KafkaSettings
 
@@ -129,7 +129,7 @@ def one(settings: KafkaSettings, topic: str, partition: int, offset: int) -> Who
 
 
 def _spans(settings: KafkaSettings, topic: str, partition: int | None) -> dict[int, tuple[int, int]]:
-    found = topics.watermarks(settings, topic)
+    found = kafka_admin.watermarks(kafka_admin.shared_admin(settings), topic, SECONDS)
     return {number: span for number, span in found.items() if partition in (None, number)}
 
 

@@ -14,10 +14,9 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
 
-from dashboard import topics
-from dashboard.answers import Answer, Answers
-from dashboard.pool import Pool
-from insights.clients import connections
+from dashboard.data.answers import Answer, Answers
+from dashboard.data.pool import Pool
+from insights.clients import connections, kafka_admin
 from insights.errors import UserError
 from insights.ledger.flow_state import FlowState, measure
 from insights.settings import (
@@ -139,7 +138,7 @@ def _connection() -> Any:
 
 def _in_flight() -> FlowState:
     kafka = settings().kafka
-    watermarks = topics.watermarks(kafka, kafka.raw_topic)
+    watermarks = kafka_admin.watermarks(kafka_admin.shared_admin(kafka), kafka.raw_topic, REQUEST_SECONDS)
     return _pool().ask(lambda cursor: measure(cursor, kafka.raw_topic, watermarks))
 
 

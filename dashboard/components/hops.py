@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from dashboard import page
-from dashboard.answers import Answer
-from dashboard.stalls import PATIENCE, Stalls
+from dashboard.components import formatting
+from dashboard.data.answers import Answer
+from dashboard.data.stalls import PATIENCE, Stalls
 from insights.ledger.flow_state import PATIENCE as OVERDUE
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import Ledger, LedgerState
@@ -81,7 +81,7 @@ def hops(seen: Seen) -> list[Hop]:
     facts, flow = seen.facts, seen.flow
     unpublished, unread, unserved = (flow.unpublished, flow.unread, flow.unserved) if flow else (None, None, None)
     landed, moved, served = (
-        page.ago(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
+        formatting.ago(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
     )
     return [
         Hop(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from dashboard.hops import Health, Hop
+from dashboard.components.hops import Health, Hop
 
 # Okabe and Ito's green, orange and vermilion; the words and the icon say the same. Text keeps the theme's colour.
 _COLOURS = {

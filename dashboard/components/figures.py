@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import charts, growth, page
+from dashboard import charts
+from dashboard.components import formatting, page
+from dashboard.data import growth
 
 
 def registrations_by_month(months: charts.Counts) -> None:
@@ -12,7 +14,7 @@ def registrations_by_month(months: charts.Counts) -> None:
     page.draw(
         charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
         f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
-        f"{page.most(named)}.",
+        f"{formatting.most(named)}.",
     )
     st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
 
@@ -21,5 +23,5 @@ def users_by_country(countries: charts.Counts, where: str = "") -> None:
     """`where`: in words, if these are not all countries."""
     page.draw(
         charts.users_by_country(countries, page.COUNTRY_NAMES),
-        f"Bars of users by country{where}: {page.most(countries, page.COUNTRY_NAMES)}.",
+        f"Bars of users by country{where}: {formatting.most(countries, page.COUNTRY_NAMES)}.",
     )

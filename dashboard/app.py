@@ -6,7 +6,7 @@ ran once, and tell the first visitor that the page does not exist.
 
 import streamlit as st
 
-from dashboard.icon import ICON
+from dashboard.components.icon import ICON
 
 PAGES = {
     "Users": [

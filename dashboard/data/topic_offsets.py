@@ -1,17 +1,15 @@
 """The partitions of Kafka's topics and what they hold."""
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from insights.clients import kafka_admin
 from insights.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 5.0
 """A visitor waits no longer for one answer."""
-_CLIENT = {"log_level": 0, "reconnect.backoff.max.ms": 1000}
 
 
 class Partition(NamedTuple):
@@ -32,7 +30,7 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
         KafkaException: the broker does not answer.
         UserError: a topic is absent, or a partition has no leader.
     """
-    admin = _admin(settings)
+    admin = kafka_admin.shared_admin(settings)
     places = kafka_admin.partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
     begins, ends, newest = kafka_admin.offsets(
         admin, places, (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()), TIMEOUT_SECONDS
@@ -41,22 +39,6 @@ def partitions(settings: KafkaSettings) -> list[Partition]:
         Partition(place.topic, place.partition, begin.offset, end.offset, _instant(last))
         for place, begin, end, last in zip(places, begins, ends, newest, strict=True)
     ]
-
-
-def watermarks(settings: KafkaSettings, topic: str) -> dict[int, tuple[int, int]]:
-    """(oldest offset, next offset) of each partition.
-
-    Raises:
-        KafkaException: the broker does not answer.
-        UserError: the topic is absent, or a partition has no leader.
-    """
-    return kafka_admin.watermarks(_admin(settings), topic, TIMEOUT_SECONDS)
-
-
-@lru_cache(maxsize=1)
-def _admin(settings: KafkaSettings) -> AdminClient:
-    """Kept for the next question, like the stores' connections."""
-    return AdminClient(settings.client() | _CLIENT)
 
 
 def _instant(found: Any) -> datetime | None:

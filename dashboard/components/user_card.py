@@ -5,7 +5,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from dashboard.page import clock
+from dashboard.components.formatting import clock
 
 GROUPS = {
     "Person": {

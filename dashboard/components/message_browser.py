@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from dashboard import messages
-from dashboard.answers import Answer
-from dashboard.stores import ask_kafka
-from dashboard.topics import Partition
+from dashboard.data import messages
+from dashboard.data.answers import Answer
+from dashboard.data.stores import ask_kafka
+from dashboard.data.topic_offsets import Partition
 
 NEWEST, OFFSET, KEY = "the newest", "from an offset", "with a key"
 LIMITS = (10, 25, 50)
