@@ -39,8 +39,8 @@ from insights.simulator.formats import nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import buckets
 from insights.sinks.micro_batch import USER_TABLES
-from tests.served_users import table, user
-from tests.support import free_port
+from tests.helpers.served_users import table, user
+from tests.helpers.support import free_port
 
 CONCURRENCY = 64
 """The driver contender's requests in flight."""

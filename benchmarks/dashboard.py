@@ -25,7 +25,7 @@ from benchmarks.visits.visitor import Run, visiting
 from insights.errors import UserError
 from insights.local.services import REPOSITORY, Dashboard
 from insights.settings import LocalSettings, load, variables
-from tests.support import free_port
+from tests.helpers.support import free_port
 
 PAGES = {
     path.stem.capitalize(): path.stem.capitalize() for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))

@@ -41,8 +41,8 @@ from insights.settings import (
     load,
 )
 from insights.sinks.cassandra import CassandraWriter
-from tests.served_users import table, user
-from tests.support import eventually, free_port
+from tests.helpers.served_users import table, user
+from tests.helpers.support import eventually, free_port
 
 BATCH = 500
 """Users of a batch of the stream."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.render import PROFILES, Rendered, render
+from tests.helpers.chart.render import PROFILES, Rendered, render
 
 
 @pytest.fixture(scope="session", params=PROFILES)

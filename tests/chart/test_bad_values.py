@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
+from tests.helpers.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
 
 FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
 ASKS_THE_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s has a CassandraDatacenter")

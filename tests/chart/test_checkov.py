@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from tests.chart.manifests import pods
-from tests.chart.render import PROFILES, Rendered, render
-from tests.chart.tools import checkov
+from tests.helpers.chart.manifests import pods
+from tests.helpers.chart.render import PROFILES, Rendered, render
+from tests.helpers.chart.tools import checkov
 
 WAIVERS = yaml.safe_load(Path(__file__).with_name("waivers.yaml").read_text())
 

@@ -5,9 +5,9 @@ from typing import Any
 from pydantic_settings import BaseSettings
 
 from insights import settings
-from tests.chart.manifests import name_of, pods, selects
-from tests.chart.references import config_maps, generated_secrets, known_secrets, secrets
-from tests.chart.render import Rendered, effective, render, values_of
+from tests.helpers.chart.manifests import name_of, pods, selects
+from tests.helpers.chart.references import config_maps, generated_secrets, known_secrets, secrets
+from tests.helpers.chart.render import Rendered, effective, render, values_of
 
 TOPICS = ("INSIGHTS_KAFKA_RAW_TOPIC", "INSIGHTS_KAFKA_QUARANTINE_TOPIC")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.chart.manifests import Container, Pod, pods
-from tests.chart.references import Reference, secrets
-from tests.chart.render import Rendered, overlaid, render, values_of
-from tests.chart.test_network import may_send
+from tests.helpers.chart.manifests import Container, Pod, pods
+from tests.helpers.chart.network_policies import may_send
+from tests.helpers.chart.references import Reference, secrets
+from tests.helpers.chart.render import Rendered, overlaid, render, values_of
 
 OIDC = {"mode": "oidc", "viewers": ["@example.org", "ann@example.com"], "oidc": {"existingSecret": "login"}}
 PROXY = {"mode": "proxy", "viewers": ["*"], "operators": ["ann", "bob"], "proxy": {"existingSecret": "door"}}

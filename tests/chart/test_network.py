@@ -1,11 +1,12 @@
 """Every program may reach what it is told to talk to, and what it talks to lets it in."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from tests.chart.manifests import Pod, name_of, pods, selects
-from tests.chart.render import Rendered, Resource, effective, overlaid, render, values_of
+from tests.helpers.chart.manifests import Pod, name_of, pods
+from tests.helpers.chart.network_policies import lets_in, may_send, rules
+from tests.helpers.chart.render import Rendered, effective, overlaid, render, values_of
 
 
 class Store(NamedTuple):
@@ -22,46 +23,6 @@ STORES = [
     Store("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", 9093, "Kafka", "strimzi.io/cluster"),
     Store("INSIGHTS_CASSANDRA_HOSTS", 9042, "K8ssandraCluster", "cassandra.datastax.com/cluster"),
 ]
-
-
-def passes(rules: list[dict[str, Any]], side: str, port: int, labels: dict[str, str] | None) -> bool:
-    """Whether some rule admits a TCP port to or from pods of the namespace; None for an address outside."""
-    return any(_port(rule, port) and _peer(rule.get(side), labels) for rule in rules)
-
-
-def _port(rule: dict[str, Any], port: int) -> bool:
-    ports = rule.get("ports")
-    return not ports or any(one.get("port") == port and one.get("protocol", "TCP") == "TCP" for one in ports)
-
-
-def _peer(peers: list[dict[str, Any]] | None, labels: dict[str, str] | None) -> bool:
-    if not peers:
-        return True
-    if labels is None:
-        return any("ipBlock" in peer for peer in peers)
-    return any("ipBlock" not in peer and selects(peer.get("podSelector"), labels) for peer in peers)
-
-
-def rules(rendered: Rendered, labels: dict[str, str], direction: str) -> list[dict[str, Any]] | None:
-    """The rules of one direction that hold for a pod; None where no policy closes it."""
-    closing: list[Resource] = [
-        policy
-        for policy in rendered.of("NetworkPolicy")
-        if selects(policy["spec"].get("podSelector"), labels) and direction in policy["spec"]["policyTypes"]
-    ]
-    if not closing:
-        return None
-    return [rule for policy in closing for rule in policy["spec"].get(direction.lower()) or []]
-
-
-def may_send(rendered: Rendered, pod: Pod, port: int, to: dict[str, str] | None) -> bool:
-    out = rules(rendered, pod.labels, "Egress")
-    return out is None or passes(out, "to", port, to)
-
-
-def lets_in(rendered: Rendered, labels: dict[str, str], port: int, sender: dict[str, str]) -> bool:
-    into = rules(rendered, labels, "Ingress")
-    return into is None or passes(into, "from", port, sender)
 
 
 def told(pod: Pod, variable: str) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.render import HelmError, overlaid, render
-from tests.support import REPOSITORY
+from tests.helpers.chart.render import HelmError, overlaid, render
+from tests.helpers.support import REPOSITORY
 
 OPERATORS = REPOSITORY / "charts" / "operators"
 VALUES = yaml.safe_load((OPERATORS / "values.yaml").read_text())

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.chart.manifests import Pod, selects
-from tests.chart.pod_security import violations
+from tests.helpers.chart.manifests import Pod, selects
+from tests.helpers.chart.pod_security import violations
 
 GOOD: dict[str, Any] = {
     "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},

@@ -1,8 +1,8 @@
 """What every pod of ours has, whichever kind of resource holds it."""
 
-from tests.chart.manifests import Pod, name_of, pods, selects
-from tests.chart.pod_security import violations
-from tests.chart.render import Rendered, Resource, overlaid, render, values_of
+from tests.helpers.chart.manifests import Pod, name_of, pods, selects
+from tests.helpers.chart.pod_security import violations
+from tests.helpers.chart.render import Rendered, Resource, overlaid, render, values_of
 
 LABELS = {"part-of", "name", "instance", "component"}
 IMAGES = {name: f"ours/{name}" for name in ("airflow", "publisher", "spark", "dashboard")}

@@ -4,10 +4,10 @@ import json
 import re
 from collections import Counter
 
-from tests.chart.manifests import name_of, pods
-from tests.chart.references import documents
-from tests.chart.render import API_VERSIONS, CHART, Rendered, helm_template_again, render, values_of
-from tests.chart.schemas import custom_schemas, invalid, is_built_in, kubernetes_schemas
+from tests.helpers.chart.manifests import name_of, pods
+from tests.helpers.chart.references import documents
+from tests.helpers.chart.render import API_VERSIONS, CHART, Rendered, helm_template_again, render, values_of
+from tests.helpers.chart.schemas import custom_schemas, invalid, is_built_in, kubernetes_schemas
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|FERNET|PRIVATE|CREDENTIAL|ACCESS_KEY")

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chart.render import Resource, overlaid, render, values_of
+from tests.helpers.chart.render import Resource, overlaid, render, values_of
 
 OPERATORS = ["defaults", "kind", "production"]
 DATA = {"Kafka", "KafkaNodePool", "KafkaTopic", "Cluster", "ObjectStore", "K8ssandraCluster"}

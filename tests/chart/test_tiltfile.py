@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.render import Rendered, Resource, render, values_of
-from tests.support import REPOSITORY
+from tests.helpers.chart.render import Rendered, Resource, render, values_of
+from tests.helpers.support import REPOSITORY
 
 IMAGES = {"airflow": "airflow", "publisher": "publisher", "spark": "stream", "dashboard": "dashboard"}
 

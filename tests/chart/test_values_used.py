@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scripts.chart_docs import CHART, Value, read_values, schema
-from tests.chart.render import PROFILES, HelmError, effective, nested, overlaid, render_text, values_of
+from tests.helpers.chart.render import PROFILES, HelmError, effective, nested, overlaid, render_text, values_of
 
 ROOT = read_values((CHART / "values.yaml").read_text())
 LEAVES = list(ROOT.leaves())

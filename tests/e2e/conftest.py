@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.platform import START_SECONDS, Demo
-from tests.recorded import ANSWERS, MANY_ANSWERS
-from tests.support import REPOSITORY
+from tests.helpers.demo_platform import START_SECONDS, Demo
+from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS
+from tests.helpers.support import REPOSITORY
 
 ARTIFACTS = REPOSITORY / "artifacts"
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from insights.clients.airflow import last_runs
-from tests.e2e.browser import opened
-from tests.e2e.pages import walk
-from tests.e2e.platform import Demo
-from tests.support import eventually
+from tests.helpers.browser import opened
+from tests.helpers.demo_platform import Demo
+from tests.helpers.page_walk import walk
+from tests.helpers.support import eventually
 
 FETCHED = "fetched"
 """The ledger's first hop."""

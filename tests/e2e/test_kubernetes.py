@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.cluster import stores
-from tests.e2e.cluster.cluster import available, cluster
-from tests.e2e.cluster.kubectl import Kubernetes, gone, load_images, run
-from tests.e2e.cluster.release import CHART, SMALL, Release
-from tests.e2e.pages import walk
-from tests.support import REPOSITORY, eventually
+from tests.helpers.cluster import stores
+from tests.helpers.cluster.cluster import available, cluster
+from tests.helpers.cluster.kubectl import Kubernetes, gone, load_images, run
+from tests.helpers.cluster.release import CHART, SMALL, Release
+from tests.helpers.page_walk import walk
+from tests.helpers.support import REPOSITORY, eventually
 
 NAMESPACE = "insights-e2e"
 IMAGES = ("airflow", "publisher", "spark", "dashboard")

@@ -18,8 +18,8 @@ from insights.local.process import Component
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
-from tests.integration import fresh
-from tests.support import free_port
+from tests.helpers import fresh_stores
+from tests.helpers.support import free_port
 
 
 class GuardedCassandra(CassandraServer):
@@ -72,7 +72,7 @@ def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars:
 @pytest.fixture
 def empty_postgres(postgres_server: PostgresServer) -> Iterator[PostgresSettings]:
     """A fresh database without any table of ours."""
-    with fresh.database(postgres_server) as settings:
+    with fresh_stores.database(postgres_server) as settings:
         yield settings
 
 
@@ -94,20 +94,20 @@ def connection(postgres: PostgresSettings) -> Iterator[Any]:
 @pytest.fixture
 def empty_kafka(kafka_server: KafkaServer) -> KafkaSettings:
     """The broker with topic names of the test's own, which do not exist yet."""
-    return fresh.topic_names(kafka_server)
+    return fresh_stores.topic_names(kafka_server)
 
 
 @pytest.fixture
 def kafka(empty_kafka: KafkaSettings) -> Iterator[KafkaSettings]:
     """The broker with the test's two topics, of 2 partitions each."""
-    with fresh.topics(empty_kafka) as settings:
+    with fresh_stores.topics(empty_kafka) as settings:
         yield settings
 
 
 @pytest.fixture
 def empty_cassandra(cassandra_server: GuardedCassandra) -> Iterator[CassandraSettings]:
     """The node with a keyspace name of the test's own, which does not exist yet."""
-    with fresh.keyspace(cassandra_server) as settings:
+    with fresh_stores.keyspace(cassandra_server) as settings:
         yield settings
 
 
@@ -130,9 +130,9 @@ def own_stores(
 ) -> Iterator[StoreSettings]:
     """A database, topics and a keyspace that the tests of a module share."""
     with (
-        fresh.database(postgres_server) as postgres,
-        fresh.topics(fresh.topic_names(kafka_server, topic_name)) as kafka,
-        fresh.keyspace(cassandra_server) as cassandra,
+        fresh_stores.database(postgres_server) as postgres,
+        fresh_stores.topics(fresh_stores.topic_names(kafka_server, topic_name)) as kafka,
+        fresh_stores.keyspace(cassandra_server) as cassandra,
     ):
         migrate_postgres(postgres)
         migrate_cassandra(cassandra)

@@ -34,11 +34,11 @@ from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.micro_batch import delete_moved, write_users
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
-from tests import served_users
-from tests.integration.logins import Logins, administer, drop_logins, make_logins
-from tests.integration.publishing import cursor_of, running
-from tests.staged import MadePage, records, sql
-from tests.support import eventually
+from tests.helpers import served_users
+from tests.helpers.component_logins import Logins, administer, drop_logins, make_logins
+from tests.helpers.publisher_process import cursor_of, running
+from tests.helpers.staged_pages import MadePage, records, sql
+from tests.helpers.support import eventually
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from insights.clients.airflow import last_runs, trigger
 from insights.errors import UserError
 from insights.local.http import answers
 from insights.settings import AirflowSettings
-from tests.integration import airflow_home
-from tests.support import REPOSITORY, eventually, free_port
+from tests.helpers import airflow_home
+from tests.helpers.support import REPOSITORY, eventually, free_port
 
 DASHBOARD_USER = REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
 REDRIVE = "redrive_quarantine"

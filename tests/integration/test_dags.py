@@ -12,8 +12,8 @@ import pytest
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
 from insights.simulator import create_app
-from tests.integration import airflow_home
-from tests.simulated import serving
+from tests.helpers import airflow_home
+from tests.helpers.simulator_server import serving
 
 RUN = """
 import json, sys

@@ -15,16 +15,16 @@ from insights.clients import connections
 from insights.queries import pipeline
 from insights.queries import users as user_queries
 from insights.settings import variables
-from tests.dimensions import CROSSED, SINGLE
-from tests.integration.dashboard_data import (
+from tests.helpers.dashboard_data import (  # fmt: skip
     HOSTILE_NAME,
     Hops,
     counts_of,
     fill_cassandra,
     fill_postgres,
     users,
-)  # fmt: skip
-from tests.support import REPOSITORY, eventually
+)
+from tests.helpers.dimension_oracle import CROSSED, SINGLE
+from tests.helpers.support import REPOSITORY, eventually
 
 PAGES = REPOSITORY / "dashboard"
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -17,10 +17,10 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
-from tests.e2e.browser import opened
-from tests.integration.dashboard_process import process
-from tests.integration.login_provider import Provider
-from tests.support import free_port
+from tests.helpers.browser import opened
+from tests.helpers.dashboard_process import process
+from tests.helpers.login_provider import Provider
+from tests.helpers.support import free_port
 
 SECRET = "a secret of the proxy's own"
 OPEN = "Cassandra does not answer"

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, Page
 from insights.clients import connections
 from insights.local.process import Component
 from insights.settings import StoreSettings
-from tests.e2e.browser import choose, drawn, launched, tab
-from tests.integration import simulated_day
-from tests.integration.dashboard_process import serving
-from tests.integration.looks import WIDE, Expected, Looks, Waiver
-from tests.support import REPOSITORY, eventually
+from tests.helpers import simulated_day
+from tests.helpers.browser import choose, drawn, launched, tab
+from tests.helpers.dashboard_process import serving
+from tests.helpers.page_looks import WIDE, Expected, Looks, Waiver
+from tests.helpers.support import REPOSITORY, eventually
 
 DOCUMENTED = os.environ.get("PICTURES")
 """Where the pictures of the documentation go: of more users, and at rest."""

@@ -15,11 +15,11 @@ from insights.clients.quarantine_table import insert
 from insights.model.quarantine import Quarantined
 from insights.model.reasons import Reason
 from insights.settings import StoreSettings
-from tests.e2e.browser import Complaints, choose, drawn, launched, tab
-from tests.hostile_names import NAMES
-from tests.integration.dashboard_data import fill_cassandra, fill_postgres, users
-from tests.integration.dashboard_process import serving
-from tests.support import eventually
+from tests.helpers.browser import Complaints, choose, drawn, launched, tab
+from tests.helpers.dashboard_data import fill_cassandra, fill_postgres, users
+from tests.helpers.dashboard_process import serving
+from tests.helpers.hostile_names import NAMES
+from tests.helpers.support import eventually
 
 NOW = datetime.now(UTC)
 REASONS = (Reason.BAD_EMAIL, Reason.SCHEMA, Reason.BAD_DATE, Reason.MISSING_FIELD)
@@ -124,9 +124,7 @@ def test_a_name_in_a_sentence_a_figure_and_a_table_is_its_text(
 ) -> None:
     log = tmp_path_factory.mktemp("names") / "log"
     with (
-        serving(
-            own_stores, log, "tests/integration/names_app.py", STREAMLIT_BROWSER_GATHER_USAGE_STATS="false"
-        ) as served,
+        serving(own_stores, log, "tests/helpers/names_app.py", STREAMLIT_BROWSER_GATHER_USAGE_STATS="false") as served,
         tab(browser, served) as (page, complaints),
     ):
         drawn(page, ["The end."], 1)

@@ -13,7 +13,7 @@ from benchmarks.visits import counted, stores
 from benchmarks.visits.population import Chunk, counts
 from insights.clients import connections
 from insights.settings import StoreSettings, variables
-from tests.support import REPOSITORY
+from tests.helpers.support import REPOSITORY
 
 PAGES = sorted((REPOSITORY / "dashboard/views").glob("*.py"))
 USERS = 20_000

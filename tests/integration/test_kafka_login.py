@@ -12,12 +12,12 @@ from pydantic import SecretStr
 from insights.errors import NotReadyError, RefusedError
 from insights.migrations.kafka_topics import ensure_topics
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-from tests.integration.guarded_kafka import PASSWORD, GuardedKafka
-from tests.integration.publishing import cursor_of, running
-from tests.integration.stream_process import Stream
-from tests.raw_users import user
-from tests.staged import published, records, sql, stage
-from tests.support import eventually, free_port
+from tests.helpers.guarded_kafka import PASSWORD, GuardedKafka
+from tests.helpers.publisher_process import cursor_of, running
+from tests.helpers.raw_users import user
+from tests.helpers.staged_pages import published, records, sql, stage
+from tests.helpers.stream_process import Stream
+from tests.helpers.support import eventually, free_port
 
 
 @pytest.fixture(scope="module")

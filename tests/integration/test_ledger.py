@@ -17,9 +17,9 @@ from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks.postgres import BatchId, merge
-from tests import served_users
-from tests.flow import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
-from tests.support import eventually
+from tests.helpers import served_users
+from tests.helpers.flow_at_rest import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
+from tests.helpers.support import eventually
 
 COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id = %s"
 
@@ -137,7 +137,7 @@ def wrong_served_count(rest: Rest) -> None:
 
 
 def country_key(number: int) -> tuple[object, ...]:
-    from tests.flow import _cells
+    from tests.helpers.flow_at_rest import _cells
 
     return tuple(_cells(number, ("country_code", "bucket", "registered_at", "user_id")))
 

@@ -19,7 +19,7 @@ from insights.local.guard import session_members
 from insights.local.kafka import KafkaServer
 from insights.local.package import package_directory
 from insights.local.postgres import PostgresServer
-from tests.support import REPOSITORY, eventually, free_port
+from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
 def restart(server):

@@ -21,9 +21,9 @@ from insights.repair.recount import count_new_dimensions, recount, recount_postg
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
-from tests import served_users
-from tests.flow import Rest, come_to_rest
-from tests.support import eventually
+from tests.helpers import served_users
+from tests.helpers.flow_at_rest import Rest, come_to_rest
+from tests.helpers.support import eventually
 
 STREAM = StreamSettings()
 TOPIC = "users.raw"

@@ -17,7 +17,7 @@ from insights.model.reasons import Reason
 from insights.repair.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
 from insights.repair.replay import Period, count_by_day, replay
 from insights.settings import KafkaSettings, PostgresSettings
-from tests.flow import BATCH, FETCHED_AT, message, user_id
+from tests.helpers.flow_at_rest import BATCH, FETCHED_AT, message, user_id
 
 FUTURE = 10**17
 

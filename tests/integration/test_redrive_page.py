@@ -7,11 +7,11 @@ import pytest
 from pydantic import SecretStr
 
 from insights.settings import AirflowSettings, variables
-from tests.airflow_server import Airflow, serving
-from tests.e2e.browser import opened
-from tests.integration.dashboard_data import fill_postgres
-from tests.integration.dashboard_process import process
-from tests.support import eventually, free_port
+from tests.helpers.airflow_server import Airflow, serving
+from tests.helpers.browser import opened
+from tests.helpers.dashboard_data import fill_postgres
+from tests.helpers.dashboard_process import process
+from tests.helpers.support import eventually, free_port
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from insights.ledger.check import read_totals
 from insights.repair.retention import Pruned, prune
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
-from tests.served_users import table, user
+from tests.helpers.served_users import table, user
 
 DAYS = 14
 

@@ -17,8 +17,8 @@ from insights.staging import retention
 from insights.staging.load import LoadedPage, load_page
 from insights.staging.read_again import read_period
 from insights.staging.retention import drop_expired
-from tests.staged import MadePage, raw, records, sql, user_of
-from tests.support import eventually
+from tests.helpers.staged_pages import MadePage, raw, records, sql, user_of
+from tests.helpers.support import eventually
 
 TOPIC = "users.raw"
 

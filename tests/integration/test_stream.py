@@ -18,13 +18,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from insights.clients import connections
 from insights.model.message import RawMessage
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-from tests.integration.stream_process import (
-    CRASHED,
-    Stream,
-    assert_cassandra_equals,
-    postgres_counts,
-    postgres_users,
-)
+from tests.helpers.stream_process import CRASHED, Stream, assert_cassandra_equals, postgres_counts, postgres_users
 
 FETCHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LARGE = 10 * 1024 * 1024

@@ -1,0 +1,138 @@
+"""What `helm template` makes of the chart, once per set of values in a session."""
+
+import functools
+import json
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.helpers.chart.tools import program
+from tests.helpers.support import REPOSITORY
+
+CHART = REPOSITORY / "charts" / "user-insights"
+PROFILES = ("defaults", "small", "kind", "production")
+KUBERNETES_VERSION = "1.35"
+API_VERSIONS = (
+    "kafka.strimzi.io/v1",
+    "kafka.strimzi.io/v1/Kafka",
+    "kafka.strimzi.io/v1/KafkaNodePool",
+    "kafka.strimzi.io/v1/KafkaTopic",
+    "kafka.strimzi.io/v1/KafkaUser",
+    "postgresql.cnpg.io/v1",
+    "postgresql.cnpg.io/v1/Cluster",
+    "postgresql.cnpg.io/v1/Database",
+    "postgresql.cnpg.io/v1/DatabaseRole",
+    "postgresql.cnpg.io/v1/ScheduledBackup",
+    "barmancloud.cnpg.io/v1",
+    "barmancloud.cnpg.io/v1/ObjectStore",
+    "k8ssandra.io/v1alpha1",
+    "k8ssandra.io/v1alpha1/K8ssandraCluster",
+    "medusa.k8ssandra.io/v1alpha1",
+    "medusa.k8ssandra.io/v1alpha1/MedusaBackupSchedule",
+    "medusa.k8ssandra.io/v1alpha1/MedusaConfiguration",
+    "cert-manager.io/v1",
+    "cert-manager.io/v1/Certificate",
+    "cert-manager.io/v1/Issuer",
+    "sparkoperator.k8s.io/v1beta2",
+    "sparkoperator.k8s.io/v1beta2/SparkApplication",
+    "gateway.networking.k8s.io/v1",
+    "gateway.networking.k8s.io/v1/HTTPRoute",
+)
+Resource = dict[str, Any]
+
+
+class HelmError(Exception):
+    """helm refused; the message is what it wrote."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The manifests as helm wrote them, and their documents."""
+
+    text: str
+    resources: tuple[Resource, ...]
+
+    def of(self, *kinds: str) -> list[Resource]:
+        return [resource for resource in self.resources if resource["kind"] in kinds]
+
+
+def values_of(profile: str) -> dict[str, Any]:
+    """The values of a file in ci/; none for `defaults`."""
+    if profile == "defaults":
+        return {}
+    values: dict[str, Any] = yaml.safe_load((CHART / "ci" / f"{profile}.yaml").read_text()) or {}
+    return values
+
+
+def render(
+    values: dict[str, Any] | str = "defaults",
+    release: str = "insights",
+    namespace: str = "default",
+    api_versions: tuple[str, ...] = API_VERSIONS,
+    chart: Path = CHART,
+) -> Rendered:
+    """Render with values, or those of a profile, on a cluster that serves `api_versions`.
+
+    Raises:
+        HelmError: helm refuses the values.
+    """
+    text = render_text(values, release, namespace, api_versions, chart)
+    return Rendered(text, tuple(document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document))
+
+
+def render_text(
+    values: dict[str, Any] | str = "defaults",
+    release: str = "insights",
+    namespace: str = "default",
+    api_versions: tuple[str, ...] = API_VERSIONS,
+    chart: Path = CHART,
+) -> str:
+    """As `render`, the manifests only as helm wrote them."""
+    given = values_of(values) if isinstance(values, str) else values
+    return helm_template(json.dumps(given, sort_keys=True), release, namespace, api_versions, chart)
+
+
+@functools.cache
+def helm_template(values: str, release: str, namespace: str, api_versions: tuple[str, ...], chart: Path) -> str:
+    return helm_template_again(values, release, namespace, api_versions, chart)
+
+
+def helm_template_again(values: str, release: str, namespace: str, api_versions: tuple[str, ...], chart: Path) -> str:
+    """As `helm_template`, without its memory."""
+    command = [program("helm"), "template", release, str(chart), "--namespace", namespace]
+    command += ["--kube-version", KUBERNETES_VERSION]
+    command += [argument for version in api_versions for argument in ("--api-versions", version)]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(values)
+        file.flush()
+        done = subprocess.run([*command, "--values", file.name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HelmError(done.stderr.strip())
+    return done.stdout
+
+
+def effective(values: dict[str, Any]) -> dict[str, Any]:
+    """The chart's own values with these over them, as a template sees them."""
+    return overlaid(_defaults(), values)
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
+
+
+def overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the one with the other's values over it, as Helm merges them."""
+    both = {key: overlaid(base[key], over[key]) for key in base.keys() & over if isinstance(over[key], dict)}
+    return base | over | both
+
+
+def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Values in which one is set."""
+    head, *rest = path
+    return {head: nested(tuple(rest), value) if rest else value}

@@ -1,0 +1,37 @@
+"""The cluster that the tests run on: the one of `KUBECONFIG`, or one made for them and deleted afterwards."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.helpers.cluster.kubectl import reachable, run
+from tests.helpers.support import REPOSITORY
+
+MAKER = REPOSITORY.parent / "shared" / "kind-offline" / "up"
+NAME = "user-insights-ci"
+_MAKE = 'made=$("$0" "$1" kind-config.yaml) && eval "$made" && printf "%s\\n" "$PATH" "$KUBECONFIG"'
+
+
+def available() -> bool:
+    return reachable() or MAKER.exists()
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """`kubectl` and `helm` on PATH, and a cluster that answers; skips the tests where none can be made."""
+    if reachable():
+        yield
+        return
+    done = subprocess.run(
+        ["bash", "-c", _MAKE, MAKER, NAME], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"{MAKER} made no cluster: {done.stderr.strip()[-300:]}")
+    os.environ["PATH"], os.environ["KUBECONFIG"] = done.stdout.splitlines()[-2:]
+    try:
+        yield
+    finally:
+        run("kind", "delete", "cluster", "--name", NAME, check=False)

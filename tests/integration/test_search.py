@@ -1,0 +1,190 @@
+"""Users by filters on a real Cassandra: the same as a plain look through a list, in a bounded number of statements."""
+
+import csv
+import io
+from datetime import UTC, datetime
+from itertools import pairwise, product
+from typing import Any
+from uuid import UUID, uuid4
+
+import pyarrow.parquet as pq
+import pytest
+from pydantic import SecretStr
+
+from dashboard.data import downloads
+from insights.clients import connections
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.model.age_bands import ages
+from insights.queries import search
+from insights.queries.search import Filter, Page
+from insights.settings import CassandraSettings
+from tests.helpers.dashboard_data import fill_cassandra, users
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+MOST_STATEMENTS = 60
+
+
+def people() -> list[dict[str, Any]]:
+    """1,500 users, of whom 200 registered at two instants, one of them the begin of a month."""
+    found = users(1500, NOW)
+    for person in found:
+        person["registered_at"] = person["registered_at"].replace(
+            microsecond=person["registered_at"].microsecond // 1000 * 1000
+        )
+    for number, person in enumerate(found[100:300]):
+        registered = datetime(2019, 5, 1, tzinfo=UTC) if number % 2 else datetime(2019, 4, 30, 23, 59, 59, 999000, UTC)
+        person |= {"registered_at": registered, "registered_month": f"{registered:%Y-%m}", "registered_year": 2019}
+        if number < 150:
+            person["country_code"] = "AU"
+    return found
+
+
+PEOPLE = people()
+SINCE, UNTIL = "2015-03", "2019-05"
+
+
+class Counting:
+    """A session that counts its statements."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.keyspace = session.keyspace
+        self.statements = 0
+
+    def prepare(self, cql: str) -> Any:
+        return self.session.prepare(cql)
+
+    def execute(self, statement: Any, values: tuple[Any, ...]) -> Any:
+        self.statements += 1
+        return self.session.execute(statement, values)
+
+
+@pytest.fixture(scope="module")
+def session(cassandra_server):
+    """One keyspace for all tests that only read."""
+    filled = CassandraSettings(
+        hosts=cassandra_server.host, port=cassandra_server.port, keyspace=f"explore_{uuid4().hex[:12]}",
+        local_dc=cassandra_server.local_dc, username=cassandra_server.user,
+        password=SecretStr(cassandra_server.password),
+    )  # fmt: skip
+    migrate_cassandra(filled)
+    fill_cassandra(filled, PEOPLE)
+    with connections.cassandra(filled) as session:
+        yield Counting(session)
+        session.execute(f"DROP KEYSPACE {filled.keyspace}")
+
+
+def oracle(chosen: Filter) -> list[dict[str, Any]]:
+    return [
+        person
+        for person in PEOPLE
+        if chosen.country_code in (None, person["country_code"])
+        and chosen.gender in (None, person["gender"])
+        and (chosen.age_band is None or ages(chosen.age_band)[0] <= person["age"] <= ages(chosen.age_band)[1])
+        and (chosen.since or "") <= person["registered_month"] <= (chosen.until or "9")
+    ]
+
+
+def walk(session: Any, chosen: Filter, limit: int) -> list[Page]:
+    pages = [search.page(session, chosen, None, limit)]
+    while pages[-1].next:
+        pages.append(search.page(session, chosen, pages[-1].next, limit))
+    return pages
+
+
+def test_every_combination_of_filters_finds_what_a_look_through_all_users_finds(session):
+    choices = product((None, "AU", "US"), (None, "female"), (None, "35-44"), (None, SINCE), (None, UNTIL))
+    for chosen in [Filter(*choice) for choice in choices]:
+        expected = {person["user_id"]: person for person in oracle(chosen)}
+        pages = walk(session, chosen, 500)
+        found = [user for page in pages for user in page.users]
+        assert len(found) == len(expected), chosen
+        for user in found:
+            person = expected.pop(user.user_id)
+            assert user == tuple(person[field] for field in search.Found._fields)
+        assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(found))
+        assert list(search.users(session, chosen, 60)) == found
+
+
+@pytest.mark.parametrize(
+    "chosen", [Filter("AU"), Filter(gender="male"), Filter("AU", "male", "25-34", "2019-04", UNTIL)]
+)
+def test_pages_smaller_than_an_instant_hold_every_user_once(session, chosen):
+    pages = walk(session, chosen, 17)
+    found = [user.user_id for page in pages for user in page.users]
+    assert sorted(found) == sorted(person["user_id"] for person in oracle(chosen))
+    assert all(len(page.users) == 17 for page in pages[:-1])
+
+
+def test_a_page_takes_a_bounded_number_of_statements(session):
+    for chosen in (
+        Filter(),
+        Filter("AU"),
+        Filter("US", "male", "75+"),
+        Filter(age_band="0-17"),
+        Filter("UA", until=UNTIL),
+    ):
+        cursor = None
+        for _ in range(3):
+            session.statements = 0
+            page = search.page(session, chosen, cursor, 50)
+            search.total(session, chosen)
+            assert session.statements <= MOST_STATEMENTS
+            cursor = page.next or cursor
+
+
+def test_totals_are_exact_where_the_aggregates_know_them(session):
+    known = [
+        Filter(), Filter("AU"), Filter("ZZ"), Filter(gender="female"), Filter(since=SINCE), Filter(until=UNTIL),
+        Filter(since=SINCE, until=UNTIL), Filter("US", since=SINCE), Filter("AU", since=SINCE, until=UNTIL),
+        Filter("AU", until=UNTIL), Filter(since=UNTIL, until=SINCE),
+    ]  # fmt: skip
+    for chosen in known:
+        assert search.total(session, chosen) == len(oracle(chosen)), chosen
+    for chosen in (Filter("AU", "male"), Filter(gender="male", since=SINCE), Filter("AU", age_band="75+")):
+        assert search.total(session, chosen) is None
+
+
+def test_totals_by_gender_and_age_band_are_the_aggregates(session):
+    for gender, band in product((None, "female", "male"), ("18-24", "75+")):
+        expected = sum(person["age_band"] == band and gender in (None, person["gender"]) for person in PEOPLE)
+        assert search.total(session, Filter(gender=gender, age_band=band)) == expected
+
+
+def test_files_hold_what_the_filters_choose(session):
+    chosen = Filter("AU", gender="female")
+    expected = {str(person["user_id"]) for person in oracle(chosen)}
+    as_csv = downloads.as_csv(search.users(session, chosen, 60))
+    rows = list(csv.DictReader(io.StringIO(as_csv.content.decode(), newline="")))
+    assert {row["user_id"] for row in rows} == expected
+    assert [row["registered_at"] for row in rows] == sorted((row["registered_at"] for row in rows), reverse=True)
+    as_parquet = downloads.as_parquet(search.users(session, chosen, 60))
+    assert set(pq.read_table(io.BytesIO(as_parquet.content))["user_id"].to_pylist()) == expected
+    assert as_csv.users == as_parquet.users == len(expected)
+
+
+def test_ids_of_other_versions_at_one_instant_are_all_found(cassandra):
+    """Cassandra sorts ids by version first, Python does not."""
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    base = users(1, NOW)[0] | {"registered_at": at, "registered_month": "2020-01", "country_code": "DE", "bucket": 10}
+    ids = [
+        UUID(f"a{number:07x}-0000-{version}000-8000-{number:012x}")
+        for number in range(9)
+        for version in (1, 3, 4, 5, 7)
+    ]
+    fill_cassandra(cassandra, [base | {"user_id": user_id} for user_id in ids])
+    with connections.cassandra(cassandra) as session:
+        for chosen in (Filter(), Filter("DE")):
+            found = [user.user_id for page in walk(session, chosen, 4) for user in page.users]
+            assert sorted(found) == sorted(ids)
+
+
+def test_a_user_who_registered_long_ago_or_alone_is_found(cassandra):
+    old = datetime(1931, 2, 28, 12, tzinfo=UTC)
+    person = users(1, NOW)[0] | {"registered_at": old, "registered_month": "1931-02"}
+    fill_cassandra(cassandra, [person])
+    with connections.cassandra(cassandra) as session:
+        page = search.page(session, Filter(), None, 50)
+        assert [user.registered_at for user in page.users] == [old]
+        assert search.page(session, Filter(until="1931-01"), None, 50).users == ()
+        assert search.page(session, Filter(since="1931-02", until="1931-02"), None, 50).users == page.users

@@ -1,0 +1,151 @@
+"""`jobs/migrate.py` beside stores that are not ready, and `--wait` for a migration that others run."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from insights.clients import connections
+from insights.migrations import MIGRATIONS
+from insights.migrations.migrate_cassandra import migrate_cassandra
+from insights.migrations.migrate_postgres import migrate_postgres
+from insights.migrations.wait import require_cassandra, require_postgres
+from insights.settings import (
+    CassandraSettings,
+    KafkaSettings,
+    PostgresSettings,
+    StoreSettings,
+    inherited_environment,
+    variables,
+)
+from jobs import migrate
+from tests.helpers.component_logins import drop_logins, make_logins
+from tests.helpers.staged_pages import sql
+from tests.helpers.support import REPOSITORY, free_port
+
+Job = Callable[..., int]
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Job:
+    """The job's exit code with these settings and arguments."""
+    caplog.set_level(logging.INFO, logger="insights.migrations.wait")
+
+    def run(postgres: PostgresSettings, cassandra: CassandraSettings, *arguments: str, **environment: str) -> int:
+        for name, value in (variables(postgres, cassandra) | environment).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["migrate.py", *arguments])
+        return migrate.main()
+
+    return run
+
+
+def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
+    job: Job,
+    empty_postgres: PostgresSettings,
+    empty_cassandra: CassandraSettings,
+    kafka: KafkaSettings,
+    tmp_path: Path,
+) -> None:
+    superuser = StoreSettings(empty_postgres, kafka, empty_cassandra)
+    logins = make_logins(superuser, tmp_path)
+    owner, dashboard = logins.owner, logins.of("dashboard")
+    access = {
+        "INSIGHTS_ACCESS_POSTGRES": json.dumps(logins.postgres_roles),
+        "INSIGHTS_ACCESS_CASSANDRA": json.dumps(logins.cassandra_roles),
+        "INSIGHTS_ACCESS_PASSWORDS": str(logins.passwords),
+    }
+    command = [sys.executable, "jobs/migrate.py", "--wait", "120"]
+    environment = inherited_environment() | variables(dashboard.postgres, dashboard.cassandra)
+    try:
+        with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
+            try:
+                assert job(owner.postgres, owner.cassandra, **access) == 0
+                _, told = waiting.communicate(timeout=150)
+            finally:
+                waiting.kill()
+        assert waiting.returncode == 0, told
+        assert told.count("PostgreSQL is there") <= 1
+        assert job(dashboard.postgres, dashboard.cassandra, "--wait", "0") == 0
+    finally:
+        drop_logins(superuser, logins)
+
+
+def test_a_newer_schema_is_enough(postgres: PostgresSettings, cassandra: CassandraSettings) -> None:
+    sql(postgres, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
+    with connections.cassandra(cassandra) as session:
+        session.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('9999_later', 'x')")
+    require_postgres(postgres)
+    require_cassandra(cassandra)
+
+
+def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
+    job: Job, postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = max(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
+    sql(postgres, "DELETE FROM _yoyo_migration WHERE migration_id = %s", last)
+    assert job(postgres, empty_cassandra, "--wait", "0.1") == 1
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith("PostgreSQL at 127.0.0.1:")
+    assert f"database {postgres.dbname!r}, lacks the migrations {last};" in told
+
+    migrate_cassandra(empty_cassandra)
+    with connections.cassandra(empty_cassandra) as session:
+        session.execute("TRUNCATE schema_migrations")
+    assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001")
+
+
+def test_stores_without_tables_are_told_too(
+    job: Job, empty_postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for store, told in (("postgres", "PostgreSQL at"), ("cassandra", "Cassandra at")):
+        assert job(empty_postgres, empty_cassandra, "--wait", "0", "--store", store) == 1
+        [sentence] = capsys.readouterr().err.splitlines()
+        assert sentence.startswith(told)
+        assert "does not show its migrations" in sentence
+
+
+def test_one_store_may_be_migrated_alone(
+    job: Job, empty_postgres: PostgresSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert job(empty_postgres, CassandraSettings(port=free_port()), "--store", "postgres") == 0
+    require_postgres(empty_postgres)
+    assert caplog.messages == []
+
+
+def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_patience(
+    job: Job, empty_postgres: PostgresSettings, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = empty_postgres.model_copy(update={"password": SecretStr("wrong")})
+    assert job(wrong, CassandraSettings(), "--patience", "600") == 1
+    [told] = capsys.readouterr().err.splitlines()
+    assert "did not let 'insights' into database" in told
+    assert caplog.messages == []
+
+    assert job(wrong, CassandraSettings(), "--patience", "0.1", "--new-logins", "postgres") == 1
+    assert capsys.readouterr().err.splitlines() == [told]
+    assert caplog.messages == [f"waiting for PostgreSQL: {told}"]
+    caplog.clear()
+
+    away = empty_postgres.model_copy(update={"port": free_port()})
+    assert job(away, CassandraSettings(), "--patience", "0.1") == 1
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"PostgreSQL at 127.0.0.1:{away.port} ")
+    assert caplog.messages == [f"waiting for PostgreSQL: {told}"]
+
+
+def test_a_refused_login_of_cassandra_ends_the_job_at_once(
+    job: Job, empty_postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    migrate_postgres(empty_postgres)
+    wrong = empty_cassandra.model_copy(update={"password": SecretStr("wrong")})
+    assert job(empty_postgres, wrong, "--patience", "600") == 1
+    [told] = capsys.readouterr().err.splitlines()
+    assert "password are incorrect" in told

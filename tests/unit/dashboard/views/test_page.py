@@ -1,0 +1,86 @@
+"""What holds for every page."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import streamlit as st
+
+from dashboard.components import formatting
+from tests.helpers.app_pages import PAGES, opened, said
+
+VIEWS = sorted(page.stem for page in PAGES.glob("*.py"))
+
+
+@pytest.mark.parametrize("page", VIEWS)
+def test_text_from_data_is_never_read_as_markup(page):
+    app = opened(page)
+    assert app.dataframe or app.get("plotly_chart")
+    assert "example.org" not in said(app)
+    for chart in app.get("plotly_chart"):
+        assert "<script>" not in chart.proto.spec.replace("\\u003c", "<")
+
+
+def test_streamlit_finds_no_directory_that_it_takes_for_pages_of_its_own():
+    assert PAGES.exists()
+    assert not list((PAGES.parent / "pages").glob("*.py"))
+
+
+def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("INSIGHTS_POSTGRES_PORT", "many")
+    app = opened("overview")
+    assert r"INSIGHTS\_POSTGRES\_PORT" in app.error[0].value
+    assert not app.metric
+
+
+def test_the_id_of_a_run_can_be_copied_from_a_sentence():
+    run = "manual__2026-11-21T23:28:02.556520+00:00"
+    assert formatting.plain(run).replace("\\", "") == run
+
+
+def test_words_for_times_and_shares():
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for seconds, word in (
+        (-5, "0 s ago"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (7200, "2 h ago"),
+        (180_000, "2 d ago"),
+    ):
+        assert formatting.ago(now - timedelta(seconds=seconds), now) == word
+    assert formatting.ago((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
+    assert formatting.ago(None, now) == "never"
+    shares = [formatting.share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
+    assert formatting.signed(1234.56) == "+1,234.56 %"
+    assert formatting.signed(-0.5) == "\N{MINUS SIGN}0.50 %"
+    assert shares == ["0 %", "0 %", "< 0.01 %", "0.25 %"]
+
+
+def test_the_largest_in_words():
+    counts = {"b": 2, "a": 2, "c": 1000, "d": 1, "e": 1}
+    assert formatting.most(counts, {"c": "Chile"}) == "Chile 1,000, a 2, b 2 and 2 others"
+    assert formatting.most(counts, limit=4) == "c 1,000, a 2, b 2, d 1 and 1 other"
+    assert formatting.most({}) == "none"
+
+
+@pytest.mark.parametrize("page", VIEWS)
+def test_a_page_stands_still_when_it_is_not_live(page, monkeypatch):
+    looked: list[float | None] = []
+
+    def fragment(function: object = None, *, run_every: float | None = None) -> object:
+        looked.append(run_every)
+        return made(function, run_every=run_every)
+
+    made: Any = st.fragment
+    monkeypatch.setattr(st, "fragment", fragment)
+    app = opened(page)
+    live = next(toggle for toggle in app.toggle if toggle.label == "Live")
+    assert live.value is True
+    every = [seconds for seconds in looked if seconds]
+    looked.clear()
+    live.set_value(False).run()
+    assert not app.exception
+    assert app.dataframe or app.get("plotly_chart")
+    checks = 1 if page == "flow" else 0
+    assert len(every) > checks
+    assert len([seconds for seconds in looked if seconds]) == checks

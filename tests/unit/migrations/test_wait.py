@@ -1,0 +1,88 @@
+"""Patience with a store that is not ready, and none with what waiting does not mend."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+
+from insights.errors import NotReadyError, RefusedError, UserError
+from insights.migrations.wait import let_in_later, patiently, require_cassandra, require_postgres
+from insights.settings import CassandraSettings, PostgresSettings, variables
+from tests.helpers.support import REPOSITORY, free_port
+
+
+class Store:
+    """Fails with each of these errors once, then works."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("insights.migrations.wait._PAUSE_SECONDS", 0.001)
+    caplog.set_level(logging.INFO, logger="insights")
+
+
+def test_a_store_that_is_not_ready_is_tried_again_with_a_line_for_each_cause(caplog: pytest.LogCaptureFixture) -> None:
+    away, starting = NotReadyError("no answer"), NotReadyError("it starts")
+    assert patiently("Store", Store(away, away, starting), time.monotonic() + 60) == "done"
+    assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is there"]
+
+
+def test_a_login_that_an_operator_still_makes_is_waited_for() -> None:
+    store = Store(RefusedError("no such role"), RefusedError("no such role"))
+    assert patiently("Store", partial(let_in_later, store), time.monotonic() + 60) == "done"
+    assert store.calls == 3
+
+
+def test_a_store_that_is_ready_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert patiently("Store", Store(), time.monotonic()) == "done"
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("error", [RefusedError("not you"), UserError("a broken file")])
+def test_what_waiting_does_not_mend_ends_at_once(error: UserError) -> None:
+    store = Store(error)
+    with pytest.raises(type(error), match=str(error)):
+        patiently("Store", store, time.monotonic() + 60)
+    assert store.calls == 1
+
+
+def test_after_the_deadline_the_last_cause_is_the_error() -> None:
+    store = Store(*[NotReadyError("no answer")] * 100_000)
+    with pytest.raises(NotReadyError, match="no answer"):
+        patiently("Store", store, time.monotonic() + 0.05)
+    assert store.calls > 1
+
+
+def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
+    port = free_port()
+    with pytest.raises(NotReadyError, match=rf"PostgreSQL at 127\.0\.0\.1:{port} "):
+        require_postgres(PostgresSettings(port=port))
+    with pytest.raises(NotReadyError, match=rf"No Cassandra node of 127\.0\.0\.1 port {port} "):
+        require_cassandra(CassandraSettings(port=port))
+    with pytest.raises(NotReadyError, match=r"No name of Cassandra's nodes nowhere\.invalid resolves"):
+        require_cassandra(CassandraSettings(hosts="nowhere.invalid"))
+
+
+def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:
+    environment = os.environ | variables(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "jobs/migrate.py", "--wait", "60", "--store", "postgres"]
+    with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "waiting for PostgreSQL" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM

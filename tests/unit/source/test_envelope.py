@@ -1,0 +1,196 @@
+"""Bytes to records: what is refused, what survives, and what never leaves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from insights.source import Failure, SourceError
+from insights.source.envelope import MAX_DEPTH, Asked, unpack
+from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
+
+ONE = Asked("s", 1, 1)
+INFO = '{"seed":"s","results":1,"page":1,"version":"1.4"}'
+SECRETS = ("password", "salt", "md5", "sha1", "sha256")
+
+
+def answer(*rows: str, info: str = INFO) -> bytes:
+    return f'{{"results":[{",".join(rows)}],"info":{info}}}'.encode("utf-8", "surrogatepass")
+
+
+def only(row: str) -> bytes:
+    [record], _ = unpack(answer(row), ONE)
+    return record
+
+
+def refused(body: bytes, asked: Asked = ONE) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        unpack(body, asked)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", Failure.NOT_JSON),
+        (b"<html></html>", Failure.NOT_JSON),
+        (answer("{}")[:-3], Failure.NOT_JSON),
+        (b"\xff\xfe{}", Failure.NOT_JSON),
+        (answer('{"a":NaN}'), Failure.NOT_JSON),
+        (answer('{"a":Infinity}'), Failure.NOT_JSON),
+        (answer('{"a":-Infinity}'), Failure.NOT_JSON),
+        (answer('{"a":"\x00"}'), Failure.NOT_JSON),
+        (b'{"error":"Uh oh"}', Failure.API_ERROR),
+        (b'{"error":"Uh oh","results":[{}],"info":' + INFO.encode() + b"}", Failure.API_ERROR),
+        (b"[]", Failure.ENVELOPE),
+        (b"null", Failure.ENVELOPE),
+        (b'"text"', Failure.ENVELOPE),
+        (b"{}", Failure.ENVELOPE),
+        (b'{"results":{},"info":' + INFO.encode() + b"}", Failure.ENVELOPE),
+        (b'{"results":null,"info":' + INFO.encode() + b"}", Failure.ENVELOPE),
+        (answer("1"), Failure.ENVELOPE),
+        (answer("null"), Failure.ENVELOPE),
+        (b'{"results":[{}]}', Failure.ENVELOPE),
+        (answer("{}", info="null"), Failure.ENVELOPE),
+        (answer("{}", info='{"seed":"s","page":1}'), Failure.ENVELOPE),
+        (answer("{}", info='{"seed":"other","page":1,"version":"1.4"}'), Failure.MISMATCH),
+        (answer("{}", info='{"seed":"s","page":2,"version":"1.4"}'), Failure.MISMATCH),
+        (answer("{}", "{}"), Failure.MISMATCH),
+        (answer(), Failure.EMPTY),
+        (answer('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"), Failure.TOO_DEEP),
+        (answer('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}"), Failure.TOO_DEEP),
+    ],
+)
+def test_an_answer_that_is_not_the_page_is_refused(body: bytes, reason: Failure) -> None:
+    assert refused(body).reason is reason
+
+
+def test_a_page_with_fewer_rows_than_asked_for_is_short() -> None:
+    assert refused(answer("{}"), Asked("s", 1, 2)).reason is Failure.SHORT
+
+
+def test_html_is_called_html() -> None:
+    assert "HTML" in refused(b"  <!DOCTYPE html>").detail
+
+
+def test_a_refusal_does_not_repeat_what_the_answer_said_of_people() -> None:
+    assert "hunter2" not in str(refused(b'{"results":[{"login":{"password":"hunter2"}}'))
+
+
+def test_nesting_up_to_the_limit_is_kept() -> None:
+    row = '{"a":' * (MAX_DEPTH - 1) + "{}" + "}" * (MAX_DEPTH - 1)
+    assert only(row) == row.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"\\u0000"',
+        '"\\ud800"',
+        '"a\\udfffb"',
+        '"\\"\\\\"',
+        '"é 😀 نام"',
+        '"e\u0301"',
+        "1.10",
+        "1e400",
+        "-0",
+        "-0.0",
+        "123456789012345678901234567890",
+        "9" * 5000,
+        "9223372036854775808",
+        "0.1000000000000000055511151231257827",
+        "null",
+        "true",
+        "[]",
+        '[1.50,{"a":2.50}]',
+    ],
+)
+def test_a_value_keeps_its_own_text(text: str) -> None:
+    assert only(f'{{"a":{text}}}') == f'{{"a":{text}}}'.encode()
+
+
+def test_a_pair_of_escaped_surrogates_is_the_character_it_stands_for() -> None:
+    assert only('{"a":"\\ud83d\\ude00"}') == '{"a":"😀"}'.encode()
+
+
+def test_fields_keep_their_order_and_lose_spaces() -> None:
+    assert only('{ "b" : 1 ,\n "a" : [ 2 , 3 ] }') == b'{"b":1,"a":[2,3]}'
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8).filter(lambda name: name.casefold() not in SECRETS), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8).filter(lambda name: name.casefold() not in (*SECRETS, "id", "nat")), json_values, max_size=5
+    )
+)
+def test_any_record_without_credentials_survives(record: dict[str, Any]) -> None:
+    assert json.loads(only(json.dumps(record))) == json.loads(json.dumps(record))
+
+
+@given(
+    st.dictionaries(st.sampled_from([*SECRETS, "uuid", "Password", "MD5"]), st.just("canary"), min_size=1), st.data()
+)
+def test_credentials_leave_wherever_they_have_moved_to(login: dict[str, str], data: st.DataObject) -> None:
+    path = data.draw(st.lists(st.sampled_from(["login", "account", "x"]) | st.none(), max_size=4))
+    record: Any = login | {"uuid": "kept"}
+    for name in path:
+        record = [record] if name is None else {name: record}
+    stored = only(json.dumps(record if isinstance(record, dict) else {"login": record})).decode()
+    assert "canary" not in stored
+    assert "kept" in stored
+
+
+@pytest.mark.parametrize(
+    ("identity", "stored"),
+    [
+        ('{"name":"SSN","value":"canary"}', '{"id":{"name":"SSN"}}'),
+        ('{"name":"SSN","value":null}', '{"id":{"name":"SSN"}}'),
+        ('{"name":"SSN","Value":"canary"}', '{"id":{"name":"SSN"}}'),
+        ('[{"name":"SSN","value":"canary"}]', '{"id":[{"name":"SSN"}]}'),
+        ('{"name":"SSN","national":{"value":"canary"}}', '{"id":{"name":"SSN","national":{}}}'),
+        ('"canary"', "{}"),
+        ("12345", "{}"),
+        ("null", '{"id":null}'),
+    ],
+)
+def test_the_national_id_leaves_and_its_name_stays(identity: str, stored: str) -> None:
+    assert only(f'{{"id":{identity}}}').decode() == stored
+
+
+def test_a_value_outside_the_id_stays() -> None:
+    assert only('{"value":1,"x":{"value":2}}') == b'{"value":1,"x":{"value":2}}'
+
+
+def check_answer(path: Path) -> str:
+    """Every record stays what it was but for credentials; returns the version."""
+    body = path.read_bytes()
+    document = json.loads(body)
+    info = document["info"]
+    records, version = unpack(body, Asked(info["seed"], info["page"], len(document["results"])))
+    assert version == info["version"]
+    for stored, original in zip(records, document["results"], strict=True):
+        for canary in [original["login"].pop(name) for name in SECRETS] + [original.get("id", {}).pop("value", None)]:
+            assert canary is None or len(canary) < 8 or canary.encode() not in stored
+        assert stored == json.dumps(original, ensure_ascii=False, separators=(",", ":")).encode()
+    return version
+
+
+def test_no_credential_of_any_version_leaves_the_client() -> None:
+    assert [check_answer(path) for path in sorted(ANSWERS.glob("*.json"))] == ["1.0", "1.1", "1.2", "1.3", "1.4"]
+
+
+@needs_many_answers
+def test_no_credential_of_the_recorded_answers_leaves_the_client() -> None:
+    assert {check_answer(path) for path in sorted(MANY_ANSWERS.glob("*.json"))} == {"1.0", "1.1", "1.2", "1.3", "1.4"}

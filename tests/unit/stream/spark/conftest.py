@@ -1,0 +1,92 @@
+"""One small Spark session for all tests in this folder."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.user import User
+from insights.stream import transform
+from tests.helpers.oracle import Message
+from tests.helpers.oracle.values import EPOCH
+
+KAFKA_SOURCE = (
+    "key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, timestampType INT,"
+    " headers ARRAY<STRUCT<key: STRING, value: BINARY>>"
+)
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    session = (
+        SparkSession.builder.master("local[1]")
+        .appName("unit-tests")
+        .config(map=transform.SPARK_CONF | {"spark.sql.ansi.enabled": "true"})  # An overflow fails the test.
+        .config("spark.driver.memory", "1g")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "1")
+        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("OFF")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
+    """Messages as the Kafka source gives them."""
+
+    def frame(messages: list[Message]) -> DataFrame:
+        rows = [
+            (
+                None if message.key is None else bytearray(message.key),
+                None if message.value is None else bytearray(message.value),
+                message.topic,
+                message.partition,
+                message.offset,
+                EPOCH + timedelta(milliseconds=message.timestamp),
+                0,
+                [(name, None if value is None else bytearray(value)) for name, value in message.headers] or None,
+            )
+            for message in messages
+        ]
+        return spark.createDataFrame(rows, KAFKA_SOURCE).coalesce(1)
+
+    return frame
+
+
+@pytest.fixture(scope="session")
+def judge(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[[list[Message]], list[User | Quarantined]]:
+    """The stream's verdict on each message, in their order; their offsets must differ."""
+
+    def verdicts(messages: list[Message]) -> list[User | Quarantined]:
+        judged = transform.judge(messages_frame(messages)).persist()
+        try:
+            users = (
+                transform.accepted(judged.withColumn("event_id", F.struct("origin", "event_id"))).toArrow().to_pylist()
+            )
+            refused = transform.rejected(judged).toArrow().to_pylist()
+        finally:
+            judged.unpersist()
+        by_origin: dict[str, User | Quarantined] = {}
+        for row in users:
+            origin, event_id = row["event_id"].values()
+            assert origin not in by_origin
+            by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
+        for row in refused:
+            assert row["origin"] not in by_origin
+            by_origin[row["origin"]] = Quarantined(**row | {"reason": Reason(row["reason"])})
+        assert len(by_origin) == len(messages)
+        return [by_origin[f"{message.topic}/{message.partition}/{message.offset}"] for message in messages]
+
+    return verdicts

@@ -1,0 +1,252 @@
+"""Poison between good messages: each refused once for its own reason, the neighbours served, nothing thrown."""
+
+import hashlib
+import json
+import uuid
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+
+from insights.model import schema
+from insights.model.credentials import redact
+from insights.model.message import RawMessage
+from insights.model.quarantine import Quarantined
+from insights.model.reasons import Reason
+from insights.model.user import User
+from insights.stream import transform
+from tests.helpers.oracle import Message
+from tests.helpers.raw_users import UUID, message, user, user_1_1, user_1_2
+
+TIMESTAMP = 1_795_248_000_123
+
+
+def text(**changes):
+    return json.dumps(user(**changes), ensure_ascii=False)
+
+
+def raw(value: str) -> bytes:
+    return value.encode()
+
+
+GOOD = text()
+WITHOUT_END = GOOD[:-1]
+
+POISON: dict[str, tuple[Message, Reason, str]] = {
+    "a tombstone": (Message(None, UUID.encode()), Reason.SCHEMA, "value"),
+    "an empty value": (message(b""), Reason.SCHEMA, "value"),
+    "white space": (message(b" \n\t "), Reason.SCHEMA, "value"),
+    "not JSON": (message(b"<html>502</html>"), Reason.SCHEMA, "value"),
+    "a truncated object": (message(raw(WITHOUT_END)), Reason.SCHEMA, "value"),
+    "an array with a user": (message(raw(f"[{GOOD}]")), Reason.SCHEMA, "value"),
+    "an empty array": (message(b"[]"), Reason.SCHEMA, "value"),
+    "a string": (message(b'"user"'), Reason.SCHEMA, "value"),
+    "a number": (message(b"42"), Reason.SCHEMA, "value"),
+    "null": (message(b"null"), Reason.SCHEMA, "value"),
+    "garbage after the object": (message(raw(GOOD + " x")), Reason.SCHEMA, "value"),
+    "two objects": (message(raw(GOOD + GOOD)), Reason.SCHEMA, "value"),
+    "a closing bracket too many": (message(raw(GOOD + "]")), Reason.SCHEMA, "value"),
+    "a closing brace too many": (message(raw(GOOD + "}")), Reason.SCHEMA, "value"),
+    "another member after the object": (message(raw(GOOD + ',"x":1')), Reason.SCHEMA, "value"),
+    "another element after the object": (message(raw(GOOD + ",{}")), Reason.SCHEMA, "value"),
+    "the parser's own wrapper closed": (message(raw(GOOD + '},"x":{"y":1')), Reason.SCHEMA, "value"),
+    "the check's own wrapper closed": (message(raw(GOOD + "],[1")), Reason.SCHEMA, "value"),
+    "a trailing comma": (message(raw(WITHOUT_END + ",}")), Reason.SCHEMA, "value"),
+    "single quotes": (message(b"{'gender':'female'}"), Reason.SCHEMA, "value"),
+    "NaN": (message(raw(WITHOUT_END + ',"x":NaN}')), Reason.SCHEMA, "value"),
+    "Infinity": (message(raw(WITHOUT_END + ',"x":-Infinity}')), Reason.SCHEMA, "value"),
+    "a comment": (message(raw("/**/" + GOOD)), Reason.SCHEMA, "value"),
+    "a byte order mark": (message(b"\xef\xbb\xbf" + raw(GOOD)), Reason.SCHEMA, "value"),
+    "a key twice": (message(raw(WITHOUT_END + ',"gender":"male"}')), Reason.SCHEMA, "value"),
+    "a nested key twice": (message(raw(WITHOUT_END + ',"x":{"a":1,"a":2}}')), Reason.SCHEMA, "value"),
+    "a key twice, once escaped": (message(raw(WITHOUT_END + ',"gend\\u0065r":"male"}')), Reason.SCHEMA, "value"),
+    "text for an object": (message(user(name="Ada Lovelace")), Reason.SCHEMA, "value"),
+    "a number for an object": (message(user(login=5)), Reason.SCHEMA, "value"),
+    "an array for an object": (message(user(location=[])), Reason.SCHEMA, "value"),
+    "an object for a name": (message(user(name__first={"a": 1})), Reason.SCHEMA, "name.first"),
+    "an array for a gender": (message(user(gender=["female"])), Reason.SCHEMA, "gender"),
+    "an array for a date": (message(user(dob=[1984])), Reason.SCHEMA, "dob"),
+    "10,000 arrays": (message(b'{"x":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), Reason.SCHEMA, "value"),
+    "10,000 objects": (message(b'{"x":' * 10_000 + b"1" + b"}" * 10_000), Reason.SCHEMA, "value"),
+    "10,000 arrays in a field": (message(b'{"dob":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), Reason.SCHEMA, "value"),
+    "an endless number": (message(b'{"x":' + b"9" * 100_000 + b"}"), Reason.SCHEMA, "value"),
+    "10 MB": (message(b'{"x":"' + b"a" * 10_000_000 + b'"}'), Reason.TOO_LARGE, "value"),
+    "10 MB of brackets": (message(b"[" * 10_000_000), Reason.TOO_LARGE, "value"),
+    "a byte that is not UTF-8": (message(b'{"gender":"\xff"}'), Reason.ENCODING, "value"),
+    "a surrogate in UTF-8": (message(b'{"gender":"\xed\xa0\x80"}'), Reason.ENCODING, "value"),
+    "an overlong slash": (message(b'{"gender":"\xc0\xaf"}'), Reason.ENCODING, "value"),
+    "UTF-16": (message(GOOD.encode("utf-16-le")), Reason.ENCODING, "value"),
+    "U+0000 as a byte": (message(raw(GOOD.replace("Lyon", "Ly\0on"))), Reason.ENCODING, "value"),
+    "U+0000 as an escape": (message(raw(GOOD.replace("Lyon", "Ly\\u0000on"))), Reason.ENCODING, "value"),
+    "U+0000 after a backslash": (message(raw(GOOD.replace("Lyon", "Ly\\\\\\u0000on"))), Reason.ENCODING, "value"),
+    "a high surrogate alone": (message(raw(GOOD.replace("Lyon", "Ly\\ud83don"))), Reason.ENCODING, "value"),
+    "a low surrogate alone": (message(raw(GOOD.replace("Lyon", "Ly\\uDE00on"))), Reason.ENCODING, "value"),
+    "surrogates the wrong way round": (message(raw(GOOD.replace("Lyon", "\\ude00\\ud83d"))), Reason.ENCODING, "value"),
+    "a pair with a backslash between": (
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\\\\\ude00"))), Reason.ENCODING, "value",
+    ),
+    "one low surrogate too many": (
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\ude00\\ude00"))), Reason.ENCODING, "value",
+    ),
+    "no id": (message(user_1_1(), key="0"), Reason.MISSING_ID, "login.uuid"),
+    "no login": (message(user(login=...)), Reason.MISSING_ID, "login.uuid"),
+    "an empty object": (message(b"{}"), Reason.MISSING_ID, "login.uuid"),
+    "an id that is no UUID": (message(user(login__uuid="42")), Reason.MISSING_ID, "login.uuid"),
+    "no key": (message(user(), key=None), Reason.BAD_KEY, "key"),
+    "an empty key": (message(user(), key=""), Reason.BAD_KEY, "key"),
+    "another user's key": (message(user(), key=UUID.replace("2", "3")), Reason.BAD_KEY, "key"),
+    "a key of arbitrary bytes": (Message(raw(GOOD), b"\xff\x00\xfe"), Reason.BAD_KEY, "key"),
+    "a blank name": (message(user(name__first=" \u00a0\u3000")), Reason.MISSING_FIELD, "name.first"),
+    "no e-mail": (message(user(email=...)), Reason.MISSING_FIELD, "email"),
+    "a date without its date": (message(user(dob={"age": 3})), Reason.MISSING_FIELD, "dob"),
+    "a nationality of bricks": (message(user(nat="LEGO")), Reason.UNKNOWN_COUNTRY, "nat"),
+    "a third gender": (message(user(gender="other")), Reason.BAD_GENDER, "gender"),
+    "an e-mail with a space": (message(user(email="a b@example.com")), Reason.BAD_EMAIL, "email"),
+    "an e-mail of a megabyte": (message(user(email="a." * 500_000 + "@b.c")), Reason.BAD_EMAIL, "email"),
+    "the 30th of February": (message(user(dob={"date": "1984-02-30T00:00:00Z"})), Reason.BAD_DATE, "dob"),
+    "a birth at 2^63": (message(user(dob=2**63)), Reason.BAD_DATE, "dob"),
+    "a registration in milliseconds": (message(user(registered=1_392_563_875_000)), Reason.BAD_DATE, "registered"),
+    "born tomorrow": (message(user(dob={"date": "2999-01-01T00:00:00Z"})), Reason.FUTURE_DATE, "dob"),
+    "registered tomorrow": (message(user(registered=253_402_300_799)), Reason.FUTURE_DATE, "registered"),
+    "latitude 91": (
+        message(user(location__coordinates__latitude="91")), Reason.OUT_OF_RANGE, "location.coordinates.latitude",
+    ),
+    "longitude -180.1": (
+        message(user(location__coordinates__longitude=-180.1)), Reason.OUT_OF_RANGE, "location.coordinates.longitude",
+    ),
+    "born in 1800": (message(user(dob={"date": "1800-01-01T00:00:00Z"})), Reason.OUT_OF_RANGE, "dob"),
+    "registered before birth": (message(user(registered=0)), Reason.OUT_OF_RANGE, "registered"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def verdicts(judge):
+    """Every poison with a good message before and behind it."""
+    messages = []
+    for number, (poison, _, _) in enumerate(POISON.values()):
+        messages += [message(user(), 2 * number), poison.__class__(**_as_dict(poison) | {"offset": 2 * number + 1})]
+    messages.append(message(user(), 2 * len(POISON)))
+    return judge(messages)
+
+
+def _as_dict(item):
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+@pytest.mark.parametrize("name", POISON)
+def test_a_poisonous_message_is_refused_for_its_own_reason(verdicts, name):
+    poison, reason, field = POISON[name]
+    verdict = verdicts[2 * list(POISON).index(name) + 1]
+    assert isinstance(verdict, Quarantined)
+    assert (verdict.reason, verdict.field) == (reason, field)
+    assert 0 < len(verdict.detail) <= 200
+    value = poison.value or b""
+    assert (verdict.size, verdict.sha256) == (len(value), hashlib.sha256(value).hexdigest())
+    kept = None if poison.value is None or reason is Reason.TOO_LARGE else redact(value)
+    assert verdict.payload == kept
+
+
+def test_the_neighbours_of_poison_are_served(verdicts):
+    served = verdicts[::2]
+    assert len(served) == len(POISON) + 1
+    assert all(isinstance(verdict, User) for verdict in served)
+
+
+def test_a_refusal_quotes_no_value(verdicts):
+    details = {verdict.detail for verdict in verdicts if isinstance(verdict, Quarantined)}
+    assert not [detail for detail in details if "Lyon" in detail or "@" in detail or UUID in detail]
+
+
+def test_a_key_that_is_not_text_is_kept_as_text_that_any_store_holds(verdicts):
+    verdict = verdicts[2 * list(POISON).index("a key of arbitrary bytes") + 1]
+    assert verdict.key == "\ufffd\ufffd\ufffd"
+
+
+SECRET = user(nat="LEGO", id={"name": "SN", "value": "492236833202"})
+SECRET["login"] |= {"password": "hunter2", "salt": "s", "md5": "m", "sha1": "x", "sha256": "y"}
+HEADERS = RawMessage(
+    "123", uuid.UUID(UUID), b"", "ingest/1", 1_795_248_000_000_077, datetime(2026, 11, 21, 8, tzinfo=UTC), redrives=2
+)
+MALFORMED = (
+    ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
+)  # fmt: skip
+ABSURD = (("version", b"%d" % (2**63 - 1)), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b"))
+ENDED = (
+    ("event_id", b"5\n"), ("version", b"7\n"), ("event_time", b"8\n"), ("redrives", b"1\n"), ("batch_id", b"a\n"),
+)  # fmt: skip
+OTHERS = {
+    "with credentials": message(SECRET, 1),
+    "with headers": message(user(), 2, headers=tuple(HEADERS.headers())),
+    "refused with headers": message(user(nat="XX"), 3, headers=tuple(HEADERS.headers())),
+    "with malformed headers": message(user(), 5004, headers=MALFORMED, timestamp=TIMESTAMP),
+    "with absurd headers": message(user(), 5005, headers=ABSURD, timestamp=TIMESTAMP),
+    "with line ends after headers": message(user(), 5007, headers=ENDED, timestamp=TIMESTAMP),
+    "without headers": message(user(), 5006, timestamp=TIMESTAMP),
+    "with an escaped pair": message(raw(GOOD.replace("Lyon", "Ly\\ud83d\\ude00on")), 9),
+    "with an escaped backslash": message(raw(GOOD.replace("Lyon", "Ly\\\\u0000on")), 10),
+    "of API 1.2": message(user_1_2(), 7),
+    "of API 1.1": message(user_1_1(), 8),
+}
+
+
+@pytest.fixture(scope="module")
+def others(judge):
+    return dict(zip(OTHERS, judge(list(OTHERS.values())), strict=True))
+
+
+def test_credentials_and_the_national_id_leave_a_refused_payload(others):
+    kept = json.loads(others["with credentials"].payload)
+    assert kept["id"] is None
+    assert {name for name, value in kept["login"].items() if value is not None} == {"uuid", "username"}
+
+
+@pytest.mark.parametrize(
+    ("name", "city"), [("with an escaped pair", "Ly\U0001f600on"), ("with an escaped backslash", "Ly\\u0000on")]
+)
+def test_an_escape_that_is_text_is_served(others, name, city):
+    assert others[name].city == city
+
+
+def test_headers_say_which_event_it_is(others):
+    for verdict in (others["with headers"], others["refused with headers"]):
+        assert (verdict.event_id, verdict.batch_id) == ("123", "ingest/1")
+        assert (verdict.version, verdict.event_time) == (HEADERS.version, HEADERS.event_time)
+    assert others["refused with headers"].redrives == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["with malformed headers", "with absurd headers", "with line ends after headers", "without headers"]
+)
+def test_a_message_without_usable_headers_goes_by_its_coordinates(others, name):
+    verdict, offset = others[name], OTHERS[name].offset
+    assert isinstance(verdict, User)
+    assert (verdict.event_id, verdict.batch_id) == (f"users.raw/0/{offset}", None)
+    assert verdict.version == TIMESTAMP * 1000 + offset % 1000
+    assert verdict.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
+
+
+def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
+    older = others["of API 1.2"]
+    assert isinstance(older, User)
+    assert (older.first_name, older.last_name, older.street) == ("Jean-Marie", "O'Brien", "6894 Windsor Road")
+    assert (older.city, older.state) == ("Aix-En-Provence", "Bouches-Du-Rhône")
+    assert others["of API 1.1"].reason is Reason.MISSING_ID
+
+
+def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
+    judged = transform.judge(messages_frame([message(user())]))
+    accepted, rejected = transform.accepted(judged), transform.rejected(judged)
+    assert accepted.dtypes == spark.createDataFrame([], schema.spark_ddl()).dtypes
+    assert rejected.columns == [field.name for field in fields(Quarantined)]
+    types = dict.fromkeys(rejected.columns, "string") | {
+        "version": "bigint", "event_time": "timestamp", "redrives": "int", "size": "int", "payload": "binary",
+    }  # fmt: skip
+    assert dict(rejected.dtypes) == types
+
+
+@pytest.mark.parametrize(("side", "titled"), [(transform.accepted, 6), (transform.rejected, 2)])
+def test_the_value_is_parsed_once_and_each_text_cleansed_once(messages_frame, side, titled):
+    plan = side(transform.judge(messages_frame([message(user())])))._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("from_json(") == 1
+    assert plan.count("initcap(") == titled
+    assert plan.count("parseJson,") + plan.count("parseJson(") == 1
