@@ -30,14 +30,14 @@ from cassandra.concurrent import execute_concurrent_with_args
 from benchmarks.connector.contenders import Write, spark_contenders
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
-from insights.local.jars import ensure, read_lock
+from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
 from insights.simulator.formats import nationalities
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.cql_encoding import buckets
+from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.micro_batch import USER_TABLES
 from tests.helpers.served_users import table, user
 from tests.helpers.support import free_port
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the result here as well")
     options = parser.parse_args(arguments)
     java, cache = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
-    ensure(read_lock(), cache, java)
+    ensure_jars(read_lock(), cache, java)
     with tempfile.TemporaryDirectory() as home:
         server = CassandraServer(Path(home), free_port(), java=java, jars=cache, storage_port=free_port())
         server.start()
@@ -90,7 +90,7 @@ def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: M
     """
     stream = load(StreamSettings)
     tables: dict[str, Any] = {}
-    with connections.cassandra(settings) as ours, connections.cassandra(settings) as theirs:
+    with connections.open_cassandra(settings) as ours, connections.open_cassandra(settings) as theirs:
         writer = CassandraWriter(ours, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
         for name in USER_TABLES:
             columns = CASSANDRA_TABLES[name][1]
@@ -162,7 +162,7 @@ def made_up(rows: int) -> pa.Table:
         )
         people.append(person)
     users = table(people)
-    return users.append_column("bucket", buckets(users["user_id"].combine_chunks()))
+    return users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
 
 
 def text(result: dict[str, Any]) -> str:

@@ -23,8 +23,8 @@ import psutil
 from benchmarks.visits.stores import filled, started
 from benchmarks.visits.visitor import Run, visiting
 from insights.errors import UserError
-from insights.local.services import REPOSITORY, Dashboard
-from insights.settings import LocalSettings, load, variables
+from insights.local.services import REPOSITORY, DashboardService
+from insights.settings import LocalSettings, load, to_environment
 from tests.helpers.support import free_port
 
 PAGES = {
@@ -44,7 +44,7 @@ WAVES = 3
 WAVE_SECONDS = 30.0
 
 
-class Counted(Dashboard):
+class Counted(DashboardService):
     """A dashboard that notes its requests to Cassandra."""
 
     def __init__(self, home: Path, port: int, environment: dict[str, str]) -> None:
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the result here as well")
     options = parser.parse_args(arguments)
     with filled(options.data, options.users) as (stores, users):
-        environment = variables(stores.postgres, stores.kafka, stores.cassandra)
+        environment = to_environment(stores.postgres, stores.kafka, stores.cassandra)
         pages = {name: PAGES[name] for name in options.pages}
         result: dict[str, Any] = {"users": users, "pages": {name: {} for name in pages}}
         for part in (
@@ -196,7 +196,7 @@ async def stay(port: int, page: str) -> tuple[float, list[float], float]:
 
 @contextmanager
 def dashboard(
-    environment: dict[str, str], kept_seconds: float | None = None, kind: type[Dashboard] = Dashboard
+    environment: dict[str, str], kept_seconds: float | None = None, kind: type[DashboardService] = DashboardService
 ) -> Iterator[Any]:
     """A dashboard of its own process that nobody has visited, for the length of a `with`."""
     kept = {} if kept_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(kept_seconds)}

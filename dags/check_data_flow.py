@@ -23,10 +23,10 @@ def check_data_flow():
         """Messages per partition of the raw topic; every partition must have a leader."""
         from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 
-        from insights.clients.kafka_admin import partition_sizes
+        from insights.clients.kafka_admin import count_messages
         from insights.settings import KafkaSettings, load
 
-        return partition_sizes(KafkaAdminClientHook("kafka_default").get_conn, load(KafkaSettings).raw_topic)
+        return count_messages(KafkaAdminClientHook("kafka_default").get_conn, load(KafkaSettings).raw_topic)
 
     @task
     def stream() -> str:
@@ -35,7 +35,7 @@ def check_data_flow():
         from insights.ledger.check import find_stall
         from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
-        unwell = [one for one in kubernetes.workloads() if not one.well] if kubernetes.in_cluster() else []
+        unwell = [one for one in kubernetes.list_workloads() if not one.well] if kubernetes.is_in_cluster() else []
         if unwell:
             raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
         stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

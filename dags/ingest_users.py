@@ -35,16 +35,16 @@ def ingest_users():
     def stage(pages: list[int]) -> dict[str, int]:
         from insights.clients import connections
         from insights.settings import PostgresSettings, SourceSettings, load
-        from insights.source import SourceClient, SourceError, seed_for
+        from insights.source import SourceClient, SourceError, derive_seed
         from insights.staging.load import load_page
 
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
         chosen = {name: params[name] for name in ("nationalities", "gender") if params[name]}
-        seed = seed_for(run.dag_id, run.logical_date or run.run_after)
+        seed = derive_seed(run.dag_id, run.logical_date or run.run_after)
         counts = {"fetched": 0, "staged": 0, "duplicates": 0}
         source = SourceClient(load(SourceSettings).model_copy(update=chosen))
-        with source, closing(connections.postgres(load(PostgresSettings), "ingest_users")) as connection:
+        with source, closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection:
             try:
                 for page in source.fetch_pages(seed, pages, params["page_size"]):
                     loaded = load_page(connection, page, run.dag_id, run.run_id)

@@ -23,7 +23,7 @@ def prune_staging():
         from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
         from insights.staging.retention import drop_expired
 
-        with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:
+        with closing(connections.connect_postgres(load(PostgresSettings), "prune_staging")) as connection:
             days = drop_expired(
                 connection, datetime.now(UTC), load(StagingSettings).retention_days, load(KafkaSettings).raw_topic
             )
@@ -32,11 +32,11 @@ def prune_staging():
     @task
     def forget_batches() -> dict[str, int]:
         from insights.clients import connections
-        from insights.repair.retention import prune
+        from insights.repair.retention import prune_batches
         from insights.settings import PostgresSettings, StagingSettings, load
 
-        with closing(connections.postgres(load(PostgresSettings), "prune_staging")) as connection:
-            return prune(connection, datetime.now(UTC), load(StagingSettings).retention_days)._asdict()
+        with closing(connections.connect_postgres(load(PostgresSettings), "prune_staging")) as connection:
+            return prune_batches(connection, datetime.now(UTC), load(StagingSettings).retention_days)._asdict()
 
     drop_expired()
     forget_batches()

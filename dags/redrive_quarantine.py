@@ -30,13 +30,13 @@ def redrive_quarantine():
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
         from insights.clients.kafka_produce import republish
-        from insights.repair.redrive import Selection, prepare
+        from insights.repair.redrive import RedriveSelection, prepare_redrive
         from insights.settings import KafkaSettings, PostgresSettings, load
 
         params = get_current_context()["params"]
         reason = Reason(params["reason"]) if params["reason"] else None
-        selection = Selection(reason, params["ids"], params["limit"])
-        prepared = prepare(load(PostgresSettings), selection, params["patch"], force=params["force"])
+        selection = RedriveSelection(reason, params["ids"], params["limit"])
+        prepared = prepare_redrive(load(PostgresSettings), selection, params["patch"], force=params["force"])
         producer = KafkaProducerHook("kafka_default").get_producer()
         sent = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
         for origin, why in prepared.refused.items():

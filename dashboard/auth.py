@@ -15,7 +15,7 @@ ANONYMOUS = "anonymous"
 LOOK_AGAIN_SECONDS = 60
 
 
-def visitor() -> str | None:
+def get_visitor() -> str | None:
     """Name of who looks at the page, `ANONYMOUS` where nobody logs in; None for one who may not see it."""
     try:
         return _admitted(load(DashboardSettings))
@@ -25,7 +25,7 @@ def visitor() -> str | None:
 
 def may_redrive() -> bool:
     """Whether the visitor is an operator. Asked again at the moment of acting, as a login ends."""
-    name = visitor()
+    name = get_visitor()
     return name is not None and _listed(name, load(DashboardSettings).operators)
 
 

@@ -297,19 +297,19 @@ class LocalSettings(BaseSettings):
 _OTHER_CONFIGURATION = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "STREAMLIT_", "JDK_JAVA_OPTIONS", "PG")
 
 
-def inherited_environment() -> dict[str, str]:
+def read_inherited_environment() -> dict[str, str]:
     """The environment that child processes start from: without what configures other installations of our servers."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_CONFIGURATION)}
 
 
-def adopt(variables: dict[str, str]) -> None:
+def adopt_environment(variables: dict[str, str]) -> None:
     """Give the `INSIGHTS_*` variables that are not set the values of a running platform."""
     for name, value in variables.items():
         if name.startswith("INSIGHTS_"):
             os.environ.setdefault(name, value)
 
 
-def variables(*groups: BaseSettings) -> dict[str, str]:
+def to_environment(*groups: BaseSettings) -> dict[str, str]:
     """The variables from which another process reads these settings: of every field that was given a value."""
     given = {}
     for group in groups:

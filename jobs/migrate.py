@@ -17,7 +17,7 @@ from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.migrations.wait import let_in_later, patiently, require_cassandra, require_postgres
+from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal, retry_until_ready
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")
@@ -49,8 +49,8 @@ def main() -> int:
         steps = _migration(stores, options.topics) if options.wait is None else _waiting(stores)
         for store, step in steps:
             if store in options.new_logins:
-                step = partial(let_in_later, step)
-            patiently(NAMES[store], step, deadline)
+                step = partial(retry_login_refusal, step)
+            retry_until_ready(NAMES[store], step, deadline)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

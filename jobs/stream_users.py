@@ -7,7 +7,7 @@ from insights.errors import UserError
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
-from insights.sinks.micro_batch import Server, Verdicts
+from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.stream import query as streaming_query
 from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
@@ -22,22 +22,33 @@ def main() -> None:
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     postgres, cassandra = load(PostgresSettings), load(CassandraSettings)
     metrics = StreamMetrics()
-    server = Server(
-        Verdicts(transform.accepted, transform.rejected), settings, postgres, cassandra, kafka, metrics.served
+    server = MicroBatchSink(
+        TransformOutputs(transform.select_accepted, transform.select_rejected),
+        settings,
+        postgres,
+        cassandra,
+        kafka,
+        metrics.served,
     )
     probes = ProbeServer(
-        settings.http_host, settings.http_port, "INSIGHTS_STREAM_HTTP_PORT", metrics.registry,
-        healthz=metrics.trouble, readyz=metrics.unready,
-    )  # fmt: skip
-    spark = streaming_query.spark_session(settings)
+        settings.http_host,
+        settings.http_port,
+        "INSIGHTS_STREAM_HTTP_PORT",
+        metrics.registry,
+        healthz=metrics.trouble,
+        readyz=metrics.unready,
+    )
+    spark = streaming_query.make_spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
         if new := count_new_dimensions(postgres, cassandra, settings):
             logging.info("counted the served users for the first time by %s", ", ".join(new))
-        judged = transform.judge(streaming_query.source(spark, settings, kafka), kafka.max_message_bytes)
-        query = streaming_query.start(judged, server, settings)
+        judged = transform.transform_messages(
+            streaming_query.read_topic(spark, settings, kafka), kafka.max_message_bytes
+        )
+        query = streaming_query.start_query(judged, server, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
-        streaming_query.run(query, server, settings)
+        streaming_query.run_query(query, server, settings)
     finally:
         spark.stop()
         server.close()

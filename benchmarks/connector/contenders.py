@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.connector.environment import connector_jars, spark_python
 from insights.errors import UserError
-from insights.settings import CassandraSettings, LocalSettings, StreamSettings, inherited_environment, load
+from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load, read_inherited_environment
 
 Write = Callable[[str, Sequence[str]], None]
 """Writes every user to a table, given its columns."""
@@ -66,7 +66,7 @@ def spark(python: Path, conf: Mapping[str, str], users: Path, java: Path) -> Ite
     """A connection to a process of `spark_writes` that has the users in memory."""
     ours, theirs = Pipe()
     command = [str(python), "-m", "benchmarks.connector.spark_writes", str(theirs.fileno()), json.dumps(conf)]
-    environment = inherited_environment() | {
+    environment = read_inherited_environment() | {
         "JAVA_HOME": str(java.parents[1]),
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": str(python),

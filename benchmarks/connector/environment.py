@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from insights.errors import UserError
-from insights.local.jars import Root, ensure, group_files, read_lock, resolve
+from insights.local.jars import Root, ensure_jars, list_group_files, read_lock, resolve_locks
 from insights.local.java import find_java
 from insights.settings import LocalSettings, load
 
@@ -47,8 +47,8 @@ def connector_jars(cache: Path, java: Path) -> list[Path]:
     Raises:
         UserError: one cannot be downloaded, or has other content than the lock says.
     """
-    ensure(read_lock(LOCK), cache, java)
-    return group_files("connector", cache, LOCK)
+    ensure_jars(read_lock(LOCK), cache, java)
+    return list_group_files("connector", cache, LOCK)
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     try:
         java = find_java(settings.java_home)
         if options.lock:
-            resolve(LOCK, java, ROOTS)
+            resolve_locks(LOCK, java, ROOTS)
         connector_jars(settings.jars, java)
         spark_python(settings.cache.expanduser())
     except UserError as error:

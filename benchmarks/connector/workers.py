@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from insights.clients.connections import cassandra_cluster
+from insights.clients.connections import make_cassandra_cluster
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
 
@@ -22,5 +22,5 @@ def write(
 @cache
 def _writer(host: str, port: int, local_dc: str, keyspace: str, in_flight: int, batch_rows: int) -> CassandraWriter:
     settings = CassandraSettings(hosts=host, port=port, local_dc=local_dc, keyspace=keyspace)
-    session = cassandra_cluster(settings).connect(keyspace)
+    session = make_cassandra_cluster(settings).connect(keyspace)
     return CassandraWriter(session, in_flight=in_flight, batch_rows=batch_rows)

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
 from insights.model.age_bands import AGE_BANDS, BAND_NAMES
-from insights.model.countries import countries
+from insights.model.countries import load_countries
 from insights.model.user import DIMENSIONS
 from insights.simulator.formats import nationalities
 from insights.simulator.places import lists_of
-from insights.sinks.cql_encoding import buckets
+from insights.sinks.cql_encoding import compute_buckets
 from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
 CHUNK = 100_000
@@ -84,7 +84,7 @@ class Chunk:
         numbers = np.arange(self.first, self.first + self.count)
         texts = {field: _taken(labels, codes[field]) for field, labels in LABELS.items()}
         of_country = np.array(
-            [(found.latitude, found.longitude) for found in map(countries().get, _COUNTRIES) if found]
+            [(found.latitude, found.longitude) for found in map(load_countries().get, _COUNTRIES) if found]
         )
         offset = chance.normal(0, 2, (CHUNK, 2))[: self.count]
         latitude, longitude = (of_country[country] + offset).T
@@ -99,13 +99,13 @@ class Chunk:
         )
         columns: dict[str, Any] = texts | {
             "user_id": user_ids,
-            "bucket": buckets(user_ids),
+            "bucket": compute_buckets(user_ids),
             "version": pa.array(numbers + 1_000_000),
             "registered_at": pa.array(registered).cast(pa.timestamp("ms", "UTC")),
             "full_name": pc.binary_join_element_wise(first, last, " "),
             "email": pc.binary_join_element_wise("user", pa.array(numbers).cast(pa.string()), "@example.com", ""),
             "age": pa.array(self.age.astype(np.int32)),
-            "country": _taken([countries()[code].name for code in _COUNTRIES], country),
+            "country": _taken([load_countries()[code].name for code in _COUNTRIES], country),
             "state": pa.nulls(self.count, pa.string()),
             "latitude": pa.array(np.clip(latitude, -90, 90)),
             "longitude": pa.array(np.clip(longitude, -180, 180)),

@@ -22,7 +22,7 @@ from benchmarks.cassandra_writer import REGISTERED_UNTIL
 from benchmarks.visits.population import CHUNK, Chunk, chunks, counts
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
-from insights.local.jars import ensure, read_lock
+from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
@@ -67,7 +67,7 @@ def filled(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
         UserError: Java or a jar is missing, or a server does not start.
     """
     java, jars = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
-    ensure(read_lock(), jars, java)
+    ensure_jars(read_lock(), jars, java)
     with ExitStack() as stack:
         fresh = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = PostgresServer(fresh, free_port())
@@ -106,7 +106,7 @@ def started(server: Component) -> Iterator[None]:
 def fill_users(settings: CassandraSettings, progress: Path, users: int) -> int:
     """Write the users that are not there yet; `progress` says how many are."""
     there: int = json.loads(progress.read_text())["users"] if progress.exists() else 0
-    with connections.cassandra(settings) as session:
+    with connections.open_cassandra(settings) as session:
         writer, began = writer_of(session), time.monotonic()
         first = there // CHUNK * CHUNK
         for chunk in chunks(users, first) if users > there else ():
@@ -148,7 +148,7 @@ def fill_lately(settings: CassandraSettings, counted: dict[str, dict[str, int]],
         .append_column("hour", pa.array([f"{at:%Y-%m-%dT%H}" for at in times]))
         .append_column("version", version[:1].take(pa.array([0] * ARRIVALS)))
     )
-    with connections.cassandra(settings) as session:
+    with connections.open_cassandra(settings) as session:
         writer = writer_of(session)
         session.execute(f"TRUNCATE {session.keyspace}.latest_arrivals", timeout=60)
         writer.upsert("user_counts", ("dimension", "value", "count"), totals, "version")
@@ -164,7 +164,7 @@ def writer_of(session: Any) -> CassandraWriter:
 def fill_kafka(settings: KafkaSettings) -> None:
     """Two topics with as many messages as a look at the last ones needs."""
     ensure_topics(settings)
-    producer = connections.kafka_producer(settings, "benchmark", {"log_level": 0})
+    producer = connections.make_kafka_producer(settings, "benchmark", {"log_level": 0})
     for topic in (settings.raw_topic, settings.quarantine_topic):
         for number in range(MESSAGES):
             value = {"email": f"user{number}@example.com", "about": "x" * 1100}
@@ -175,7 +175,10 @@ def fill_kafka(settings: KafkaSettings) -> None:
 def fill_postgres(stores: StoreSettings, users: int, counted: dict[str, dict[str, int]]) -> None:
     """The same counts, and the pages, batches and refusals of a flow that brought the users and runs still."""
     refused = users // REFUSED_OF + 1
-    with closing(connections.postgres(stores.postgres, "benchmark")) as connection, connection.cursor() as cursor:
+    with (
+        closing(connections.connect_postgres(stores.postgres, "benchmark")) as connection,
+        connection.cursor() as cursor,
+    ):
         number = count()
         cursor.executemany(
             "INSERT INTO analytics.user_counts VALUES (%s, %s, %s, %s)",
@@ -217,8 +220,10 @@ FROM (SELECT n, now() - random() * interval '7 days' AS at FROM generate_series(
 
 def settle(settings: CassandraSettings) -> None:
     """Return when Cassandra merges no more files: that takes turns with the reads."""
-    with connections.cassandra(settings) as session:
+    with connections.open_cassandra(settings) as session:
         eventually(
             lambda: not list(session.execute("SELECT task_id FROM system_views.sstable_tasks")),
-            PATIENCE_SECONDS, "Cassandra went on merging files", 1,
-        )  # fmt: skip
+            PATIENCE_SECONDS,
+            "Cassandra went on merging files",
+            1,
+        )

@@ -1,31 +1,68 @@
 """The figures: counts in, a Plotly figure out. Text that comes from data is escaped, as Plotly reads tags in text."""
 
-from dashboard.charts.arrivals import Arrivals, arrivals_per_minute
-from dashboard.charts.base import Counts, largest_first
+from dashboard.charts.arrivals import MinuteArrivals, plot_arrivals_per_minute
+from dashboard.charts.base import Counts, sort_by_count
 from dashboard.charts.flow import (
-    Batch,
+    BatchDuration,
     BatchLatency,
     PartitionLoad,
-    batch_durations,
-    batch_latencies,
-    partition_load,
+    plot_batch_durations,
+    plot_batch_latencies,
+    plot_partition_load,
 )
-from dashboard.charts.places import NOT_GIVEN, Point, country_map, sample_map, users_by_city, users_by_region
-from dashboard.charts.quarantine import quarantine_by_reason, refused_over_time
+from dashboard.charts.places import (
+    NOT_GIVEN,
+    MapPoint,
+    plot_country_map,
+    plot_sample_map,
+    plot_users_by_city,
+    plot_users_by_region,
+)
+from dashboard.charts.quarantine import plot_quarantine_by_reason, plot_rejected_over_time
 from dashboard.charts.registrations import (
     WEEKDAYS,
-    cohorts,
-    growth_by_country,
-    registrations_by_month,
-    registrations_by_weekday,
-    registrations_by_year,
+    plot_cohorts,
+    plot_growth_by_country,
+    plot_registrations_by_month,
+    plot_registrations_by_weekday,
+    plot_registrations_by_year,
 )
-from dashboard.charts.users import Pairs, age_pyramid, users_by_country, users_by_gender, users_by_generation
+from dashboard.charts.users import (
+    Pairs,
+    plot_age_pyramid,
+    plot_users_by_country,
+    plot_users_by_gender,
+    plot_users_by_generation,
+)
 
 __all__ = [
-    "NOT_GIVEN", "WEEKDAYS", "Arrivals", "Batch", "BatchLatency", "Counts", "Pairs", "PartitionLoad", "Point",
-    "age_pyramid", "arrivals_per_minute", "batch_durations", "batch_latencies", "cohorts", "country_map",
-    "growth_by_country", "largest_first", "partition_load", "quarantine_by_reason", "refused_over_time",
-    "registrations_by_month", "registrations_by_weekday", "registrations_by_year", "sample_map", "users_by_city",
-    "users_by_country", "users_by_gender", "users_by_generation", "users_by_region",
-]  # fmt: skip
+    "NOT_GIVEN",
+    "WEEKDAYS",
+    "BatchDuration",
+    "BatchLatency",
+    "Counts",
+    "MapPoint",
+    "MinuteArrivals",
+    "Pairs",
+    "PartitionLoad",
+    "plot_age_pyramid",
+    "plot_arrivals_per_minute",
+    "plot_batch_durations",
+    "plot_batch_latencies",
+    "plot_cohorts",
+    "plot_country_map",
+    "plot_growth_by_country",
+    "plot_partition_load",
+    "plot_quarantine_by_reason",
+    "plot_registrations_by_month",
+    "plot_registrations_by_weekday",
+    "plot_registrations_by_year",
+    "plot_rejected_over_time",
+    "plot_sample_map",
+    "plot_users_by_city",
+    "plot_users_by_country",
+    "plot_users_by_gender",
+    "plot_users_by_generation",
+    "plot_users_by_region",
+    "sort_by_count",
+]

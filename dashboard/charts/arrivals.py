@@ -6,18 +6,18 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, MUTED, kept, style
+from dashboard.charts.base import BLUE, MUTED, apply_style, cache_figures
 
 
-class Arrivals(NamedTuple):
+class MinuteArrivals(NamedTuple):
     """Users who arrived within the minute that begins at `minute`."""
 
     minute: datetime
     users: int
 
 
-@kept
-def arrivals_per_minute(minutes: Sequence[Arrivals]) -> go.Figure:
+@cache_figures
+def plot_arrivals_per_minute(minutes: Sequence[MinuteArrivals]) -> go.Figure:
     """Bars, oldest first; the last one, of the minute that still runs, is pale."""
     figure = go.Figure(
         go.Bar(
@@ -27,5 +27,5 @@ def arrivals_per_minute(minutes: Sequence[Arrivals]) -> go.Figure:
             hovertemplate="%{x|%H:%M} UTC: %{y:,} users<extra></extra>",
         )
     )
-    style(figure, "Arrivals per minute", x="minute (UTC)", y="users").update_layout(bargap=0.1)
+    apply_style(figure, "Arrivals per minute", x="minute (UTC)", y="users").update_layout(bargap=0.1)
     return figure.update_xaxes(tickformat="%H:%M").update_yaxes(rangemode="tozero")

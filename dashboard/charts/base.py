@@ -22,7 +22,7 @@ LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
 Counts = Mapping[str, int]
 
 
-def kept(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
+def cache_figures(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
     """Keep the last figures: a live page mostly draws what it drew before, and Plotly takes its time to check one."""
     last: tuple[tuple[Any, go.Figure], ...] = ()
 
@@ -40,7 +40,7 @@ def kept(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
     return figure
 
 
-def style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.Figure:
+def apply_style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.Figure:
     """`uirevision` keeps a reader's zoom while Streamlit keeps the figure; one of other numbers it draws anew."""
     figure.update_layout(
         title=title, height=height, margin={"l": 8, "r": 8, "t": 48, "b": 8}, bargap=0.25, uirevision="kept"
@@ -51,25 +51,25 @@ def style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.F
     return figure
 
 
-def columns(labels: Sequence[str], values: Sequence[int], title: str, axis: str, colour: str) -> go.Figure:
+def plot_columns(labels: Sequence[str], values: Sequence[int], title: str, axis: str, colour: str) -> go.Figure:
     """Upright bars of users, one for each label."""
     figure = go.Figure(
         go.Bar(
-            x=[escape(label) for label in labels],
+            x=[escape_html(label) for label in labels],
             y=list(values),
             marker_color=colour,
             hovertemplate="%{x}: %{y:,} users<extra></extra>",
         )
     )
-    return style(figure, title, x=axis, y="users").update_xaxes(type="category", tickangle=0)
+    return apply_style(figure, title, x=axis, y="users").update_xaxes(type="category", tickangle=0)
 
 
-def bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, unit: str = "users") -> go.Figure:
+def plot_bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, unit: str = "users") -> go.Figure:
     """Lying bars with their values, the first one on top; as high as they need."""
     figure = go.Figure(
         go.Bar(
             x=list(values),
-            y=[escape(label) for label in labels],
+            y=[escape_html(label) for label in labels],
             orientation="h",
             marker_color=colour,
             texttemplate="%{x:,}",
@@ -79,15 +79,15 @@ def bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, 
             hovertemplate="%{y}: %{x:,} " + unit + "<extra></extra>",
         )
     )
-    style(figure, title, x=unit, height=max(200, 22 * len(labels) + 100))
+    apply_style(figure, title, x=unit, height=max(200, 22 * len(labels) + 100))
     figure.update_xaxes(range=[0, 1.25 * max([*values, 1])], nticks=5)
     return figure.update_yaxes(type="category", autorange="reversed")
 
 
-def largest_first(counts: Counts) -> list[str]:
+def sort_by_count(counts: Counts) -> list[str]:
     """The values by their counts; of equals, the first by name."""
     return sorted(counts, key=lambda value: (-counts[value], value))
 
 
-def escape(text: Any) -> str:
+def escape_html(text: Any) -> str:
     return html.escape(str(text), quote=False)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, LEGEND, PINK, VERMILION, escape, kept, style
+from dashboard.charts.base import BLUE, GREEN, LEGEND, PINK, VERMILION, apply_style, cache_figures, escape_html
 
 TICKS = 10
 
 
-class Batch(NamedTuple):
+class BatchDuration(NamedTuple):
     """A micro-batch of the stream; seconds."""
 
     number: int
@@ -42,8 +42,8 @@ class PartitionLoad(NamedTuple):
     unread: int
 
 
-@kept
-def batch_durations(batches: Sequence[Batch]) -> go.Figure:
+@cache_figures
+def plot_batch_durations(batches: Sequence[BatchDuration]) -> go.Figure:
     """Seconds of each micro-batch, oldest first, by store. By place: a new checkpoint counts batches from 0 again."""
     ordered = sorted(batches, key=lambda batch: batch.started_at)
     places = range(len(ordered))
@@ -68,14 +68,14 @@ def batch_durations(batches: Sequence[Batch]) -> go.Figure:
         ]
     )
     marked = places[:: max(1, -(-len(ordered) // TICKS))]
-    figure = style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(
+    figure = apply_style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(
         tickvals=list(marked), ticktext=[f"{ordered[place].number}" for place in marked]
     )
     return figure.update_layout(barmode="stack", legend=LEGEND)
 
 
-@kept
-def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) -> go.Figure:
+@cache_figures
+def plot_batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) -> go.Figure:
     """A line for each percentile, over the time at which the batches were served."""
     ordered = sorted(batches, key=lambda batch: batch.served_at)
     numbers = [batch.number for batch in ordered]
@@ -99,7 +99,7 @@ def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) 
             for name, colour, symbol, seconds in series
         ]
     )
-    figure = style(figure, "From the fetch to the page, by batch", x="served at (UTC)", y="seconds")
+    figure = apply_style(figure, "From the fetch to the page, by batch", x="served at (UTC)", y="seconds")
     if logarithmic:
         figure.update_yaxes(type="log", dtick="D1", ticksuffix=" s")
     else:
@@ -107,8 +107,8 @@ def batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) 
     return figure.update_layout(legend=LEGEND)
 
 
-@kept
-def partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure:
+@cache_figures
+def plot_partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure:
     """A bar for each partition of the topic: messages that the stream has read, and those that wait for it."""
     ordered = sorted(partitions)
     series = [
@@ -128,8 +128,8 @@ def partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure
             for name, colour, values in series
         ]
     )
-    title, height = f"Messages of {escape(topic)}", 150 + 30 * len(ordered)
-    figure = style(figure, title, height=height, x="messages", y="partition").update_yaxes(
+    title, height = f"Messages of {escape_html(topic)}", 150 + 30 * len(ordered)
+    figure = apply_style(figure, title, height=height, x="messages", y="partition").update_yaxes(
         type="category", autorange="reversed"
     )
     return figure.update_layout(barmode="stack", legend=LEGEND | {"y": -90 / height})

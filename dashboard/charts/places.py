@@ -5,13 +5,23 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, SEQUENTIAL, VERMILION, Counts, bars, escape, kept, largest_first, style
-from insights.model.countries import countries as known_countries
+from dashboard.charts.base import (
+    BLUE,
+    SEQUENTIAL,
+    VERMILION,
+    Counts,
+    apply_style,
+    cache_figures,
+    escape_html,
+    plot_bars,
+    sort_by_count,
+)
+from insights.model.countries import load_countries
 
 NOT_GIVEN = "not given"
 
 
-class Point(NamedTuple):
+class MapPoint(NamedTuple):
     """A user on the map; degrees."""
 
     latitude: float
@@ -21,16 +31,16 @@ class Point(NamedTuple):
     """Whether the coordinates are near the country."""
 
 
-@kept
-def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
+@cache_figures
+def plot_country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     """A choropleth; countries without users stay grey."""
-    alpha3 = {code: country.alpha3 for code, country in known_countries().items()}
+    alpha3 = {code: country.alpha3 for code, country in load_countries().items()}
     codes = sorted(code for code in counts if code in alpha3)
     figure = go.Figure(
         go.Choropleth(
             locations=[alpha3[code] for code in codes],
             z=[counts[code] for code in codes],
-            text=[escape(names.get(code, code)) for code in codes],
+            text=[escape_html(names.get(code, code)) for code in codes],
             colorscale=SEQUENTIAL,
             zmin=0,
             zmax=max([*counts.values(), 1]),
@@ -43,8 +53,8 @@ def country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     return _world(figure, "Where users live")
 
 
-@kept
-def sample_map(points: Sequence[Point]) -> go.Figure:
+@cache_figures
+def plot_sample_map(points: Sequence[MapPoint]) -> go.Figure:
     """The coordinates of a sample of users, those far from their country apart."""
     figure = go.Figure()
     for plausible, name, colour in ((False, "far from the country", VERMILION), (True, "near the country", BLUE)):
@@ -54,7 +64,7 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
                 go.Scattergeo(
                     lat=[point.latitude for point in group],
                     lon=[point.longitude for point in group],
-                    text=[escape(point.label) for point in group],
+                    text=[escape_html(point.label) for point in group],
                     name=name,
                     mode="markers",
                     marker={"size": 5, "color": colour, "opacity": 0.85},
@@ -65,18 +75,18 @@ def sample_map(points: Sequence[Point]) -> go.Figure:
     return _world(figure, "Coordinates of a sample").update_layout(showlegend=True, legend=legend)
 
 
-@kept
-def users_by_region(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_users_by_region(counts: Counts) -> go.Figure:
     """Lying bars of the United Nations' sub-regions, the largest on top."""
-    regions = largest_first(counts)
-    return bars(regions, [counts[region] for region in regions], "Users by region", BLUE)
+    regions = sort_by_count(counts)
+    return plot_bars(regions, [counts[region] for region in regions], "Users by region", BLUE)
 
 
-@kept
-def users_by_city(counts: Sequence[tuple[str | None, int]], country: str) -> go.Figure:
+@cache_figures
+def plot_users_by_city(counts: Sequence[tuple[str | None, int]], country: str) -> go.Figure:
     """Lying bars in the given order; no name means that the source gave none."""
     labels = [NOT_GIVEN if city is None else city for city, _ in counts]
-    return bars(labels, [users for _, users in counts], f"Cities of {escape(country)}", BLUE)
+    return plot_bars(labels, [users for _, users in counts], f"Cities of {escape_html(country)}", BLUE)
 
 
 def _world(figure: go.Figure, title: str) -> go.Figure:
@@ -91,4 +101,4 @@ def _world(figure: go.Figure, title: str) -> go.Figure:
         showframe=False,
         bgcolor="rgba(0,0,0,0)",
     )
-    return style(figure, title, height=380).update_layout(margin={"l": 0, "r": 0, "t": 48, "b": 8})
+    return apply_style(figure, title, height=380).update_layout(margin={"l": 0, "r": 0, "t": 48, "b": 8})

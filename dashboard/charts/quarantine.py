@@ -14,18 +14,23 @@ from dashboard.charts.base import (
     SKY,
     VERMILION,
     Counts,
-    bars,
-    escape,
-    kept,
-    largest_first,
-    style,
+    apply_style,
+    cache_figures,
+    escape_html,
+    plot_bars,
+    sort_by_count,
 )
 from insights.model.reasons import Reason
 
 _COLOURS = (VERMILION, BLUE, ORANGE, SKY, GREEN, PINK)
 _FREQUENT = (
-    Reason.SCHEMA, Reason.MISSING_ID, Reason.MISSING_FIELD, Reason.UNKNOWN_COUNTRY, Reason.BAD_EMAIL, Reason.BAD_DATE,
-)  # fmt: skip
+    Reason.SCHEMA,
+    Reason.MISSING_ID,
+    Reason.MISSING_FIELD,
+    Reason.UNKNOWN_COUNTRY,
+    Reason.BAD_EMAIL,
+    Reason.BAD_DATE,
+)
 _RARE = tuple(reason for reason in Reason if reason not in _FREQUENT)
 _LOOKS: dict[str, tuple[str, str]] = {
     reason: (colour, hatching)
@@ -37,17 +42,17 @@ _OTHER = ("#7F7F7F", "")
 _FORMAT = "%Y-%m-%d %H:%M"
 
 
-@kept
-def quarantine_by_reason(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_quarantine_by_reason(counts: Counts) -> go.Figure:
     """Horizontal bars, the most frequent reason on top."""
-    reasons = largest_first(counts)
+    reasons = sort_by_count(counts)
     looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
-    figure = bars(reasons, [counts[reason] for reason in reasons], "Open quarantine by reason", BLUE, "records")
+    figure = plot_bars(reasons, [counts[reason] for reason in reasons], "Open quarantine by reason", BLUE, "records")
     return figure.update_traces(marker=_marker([colour for colour, _ in looks], [hatching for _, hatching in looks]))
 
 
-@kept
-def refused_over_time(
+@cache_figures
+def plot_rejected_over_time(
     counts: Mapping[tuple[datetime, str], int], begin: datetime, end: datetime, step: timedelta
 ) -> go.Figure:
     """Bars from `begin` to `end`, each `step` wide from its instant on, stacked by reason. Instants in UTC."""
@@ -58,14 +63,14 @@ def refused_over_time(
         figure.add_bar(
             x=[f"{instant:{_FORMAT}}" for instant in instants],
             y=[counts[instant, reason] for instant in instants],
-            name=escape(reason),
+            name=escape_html(reason),
             offset=0,
             width=step / timedelta(milliseconds=1),
             marker=_marker(*_LOOKS.get(reason, _OTHER)),
-            hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape(reason)}</extra>",
+            hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape_html(reason)}</extra>",
         )
     each = "day" if step == timedelta(days=1) else "hour"
-    figure = style(figure, f"Refused records by {each}", x=f"{each} (UTC)", y="records")
+    figure = apply_style(figure, f"Refused records by {each}", x=f"{each} (UTC)", y="records")
     figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
     figure.update_yaxes(rangemode="tozero")
     return figure.update_layout(barmode="stack", bargap=0, showlegend=True, legend=LEGEND | {"y": -0.4})

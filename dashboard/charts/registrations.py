@@ -4,26 +4,35 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import GREEN, MUTED, SEQUENTIAL, Counts, columns, escape, kept, style
-from dashboard.charts.users import GENERATIONS, Pairs, in_order
-from dashboard.data.growth import Growth, name, shifted
+from dashboard.charts.base import (
+    GREEN,
+    MUTED,
+    SEQUENTIAL,
+    Counts,
+    apply_style,
+    cache_figures,
+    escape_html,
+    plot_columns,
+)
+from dashboard.charts.users import GENERATIONS, Pairs, sort_as_known
+from dashboard.data.growth import CountryGrowth, format_month, shift_month
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 """ISO 8601: Monday is 1."""
 
 
-@kept
-def registrations_by_year(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_registrations_by_year(counts: Counts) -> go.Figure:
     """Bars, one per year, years without a registration included."""
     years = _years(counts)
     values = [counts.get(str(year), 0) for year in years]
-    return columns(
+    return plot_columns(
         [str(year) for year in years], values, "Registrations by year", "year of registration", GREEN
     ).update_xaxes(nticks=8)
 
 
-@kept
-def registrations_by_month(counts: Counts, running: str) -> go.Figure:
+@cache_figures
+def plot_registrations_by_month(counts: Counts, running: str) -> go.Figure:
     """A line, one point per month, months without a registration included; dotted to the month that still runs."""
     months = _months(counts)
     complete = [month for month in months if month < running]
@@ -39,22 +48,24 @@ def registrations_by_month(counts: Counts, running: str) -> go.Figure:
             for part, dash in ((complete, "solid"), (months[max(0, len(complete) - 1) :], "dot"))
         ]
     )
-    style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(rangemode="tozero")
+    apply_style(figure, "Registrations by month", x="month of registration", y="users").update_yaxes(rangemode="tozero")
     return figure.update_layout(showlegend=False)
 
 
-@kept
-def registrations_by_weekday(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_registrations_by_weekday(counts: Counts) -> go.Figure:
     """Bars from Monday to Sunday."""
     values = [counts.get(str(day), 0) for day in range(1, 8)]
-    return columns([day[:3] for day in WEEKDAYS], values, "Registrations by weekday", "weekday of registration", GREEN)
+    return plot_columns(
+        [day[:3] for day in WEEKDAYS], values, "Registrations by weekday", "weekday of registration", GREEN
+    )
 
 
-@kept
-def cohorts(counts: Pairs) -> go.Figure:
+@cache_figures
+def plot_cohorts(counts: Pairs) -> go.Figure:
     """A heat map of (year, generation): the share of each generation in a year's registrations."""
     years = [str(year) for year in _years({str(year): users for (year, _), users in counts.items()})]
-    generations = in_order({str(generation) for _, generation in counts}, GENERATIONS)
+    generations = sort_as_known({str(generation) for _, generation in counts}, GENERATIONS)
     totals = {year: sum(counts.get((year, generation), 0) for generation in generations) for year in years}
     users = [[counts.get((year, generation), 0) for year in years] for generation in generations]
     shares = [
@@ -64,7 +75,7 @@ def cohorts(counts: Pairs) -> go.Figure:
     figure = go.Figure(
         go.Heatmap(
             x=years,
-            y=[escape(generation) for generation in generations],
+            y=[escape_html(generation) for generation in generations],
             z=shares,
             customdata=users,
             colorscale=SEQUENTIAL,
@@ -76,17 +87,17 @@ def cohorts(counts: Pairs) -> go.Figure:
             hovertemplate="%{x}, %{y}: %{z:.1f} % of the year, %{customdata:,} users<extra></extra>",
         )
     )
-    style(figure, "Who registered when", x="year of registration")
+    apply_style(figure, "Who registered when", x="year of registration")
     figure.update_xaxes(type="category", nticks=12, tickangle=0)
     return figure.update_yaxes(type="category", autorange="reversed")
 
 
-@kept
-def growth_by_country(countries: Sequence[Growth], month: str, names: Mapping[str, str]) -> go.Figure:
+@cache_figures
+def plot_growth_by_country(countries: Sequence[CountryGrowth], month: str, names: Mapping[str, str]) -> go.Figure:
     """Lying bars of the users who registered in the month, in front of wider ones of the month before."""
-    labels = [escape(names.get(country.country_code, country.country_code)) for country in countries]
+    labels = [escape_html(names.get(country.country_code, country.country_code)) for country in countries]
     series = [
-        (shifted(month, -1), [country.month_before for country in countries], MUTED, 0.8),
+        (shift_month(month, -1), [country.month_before for country in countries], MUTED, 0.8),
         (month, [country.users for country in countries], GREEN, 0.4),
     ]
     figure = go.Figure(
@@ -95,15 +106,15 @@ def growth_by_country(countries: Sequence[Growth], month: str, names: Mapping[st
                 x=users,
                 y=labels,
                 orientation="h",
-                name=name(registered),
+                name=format_month(registered),
                 marker_color=colour,
                 width=width,
-                hovertemplate="%{y}: %{x:,} users<extra>" + name(registered) + "</extra>",
+                hovertemplate="%{y}: %{x:,} users<extra>" + format_month(registered) + "</extra>",
             )
             for registered, users, colour, width in series
         ]
     )
-    style(figure, "New users by country", x="users who registered in the month", height=24 * len(labels) + 130)
+    apply_style(figure, "New users by country", x="users who registered in the month", height=24 * len(labels) + 130)
     figure.update_xaxes(nticks=5).update_yaxes(type="category", autorange="reversed")
     legend = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "traceorder": "reversed"}
     return figure.update_layout(barmode="overlay", legend=legend, margin={"t": 76})
@@ -118,5 +129,5 @@ def _months(counts: Counts) -> list[str]:
     """Each month from the first to the last, as `YYYY-MM`."""
     months = [min(counts)] if counts else []
     while months and months[-1] < max(counts):
-        months.append(shifted(months[-1], 1))
+        months.append(shift_month(months[-1], 1))
     return months

@@ -4,7 +4,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from dashboard.charts.base import BLUE, GREEN, VERMILION, Counts, bars, columns, escape, kept, largest_first, style
+from dashboard.charts.base import (
+    BLUE,
+    GREEN,
+    VERMILION,
+    Counts,
+    apply_style,
+    cache_figures,
+    escape_html,
+    plot_bars,
+    plot_columns,
+    sort_by_count,
+)
 from insights.model.age_bands import BAND_NAMES
 
 GENDER_COLOURS = {"female": VERMILION, "male": BLUE}
@@ -14,20 +25,22 @@ Pairs = Mapping[tuple[str | None, ...], int]
 """Users by two fields."""
 
 
-@kept
-def users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure:
+@cache_figures
+def plot_users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure:
     """Lying bars, the largest country on top."""
-    codes = largest_first(counts)
-    return bars([names.get(code, code) for code in codes], [counts[code] for code in codes], "Users by country", BLUE)
+    codes = sort_by_count(counts)
+    return plot_bars(
+        [names.get(code, code) for code in codes], [counts[code] for code in codes], "Users by country", BLUE
+    )
 
 
-@kept
-def users_by_gender(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_users_by_gender(counts: Counts) -> go.Figure:
     """A donut with the total in its middle."""
     values = sorted(counts)
     figure = go.Figure(
         go.Pie(
-            labels=[escape(value) for value in values],
+            labels=[escape_html(value) for value in values],
             values=[counts[value] for value in values],
             hole=0.6,
             sort=False,
@@ -38,20 +51,20 @@ def users_by_gender(counts: Counts) -> go.Figure:
         )
     )
     figure.add_annotation(text=f"{sum(counts.values()):,}<br>users", showarrow=False, font_size=16)
-    return style(figure, "Users by gender").update_layout(showlegend=False, margin={"t": 72, "b": 32})
+    return apply_style(figure, "Users by gender").update_layout(showlegend=False, margin={"t": 72, "b": 32})
 
 
-@kept
-def age_pyramid(counts: Pairs) -> go.Figure:
+@cache_figures
+def plot_age_pyramid(counts: Pairs) -> go.Figure:
     """Users by (gender, age band): men to the left, women to the right, the oldest on top, both on one scale."""
-    bands = in_order({str(band) for _, band in counts}, BAND_NAMES)
+    bands = sort_as_known({str(band) for _, band in counts}, BAND_NAMES)
     widest = 1.08 * max([*counts.values(), 1])
     sides = [("male", "x", [0, 0.5], [widest, 0]), ("female", "x2", [0.5, 1], [0, widest])]
     figure = go.Figure(
         [
             go.Bar(
                 x=[counts.get((gender, band), 0) for band in bands],
-                y=[escape(band) for band in bands],
+                y=[escape_html(band) for band in bands],
                 xaxis=axis,
                 orientation="h",
                 marker_color=GENDER_COLOURS[gender],
@@ -63,20 +76,20 @@ def age_pyramid(counts: Pairs) -> go.Figure:
     for _, axis, domain, reach in sides:
         layout = {"domain": domain, "range": reach, "nticks": 4, "anchor": "y"}
         figure.update_layout({axis.replace("x", "xaxis"): layout})
-    style(figure, "Users by age and gender", y="age in years").update_layout(showlegend=False, bargap=0.1)
+    apply_style(figure, "Users by age and gender", y="age in years").update_layout(showlegend=False, bargap=0.1)
     for gender, axis, _, _ in sides:
         figure.update_layout({f"{axis.replace('x', 'xaxis')}_title_text": f"{gender} users"})
     return figure.update_yaxes(type="category")
 
 
-@kept
-def users_by_generation(counts: Counts) -> go.Figure:
+@cache_figures
+def plot_users_by_generation(counts: Counts) -> go.Figure:
     """Bars from the oldest generation to the youngest."""
-    names = in_order(counts, GENERATIONS)
-    return columns(names, [counts[name] for name in names], "Users by generation", "generation", BLUE)
+    names = sort_as_known(counts, GENERATIONS)
+    return plot_columns(names, [counts[name] for name in names], "Users by generation", "generation", BLUE)
 
 
-def in_order(names: Iterable[str], known: Sequence[str]) -> list[str]:
+def sort_as_known(names: Iterable[str], known: Sequence[str]) -> list[str]:
     """As they are `known`, the others last."""
     order = {name: position for position, name in enumerate(known)}
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))

@@ -9,19 +9,19 @@ from dashboard.components import formatting, page
 from dashboard.data import growth
 
 
-def registrations_by_month(months: charts.Counts) -> None:
-    named = {growth.name(month): users for month, users in months.items()}
-    page.draw(
-        charts.registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
-        f"Line of registrations by month from {growth.name(min(months))} to {growth.name(max(months))}: "
-        f"{formatting.most(named)}.",
+def draw_registrations_by_month(months: charts.Counts) -> None:
+    named = {growth.format_month(month): users for month, users in months.items()}
+    page.draw_figure(
+        charts.plot_registrations_by_month(months, f"{datetime.now(UTC):%Y-%m}"),
+        f"Line of registrations by month from {growth.format_month(min(months))} "
+        f"to {growth.format_month(max(months))}: {formatting.summarize_counts(named)}.",
     )
     st.caption("Users by the month in which they registered, in UTC; a dotted end is the month that still runs.")
 
 
-def users_by_country(countries: charts.Counts, where: str = "") -> None:
+def draw_users_by_country(countries: charts.Counts, where: str = "") -> None:
     """`where`: in words, if these are not all countries."""
-    page.draw(
-        charts.users_by_country(countries, page.COUNTRY_NAMES),
-        f"Bars of users by country{where}: {formatting.most(countries, page.COUNTRY_NAMES)}.",
+    page.draw_figure(
+        charts.plot_users_by_country(countries, page.COUNTRY_NAMES),
+        f"Bars of users by country{where}: {formatting.summarize_counts(countries, page.COUNTRY_NAMES)}.",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from dashboard.components.hops import Health, Hop
+from dashboard.components.hops import Health, HopCard
 
 # Okabe and Ito's green, orange and vermilion; the words and the icon say the same. Text keeps the theme's colour.
 _COLOURS = {
@@ -39,7 +39,7 @@ _STYLE = """
 """
 
 
-def html(hops: Sequence[Hop]) -> str:
+def render_flow(hops: Sequence[HopCard]) -> str:
     """A list in the order of the flow, for `st.html`."""
     arrow = f'<li class="flow-arrow" aria-hidden="true">{_icon(":material/arrow_forward:")}</li>'
     items = arrow.join(_hop(hop) for hop in hops)
@@ -47,7 +47,7 @@ def html(hops: Sequence[Hop]) -> str:
     return f'<style>{_STYLE}</style><div class="flow-frame">{flow}</div>'
 
 
-def _hop(hop: Hop) -> str:
+def _hop(hop: HopCard) -> str:
     count = "unknown" if hop.count is None else f"{hop.count:,}"
     beside = "".join(f'<div class="flow-small">+ {escape(text)}</div>' for text in hop.beside)
     return (

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from dashboard.components import formatting
-from dashboard.data.answers import Answer
-from dashboard.data.stalls import PATIENCE, Stalls
+from dashboard.data.answers import CachedAnswer
+from dashboard.data.stalls import PATIENCE, StallTracker
 from insights.ledger.flow_state import PATIENCE as OVERDUE
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import Ledger, LedgerState
-from insights.queries.pipeline import FlowFacts
+from insights.queries.pipeline import HopTotals
 
 
 class Health(Enum):
@@ -28,7 +28,7 @@ _ORDER = list(Health)
 
 
 @dataclass(frozen=True, slots=True)
-class Hop:
+class HopCard:
     """A place where records are. `count` is none where it is not known."""
 
     name: str
@@ -44,17 +44,17 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FlowSnapshot:
     """What the stores answered; none where one did not."""
 
-    facts: FlowFacts
+    facts: HopTotals
     superseded: str
     """In words, as it is counted up to a bound."""
     flow: FlowState | None
     flow_stale: bool
     in_cassandra: int | None
     stuck: Mapping[str, timedelta]
-    """As `stuck` tells."""
+    """As `find_stalls` tells."""
     checked: Ledger | None
     """The last full check."""
     landed_at: datetime | None
@@ -62,7 +62,9 @@ class Seen:
     at: datetime
 
 
-def stuck(stalls: Stalls, facts: Answer[FlowFacts], flow: Answer[FlowState]) -> dict[str, timedelta]:
+def find_stalls(
+    stalls: StallTracker, facts: CachedAnswer[HopTotals], flow: CachedAnswer[FlowState]
+) -> dict[str, timedelta]:
     """How long each stage has not moved while something waited for it; none where that cannot be told."""
     if facts.value is None or flow.value is None or facts.as_of is None or flow.as_of is None or flow.stale:
         return {}
@@ -76,44 +78,66 @@ def stuck(stalls: Stalls, facts: Answer[FlowFacts], flow: Answer[FlowState]) -> 
     return found
 
 
-def hops(seen: Seen) -> list[Hop]:
+def build_hop_cards(seen: FlowSnapshot) -> list[HopCard]:
     """From the source to the page."""
     facts, flow = seen.facts, seen.flow
     unpublished, unread, unserved = (flow.unpublished, flow.unread, flow.unserved) if flow else (None, None, None)
     landed, moved, served = (
-        formatting.ago(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
+        formatting.format_age(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
     )
     return [
-        Hop(
-            "Fetched", "from the source", facts.fetched, "records", f"last page {landed}",
+        HopCard(
+            "Fetched",
+            "from the source",
+            facts.fetched,
+            "records",
+            f"last page {landed}",
             *_waits(seen, "source", 0, "page", ("fetched",)),
         ),
-        Hop(
-            "Staged", "in PostgreSQL", facts.fetched - facts.duplicates, "records", f"last page {landed}",
+        HopCard(
+            "Staged",
+            "in PostgreSQL",
+            facts.fetched - facts.duplicates,
+            "records",
+            f"last page {landed}",
             *_waits(seen, "source", 0, "page", ("staged",)),
             beside=(f"{facts.duplicates:,} duplicates",),
         ),
-        Hop(
-            "Published", "to Kafka", facts.published, "records", f"last moved {moved}",
+        HopCard(
+            "Published",
+            "to Kafka",
+            facts.published,
+            "records",
+            f"last moved {moved}",
             *_waits(seen, "publisher", unpublished, "row", ("published",)),
         ),
-        Hop(
-            "Served", "in PostgreSQL", facts.served, "users", f"last batch {served}",
+        HopCard(
+            "Served",
+            "in PostgreSQL",
+            facts.served,
+            "users",
+            f"last batch {served}",
             *_waits(seen, "stream", unread, "message", ("served", "user_counts")),
             beside=(f"{seen.superseded} superseded", f"{facts.quarantined:,} in quarantine"),
         ),
-        Hop(
-            "On the pages", "in Cassandra", seen.in_cassandra, "users", f"last batch {served}",
+        HopCard(
+            "On the pages",
+            "in Cassandra",
+            seen.in_cassandra,
+            "users",
+            f"last batch {served}",
             *_waits(seen, "cassandra", unserved, "batch", _cassandra_hops(seen.checked)),
         ),
-    ]  # fmt: skip
+    ]
 
 
-def worst(found: Sequence[Hop]) -> Health:
+def find_worst_health(found: Sequence[HopCard]) -> Health:
     return max((hop.health for hop in found), key=_ORDER.index)
 
 
-def _waits(seen: Seen, stage: str, waiting: int | None, what: str, checked: Sequence[str]) -> tuple[Health, str]:
+def _waits(
+    seen: FlowSnapshot, stage: str, waiting: int | None, what: str, checked: Sequence[str]
+) -> tuple[Health, str]:
     if broken := _broken(seen.checked, checked):
         return broken
     if waiting is None:

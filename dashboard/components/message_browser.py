@@ -6,9 +6,9 @@ from typing import NamedTuple
 import streamlit as st
 
 from dashboard.data import messages
-from dashboard.data.answers import Answer
+from dashboard.data.answers import CachedAnswer
 from dashboard.data.stores import ask_kafka
-from dashboard.data.topic_offsets import Partition
+from dashboard.data.topic_offsets import PartitionOffsets
 
 NEWEST, OFFSET, KEY = "the newest", "from an offset", "with a key"
 LIMITS = (10, 25, 50)
@@ -16,7 +16,7 @@ _TRAIL = "trail"
 """In the session: the positions of the pages from the first that was shown to the one that is."""
 
 
-class Asked(NamedTuple):
+class MessageQuery(NamedTuple):
     """`start` is an offset, `key` a text, each only where it is asked for."""
 
     topic: str
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
         return f"No message with this key is among the newest {messages.SEARCHED:,}."
 
 
-def asked(partitions: Sequence[Partition]) -> Asked:
+def choose_query(partitions: Sequence[PartitionOffsets]) -> MessageQuery:
     """The controls, and what is chosen there. Another choice begins at its first page."""
     topic_place, partition_place, limit_place = st.columns([3, 2, 2])
     topic = topic_place.selectbox(
@@ -48,9 +48,12 @@ def asked(partitions: Sequence[Partition]) -> Asked:
     )
     numbers = [part.partition for part in partitions if part.topic == topic]
     number: int | None = partition_place.selectbox(
-        "Partition", [None, *numbers], format_func=lambda one: "all" if one is None else str(one), key="partition",
+        "Partition",
+        [None, *numbers],
+        format_func=lambda one: "all" if one is None else str(one),
+        key="partition",
         on_change=_begin,
-    )  # fmt: skip
+    )
     limit = limit_place.selectbox("Messages a page", LIMITS, key="limit", on_change=_begin)
     kind_place, value_place = st.columns([3, 4], vertical_alignment="bottom")
     kind = kind_place.segmented_control(
@@ -61,35 +64,45 @@ def asked(partitions: Sequence[Partition]) -> Asked:
     elif kind == OFFSET:
         begin = next(part.begin for part in partitions if (part.topic, part.partition) == (topic, number))
         start = value_place.number_input("Offset", 0, value=begin, step=1, key="start", on_change=_begin)
-        return Asked(topic, number, limit, start=int(start))
+        return MessageQuery(topic, number, limit, start=int(start))
     elif kind == KEY:
         key = value_place.text_input("Key", key="key", max_chars=200, on_change=_begin).strip()
-        return Asked(topic, number, limit, key=key or None)
-    return Asked(topic, number, limit)
+        return MessageQuery(topic, number, limit, key=key or None)
+    return MessageQuery(topic, number, limit)
 
 
-def answer(asked: Asked) -> Answer[messages.Found]:
+def fetch_messages(asked: MessageQuery) -> CachedAnswer[messages.MessagePage]:
     """The page at which the visitor is."""
     if asked.key is not None:
-        return ask_kafka(messages.search, asked.topic, asked.partition, asked.key, asked.limit)
-    return ask_kafka(messages.page, asked.topic, asked.partition, _trail(asked)[-1], asked.limit)
+        return ask_kafka(messages.search_key, asked.topic, asked.partition, asked.key, asked.limit)
+    return ask_kafka(messages.fetch_page, asked.topic, asked.partition, _trail(asked)[-1], asked.limit)
 
 
-def turn(asked: Asked, found: messages.Found) -> None:
+def draw_page_buttons(asked: MessageQuery, found: messages.MessagePage) -> None:
     """The buttons to the pages before and after."""
     with st.container(horizontal=True):
         st.button(
-            "Older", icon=":material/arrow_back:", key="older", width="stretch", disabled=not found.older,
-            on_click=_older, args=(asked, found.older),
-        )  # fmt: skip
+            "Older",
+            icon=":material/arrow_back:",
+            key="older",
+            width="stretch",
+            disabled=not found.older,
+            on_click=_older,
+            args=(asked, found.older),
+        )
         st.button(
-            "Newer", icon=":material/arrow_forward:", key="newer", width="stretch", disabled=not found.newer,
-            on_click=_newer, args=(asked,),
-        )  # fmt: skip
+            "Newer",
+            icon=":material/arrow_forward:",
+            key="newer",
+            width="stretch",
+            disabled=not found.newer,
+            on_click=_newer,
+            args=(asked,),
+        )
         st.button("Look again", icon=":material/refresh:", key="again", width="stretch")
 
 
-def _trail(asked: Asked) -> list[messages.Position]:
+def _trail(asked: MessageQuery) -> list[messages.Position]:
     if _TRAIL not in st.session_state:
         st.session_state[_TRAIL] = [asked.first]
     trail: list[messages.Position] = st.session_state[_TRAIL]
@@ -100,11 +113,11 @@ def _begin() -> None:
     st.session_state.pop(_TRAIL, None)
 
 
-def _older(asked: Asked, position: messages.Position) -> None:
+def _older(asked: MessageQuery, position: messages.Position) -> None:
     _trail(asked).append(position)
 
 
-def _newer(asked: Asked) -> None:
+def _newer(asked: MessageQuery) -> None:
     """Back to the page from which this one was reached; from the first, on along its partition."""
     trail = _trail(asked)
     if len(trail) > 1:

@@ -4,12 +4,12 @@ import streamlit as st
 
 from dashboard import auth, charts
 from dashboard.components import formatting, page
-from dashboard.data.answers import Answer
+from dashboard.data.answers import CachedAnswer
 from dashboard.data.runs import STATES
-from dashboard.data.stores import airflow_settings, ask_airflow, refresh_seconds
+from dashboard.data.stores import ask_airflow, get_airflow_settings, get_refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError
-from insights.repair.redrive import MOST_REDRIVES, Selection
+from insights.repair.redrive import MOST_REDRIVES, RedriveSelection
 
 DAG = "redrive_quarantine"
 RUNS = 10
@@ -17,14 +17,14 @@ ASKED, OUTCOME, CHOSEN = "redrive asked", "redrive outcome", "redrive reason"
 """What a session keeps: a confirmation that is open, what came of the last one, and the reason chosen in it."""
 
 
-def section(reasons: charts.Counts) -> None:
+def draw_redrive_section(reasons: charts.Counts) -> None:
     """`reasons`: open records by reason."""
     st.subheader("Re-drive")
     st.write(
         "A re-drive publishes open records again, once what refused them is mended: a record that a rule still refuses "
         "comes back here."
     )
-    known = page.knows_airflow()
+    known = page.is_airflow_configured()
     if known is None:
         return
     if not known:
@@ -33,39 +33,39 @@ def section(reasons: charts.Counts) -> None:
             icon=":material/link_off:",
         )
         return
-    offer(reasons)
-    runs()
+    draw_offer(reasons)
+    draw_runs()
 
 
-def offer(reasons: charts.Counts) -> None:
+def draw_offer(reasons: charts.Counts) -> None:
     if not auth.may_redrive():
         st.caption("Starting one takes an operator: INSIGHTS_DASHBOARD_OPERATORS names them.")
     elif st.button("Re-drive ...", icon=":material/replay:", key="redrive", disabled=not reasons):
         st.session_state[ASKED] = True
         st.session_state.pop(OUTCOME, None)
-        confirm(reasons)
+        confirm_redrive(reasons)
     if OUTCOME in st.session_state:
         box, sentence = st.session_state[OUTCOME]
-        box(formatting.plain(sentence))
+        box(formatting.escape_markdown(sentence))
 
 
 @st.dialog("Re-drive refused records")
-def confirm(reasons: charts.Counts) -> None:
+def confirm_redrive(reasons: charts.Counts) -> None:
     if ASKED not in st.session_state:
         st.rerun()
-    reason = st.selectbox("Reason", charts.largest_first(reasons), key=CHOSEN)
+    reason = st.selectbox("Reason", charts.sort_by_count(reasons), key=CHOSEN)
     st.write(f"**{reasons[reason]:,}** open records of this reason are published again, as they are.")
     st.caption(
-        f"At most {Selection().limit:,} in a run. It passes over what was re-driven {MOST_REDRIVES} times, and "
+        f"At most {RedriveSelection().limit:,} in a run. It passes over what was re-driven {MOST_REDRIVES} times, and "
         "what was too large to be kept. `insights redrive` also corrects records, and takes single ones."
     )
     yes, no = st.columns(2)
-    yes.button("Start the run", type="primary", key="start", on_click=start, args=(reasons,), width="stretch")
+    yes.button("Start the run", type="primary", key="start", on_click=start_redrive, args=(reasons,), width="stretch")
     if no.button("Cancel", key="cancel", width="stretch"):
         st.rerun()
 
 
-def start(reasons: charts.Counts) -> None:
+def start_redrive(reasons: charts.Counts) -> None:
     """Once for each time that the confirmation was opened: a second click finds it answered."""
     if not st.session_state.pop(ASKED, False):
         return
@@ -74,8 +74,8 @@ def start(reasons: charts.Counts) -> None:
         st.session_state[OUTCOME] = (st.error, "No run was started: you are not an operator any more.")
         return
     try:
-        note = f"Started on the dashboard by {auth.visitor()}."
-        run = airflow.trigger(airflow_settings(), DAG, {"reason": reason}, note)
+        note = f"Started on the dashboard by {auth.get_visitor()}."
+        run = airflow.trigger_run(get_airflow_settings(), DAG, {"reason": reason}, note)
     except UserError as error:
         st.session_state[OUTCOME] = (st.error, str(error))
     else:
@@ -83,28 +83,33 @@ def start(reasons: charts.Counts) -> None:
         st.session_state[OUTCOME] = (st.success, sentence)
 
 
-@st.fragment(run_every=refresh_seconds())
-def runs() -> None:
-    found: Answer[list[airflow.DagRun]] = ask_airflow(airflow.last_runs, DAG, RUNS)
+@st.fragment(run_every=get_refresh_seconds())
+def draw_runs() -> None:
+    found: CachedAnswer[list[airflow.DagRun]] = ask_airflow(airflow.list_last_runs, DAG, RUNS)
     if found.problem:
-        st.caption(formatting.plain(found.problem))
-    if not page.answered("Airflow", [found]):
+        st.caption(formatting.escape_markdown(found.problem))
+    if not page.show_freshness("Airflow", [found]):
         return
     if not found.value:
         st.caption("There was no re-drive yet.")
         return
-    page.table(
+    page.draw_table(
         [
             {
-                **run._asdict(), "state": STATES.get(run.state, run.state),
+                **run._asdict(),
+                "state": STATES.get(run.state, run.state),
                 "reason": str(run.conf.get("reason") or "every"),
                 "seconds": (run.ended_at - run.started_at).total_seconds() if run.started_at and run.ended_at else None,
             }
             for run in found.value
         ],
         {
-            "run_id": "Run", "reason": "Reason", "state": "State", "started_at": page.instant("Started (UTC)"),
-            "seconds": st.column_config.NumberColumn("Took", format="%.1f s"), "run_type": "Kind",
+            "run_id": "Run",
+            "reason": "Reason",
+            "state": "State",
+            "started_at": page.make_instant_column("Started (UTC)"),
+            "seconds": st.column_config.NumberColumn("Took", format="%.1f s"),
+            "run_type": "Kind",
         },
         "Table of the last re-drives",
-    )  # fmt: skip
+    )

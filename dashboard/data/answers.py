@@ -17,7 +17,7 @@ MAX_ANSWERS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class CachedAnswer(Generic[T]):
     """`value` as it was at `as_of`. `stale`: the store did not answer since; both are None if it never did."""
 
     value: T | None
@@ -30,11 +30,11 @@ class Answer(Generic[T]):
 @dataclass(slots=True)
 class _Entry:
     lock: Lock = field(default_factory=Lock)
-    answer: Answer[Any] | None = None
+    answer: CachedAnswer[Any] | None = None
     expires: float = 0.0
 
 
-class Answers:
+class AnswerCache:
     """One store's answers by key, shared by every visitor: one of them asks, the others get what is there.
 
     After a failure nothing is asked for `seconds`, so that a page waits for a store that is down once, not per figure.
@@ -56,7 +56,7 @@ class Answers:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable, ask: Callable[[], T]) -> Answer[T]:
+    def get(self, key: Hashable, ask: Callable[[], T]) -> CachedAnswer[T]:
         """The answer to `key`, read by `ask` when the kept one is too old. Errors of the store are not raised."""
         entry = self._entry(key)
         kept = entry.answer
@@ -68,7 +68,7 @@ class Answers:
             now = self._clock()
             if entry.answer is None or now >= entry.expires:
                 self._refresh(entry, ask, now)
-            return entry.answer or Answer(None, None, stale=True, problem=self._problem)
+            return entry.answer or CachedAnswer(None, None, stale=True, problem=self._problem)
         finally:
             entry.lock.release()
 
@@ -76,7 +76,7 @@ class Answers:
         if now >= self._down_until:
             asked_at = datetime.now(UTC)
             try:
-                entry.answer = Answer(ask(), asked_at)
+                entry.answer = CachedAnswer(ask(), asked_at)
                 entry.expires = self._clock() + self._seconds
                 self._problem = ""
                 return
@@ -85,7 +85,7 @@ class Answers:
                     log.warning("%s did not answer: %s", self.store, error)
                 self._problem, self._down_until = str(error) or type(error).__name__, self._clock() + self._seconds
         if entry.answer:
-            entry.answer = Answer(entry.answer.value, entry.answer.as_of, stale=True, problem=self._problem)
+            entry.answer = CachedAnswer(entry.answer.value, entry.answer.as_of, stale=True, problem=self._problem)
 
     def _entry(self, key: Hashable) -> _Entry:
         with self._lock:

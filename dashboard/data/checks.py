@@ -25,7 +25,7 @@ class _Checks:
     """Why the latest check came to no result."""
 
 
-def start() -> None:
+def start_check() -> None:
     """Begin a check, unless one runs."""
     checks = _checks()
     with checks.lock:
@@ -35,23 +35,23 @@ def start() -> None:
     Thread(target=_run, args=(checks,), name="ledger check", daemon=True).start()
 
 
-def running() -> bool:
+def is_running() -> bool:
     """Whether a check runs."""
-    return started_at() is not None
+    return get_started_at() is not None
 
 
-def started_at() -> datetime | None:
+def get_started_at() -> datetime | None:
     """When the check that runs was started; none when none runs."""
     return _checks().started_at
 
 
-def last() -> Ledger | None:
+def get_last_ledger() -> Ledger | None:
     """The last result; none before the first."""
     return _checks().last
 
 
-def failure() -> str | None:
-    """A sentence, when the latest check came to no result: `last` is then an older one."""
+def get_last_failure() -> str | None:
+    """A sentence, when the latest check came to no result: `get_last_ledger` is then an older one."""
     return _checks().failure
 
 
@@ -62,7 +62,7 @@ def _checks() -> _Checks:
 
 def _run(checks: _Checks) -> None:
     try:
-        checks.last, checks.failure = ledger_check.check_ledger(stores.settings()), None
+        checks.last, checks.failure = ledger_check.check_ledger(stores.get_store_settings()), None
     except UserError as error:
         checks.failure = str(error)
     except Exception:

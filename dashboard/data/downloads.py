@@ -12,8 +12,8 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from insights.model.user import User, field_types
-from insights.queries.search import Filter, Found
+from insights.model.user import User, read_field_types
+from insights.queries.search import UserFilter, UserSummary
 
 MOST_USERS = 50_000
 """Of one file: some 5 MB of CSV, kept while the page that offers it is open."""
@@ -25,10 +25,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a spreadsheet take a text for a formula (OWASP, CSV Injection); the last four stand for the first."""
 
 _ARROW = {UUID: pa.string(), str: pa.string(), int: pa.int32(), datetime: pa.timestamp("ms", "UTC")}
-SCHEMA = pa.schema([(name, _ARROW[field_types(User)[name][0]]) for name in Found._fields])
+SCHEMA = pa.schema([(name, _ARROW[read_field_types(User)[name][0]]) for name in UserSummary._fields])
 
 
-class File(NamedTuple):
+class DownloadFile(NamedTuple):
     """The bytes of a file, and what is in them."""
 
     content: bytes
@@ -37,21 +37,21 @@ class File(NamedTuple):
     """There are more users than `MOST_USERS`."""
 
 
-def as_csv(users: Iterable[Found]) -> File:
+def write_csv(users: Iterable[UserSummary]) -> DownloadFile:
     """UTF-8 with a header, RFC 4180; a text that a spreadsheet would run is preceded by an apostrophe."""
     binary = io.BytesIO()
     text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
     writer = csv.writer(text)
-    writer.writerow(Found._fields)
+    writer.writerow(UserSummary._fields)
     users, count = iter(users), 0
     for user in islice(users, MOST_USERS):
         writer.writerow(map(_cell, user))
         count += 1
     text.flush()
-    return File(binary.getvalue(), count, next(users, None) is not None)
+    return DownloadFile(binary.getvalue(), count, next(users, None) is not None)
 
 
-def as_parquet(users: Iterable[Found]) -> File:
+def write_parquet(users: Iterable[UserSummary]) -> DownloadFile:
     """Typed columns, text as it is."""
     binary = io.BytesIO()
     users, count = iter(users), 0
@@ -60,10 +60,10 @@ def as_parquet(users: Iterable[Found]) -> File:
             texts = [user._asdict() | {"user_id": str(user.user_id)} for user in rows]
             writer.write_table(pa.Table.from_pylist(texts, schema=SCHEMA))
             count += len(rows)
-    return File(binary.getvalue(), count, next(users, None) is not None)
+    return DownloadFile(binary.getvalue(), count, next(users, None) is not None)
 
 
-def name(chosen: Filter, file: File, ending: str) -> str:
+def name_file(chosen: UserFilter, file: DownloadFile, ending: str) -> str:
     """`users_DE_female_2020-01_first-50000.csv`: of filters that were chosen from known values."""
     words = ["users", chosen.country_code, chosen.gender, chosen.age_band]
     words += [chosen.since and f"from-{chosen.since}", chosen.until and f"until-{chosen.until}"]

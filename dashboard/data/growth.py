@@ -9,7 +9,7 @@ MonthCountry = Mapping[tuple[str | None, ...], int]
 """Users by month of registration (`YYYY-MM`) and country."""
 
 
-class Growth(NamedTuple):
+class CountryGrowth(NamedTuple):
     """Users of a country who registered in a month."""
 
     country_code: str
@@ -30,50 +30,50 @@ class Growth(NamedTuple):
         return 100 * (self.users / self.month_before - 1) if self.month_before else None
 
 
-def last_complete_month(now: datetime) -> str:
+def find_last_complete_month(now: datetime) -> str:
     """The calendar month before the running one, `YYYY-MM`."""
-    return shifted(f"{now:%Y-%m}", -1)
+    return shift_month(f"{now:%Y-%m}", -1)
 
 
-def newest_month(months: Counts, latest: str) -> str | None:
+def find_newest_month(months: Counts, latest: str) -> str | None:
     """The newest month with a registration that is not after `latest`."""
     return max((month for month in months if month <= latest), default=None)
 
 
-def shifted(month: str, months: int) -> str:
+def shift_month(month: str, months: int) -> str:
     """`2026-01` shifted by -1 is `2025-12`."""
     number = int(month[:4]) * 12 + int(month[5:7]) - 1 + months
     return f"{number // 12:04d}-{number % 12 + 1:02d}"
 
 
-def span(last: str, months: int) -> list[str]:
+def list_months(last: str, months: int) -> list[str]:
     """So many months up to `last`, oldest first."""
-    return [shifted(last, back) for back in range(1 - months, 1)]
+    return [shift_month(last, back) for back in range(1 - months, 1)]
 
 
-def name(month: str) -> str:
+def format_month(month: str) -> str:
     """`October 2026`."""
     return f"{date(int(month[:4]), int(month[5:7]), 1):%B %Y}"
 
 
-def growth(crossed: MonthCountry, countries: Counts, month: str) -> list[Growth]:
+def compute_growth(crossed: MonthCountry, countries: Counts, month: str) -> list[CountryGrowth]:
     """Of every country, the most new users first.
 
     `crossed` holds the month before `month` and every later one; `countries` all users by country.
     """
-    before = shifted(month, -1)
+    before = shift_month(month, -1)
     since = dict.fromkeys(countries, 0)
     for (registered, code), users in crossed.items():
         if code in since and registered is not None and registered >= month:
             since[code] += users
     grown = [
-        Growth(code, crossed.get((month, code), 0), crossed.get((before, code), 0), max(0, total - since[code]))
+        CountryGrowth(code, crossed.get((month, code), 0), crossed.get((before, code), 0), max(0, total - since[code]))
         for code, total in countries.items()
     ]
     return sorted(grown, key=lambda country: (-country.users, country.country_code))
 
 
-def fastest(grown: Sequence[Growth]) -> Growth | None:
+def find_fastest(grown: Sequence[CountryGrowth]) -> CountryGrowth | None:
     """The country with the highest percentage; none while none had users earlier."""
     return max(
         (country for country in grown if country.earlier),

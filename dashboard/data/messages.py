@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from dashboard.data.printable import indented, visible
+from dashboard.data.printable import escape_invisible, indent_json
 from insights.clients import kafka_admin
 from insights.model.credentials import redact
 from insights.settings import KafkaSettings
@@ -36,7 +36,7 @@ _CONSUMER = {
 }
 
 
-class Seen(NamedTuple):
+class MessageSummary(NamedTuple):
     """A message as it may be listed: without credentials, without control characters, its value cut."""
 
     topic: str
@@ -50,10 +50,10 @@ class Seen(NamedTuple):
     value: str
 
 
-class Found(NamedTuple):
+class MessagePage(NamedTuple):
     """A page of messages, the newest first."""
 
-    messages: list[Seen]
+    messages: list[MessageSummary]
     older: Position
     """Where the page before it ends; empty when there is none."""
     newer: bool
@@ -62,7 +62,7 @@ class Found(NamedTuple):
     """False when the broker was too slow, so that some are missing."""
 
 
-class Whole(NamedTuple):
+class FullMessage(NamedTuple):
     """One message: without credentials, its value cut at `WHOLE_CHARACTERS`."""
 
     time: datetime
@@ -73,7 +73,7 @@ class Whole(NamedTuple):
     cut: bool
 
 
-def page(settings: KafkaSettings, topic: str, partition: int | None, before: Position, limit: int) -> Found:
+def fetch_page(settings: KafkaSettings, topic: str, partition: int | None, before: Position, limit: int) -> MessagePage:
     """The newest messages below `before`, of one partition or all.
 
     Raises:
@@ -91,10 +91,10 @@ def page(settings: KafkaSettings, topic: str, partition: int | None, before: Pos
         rest[message.partition] = min(rest[message.partition], message.offset)
     older = tuple((number, end) for number, end in sorted(rest.items()) if end > spans[number][0])
     newer = any(ends.get(number, begin) < end for number, (begin, end) in spans.items())
-    return Found(newest, older, newer, complete)
+    return MessagePage(newest, older, newer, complete)
 
 
-def search(settings: KafkaSettings, topic: str, partition: int | None, key: str, limit: int) -> Found:
+def search_key(settings: KafkaSettings, topic: str, partition: int | None, key: str, limit: int) -> MessagePage:
     """The newest messages with that key among the newest `SEARCHED`.
 
     Raises:
@@ -106,10 +106,10 @@ def search(settings: KafkaSettings, topic: str, partition: int | None, key: str,
     wanted = {number: (max(begin, end - each), end) for number, (begin, end) in spans.items()}
     asked = key.encode()
     newest, complete = _newest(settings, topic, wanted, limit, lambda message: message.key() == asked)
-    return Found(newest, (), False, complete)
+    return MessagePage(newest, (), False, complete)
 
 
-def one(settings: KafkaSettings, topic: str, partition: int, offset: int) -> Whole | None:
+def fetch_message(settings: KafkaSettings, topic: str, partition: int, offset: int) -> FullMessage | None:
     """The message there; none when retention has taken it.
 
     Raises:
@@ -120,16 +120,20 @@ def one(settings: KafkaSettings, topic: str, partition: int, offset: int) -> Who
     if not found:
         return None
     value = found[0].value() or b""
-    text = indented(_text(value))
-    headers = [(visible(name), visible(_text(content))) for name, content in found[0].headers() or ()]
-    return Whole(
-        _time(found[0]), visible(_text(found[0].key())), len(value), headers,
-        visible(text[:WHOLE_CHARACTERS], keep="\n"), len(text) > WHOLE_CHARACTERS,
-    )  # fmt: skip
+    text = indent_json(_text(value))
+    headers = [(escape_invisible(name), escape_invisible(_text(content))) for name, content in found[0].headers() or ()]
+    return FullMessage(
+        _time(found[0]),
+        escape_invisible(_text(found[0].key())),
+        len(value),
+        headers,
+        escape_invisible(text[:WHOLE_CHARACTERS], keep="\n"),
+        len(text) > WHOLE_CHARACTERS,
+    )
 
 
 def _spans(settings: KafkaSettings, topic: str, partition: int | None) -> dict[int, tuple[int, int]]:
-    found = kafka_admin.watermarks(kafka_admin.shared_admin(settings), topic, SECONDS)
+    found = kafka_admin.read_watermarks(kafka_admin.get_admin(settings), topic, SECONDS)
     return {number: span for number, span in found.items() if partition in (None, number)}
 
 
@@ -139,9 +143,9 @@ def _newest(
     spans: Mapping[int, tuple[int, int]],
     limit: int,
     wanted: Callable[[Message], bool],
-) -> tuple[list[Seen], bool]:
+) -> tuple[list[MessageSummary], bool]:
     """The newest `limit` messages that are wanted, and whether all were read; no more than those are kept."""
-    kept: list[tuple[datetime, int, int, Seen]] = []
+    kept: list[tuple[datetime, int, int, MessageSummary]] = []
 
     def take(message: Message) -> None:
         if wanted(message):
@@ -180,13 +184,19 @@ def _read(
     return not left
 
 
-def _seen(message: Message) -> Seen:
+def _seen(message: Message) -> MessageSummary:
     value = message.value() or b""
     headers = ", ".join(f"{name}={_text(content)}" for name, content in message.headers() or ())
-    return Seen(
-        message.topic(), message.partition(), message.offset(), _time(message), _listed(_text(message.key())),
-        len(value), _listed(headers), _listed(_text(value)),
-    )  # fmt: skip
+    return MessageSummary(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        _time(message),
+        _listed(_text(message.key())),
+        len(value),
+        _listed(headers),
+        _listed(_text(value)),
+    )
 
 
 def _time(message: Message) -> datetime:
@@ -194,7 +204,7 @@ def _time(message: Message) -> datetime:
 
 
 def _listed(text: str) -> str:
-    return visible(text[:LISTED_CHARACTERS])
+    return escape_invisible(text[:LISTED_CHARACTERS])
 
 
 def _text(content: bytes | None) -> str:

@@ -12,7 +12,7 @@ IDLE = 4
 """Connections that are kept; more are open only while as many visitors wait for an answer."""
 
 
-class Pool:
+class ConnectionPool:
     """Connections of `opened`, each for one question at a time."""
 
     def __init__(self, opened: Callable[[], Any]) -> None:

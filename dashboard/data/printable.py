@@ -7,7 +7,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _INDENT = "  "
 
 
-def visible(text: str, keep: str = "") -> str:
+def escape_invisible(text: str, keep: str = "") -> str:
     """`text` with each character that cannot be seen, or moves others, as its escape; those of `keep` as they are."""
     if text.isprintable():
         return text
@@ -16,7 +16,7 @@ def visible(text: str, keep: str = "") -> str:
     )
 
 
-def indented(text: str) -> str:
+def indent_json(text: str) -> str:
     """JSON on many lines, each name and value exactly as it stands there; other text as it is."""
     try:
         json.loads(text)

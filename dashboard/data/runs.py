@@ -3,24 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.charts import Batch, BatchLatency
+from dashboard.charts import BatchDuration, BatchLatency
 from insights.clients.airflow import DagRun
 from insights.queries import pipeline
 
 STATES = {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"}
 
 
-def durations(batches: Sequence[pipeline.Batch]) -> list[Batch]:
+def to_batch_durations(batches: Sequence[pipeline.BatchSummary]) -> list[BatchDuration]:
     return [
-        Batch(
-            batch.batch_id, batch.started_at, batch.read, (batch.merged_at - batch.started_at).total_seconds(),
+        BatchDuration(
+            batch.batch_id,
+            batch.started_at,
+            batch.read,
+            (batch.merged_at - batch.started_at).total_seconds(),
             (batch.served_at - batch.merged_at).total_seconds() if batch.served_at else None,
         )
         for batch in batches
-    ]  # fmt: skip
+    ]
 
 
-def latencies(batches: Sequence[pipeline.Batch]) -> list[BatchLatency]:
+def to_batch_latencies(batches: Sequence[pipeline.BatchSummary]) -> list[BatchLatency]:
     """Of the batches that are served and had new users."""
     return [
         BatchLatency(batch.batch_id, batch.served_at, batch.latency_p50, batch.latency_p95, batch.latency_p99)
@@ -30,7 +33,7 @@ def latencies(batches: Sequence[pipeline.Batch]) -> list[BatchLatency]:
     ]
 
 
-def joined(told: Sequence[DagRun], landed: Sequence[pipeline.Run]) -> list[dict[str, Any]]:
+def join_runs(told: Sequence[DagRun], landed: Sequence[pipeline.IngestRun]) -> list[dict[str, Any]]:
     """Airflow's runs with the pages that they landed; then runs that landed pages and Airflow does not tell of."""
     pages = {run.run_id: run._asdict() for run in landed}
     rows = [
@@ -41,7 +44,7 @@ def joined(told: Sequence[DagRun], landed: Sequence[pipeline.Run]) -> list[dict[
     return rows + list(pages.values())
 
 
-def seconds(duration: float) -> str:
+def format_seconds(duration: float) -> str:
     """`0.35 s`, `12.3 s`, `4.5 min`."""
     if duration < 10:
         return f"{duration:.2f} s"

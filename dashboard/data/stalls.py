@@ -12,7 +12,7 @@ PATIENCE = timedelta(minutes=2)
 
 
 @dataclass(slots=True)
-class Stalls:
+class StallTracker:
     """Where each stage was seen first, of those for which something waited."""
 
     _seen: dict[str, tuple[Hashable, datetime]] = field(default_factory=dict)
@@ -35,6 +35,6 @@ class Stalls:
 
 
 @st.cache_resource(show_spinner=False)
-def shared() -> Stalls:
+def get_shared_tracker() -> StallTracker:
     """What all visitors have seen."""
-    return Stalls()
+    return StallTracker()

@@ -14,11 +14,11 @@ from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
 
-from dashboard.data.answers import Answer, Answers
-from dashboard.data.pool import Pool
+from dashboard.data.answers import AnswerCache, CachedAnswer
+from dashboard.data.pool import ConnectionPool
 from insights.clients import connections, kafka_admin
 from insights.errors import UserError
-from insights.ledger.flow_state import FlowState, measure
+from insights.ledger.flow_state import FlowState, measure_flow_state
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
@@ -43,13 +43,13 @@ STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
 
 @st.cache_resource(show_spinner=False)
-def refresh_seconds() -> float:
+def get_refresh_seconds() -> float:
     """How often a page looks again."""
     return max(1.0, load(DashboardSettings).cache_seconds)
 
 
 @st.cache_resource(show_spinner=False)
-def settings() -> StoreSettings:
+def get_store_settings() -> StoreSettings:
     """The settings of the three servers.
 
     Raises:
@@ -59,7 +59,7 @@ def settings() -> StoreSettings:
 
 
 @st.cache_resource(show_spinner=False)
-def airflow_settings() -> AirflowSettings:
+def get_airflow_settings() -> AirflowSettings:
     """The settings of Airflow's API.
 
     Raises:
@@ -68,7 +68,7 @@ def airflow_settings() -> AirflowSettings:
     return load(AirflowSettings)
 
 
-def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> CachedAnswer[T]:
     """The answer of `query(session, ...)`; hashable arguments."""
     return _cassandra().get(_key(query, arguments, named), lambda: query(_session(), *arguments, **named))
 
@@ -88,7 +88,7 @@ def read_cassandra(query: Callable[[Any], T]) -> T:
         raise UserError("Cassandra does not answer; try again once it does.") from error
 
 
-def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> CachedAnswer[T]:
     """The answer of `query(cursor, ...)`, read only; hashable arguments."""
 
     def ask() -> T:
@@ -97,21 +97,23 @@ def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **
     return _postgres().get(_key(query, arguments, named), ask)
 
 
-def ask_kafka(query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.args, **named: P.kwargs) -> Answer[T]:
+def ask_kafka(
+    query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.args, **named: P.kwargs
+) -> CachedAnswer[T]:
     """The answer of `query(settings, ...)`; hashable arguments."""
-    return _kafka().get(_key(query, arguments, named), lambda: query(settings().kafka, *arguments, **named))
+    return _kafka().get(_key(query, arguments, named), lambda: query(get_store_settings().kafka, *arguments, **named))
 
 
-def ask_in_flight() -> Answer[FlowState]:
+def ask_in_flight() -> CachedAnswer[FlowState]:
     """What is in flight now, as Kafka and PostgreSQL tell together."""
     return _flow().get("flow", _in_flight)
 
 
 def ask_airflow(
     query: Callable[Concatenate[AirflowSettings, P], T], *arguments: P.args, **named: P.kwargs
-) -> Answer[T]:
+) -> CachedAnswer[T]:
     """The answer of `query(settings, ...)`; hashable arguments."""
-    known = airflow_settings()
+    known = get_airflow_settings()
     quick = known.model_copy(update={"timeout_seconds": min(known.timeout_seconds, REQUEST_SECONDS)})
     return _airflow().get(_key(query, arguments, named), lambda: query(quick, *arguments, **named))
 
@@ -120,7 +122,7 @@ def ask_airflow(
 def _session() -> Any:
     """A session that finds back by itself, soon, to a node that was away."""
     stack = ExitStack()
-    session = stack.enter_context(connections.cassandra(settings().cassandra))
+    session = stack.enter_context(connections.open_cassandra(get_store_settings().cassandra))
     atexit.register(stack.close)
     session.cluster.reconnection_policy = ConstantReconnectionPolicy(RECONNECT_SECONDS, None)
     session.cluster.profile_manager.default.request_timeout = REQUEST_SECONDS
@@ -129,7 +131,7 @@ def _session() -> Any:
 
 def _connection() -> Any:
     """A connection that reads only, and not for long."""
-    connection = connections.postgres(settings().postgres, "dashboard")
+    connection = connections.connect_postgres(get_store_settings().postgres, "dashboard")
     connection.set_session(readonly=True, autocommit=True)
     with connection.cursor() as cursor:
         cursor.execute(STATEMENT_TIMEOUT)
@@ -137,40 +139,40 @@ def _connection() -> Any:
 
 
 def _in_flight() -> FlowState:
-    kafka = settings().kafka
-    watermarks = kafka_admin.watermarks(kafka_admin.shared_admin(kafka), kafka.raw_topic, REQUEST_SECONDS)
-    return _pool().ask(lambda cursor: measure(cursor, kafka.raw_topic, watermarks))
+    kafka = get_store_settings().kafka
+    watermarks = kafka_admin.read_watermarks(kafka_admin.get_admin(kafka), kafka.raw_topic, REQUEST_SECONDS)
+    return _pool().ask(lambda cursor: measure_flow_state(cursor, kafka.raw_topic, watermarks))
 
 
 @st.cache_resource(show_spinner=False)
-def _pool() -> Pool:
-    return Pool(_connection)
+def _pool() -> ConnectionPool:
+    return ConnectionPool(_connection)
 
 
 @st.cache_resource(show_spinner=False)
-def _cassandra() -> Answers:
-    return Answers("Cassandra", load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
+def _cassandra() -> AnswerCache:
+    return AnswerCache("Cassandra", load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
 
 
 @st.cache_resource(show_spinner=False)
-def _postgres() -> Answers:
-    return Answers("PostgreSQL", load(DashboardSettings).cache_seconds, (psycopg2.Error, UserError))
+def _postgres() -> AnswerCache:
+    return AnswerCache("PostgreSQL", load(DashboardSettings).cache_seconds, (psycopg2.Error, UserError))
 
 
 @st.cache_resource(show_spinner=False)
-def _kafka() -> Answers:
-    return Answers("Kafka", load(DashboardSettings).cache_seconds, (KafkaException, UserError))
+def _kafka() -> AnswerCache:
+    return AnswerCache("Kafka", load(DashboardSettings).cache_seconds, (KafkaException, UserError))
 
 
 @st.cache_resource(show_spinner=False)
-def _flow() -> Answers:
+def _flow() -> AnswerCache:
     errors = (KafkaException, psycopg2.Error, UserError)
-    return Answers("Kafka or PostgreSQL", load(DashboardSettings).cache_seconds, errors)
+    return AnswerCache("Kafka or PostgreSQL", load(DashboardSettings).cache_seconds, errors)
 
 
 @st.cache_resource(show_spinner=False)
-def _airflow() -> Answers:
-    return Answers("Airflow", AIRFLOW_PATIENCE * load(DashboardSettings).cache_seconds, (UserError,))
+def _airflow() -> AnswerCache:
+    return AnswerCache("Airflow", AIRFLOW_PATIENCE * load(DashboardSettings).cache_seconds, (UserError,))
 
 
 def _key(query: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ TIMEOUT_SECONDS = 5.0
 """A visitor waits no longer for one answer."""
 
 
-class Partition(NamedTuple):
+class PartitionOffsets(NamedTuple):
     """The offsets that a partition holds, from `begin` to before `end`."""
 
     topic: str
@@ -23,20 +23,20 @@ class Partition(NamedTuple):
     """When its newest message was made; none when it holds none."""
 
 
-def partitions(settings: KafkaSettings) -> list[Partition]:
+def list_partition_offsets(settings: KafkaSettings) -> list[PartitionOffsets]:
     """Every partition of the platform's topics.
 
     Raises:
         KafkaException: the broker does not answer.
         UserError: a topic is absent, or a partition has no leader.
     """
-    admin = kafka_admin.shared_admin(settings)
-    places = kafka_admin.partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
-    begins, ends, newest = kafka_admin.offsets(
+    admin = kafka_admin.get_admin(settings)
+    places = kafka_admin.list_partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
+    begins, ends, newest = kafka_admin.read_offsets(
         admin, places, (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()), TIMEOUT_SECONDS
     )
     return [
-        Partition(place.topic, place.partition, begin.offset, end.offset, _instant(last))
+        PartitionOffsets(place.topic, place.partition, begin.offset, end.offset, _instant(last))
         for place, begin, end, last in zip(places, begins, ends, newest, strict=True)
     ]
 

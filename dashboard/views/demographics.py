@@ -7,19 +7,19 @@ from dashboard.components import figures, formatting, page
 from dashboard.data.stores import ask_cassandra
 from insights.queries import users as user_queries
 
-page.begin("Demographics")
+page.begin_page("Demographics")
 
 
-@st.fragment(run_every=page.live())
+@st.fragment(run_every=page.draw_live_switch())
 def demographics() -> None:
-    genders = ask_cassandra(user_queries.counts, "gender")
-    ages = ask_cassandra(user_queries.cross_counts, "gender_age_band")
-    generations = ask_cassandra(user_queries.counts, "generation")
-    countries = ask_cassandra(user_queries.counts, "country_code")
-    if not page.answered("Cassandra", [genders, ages, generations, countries]):
+    genders = ask_cassandra(user_queries.read_counts, "gender")
+    ages = ask_cassandra(user_queries.read_cross_counts, "gender_age_band")
+    generations = ask_cassandra(user_queries.read_counts, "generation")
+    countries = ask_cassandra(user_queries.read_counts, "country_code")
+    if not page.show_freshness("Cassandra", [genders, ages, generations, countries]):
         return
     if not genders.value:
-        page.no_users()
+        page.say_no_users()
         return
     left, right = st.columns(2)
     with left:
@@ -31,7 +31,9 @@ def demographics() -> None:
 
 
 def gender(genders: charts.Counts) -> None:
-    page.draw(charts.users_by_gender(genders), f"Donut of users by gender: {formatting.most(genders)}.")
+    page.draw_figure(
+        charts.plot_users_by_gender(genders), f"Donut of users by gender: {formatting.summarize_counts(genders)}."
+    )
     st.caption("Users by the gender that the source gives.")
 
 
@@ -39,12 +41,18 @@ def age(ages: charts.Pairs) -> None:
     bands: dict[str, int] = {}
     for (_, band), users in ages.items():
         bands[str(band)] = bands.get(str(band), 0) + users
-    page.draw(charts.age_pyramid(ages), f"Pyramid of users by age, men against women: {formatting.most(bands)}.")
+    page.draw_figure(
+        charts.plot_age_pyramid(ages),
+        f"Pyramid of users by age, men against women: {formatting.summarize_counts(bands)}.",
+    )
     st.caption("Users by age in whole years when the record was fetched, men to the left, women to the right.")
 
 
 def by_generation(generations: charts.Counts) -> None:
-    page.draw(charts.users_by_generation(generations), f"Bars of users by generation: {formatting.most(generations)}.")
+    page.draw_figure(
+        charts.plot_users_by_generation(generations),
+        f"Bars of users by generation: {formatting.summarize_counts(generations)}.",
+    )
     st.caption(
         "Users by year of birth, after Pew Research Center: Silent 1928 to 1945, Boomers to 1964, Gen X to 1980, "
         "Millennials to 1996, Gen Z to 2012."
@@ -52,7 +60,7 @@ def by_generation(generations: charts.Counts) -> None:
 
 
 def by_country(countries: charts.Counts) -> None:
-    figures.users_by_country(countries)
+    figures.draw_users_by_country(countries)
     st.caption("Users by nationality, which is the country of their address.")
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from dashboard.components import formatting, page
-from dashboard.components.user_card import card
+from dashboard.components.user_card import render_user_card
 from dashboard.data import downloads
 from dashboard.data.stores import ask_cassandra, read_cassandra
 from insights.errors import UserError
@@ -21,45 +21,49 @@ FILTER_WIDTH = 150
 """Pixels: five side by side on a desktop, two on a telephone."""
 DOWNLOAD_SECONDS = 60
 FORMATS = {
-    "CSV": (downloads.as_csv, "csv", "text/csv"),
-    "Parquet": (downloads.as_parquet, "parquet", "application/vnd.apache.parquet"),
+    "CSV": (downloads.write_csv, "csv", "text/csv"),
+    "Parquet": (downloads.write_parquet, "parquet", "application/vnd.apache.parquet"),
 }
 COLUMNS = {
-    "full_name": "Name", "gender": "Gender", "age": "Age", "country": "Country",
-    "registered_at": page.instant("Registered (UTC)"), "email_domain": "E-mail domain",
-}  # fmt: skip
+    "full_name": "Name",
+    "gender": "Gender",
+    "age": "Age",
+    "country": "Country",
+    "registered_at": page.make_instant_column("Registered (UTC)"),
+    "email_domain": "E-mail domain",
+}
 
 
 class Turn(NamedTuple):
     """A page of the table: where it begins, and how many users are before it."""
 
-    cursor: search.Cursor | None
+    cursor: search.KeysetCursor | None
     before: int
 
 
-page.begin("Explore")
+page.begin_page("Explore")
 
 
-@st.fragment(run_every=page.live())
+@st.fragment(run_every=page.draw_live_switch())
 def users() -> None:
-    months = ask_cassandra(user_queries.counts, "registered_month")
+    months = ask_cassandra(user_queries.read_counts, "registered_month")
     if not months.value:
-        if page.answered("Cassandra", [months]):
-            page.no_users()
+        if page.show_freshness("Cassandra", [months]):
+            page.say_no_users()
         return
     chosen = filters(sorted(months.value, reverse=True))
-    total = ask_cassandra(search.total, chosen)
+    total = ask_cassandra(search.count_users, chosen)
     if total.value == 0:
-        page.answered("Cassandra", [months, total])
+        page.show_freshness("Cassandra", [months, total])
         none_match(chosen)
         return
     trail = trail_of(chosen)
-    found = ask_cassandra(search.page, chosen, trail[-1].cursor, ROWS)
+    found = ask_cassandra(search.fetch_page, chosen, trail[-1].cursor, ROWS)
     if total.as_of is None or found.value is None:
-        page.answered("Cassandra", [months])
+        page.show_freshness("Cassandra", [months])
         st.info("These users were not asked for before Cassandra went away.", icon=":material/cloud_off:")
         return
-    page.answered("Cassandra", [months, total, found])
+    page.show_freshness("Cassandra", [months, total, found])
     if not found.value.users and len(trail) == 1 and found.value.next is None:
         none_match(chosen)
         return
@@ -69,11 +73,11 @@ def users() -> None:
     download(chosen, total.value)
 
 
-def filters(months: Sequence[str]) -> search.Filter:
+def filters(months: Sequence[str]) -> search.UserFilter:
     """The visitor's choice, which the address of the page holds; a value there that is no choice is left out."""
     names = page.COUNTRY_NAMES
     with st.container(horizontal=True):
-        return search.Filter(
+        return search.UserFilter(
             choice("Country", sorted(names, key=lambda code: names[code]), "country", names),
             choice("Gender", ["female", "male"], "gender"),
             choice("Age band", BAND_NAMES, "age"),
@@ -84,20 +88,26 @@ def filters(months: Sequence[str]) -> search.Filter:
 
 def choice(label: str, options: Sequence[str], key: str, names: Mapping[str, str] | None = None) -> str | None:
     found: str | None = st.selectbox(
-        label, options, index=None, key=key, placeholder="Any", bind="query-params", width=FILTER_WIDTH,
+        label,
+        options,
+        index=None,
+        key=key,
+        placeholder="Any",
+        bind="query-params",
+        width=FILTER_WIDTH,
         format_func=lambda option: (names or {}).get(option, option),
-    )  # fmt: skip
+    )
     return found
 
 
-def none_match(chosen: search.Filter) -> None:
+def none_match(chosen: search.UserFilter) -> None:
     if chosen.since and chosen.until and chosen.since > chosen.until:
         st.info(f"No month is from {chosen.since} until {chosen.until}: swap them.", icon=":material/search_off:")
     else:
         st.info("No user matches these filters.", icon=":material/search_off:")
 
 
-def trail_of(chosen: search.Filter) -> list[Turn]:
+def trail_of(chosen: search.UserFilter) -> list[Turn]:
     """The way to the page that is shown, which begins anew with other filters."""
     kept, trail = st.session_state.get("trail", (None, []))
     if kept != chosen:
@@ -107,27 +117,31 @@ def trail_of(chosen: search.Filter) -> list[Turn]:
     return list(trail)
 
 
-def table(found: Sequence[search.Found]) -> None:
+def table(found: Sequence[search.UserSummary]) -> None:
     """The users of this page. Other users make another table, so that a selected row is still the user selected."""
     ids = tuple(user.user_id for user in found)
     key = f"users {hash(ids)}"
-    selected = page.table(
-        [row(user) for user in found], COLUMNS,
+    selected = page.draw_table(
+        [row(user) for user in found],
+        COLUMNS,
         f"Table of {len(found)} users, the latest registered first. Select a row to see the user.",
-        key=key, height=TABLE_HEIGHT if len(found) > 11 else "auto", on_select="rerun", selection_mode="single-row",
-    ).selection.rows  # fmt: skip
+        key=key,
+        height=TABLE_HEIGHT if len(found) > 11 else "auto",
+        on_select="rerun",
+        selection_mode="single-row",
+    ).selection.rows
     if selected:
         st.session_state["user"] = (key, ids[selected[0]])
     elif st.session_state.get("user", ("", None))[0] == key:
         st.session_state.pop("user")
 
 
-def row(user: search.Found) -> dict[str, Any]:
+def row(user: search.UserSummary) -> dict[str, Any]:
     country = page.COUNTRY_NAMES.get(user.country_code, user.country_code)
     return {**user._asdict(), "user_id": str(user.user_id), "country": country}
 
 
-def turn(trail: Sequence[Turn], shown: search.Page, total: int | None) -> None:
+def turn(trail: Sequence[Turn], shown: search.UserPage, total: int | None) -> None:
     """Which users these are, and the ways to the others."""
     before = trail[-1].before
     last = before + len(shown.users)
@@ -140,13 +154,21 @@ def turn(trail: Sequence[Turn], shown: search.Page, total: int | None) -> None:
         st.caption(f"Looked at users registered back to {shown.looked_back_to:%Y-%m}: *Next* looks further back.")
     with st.container(horizontal=True):
         st.button(
-            "Previous", icon=":material/chevron_left:", disabled=len(trail) == 1, width=FILTER_WIDTH,
-            on_click=go, args=(trail[:-1],),
-        )  # fmt: skip
+            "Previous",
+            icon=":material/chevron_left:",
+            disabled=len(trail) == 1,
+            width=FILTER_WIDTH,
+            on_click=go,
+            args=(trail[:-1],),
+        )
         st.button(
-            "Next", icon=":material/chevron_right:", disabled=shown.next is None, width=FILTER_WIDTH,
-            on_click=go, args=([*trail, Turn(shown.next, last)],),
-        )  # fmt: skip
+            "Next",
+            icon=":material/chevron_right:",
+            disabled=shown.next is None,
+            width=FILTER_WIDTH,
+            on_click=go,
+            args=([*trail, Turn(shown.next, last)],),
+        )
 
 
 def go(trail: Sequence[Turn]) -> None:
@@ -159,18 +181,18 @@ def one_user() -> None:
     if user_id is None:
         st.caption("Select a row to see everything that is known of a user.")
         return
-    found = ask_cassandra(user_queries.user, user_id)
+    found = ask_cassandra(user_queries.fetch_user, user_id)
     st.subheader("User", anchor=False)
-    if not page.answered("Cassandra", [found]):
+    if not page.show_freshness("Cassandra", [found]):
         return
     if found.value is None:
         st.info("This user is served no longer.", icon=":material/person_off:")
         return
-    st.html(card(found.value))
+    st.html(render_user_card(found.value))
 
 
 @st.fragment
-def download(chosen: search.Filter, total: int | None) -> None:
+def download(chosen: search.UserFilter, total: int | None) -> None:
     """Files are read when they are asked for, not before.
 
     Not by `st.download_button`'s own deferral: what it makes belongs to no session, and is gone when two reruns of any
@@ -194,25 +216,27 @@ def download(chosen: search.Filter, total: int | None) -> None:
         save(chosen, kind, file, as_of)
 
 
-def prepare(chosen: search.Filter, kind: str) -> None:
+def prepare(chosen: search.UserFilter, kind: str) -> None:
     make, as_of = FORMATS[kind][0], datetime.now(UTC)
     try:
         with downloads.AT_ONCE:
-            file = read_cassandra(lambda session: make(search.users(session, chosen, DOWNLOAD_SECONDS)))
+            file = read_cassandra(lambda session: make(search.iterate_users(session, chosen, DOWNLOAD_SECONDS)))
     except UserError as error:
-        st.error(formatting.plain(str(error)))
+        st.error(formatting.escape_markdown(str(error)))
     else:
         st.session_state["file"] = (chosen, kind, file, as_of)
 
 
-def save(chosen: search.Filter, kind: str, file: downloads.File, as_of: datetime) -> None:
+def save(chosen: search.UserFilter, kind: str, file: downloads.DownloadFile, as_of: datetime) -> None:
     _, ending, mime = FORMATS[kind]
-    name = downloads.name(chosen, file, ending)
+    name = downloads.name_file(chosen, file, ending)
     st.download_button(
         f"Save {name}", file.content, name, mime, icon=":material/download:", type="primary", on_click="ignore"
     )
     cut = " It is cut: there are more." if file.cut else ""
-    st.caption(f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {formatting.clock(as_of)}.{cut}")
+    st.caption(
+        f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {formatting.format_instant(as_of)}.{cut}"
+    )
 
 
 users()

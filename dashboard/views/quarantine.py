@@ -16,14 +16,14 @@ DAYS = 7
 SHORTEST = 11
 """Bars before the last one that are drawn at least, with refusals or without: else the first refusal begins."""
 
-page.begin("Quarantine")
+page.begin_page("Quarantine")
 
 
-@st.fragment(run_every=page.live())
+@st.fragment(run_every=page.draw_live_switch())
 def quarantine() -> None:
-    reasons = ask_postgres(pipeline.open_quarantine)
-    refusals = ask_postgres(pipeline.quarantine_over_time, DAYS * 24)
-    if not page.answered("PostgreSQL", [reasons, refusals]):
+    reasons = ask_postgres(pipeline.count_open_quarantine)
+    refusals = ask_postgres(pipeline.count_rejections_per_hour, DAYS * 24)
+    if not page.show_freshness("PostgreSQL", [reasons, refusals]):
         return
     totals(reasons.value or {}, refusals.value or [])
     if refusals.value:
@@ -31,15 +31,15 @@ def quarantine() -> None:
     if not reasons.value:
         st.success("No record is in quarantine.", icon=":material/check_circle:")
         return
-    page.draw(
-        charts.quarantine_by_reason(reasons.value),
-        f"Bars of open quarantine by reason: {formatting.most(reasons.value)}.",
+    page.draw_figure(
+        charts.plot_quarantine_by_reason(reasons.value),
+        f"Bars of open quarantine by reason: {formatting.summarize_counts(reasons.value)}.",
     )
     st.caption("Records that are in quarantine now, each counted once, however often it was refused.")
     samples(reasons.value)
 
 
-def totals(reasons: charts.Counts, refusals: list[pipeline.Refusals]) -> None:
+def totals(reasons: charts.Counts, refusals: list[pipeline.HourlyRejections]) -> None:
     cards = st.columns(3)
     cards[0].metric(
         "Records in quarantine",
@@ -49,12 +49,14 @@ def totals(reasons: charts.Counts, refusals: list[pipeline.Refusals]) -> None:
     )
     cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Rules that refused them.")
     cards[2].metric(
-        f"Refused in {DAYS} days", f"{sum(refusal.records for refusal in refusals):,}", border=True,
+        f"Refused in {DAYS} days",
+        f"{sum(refusal.records for refusal in refusals):,}",
+        border=True,
         help="Every refusal, also of records that were served since; a record refused twice counts twice.",
-    )  # fmt: skip
+    )
 
 
-def over_time(refusals: list[pipeline.Refusals]) -> None:
+def over_time(refusals: list[pipeline.HourlyRejections]) -> None:
     by_day = st.segmented_control("Bars by", ["hour", "day"], default="hour", key="bars") == "day"
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     last, step = (hour.replace(hour=0), timedelta(days=1)) if by_day else (hour, timedelta(hours=1))
@@ -63,11 +65,13 @@ def over_time(refusals: list[pipeline.Refusals]) -> None:
     for refusal in refusals:
         counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
     first = max(first, min(last - SHORTEST * step, *(instant for instant, _ in counts)))
-    figure = charts.refused_over_time(counts, first, last + step, step)
+    figure = charts.plot_rejected_over_time(counts, first, last + step, step)
     refused: Counter[str] = Counter()
     for (_, reason), records in counts.items():
         refused[reason] += records
-    page.draw(figure, f"Bars of refused records of {DAYS} days, stacked by reason: {formatting.most(refused)}.")
+    page.draw_figure(
+        figure, f"Bars of refused records of {DAYS} days, stacked by reason: {formatting.summarize_counts(refused)}."
+    )
     st.caption(
         f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
         + (" The first day counts from this hour on." if by_day else "")
@@ -76,19 +80,23 @@ def over_time(refusals: list[pipeline.Refusals]) -> None:
 
 def samples(reasons: charts.Counts) -> None:
     st.subheader("Latest refused records")
-    reason = st.selectbox("Reason", charts.largest_first(reasons), key="reason")
+    reason = st.selectbox("Reason", charts.sort_by_count(reasons), key="reason")
     st.markdown(rules(reason))
-    found = ask_postgres(pipeline.quarantine_samples, reason, SAMPLES)
-    if not page.answered("PostgreSQL", [found]):
+    found = ask_postgres(pipeline.list_quarantine_samples, reason, SAMPLES)
+    if not page.show_freshness("PostgreSQL", [found]):
         return
-    page.table(
+    page.draw_table(
         [record._asdict() for record in found.value or []],
         {
-            "quarantined_at": page.instant("Refused (UTC)"), "field": "Field", "detail": "Detail", "origin": "Origin",
-            "redrives": page.number("Re-driven"), "size": page.number("Bytes"),
+            "quarantined_at": page.make_instant_column("Refused (UTC)"),
+            "field": "Field",
+            "detail": "Detail",
+            "origin": "Origin",
+            "redrives": page.make_number_column("Re-driven"),
+            "size": page.make_number_column("Bytes"),
         },
         "Table of the latest refused records",
-    )  # fmt: skip
+    )
     st.caption(
         f"At most {SAMPLES} of {reasons[reason]:,} open records. The origin is the message, topic/partition/offset, "
         "or a staged row too large to become one."
@@ -110,4 +118,4 @@ def rules(reason: str) -> str:
 
 
 quarantine()
-redrive.section(ask_postgres(pipeline.open_quarantine).value or {})
+redrive.draw_redrive_section(ask_postgres(pipeline.count_open_quarantine).value or {})

@@ -8,20 +8,20 @@ import streamlit as st
 from dashboard import charts
 from dashboard.components import formatting, message_browser, page
 from dashboard.data import messages, topic_offsets
-from dashboard.data.stores import ask_kafka, ask_postgres, settings
-from insights.ledger.flow_state import read_until
+from dashboard.data.stores import ask_kafka, ask_postgres, get_store_settings
+from insights.ledger.flow_state import read_stream_offsets
 from insights.settings import KafkaSettings
 
-page.begin("Topics")
+page.begin_page("Topics")
 
 
-@st.fragment(run_every=page.live())
+@st.fragment(run_every=page.draw_live_switch())
 def offsets(kafka: KafkaSettings) -> None:
-    found = ask_kafka(topic_offsets.partitions)
-    read = ask_postgres(read_until, kafka.raw_topic)
+    found = ask_kafka(topic_offsets.list_partition_offsets)
+    read = ask_postgres(read_stream_offsets, kafka.raw_topic)
     with st.container(horizontal=True):
-        known = page.answered("Kafka", [found])
-        page.answered("PostgreSQL", [read])
+        known = page.show_freshness("Kafka", [found])
+        page.show_freshness("PostgreSQL", [read])
     if not known:
         return
     rows = [_row(part, read.value if part.topic == kafka.raw_topic else None) for part in found.value or []]
@@ -33,20 +33,25 @@ def offsets(kafka: KafkaSettings) -> None:
         if row["lag"] is not None
     ]
     if load:
-        page.draw(charts.partition_load(kafka.raw_topic, load), "Bars of the messages of each partition")
-    page.table(
+        page.draw_figure(charts.plot_partition_load(kafka.raw_topic, load), "Bars of the messages of each partition")
+    page.draw_table(
         rows,
         {
-            "topic": "Topic", "partition": page.number("Partition"), "messages": page.number("Messages"),
-            "lag": page.number("Lag"), "begin": page.number("Begin"), "end": page.number("End"),
-            "read": page.number("Stream's offset"), "newest": page.instant("Newest message (UTC)"),
+            "topic": "Topic",
+            "partition": page.make_number_column("Partition"),
+            "messages": page.make_number_column("Messages"),
+            "lag": page.make_number_column("Lag"),
+            "begin": page.make_number_column("Begin"),
+            "end": page.make_number_column("End"),
+            "read": page.make_number_column("Stream's offset"),
+            "newest": page.make_instant_column("Newest message (UTC)"),
         },
         "Table of topics, partitions, offsets and lag",
-    )  # fmt: skip
+    )
     st.caption("Lag: messages that no merged batch of the stream has read. The quarantine topic is for other readers.")
 
 
-def _row(part: topic_offsets.Partition, read: dict[int, int] | None) -> dict[str, Any]:
+def _row(part: topic_offsets.PartitionOffsets, read: dict[int, int] | None) -> dict[str, Any]:
     """`read`: up to where the stream has merged, by partition; none where it does not read or that is not known."""
     at = None if read is None else max(part.begin, read.get(part.partition, 0))
     lag = None if at is None else max(0, part.end - at)
@@ -54,7 +59,7 @@ def _row(part: topic_offsets.Partition, read: dict[int, int] | None) -> dict[str
 
 
 def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None:
-    st.markdown(f"**{formatting.plain(topic)}**")
+    st.markdown(f"**{formatting.escape_markdown(topic)}**")
     now = datetime.now(UTC)
     newest = max((row["newest"] for row in rows if row["newest"]), default=None)
     lags = [row["lag"] for row in rows]
@@ -62,7 +67,7 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
     with st.container(horizontal=True):
         st.metric("Partitions", f"{len(rows):,}", border=True)
         st.metric("Messages", f"{held:,}", border=True, help="Held now; retention takes old ones.")
-        st.metric("Newest message", formatting.ago(newest, now), border=True)
+        st.metric("Newest message", formatting.format_age(newest, now), border=True)
         if read_by_stream:
             lag = "unknown" if None in lags else f"{sum(lags):,}"
             st.metric("Lag", lag, border=True, help="Messages that wait for the stream.")
@@ -71,15 +76,15 @@ def _cards(topic: str, rows: list[dict[str, Any]], read_by_stream: bool) -> None
 @st.fragment
 def browser() -> None:
     st.subheader("Messages")
-    found = ask_kafka(topic_offsets.partitions)
+    found = ask_kafka(topic_offsets.list_partition_offsets)
     if found.value is None:
         st.info("They are here once Kafka answers.", icon=":material/hourglass_empty:")
         return
-    asked = message_browser.asked(found.value)
-    answer = message_browser.answer(asked)
-    if not page.answered("Kafka", [answer]) or answer.value is None:
+    asked = message_browser.choose_query(found.value)
+    answer = message_browser.fetch_messages(asked)
+    if not page.show_freshness("Kafka", [answer]) or answer.value is None:
         return
-    message_browser.turn(asked, answer.value)
+    message_browser.draw_page_buttons(asked, answer.value)
     if not answer.value.complete:
         st.warning(
             f"Kafka was too slow: not every message came within {messages.SECONDS:g} s.", icon=":material/timer:"
@@ -87,15 +92,19 @@ def browser() -> None:
     if not answer.value.messages:
         st.info(asked.nothing, icon=":material/inbox:")
         return
-    page.table(
+    page.draw_table(
         [message._asdict() for message in answer.value.messages],
         {
-            "partition": page.number("Partition"), "offset": page.number("Offset"), "time": page.instant("Time (UTC)"),
-            "key": "Key", "size": page.number("Bytes"), "value": st.column_config.TextColumn("Value", width="large"),
+            "partition": page.make_number_column("Partition"),
+            "offset": page.make_number_column("Offset"),
+            "time": page.make_instant_column("Time (UTC)"),
+            "key": "Key",
+            "size": page.make_number_column("Bytes"),
+            "value": st.column_config.TextColumn("Value", width="large"),
             "headers": st.column_config.TextColumn("Headers", width="medium"),
         },
         "Table of messages, without credentials",
-    )  # fmt: skip
+    )
     st.caption(
         "Newest first. Credentials are removed, control characters are shown as escapes, and values are cut to "
         f"{messages.LISTED_CHARACTERS:,} characters; below is one in full. Reading here moves no consumer."
@@ -103,20 +112,20 @@ def browser() -> None:
     whole(asked.topic, answer.value.messages)
 
 
-def whole(topic: str, listed: list[messages.Seen]) -> None:
+def whole(topic: str, listed: list[messages.MessageSummary]) -> None:
     places = {f"partition {message.partition}, offset {message.offset}": message for message in listed}
     chosen = st.selectbox("Message in full", list(places), index=None, placeholder="Choose a message", key="whole")
     if chosen is None:
         return
-    answer = ask_kafka(messages.one, topic, places[chosen].partition, places[chosen].offset)
-    if not page.answered("Kafka", [answer]):
+    answer = ask_kafka(messages.fetch_message, topic, places[chosen].partition, places[chosen].offset)
+    if not page.show_freshness("Kafka", [answer]):
         return
     message = answer.value
     if message is None:
         st.info("Retention has taken this message.", icon=":material/inbox:")
         return
-    st.text(f"Key {message.key or '(none)'}, {message.size:,} bytes, {formatting.clock(message.time)}")
-    page.table(
+    st.text(f"Key {message.key or '(none)'}, {message.size:,} bytes, {formatting.format_instant(message.time)}")
+    page.draw_table(
         [{"name": name, "content": content} for name, content in message.headers],
         {"name": "Header", "content": st.column_config.TextColumn("Content", width="large")},
         "Table of the message's headers",
@@ -126,5 +135,5 @@ def whole(topic: str, listed: list[messages.Seen]) -> None:
         st.caption(f"Cut to {messages.WHOLE_CHARACTERS:,} characters.")
 
 
-offsets(settings().kafka)
+offsets(get_store_settings().kafka)
 browser()

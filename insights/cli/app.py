@@ -14,7 +14,7 @@ from insights.settings import (
     LocalSettings,
     PostgresSettings,
     StoreSettings,
-    adopt,
+    adopt_environment,
     load,
 )
 
@@ -43,14 +43,14 @@ app = typer.Typer(
 
 def find_platform() -> None:
     """Read the settings of the platform that runs here, where there is one, below the environment's own."""
-    from insights.local.home import DESCRIPTION, description
+    from insights.local.home import DESCRIPTION, read_description
 
     home = load(LocalSettings).home
     if (home / DESCRIPTION).exists():
-        adopt(description(home)["environment"])
+        adopt_environment(read_description(home)["environment"])
 
 
-def stores() -> StoreSettings:
+def load_stores() -> StoreSettings:
     """The stores of the platform that runs here, or that the environment names."""
     find_platform()
     return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.app import app, console, stores
-from insights.cli.tables import ledger_table, print_wide
+from insights.cli.app import app, console, load_stores
+from insights.cli.tables import build_ledger_table, print_wide
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 
@@ -21,14 +21,14 @@ def check(
     Exit code 0: the ledger closes. 1: it does not, and the hop and the records are named. 2: it cannot be checked.
     """
     try:
-        result = ledger_check.check_ledger(stores(), wait)
+        result = ledger_check.check_ledger(load_stores(), wait)
     except UserError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=1))
     else:
-        print_wide(console, ledger_table(result))
+        print_wide(console, build_ledger_table(result))
         for hop in result.open_hops():
             console.print(f"{hop.name}: {hop.sentence}", markup=False)
     raise typer.Exit(0 if result.closed else 1)

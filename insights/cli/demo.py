@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.app import app, console, stores
+from insights.cli.app import app, console, load_stores
 from insights.cli.first_batch import watch_first_batch
 from insights.cli.start_view import StartView
-from insights.cli.tables import addresses_table, print_wide
+from insights.cli.tables import build_addresses_table, print_wide
 from insights.errors import UserError
 from insights.settings import LocalSettings, SourceSettings, load
 
@@ -46,7 +46,7 @@ def demo(
 
 
 def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> None:
-    from insights.local.configuration import Options
+    from insights.local.configuration import DemoOptions
     from insights.local.platform import Platform
 
     settings = load(LocalSettings)
@@ -56,19 +56,19 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
         raise UserError("--recorded answers come from the simulator: unset INSIGHTS_SOURCE_URL.")
     if settings.source_url:
         load(SourceSettings)
-    platform = Platform(settings, Options(source is Source.LIVE, recorded, again=once))
+    platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, again=once))
     code = 0
     with StartView(console) as view:
         platform.up(view.show)
     try:
         if watch:
             try:
-                code = watch_first_batch(console, stores(), platform.ingesting)
+                code = watch_first_batch(console, load_stores(), platform.ingesting)
             except UserError as error:
                 if once:
                     raise
                 console.print(str(error), markup=False)
-        print_wide(console, addresses_table(map(asdict, platform.addresses())))
+        print_wide(console, build_addresses_table(map(asdict, platform.addresses())))
         if not once:
             console.print("Everything runs; Ctrl-C stops it.")
             platform.wait()

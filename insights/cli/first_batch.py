@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from rich.console import Console
 from rich.status import Status
 
-from insights.cli.tables import ledger_table, print_wide, progress_line
+from insights.cli.tables import build_ledger_table, format_totals, print_wide
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.hops import Ledger, LedgerState
@@ -31,7 +31,7 @@ def watch_first_batch(console: Console, stores: StoreSettings, ingesting: Callab
     if closed is None:
         console.print("No page was fetched: look at the DAG ingest_users on Airflow's page.")
         return 1
-    print_wide(console, ledger_table(closed))
+    print_wide(console, build_ledger_table(closed))
     for hop in closed.open_hops():
         console.print(f"The ledger does not close at {hop.name}: {hop.sentence}", markup=False)
     return 0 if closed.closed else 1
@@ -67,9 +67,9 @@ class _Show:
 
     def __call__(self, progress: FlowTotals) -> None:
         if self._status:
-            self._status.update(progress_line(progress))
+            self._status.update(format_totals(progress))
         else:
-            self._console.print(progress_line(progress))
+            self._console.print(format_totals(progress))
 
 
 @contextmanager

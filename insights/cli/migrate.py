@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.app import app, console, stores
+from insights.cli.app import app, console, load_stores
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
@@ -13,7 +13,7 @@ from insights.migrations.migrate_postgres import migrate_postgres
 @app.command()
 def migrate(topics: Annotated[bool, typer.Option(help="Create the Kafka topics too.")] = True) -> None:
     """Create or update the tables of PostgreSQL and Cassandra, and the topics."""
-    found = stores()
+    found = load_stores()
     done = [*migrate_postgres(found.postgres), *migrate_cassandra(found.cassandra)]
     if topics:
         done += ensure_topics(found.kafka)

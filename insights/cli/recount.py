@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from insights.cli.app import app, console, stores
+from insights.cli.app import app, console, load_stores
 from insights.errors import UserError
 from insights.settings import StreamSettings, load
 
 if TYPE_CHECKING:
-    from insights.repair.recount import Count
+    from insights.repair.recount import CountComparison
 
 
 @app.command()
@@ -21,9 +21,9 @@ def recount(
         from insights.repair import recount as counts
     except ModuleNotFoundError as error:
         raise UserError(f"`insights recount` needs {error.name}: run it in a container of the stream.") from None
-    found = stores()
+    found = load_stores()
     if dry_run:
-        wrong = counts.wrong_counts(found.postgres, found.cassandra)
+        wrong = counts.find_wrong_counts(found.postgres, found.cassandra)
     else:
         wrong = counts.recount(found.postgres, found.cassandra, load(StreamSettings))
     for count in wrong:
@@ -31,7 +31,7 @@ def recount(
     console.print(f"{len(wrong):,} counts {'are wrong' if dry_run else 'were wrong and are exact now'}.")
 
 
-def _line(count: "Count") -> str:
+def _line(count: "CountComparison") -> str:
     kept = ", ".join(
         f"{'none' if number is None else format(number, ',')} in {store}"
         for store, number in (("PostgreSQL", count.postgres), ("Cassandra", count.cassandra))

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from insights.cli.app import app, console, stores
+from insights.cli.app import app, console, load_stores
 from insights.clients import connections
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.model.reasons import Reason
-from insights.repair.redrive import Selection, prepare
+from insights.repair.redrive import RedriveSelection, prepare_redrive
 
 
 @app.command()
@@ -25,13 +25,15 @@ def redrive(
     """Publish open quarantine records again, corrected or as they are."""
     if reason is None and not ids:
         raise UserError("Nothing is selected: give --reason or --id.")
-    found = stores()
-    prepared = prepare(found.postgres, Selection(reason, ids or (), limit), parse_patch(patch), force=force)
+    found = load_stores()
+    prepared = prepare_redrive(
+        found.postgres, RedriveSelection(reason, ids or (), limit), parse_patch(patch), force=force
+    )
     if dry_run:
         count = sum(1 for _ in prepared.messages)
         told = f"{count:,} records would be published again."
     else:
-        producer = connections.kafka_producer(found.kafka, "redrive")
+        producer = connections.make_kafka_producer(found.kafka, "redrive")
         count = republish(producer, found.kafka.raw_topic, prepared.messages)
         told = f"{count:,} records are published again, {len(prepared.refused):,} are not."
     for origin, why in prepared.refused.items():

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from insights.cli.app import app, console, stores
-from insights.repair.replay import Period, count_by_day
+from insights.cli.app import app, console, load_stores
+from insights.repair.replay import ReplayPeriod, count_by_day
 from insights.repair.replay import replay as replay_period
 
 
@@ -17,7 +17,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count, by day.")] = False,
 ) -> None:
     """Publish the records fetched in a period again, from staging, as newer versions of themselves."""
-    found, period = stores(), Period(since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+    found, period = load_stores(), ReplayPeriod(since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
     if dry_run:
         days = count_by_day(found.postgres, period)
         for day, count in days.items():

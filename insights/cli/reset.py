@@ -16,5 +16,5 @@ def reset(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
     path = load(LocalSettings).home.resolve()
     if not yes and not typer.confirm(f"Delete everything in {path}?"):
         raise typer.Exit(1)
-    home.reset(path)
+    home.delete_home(path)
     console.print(f"{path} is deleted.")

@@ -8,9 +8,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from insights.local.runner import Event, State
+from insights.local.runner import ComponentEvent, ComponentState
 
-_COLOURS = {State.READY: "green", State.STARTING: "yellow", State.DIED: "red", State.FAILED: "red"}
+_COLOURS = {
+    ComponentState.READY: "green",
+    ComponentState.STARTING: "yellow",
+    ComponentState.DIED: "red",
+    ComponentState.FAILED: "red",
+}
 
 
 class StartView:
@@ -18,7 +23,7 @@ class StartView:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._events: dict[str, Event] = {}
+        self._events: dict[str, ComponentEvent] = {}
         self._began: dict[str, float] = {}
         self._live: Live | None = None
 
@@ -33,12 +38,12 @@ class StartView:
             self._live.stop()
             self._live = None
 
-    def show(self, event: Event) -> None:
+    def show(self, event: ComponentEvent) -> None:
         """Take in one event."""
-        if event.state is State.STARTING:
+        if event.state is ComponentState.STARTING:
             self._began[event.component] = time.monotonic()
         self._events[event.component] = event
-        if self._live is None and event.state is not State.WAITING:
+        if self._live is None and event.state is not ComponentState.WAITING:
             seconds = f" {event.seconds:.1f} s" if event.seconds else ""
             self._console.print(f"{event.component:<24} {event.state}{seconds} {event.message}".rstrip(), markup=False)
 
@@ -46,7 +51,7 @@ class StartView:
         table = Table.grid(padding=(0, 2))
         for event in list(self._events.values()):
             seconds = event.seconds
-            if event.state is State.STARTING:
+            if event.state is ComponentState.STARTING:
                 seconds = time.monotonic() - self._began[event.component]
             table.add_row(
                 event.component,

@@ -16,7 +16,7 @@ _WIDTH = 120
 _WORDS = {LedgerState.CLOSED: "closed", LedgerState.IN_FLIGHT: "in flight", LedgerState.BROKEN: "broken"}
 
 
-def ledger_table(ledger: Ledger) -> Table:
+def build_ledger_table(ledger: Ledger) -> Table:
     """The ledger, a hop a row."""
     table = Table(
         title=f"Ledger {_WORDS[ledger.state]} ({ledger.seconds:.1f} s)",
@@ -38,7 +38,7 @@ def ledger_table(ledger: Ledger) -> Table:
     return table
 
 
-def addresses_table(addresses: Iterable[Mapping[str, Any]]) -> Table:
+def build_addresses_table(addresses: Iterable[Mapping[str, Any]]) -> Table:
     """Where every server is and how to log in."""
     table = Table(title="Addresses and logins", box=box.SIMPLE_HEAD)
     for heading in ("what", "where", "database", "user", "password", "state"):
@@ -56,6 +56,6 @@ def print_wide(console: Console, table: Table) -> None:
     wide.print(table, soft_wrap=False)
 
 
-def progress_line(progress: FlowTotals) -> str:
+def format_totals(progress: FlowTotals) -> str:
     """The counts of every hop in one line."""
     return " > ".join(f"{count:,} {name}" for name, count in progress.counts().items())

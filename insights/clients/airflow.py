@@ -31,7 +31,7 @@ class DagRun(NamedTuple):
     """What it was started with."""
 
 
-def last_runs(settings: AirflowSettings, dag_id: str, limit: int) -> list[DagRun]:
+def list_last_runs(settings: AirflowSettings, dag_id: str, limit: int) -> list[DagRun]:
     """The newest runs, newest first.
 
     Raises:
@@ -44,11 +44,11 @@ def last_runs(settings: AirflowSettings, dag_id: str, limit: int) -> list[DagRun
         raise _no_airflow(settings) from None
 
 
-def trigger(settings: AirflowSettings, dag_id: str, conf: Mapping[str, Any], note: str = "") -> str:
+def trigger_run(settings: AirflowSettings, dag_id: str, conf: Mapping[str, Any], note: str = "") -> str:
     """Start a run now, with a note that Airflow shows beside it; returns its id.
 
     Raises:
-        UserError: as `last_runs`; when the answer is late, the run may have been started.
+        UserError: as `list_last_runs`; when the answer is late, the run may have been started.
     """
     answer = _ask(settings, dag_id, "start", json={"logical_date": None, "conf": dict(conf), "note": note or None})
     try:
@@ -59,9 +59,13 @@ def trigger(settings: AirflowSettings, dag_id: str, conf: Mapping[str, Any], not
 
 def _run(run: Mapping[str, Any]) -> DagRun:
     return DagRun(
-        str(run["dag_run_id"]), str(run["state"]), str(run["run_type"]),
-        _instant(run["start_date"]), _instant(run["end_date"]), run["conf"] or {},
-    )  # fmt: skip
+        str(run["dag_run_id"]),
+        str(run["state"]),
+        str(run["run_type"]),
+        _instant(run["start_date"]),
+        _instant(run["end_date"]),
+        run["conf"] or {},
+    )
 
 
 def _instant(text: str | None) -> datetime | None:
@@ -126,9 +130,13 @@ def _send(settings: AirflowSettings, path: str, auth: Auth, purpose: str, **requ
     """GET, or POST when there is a body; a redirect is not followed, as a login would go with it."""
     try:
         return requests.request(
-            "POST" if "json" in request else "GET", settings.url.rstrip("/") + path,
-            auth=auth, timeout=settings.timeout_seconds, allow_redirects=False, **request,
-        )  # fmt: skip
+            "POST" if "json" in request else "GET",
+            settings.url.rstrip("/") + path,
+            auth=auth,
+            timeout=settings.timeout_seconds,
+            allow_redirects=False,
+            **request,
+        )
     except requests.Timeout:
         doubt = "; the run may have been started all the same" if purpose.startswith("start") else ""
         raise UserError(

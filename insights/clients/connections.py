@@ -30,7 +30,7 @@ _LOGIN_REFUSED = re.compile(
 """libpq tells the reason as text only; Cassandra's code for bad credentials also means that it could not look yet."""
 
 
-def postgres(settings: PostgresSettings, application: str) -> Any:
+def connect_postgres(settings: PostgresSettings, application: str) -> Any:
     """A new psycopg2 connection; `application` names it in `pg_stat_activity`.
 
     Raises:
@@ -53,7 +53,7 @@ def postgres(settings: PostgresSettings, application: str) -> Any:
         ) from error
 
 
-def cassandra_cluster(settings: CassandraSettings) -> Any:
+def make_cassandra_cluster(settings: CassandraSettings) -> Any:
     """An unconnected driver `Cluster`: authentication, TLS, token-aware routing and the settings' consistency.
 
     Raises:
@@ -89,7 +89,7 @@ def cassandra_cluster(settings: CassandraSettings) -> Any:
 
 
 @contextmanager
-def cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Any]:
+def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Any]:
     """A driver `Session` for the length of a `with`, in the settings' keyspace unless `use_keyspace` is false.
 
     Raises:
@@ -97,14 +97,14 @@ def cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iter
         RefusedError: it refuses the login.
         UserError: the keyspace is absent.
     """
-    cluster = cassandra_cluster(settings)
+    cluster = make_cassandra_cluster(settings)
     try:
         yield _cassandra_session(cluster, settings, settings.keyspace if use_keyspace else None)
     finally:
         cluster.shutdown()
 
 
-def kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Any:
+def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Any:
     """A librdkafka `Producer` that loses nothing: idempotent, acknowledged by all replicas, lz4.
 
     A key's partition is the one that Java clients choose. `config` adds properties, or overrides them.

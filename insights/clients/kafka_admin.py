@@ -14,34 +14,34 @@ TIMEOUT_SECONDS = 20.0
 
 
 @lru_cache(maxsize=1)
-def shared_admin(settings: KafkaSettings) -> AdminClient:
+def get_admin(settings: KafkaSettings) -> AdminClient:
     """This process's admin client for the broker, connected once and kept."""
     return AdminClient(settings.client() | {"log_level": 0, "reconnect.backoff.max.ms": 1000})
 
 
-def partition_sizes(admin: Any, topic: str) -> dict[str, int]:
+def count_messages(admin: Any, topic: str) -> dict[str, int]:
     """Messages that each partition holds.
 
     Raises:
         KafkaException: the broker does not answer.
         UserError: the topic does not exist, or a partition has no leader.
     """
-    return {str(partition): end - begin for partition, (begin, end) in watermarks(admin, topic).items()}
+    return {str(partition): end - begin for partition, (begin, end) in read_watermarks(admin, topic).items()}
 
 
-def watermarks(admin: Any, topic: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[int, tuple[int, int]]:
+def read_watermarks(admin: Any, topic: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[int, tuple[int, int]]:
     """(oldest offset, next offset) of each partition.
 
     Raises:
         KafkaException: the broker does not answer.
         UserError: the topic does not exist, or a partition has no leader.
     """
-    places = partitions(admin, (topic,), timeout_seconds)
-    begins, ends = offsets(admin, places, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
+    places = list_partitions(admin, (topic,), timeout_seconds)
+    begins, ends = read_offsets(admin, places, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
     return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
 
 
-def partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
+def list_partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
     """Every partition of the topics, in order.
 
     Raises:
@@ -58,7 +58,7 @@ def partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -> lis
     return [TopicPartition(topic, number) for topic in topics for number in sorted(known[topic].partitions)]
 
 
-def offsets(
+def read_offsets(
     admin: Any, places: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
 ) -> list[list[Any]]:
     """For each of the specifications what it finds in each of the places; all are asked before one is awaited.

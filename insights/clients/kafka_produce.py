@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from insights.errors import UserError
 from insights.model.message import Headers, RawMessage
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 
 T = TypeVar("T")
 
@@ -114,6 +114,6 @@ def encode_raw(message: RawMessage) -> Encoded:
     return Encoded(str(message.key), message.value, message.headers())
 
 
-def encode_quarantined(record: Quarantined) -> Encoded:
+def encode_quarantined(record: QuarantineRecord) -> Encoded:
     """A quarantine record with its redacted value."""
     return Encoded(record.key, record.payload, record.headers())

@@ -26,7 +26,7 @@ class Workload:
     restarts: int = 0
 
 
-def in_cluster(account: Path = ACCOUNT) -> bool:
+def is_in_cluster(account: Path = ACCOUNT) -> bool:
     """Whether this process is a pod that may ask its API server."""
     return (account / "token").exists()
 
@@ -49,7 +49,7 @@ def connect(account: Path = ACCOUNT) -> str:
         ) from error
 
 
-def workloads(account: Path = ACCOUNT) -> list[Workload]:
+def list_workloads(account: Path = ACCOUNT) -> list[Workload]:
     """The stream's SparkApplications and our lasting pods, in this pod's namespace.
 
     Raises:
@@ -67,15 +67,15 @@ def workloads(account: Path = ACCOUNT) -> list[Workload]:
             f"Kubernetes does not show the pods of namespace {namespace}"
             f" ({getattr(error, 'reason', error)}); check the service account's role."
         ) from error
-    return [*map(application_workload, applications), *map(pod_workload, pods)]
+    return [*map(describe_application, applications), *map(describe_pod, pods)]
 
 
-def application_workload(application: dict[str, Any]) -> Workload:
+def describe_application(application: dict[str, Any]) -> Workload:
     state = application.get("status", {}).get("applicationState", {}).get("state") or "NEW"
     return Workload(application["metadata"]["name"], "SparkApplication", state, state == "RUNNING")
 
 
-def pod_workload(pod: Any) -> Workload:
+def describe_pod(pod: Any) -> Workload:
     statuses = pod.status.container_statuses or []
     ready = pod.status.phase == "Succeeded" or (bool(statuses) and all(status.ready for status in statuses))
     waiting = [status.state.waiting.reason for status in statuses if status.state and status.state.waiting]

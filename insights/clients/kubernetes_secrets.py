@@ -33,7 +33,10 @@ class SecretPlan(BaseModel):
 
     def manifest(self) -> dict[str, Any]:
         """The Secret with fresh random values."""
-        made = {key: fernet_key() if kind == "fernet-key" else password() for key, kind in self.generate.items()}
+        made = {
+            key: generate_fernet_key() if kind == "fernet-key" else generate_password()
+            for key, kind in self.generate.items()
+        }
         return {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -170,12 +173,12 @@ def open_secret_store(account: Path = kubernetes.ACCOUNT) -> SecretStore:
     return SecretStore(CoreV1Api(), namespace)
 
 
-def password() -> str:
+def generate_password() -> str:
     """32 URL-safe characters."""
     return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
-def fernet_key() -> str:
+def generate_fernet_key() -> str:
     """A key of `cryptography.fernet`: 32 random bytes in URL-safe base64."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from psycopg2.extras import execute_values
 
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 
 
-def insert(cursor: Any, records: Sequence[Quarantined]) -> None:
+def insert_records(cursor: Any, records: Sequence[QuarantineRecord]) -> None:
     """Insert the records within the caller's transaction; one that is there already stays as it is."""
-    names = ", ".join(field.name for field in fields(Quarantined))
+    names = ", ".join(field.name for field in fields(QuarantineRecord))
     execute_values(
         cursor,
         f"INSERT INTO quarantine.records ({names}) VALUES %s ON CONFLICT (origin) DO NOTHING",

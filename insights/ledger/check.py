@@ -15,11 +15,11 @@ from insights.clients import connections
 from insights.errors import UserError
 from insights.ledger import counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
-from insights.ledger.flow_state import PATIENCE, FlowState, measure, read_until
+from insights.ledger.flow_state import PATIENCE, FlowState, measure_flow_state, read_stream_offsets
 from insights.ledger.hops import Hop, Ledger, LedgerState
-from insights.ledger.in_flight import Late
+from insights.ledger.in_flight import InFlightRows
 from insights.ledger.topic import RawTopic
-from insights.ledger.totals import FlowTotals, totals
+from insights.ledger.totals import FlowTotals, read_flow_totals
 from insights.settings import StoreSettings
 
 _POLL_SECONDS = 0.5
@@ -77,45 +77,50 @@ def read_totals(stores: StoreSettings) -> FlowTotals:
         UserError: a store cannot be reached or read.
     """
     with _readable(), closing(RawTopic(stores.kafka)) as topic, _cursor(stores) as cursor:
-        return totals(cursor, stores.kafka.raw_topic, topic.watermarks())
+        return read_flow_totals(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
 def _hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
     name = stores.kafka.raw_topic
-    with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
+    with (
+        closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
+        connection.cursor() as cursor,
+    ):
         connection.autocommit = True
         cursor.execute(events.SCRATCH)
         connection.autocommit = False
         early = topic.watermarks()
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        until = read_until(cursor, name)
+        until = read_stream_offsets(cursor, name)
         span = topic.watermarks()
-        now = measure(cursor, name, span)
-        events.load(cursor, name, topic.events(span), early, until)
-        yield events.fetched(cursor)
-        yield events.staged(cursor)
-        yield events.published(cursor)
-        yield events.served(cursor, pruned=any(low > 0 for low, _ in span.values()))
+        now = measure_flow_state(cursor, name, span)
+        events.load_events(cursor, name, topic.events(span), early, until)
+        yield events.check_fetched(cursor)
+        yield events.check_staged(cursor)
+        yield events.check_published(cursor)
+        yield events.check_served(cursor, pruned=any(low > 0 for low, _ in span.values()))
         yield from _cassandra_hops(stores, cursor, now)
 
 
 def _cassandra_hops(stores: StoreSettings, cursor: Any, snapshot: FlowState) -> Iterator[Hop]:
-    kept = counts.kept(cursor)
-    yield counts.compare("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
-    with connections.cassandra(stores.cassandra) as session:
-        counted = counts.served(session)
+    kept = counts.read_kept_counts(cursor)
+    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
+    with connections.open_cassandra(stores.cassandra) as session:
+        counted = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol
         with ThreadPoolExecutor(1) as beside:
             found = {
-                table: beside.submit(table_digests.cassandra_digest, session, table) for table in table_digests.TABLES
+                table: beside.submit(table_digests.digest_cassandra, session, table) for table in table_digests.TABLES
             }
-            expected = {table: table_digests.postgres_digest(cursor, table) for table in table_digests.TABLES}
+            expected = {table: table_digests.digest_postgres(cursor, table) for table in table_digests.TABLES}
             digests = {table: (expected[table], found[table].result()) for table in table_digests.TABLES}
-        late = Late(cursor, snapshot, lambda: _cursor(stores))
+        late = InFlightRows(cursor, snapshot, lambda: _cursor(stores))
         for table, (left, right) in digests.items():
-            yield _explained(table_digests.compare(cursor, session, table, left, right, late), snapshot)
+            yield _explained(table_digests.compare_table(cursor, session, table, left, right, late), snapshot)
         equation = "Cassandra user_counts = PostgreSQL"
-        yield _explained(counts.compare("user_counts in Cassandra", equation, kept, counted, late.counts()), snapshot)
+        yield _explained(
+            counts.compare_counts("user_counts in Cassandra", equation, kept, counted, late.counts()), snapshot
+        )
 
 
 def _explained(hop: Hop, snapshot: FlowState) -> Hop:
@@ -128,7 +133,7 @@ def _explained(hop: Hop, snapshot: FlowState) -> Hop:
 
 def _flow(stores: StoreSettings, topic: RawTopic) -> FlowState:
     with _cursor(stores) as cursor:
-        return measure(cursor, stores.kafka.raw_topic, topic.watermarks())
+        return measure_flow_state(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
 def _wait_until_idle(stores: StoreSettings, topic: RawTopic, seconds: float) -> None:
@@ -139,7 +144,10 @@ def _wait_until_idle(stores: StoreSettings, topic: RawTopic, seconds: float) -> 
 
 @contextmanager
 def _cursor(stores: StoreSettings) -> Iterator[Any]:
-    with closing(connections.postgres(stores.postgres, _APPLICATION)) as connection, connection.cursor() as cursor:
+    with (
+        closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
+        connection.cursor() as cursor,
+    ):
         yield cursor
 
 

@@ -4,15 +4,15 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
-from insights.ledger.hops import NAMED, Hop, LedgerState, hop
-from insights.model.schema import dimension_values_sql
+from insights.ledger.hops import NAMED, Hop, LedgerState, evaluate_hop
+from insights.model.schema import build_dimension_values_sql
 
 Counts = dict[tuple[str, str], int]
 
 _REMEDY = "`insights recount` counts the served users again."
 
 
-def kept(cursor: Any) -> Counts:
+def read_kept_counts(cursor: Any) -> Counts:
     """The counts that PostgreSQL keeps, by dimension and value."""
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
     return _counts(cursor.fetchall())
@@ -21,18 +21,20 @@ def kept(cursor: Any) -> Counts:
 def recounted(cursor: Any) -> Counts:
     """The same, counted again from `analytics.users`."""
     cursor.execute(
-        f"SELECT dimension, value, count(*) FROM ({dimension_values_sql('analytics.users')}) AS v"
+        f"SELECT dimension, value, count(*) FROM ({build_dimension_values_sql('analytics.users')}) AS v"
         " WHERE value IS NOT NULL GROUP BY dimension, value"
     )
     return _counts(cursor.fetchall())
 
 
-def served(session: Any) -> Counts:
+def read_cassandra_counts(session: Any) -> Counts:
     """The counts that the dashboard reads from Cassandra."""
     return _counts(session.execute("SELECT dimension, value, count FROM user_counts"))
 
 
-def compare(name: str, equation: str, left: Counts, right: Counts, late: Set[tuple[str, str]] = frozenset()) -> Hop:
+def compare_counts(
+    name: str, equation: str, left: Counts, right: Counts, late: Set[tuple[str, str]] = frozenset()
+) -> Hop:
     """Judge two sets of counts, of which the `late` ones may differ; the hop's sides are sums over all dimensions."""
     differing = {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
     named = differing - late
@@ -41,14 +43,17 @@ def compare(name: str, equation: str, left: Counts, right: Counts, late: Set[tup
     total_left, total_right = sum(left.values()), sum(right.values())
     if differing and not named:
         behind = max(1, abs(total_left - total_right))
-        return hop(name, equation, total_left, total_left - behind, pending=behind, holds="")
-    found = hop(
-        name, equation, total_left, total_right,
+        return evaluate_hop(name, equation, total_left, total_left - behind, pending=behind, holds="")
+    found = evaluate_hop(
+        name,
+        equation,
+        total_left,
+        total_right,
         missing=[_named(key, left, right) for key in missing[:NAMED]],
         extra=[_named(key, left, right) for key in extra[:NAMED]],
         changed=[_named(key, left, right) for key in changed[:NAMED]],
         holds=f"{len(left):,} counts agree.",
-    )  # fmt: skip
+    )
     return replace(found, sentence=f"{found.sentence} {_REMEDY}") if found.state is LedgerState.BROKEN else found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cassandra.protocol import ProtocolHandler, ResultMessage, read_int
 
-from insights.model.schema import cql_types
+from insights.model.schema import build_cql_types
 
 BUCKETS = 1 << 18
 """Digest buckets, by the first 18 bits of the row's user id: so many that the rows of a batch leave most alone."""
@@ -30,9 +30,9 @@ _SEND = {
 _DERIVED = {"bucket": "(get_byte(uuid_send(user_id), 0) >> 4)"}
 
 
-def sql_image(columns: Sequence[str]) -> str:
+def build_image_sql(columns: Sequence[str]) -> str:
     """An SQL expression, over a row with these columns, that is the row's image."""
-    types = cql_types()
+    types = build_cql_types()
     cells = []
     for column in columns:
         sent = _SEND[types[column]].format(_DERIVED.get(column, column))
@@ -40,27 +40,27 @@ def sql_image(columns: Sequence[str]) -> str:
     return " || ".join(cells)
 
 
-def sql_bucket() -> str:
+def build_bucket_sql() -> str:
     """An SQL expression that is the bucket of `user_id`."""
     first, second, third = (f"get_byte(uuid_send(user_id), {n})" for n in range(3))
     return f"(({first} << 10) | ({second} << 2) | ({third} >> 6))"
 
 
-def sql_digest(image: str) -> str:
-    """An SQL expression that is `digest` of the SQL expression `image`."""
+def build_digest_sql(image: str) -> str:
+    """An SQL expression that is `digest_image` of the SQL expression `image`."""
     return f"('x' || encode(substring(sha256({image}) FOR 8), 'hex'))::bit(64)::bigint"
 
 
-def digest(image: bytes) -> int:
+def digest_image(image: bytes) -> int:
     """64 bits of the image's SHA-256, signed. A bucket's is the exclusive or of its rows': no two are alike."""
     return int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
 
 
-def bucket(user_id: bytes) -> int:
+def find_bucket(user_id: bytes) -> int:
     return user_id[0] << 10 | user_id[1] << 2 | user_id[2] >> 6
 
 
-def cells(image: bytes) -> list[bytes | None]:
+def split_cells(image: bytes) -> list[bytes | None]:
     """The cells of an image."""
     found: list[bytes | None] = []
     position = 0

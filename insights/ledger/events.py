@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
-from insights.ledger.hops import NAMED, Hop, hop
-from insights.ledger.topic import Event
+from insights.ledger.hops import NAMED, Hop, evaluate_hop
+from insights.ledger.topic import TopicEvent
 
 SCRATCH = """
     CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text);
@@ -37,7 +37,9 @@ class _Lines:
         return "".join(chunk).encode()
 
 
-def load(cursor: Any, topic: str, events: Iterable[Event], early: Watermarks, until: dict[int, int]) -> None:
+def load_events(
+    cursor: Any, topic: str, events: Iterable[TopicEvent], early: Watermarks, until: dict[int, int]
+) -> None:
     """Bring the topic's event ids beside the stores' own.
 
     `early` are watermarks taken before the snapshot: what lies below them was staged before it. `until` are the
@@ -75,64 +77,98 @@ def load(cursor: Any, topic: str, events: Iterable[Event], early: Watermarks, un
     )
 
 
-def fetched(cursor: Any) -> Hop:
+def check_fetched(cursor: Any) -> Hop:
     """Every record fetched was either new, and has a key, or was a duplicate."""
     cursor.execute("SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0) FROM staging.batches")
     total, duplicates = map(int, cursor.fetchone())
     cursor.execute("SELECT count(*) FROM staging.user_keys")
     (keys,) = cursor.fetchone()
-    missing = _ids(cursor, "SELECT id FROM staging.users AS u WHERE NOT EXISTS "
-                           "(SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id")  # fmt: skip
-    missing += _ids(cursor, """
+    missing = _ids(
+        cursor,
+        "SELECT id FROM staging.users AS u WHERE NOT EXISTS "
+        "(SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id",
+    )
+    missing += _ids(
+        cursor,
+        """
         SELECT 'page ' || b.batch_id FROM staging.batches AS b
         LEFT JOIN (SELECT batch_id, count(*) AS keys FROM staging.user_keys GROUP BY 1) AS k USING (batch_id)
         LEFT JOIN (SELECT batch_id, count(*) AS rows FROM staging.users GROUP BY 1) AS u USING (batch_id)
-        WHERE b.staged > greatest(coalesce(keys, 0), coalesce(rows, 0)) ORDER BY 1""")  # fmt: skip
-    extra = _ids(cursor, """
+        WHERE b.staged > greatest(coalesce(keys, 0), coalesce(rows, 0)) ORDER BY 1""",
+    )
+    extra = _ids(
+        cursor,
+        """
         SELECT id FROM staging.user_keys AS k
-        WHERE NOT EXISTS (SELECT FROM staging.batches AS b WHERE b.batch_id = k.batch_id) ORDER BY id""")  # fmt: skip
-    return hop(
-        "fetched", "fetched = staged + duplicates", total, keys + duplicates, missing=missing[:NAMED], extra=extra,
+        WHERE NOT EXISTS (SELECT FROM staging.batches AS b WHERE b.batch_id = k.batch_id) ORDER BY id""",
+    )
+    return evaluate_hop(
+        "fetched",
+        "fetched = staged + duplicates",
+        total,
+        keys + duplicates,
+        missing=missing[:NAMED],
+        extra=extra,
         holds=f"{total:,} fetched = {keys:,} staged + {duplicates:,} duplicates.",
-    )  # fmt: skip
+    )
 
 
-def staged(cursor: Any) -> Hop:
+def check_staged(cursor: Any) -> Hop:
     """Every staged key has its row, unless retention dropped the row's day."""
     cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_PRUNED})) FROM staging.user_keys AS k")
     keys, kept = cursor.fetchone()
     cursor.execute("SELECT count(*) FROM staging.users")
     (rows,) = cursor.fetchone()
-    missing = _ids(cursor, f"""
+    missing = _ids(
+        cursor,
+        f"""
         SELECT id FROM staging.user_keys AS k WHERE NOT ({_PRUNED})
-        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""")  # fmt: skip
-    extra = _ids(cursor, """
+        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""",
+    )
+    extra = _ids(
+        cursor,
+        """
         SELECT id FROM staging.users AS u
-        WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id""")  # fmt: skip
-    return hop(
-        "staged", "keys = staging rows + pruned", keys, rows + keys - kept, missing=missing, extra=extra,
+        WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id""",
+    )
+    return evaluate_hop(
+        "staged",
+        "keys = staging rows + pruned",
+        keys,
+        rows + keys - kept,
+        missing=missing,
+        extra=extra,
         holds=f"{keys:,} staged = {rows:,} rows kept + {keys - kept:,} dropped by retention.",
-    )  # fmt: skip
+    )
 
 
-def published(cursor: Any) -> Hop:
+def check_published(cursor: Any) -> Hop:
     """Every staged record is on the topic, or was: what retention took has been served or quarantined."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
                (SELECT count(*) FROM topic_event WHERE {_FOREIGN}) FROM staged_event""")
     total, arrived, pending, foreign = cursor.fetchone()
-    missing = _ids(cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending "
-                           "ORDER BY event_id::numeric")  # fmt: skip
-    extra = _ids(cursor, f"""
+    missing = _ids(
+        cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending ORDER BY event_id::numeric"
+    )
+    extra = _ids(
+        cursor,
+        f"""
         SELECT event_id FROM topic_event AS t WHERE NOT ({_FOREIGN}) AND staged
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = t.event_id)
-        ORDER BY event_id::numeric""")  # fmt: skip
+        ORDER BY event_id::numeric""",
+    )
     others = f" + {foreign:,} of other producers" if foreign else ""
-    return hop(
-        "published", "staged + foreign = published", total + foreign, arrived + foreign,
-        pending=pending, missing=missing, extra=extra,
+    return evaluate_hop(
+        "published",
+        "staged + foreign = published",
+        total + foreign,
+        arrived + foreign,
+        pending=pending,
+        missing=missing,
+        extra=extra,
         holds=f"{total:,} staged{others} = {arrived + foreign:,} published.",
-    )  # fmt: skip
+    )
 
 
 _PUBLISHED = f"""
@@ -142,7 +178,7 @@ _PUBLISHED = f"""
 """
 
 
-def served(cursor: Any, pruned: bool) -> Hop:
+def check_served(cursor: Any, pruned: bool) -> Hop:
     """Every published record is served, replaced by a newer one of its user, or in quarantine.
 
     `pruned`: the topic's retention has dropped messages, so one that landed may be gone from it.
@@ -159,16 +195,25 @@ def served(cursor: Any, pruned: bool) -> Hop:
     places = dict(cursor.fetchall())
     kept, replaced, refused = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
     missing = _ids(cursor, f"SELECT event_id {lost.format('NOT ')} ORDER BY length(event_id), event_id", names)
-    extra = _ids(cursor, f"""
+    extra = _ids(
+        cursor,
+        f"""
         SELECT event_id FROM landed_event AS l
         WHERE NOT EXISTS (SELECT FROM {_PUBLISHED} WHERE p.event_id = l.event_id)
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = l.event_id)
-        ORDER BY length(event_id), event_id""", names)  # fmt: skip
-    return hop(
-        "served", "published = served + superseded + quarantined", total, sum(places.values()),
-        pending=pending, missing=missing, extra=extra,
+        ORDER BY length(event_id), event_id""",
+        names,
+    )
+    return evaluate_hop(
+        "served",
+        "published = served + superseded + quarantined",
+        total,
+        sum(places.values()),
+        pending=pending,
+        missing=missing,
+        extra=extra,
         holds=f"{total:,} published = {kept:,} served + {replaced:,} superseded + {refused:,} quarantined.",
-    )  # fmt: skip
+    )
 
 
 def _ids(cursor: Any, query: str, parameters: dict[str, Any] | None = None) -> list[str]:

@@ -45,7 +45,7 @@ class FlowState:
         return ", ".join(told) or "nothing is in flight"
 
 
-def read_until(cursor: Any, topic: str) -> dict[int, int]:
+def read_stream_offsets(cursor: Any, topic: str) -> dict[int, int]:
     """Per partition, the offset up to which merged batches have read.
 
     The last batch of a query names every partition, so that the others need not be read, however many they are.
@@ -68,7 +68,7 @@ def read_until(cursor: Any, topic: str) -> dict[int, int]:
     return dict(cursor.fetchall())
 
 
-def measure(cursor: Any, topic: str, watermarks: Watermarks) -> FlowState:
+def measure_flow_state(cursor: Any, topic: str, watermarks: Watermarks) -> FlowState:
     """Count what is in flight, as the cursor's snapshot sees it."""
     cursor.execute(
         f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
@@ -81,6 +81,6 @@ def measure(cursor: Any, topic: str, watermarks: Watermarks) -> FlowState:
         (PATIENCE,),
     )
     unserved, overdue, last_batch = cursor.fetchone()
-    until = read_until(cursor, topic)
+    until = read_stream_offsets(cursor, topic)
     unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
     return FlowState(unpublished, unread, unserved, overdue, last_batch)

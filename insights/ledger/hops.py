@@ -81,7 +81,7 @@ class Ledger:
         }
 
 
-def hop(
+def evaluate_hop(
     name: str,
     equation: str,
     left: int,

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
-from insights.ledger.digest import sql_bucket
+from insights.ledger.digest import build_bucket_sql
 from insights.ledger.flow_state import PATIENCE, FlowState
 
 
-class Late:
+class InFlightRows:
     """What was written by a batch that Cassandra was not known to have at the snapshot, or that was merged after it.
 
     `cursor` reads the snapshot, of which `flow` is the flow; `now` opens a cursor that reads what is there now. Ask
@@ -27,7 +27,7 @@ class Late:
     def buckets(self) -> frozenset[int]:
         """The digest buckets of the late rows, as of the first time that this is asked."""
         return frozenset(
-            bucket for (bucket,) in self._rows(f"SELECT DISTINCT {sql_bucket()} FROM analytics.users WHERE")
+            bucket for (bucket,) in self._rows(f"SELECT DISTINCT {build_bucket_sql()} FROM analytics.users WHERE")
         )
 
     def users(self, user_ids: Collection[bytes]) -> set[bytes]:

@@ -8,9 +8,17 @@ from uuid import UUID
 from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.query import SimpleStatement, tuple_factory
 
-from insights.ledger.digest import BUCKETS, bucket, cells, digest, sql_bucket, sql_digest, sql_image
-from insights.ledger.hops import NAMED, Hop, hop
-from insights.ledger.in_flight import Late
+from insights.ledger.digest import (
+    BUCKETS,
+    build_bucket_sql,
+    build_digest_sql,
+    build_image_sql,
+    digest_image,
+    find_bucket,
+    split_cells,
+)
+from insights.ledger.hops import NAMED, Hop, evaluate_hop
+from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import CASSANDRA_TABLES
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
@@ -19,14 +27,14 @@ _USER_ID = slice(4, 20)
 """Where `user_id`, always the first column asked for, lies in an image."""
 
 
-class Digest(NamedTuple):
+class TableDigest(NamedTuple):
     """What a table holds, in brief."""
 
     rows: int
     buckets: "array[int]"
 
 
-class Differences(NamedTuple):
+class TableDifferences(NamedTuple):
     """Users whose rows differ, the first by name; and how many differ whose rows may."""
 
     missing: list[str]
@@ -39,33 +47,34 @@ class Differences(NamedTuple):
         return bool(self.missing or self.extra or self.changed)
 
 
-def columns(table: str) -> list[str]:
+def list_compared_columns(table: str) -> list[str]:
     """The columns compared, `user_id` first."""
     return ["user_id", *(name for name in CASSANDRA_TABLES[table][1] if name != "user_id")]
 
 
-def postgres_digest(cursor: Any, table: str) -> Digest:
+def digest_postgres(cursor: Any, table: str) -> TableDigest:
     """The digest of what `table` should hold, computed by PostgreSQL over `analytics.users`."""
-    cursor.execute(f"""
-        SELECT {sql_bucket()}, count(*), bit_xor({sql_digest(sql_image(columns(table)))})
-        FROM analytics.users GROUP BY 1""")
+    digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
+    cursor.execute(f"SELECT {build_bucket_sql()}, count(*), bit_xor({digest}) FROM analytics.users GROUP BY 1")
     rows, buckets = 0, _no_digests()
     for number, count, total in cursor.fetchall():
         rows += count
         buckets[number] = total
-    return Digest(rows, buckets)
+    return TableDigest(rows, buckets)
 
 
-def cassandra_digest(session: Any, table: str) -> Digest:
+def digest_cassandra(session: Any, table: str) -> TableDigest:
     """The digest of what `table` holds."""
     rows, buckets = 0, _no_digests()
     for image in _images(session, table):
         rows += 1
-        buckets[bucket(image[_USER_ID])] ^= digest(image)
-    return Digest(rows, buckets)
+        buckets[find_bucket(image[_USER_ID])] ^= digest_image(image)
+    return TableDigest(rows, buckets)
 
 
-def compare(cursor: Any, session: Any, table: str, left: Digest, right: Digest, late: Late) -> Hop:
+def compare_table(
+    cursor: Any, session: Any, table: str, left: TableDigest, right: TableDigest, late: InFlightRows
+) -> Hop:
     """Judge one table from both digests; reads the rows of differing buckets again to name what differs.
 
     A difference in a late row is in flight. Buckets without one are looked at first: what differs there is no
@@ -73,7 +82,7 @@ def compare(cursor: Any, session: Any, table: str, left: Digest, right: Digest, 
     """
     differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     equation = f"Cassandra {table} = PostgreSQL"
-    found = Differences([], [], [], 0)
+    found = TableDifferences([], [], [], 0)
     if differing:
         apart = [number for number in differing if number not in late.buckets]
         if apart:
@@ -82,22 +91,28 @@ def compare(cursor: Any, session: Any, table: str, left: Digest, right: Digest, 
             found = _differences(cursor, session, table, differing, late)
         if not found.named:
             behind = max(1, found.late)
-            return hop(table, equation, left.rows, left.rows - behind, pending=behind, holds="")
-    return hop(
-        table, equation, left.rows, right.rows, missing=found.missing, extra=found.extra, changed=found.changed,
+            return evaluate_hop(table, equation, left.rows, left.rows - behind, pending=behind, holds="")
+    return evaluate_hop(
+        table,
+        equation,
+        left.rows,
+        right.rows,
+        missing=found.missing,
+        extra=found.extra,
+        changed=found.changed,
         holds=f"{left.rows:,} rows with the same content in both stores.",
-    )  # fmt: skip
+    )
 
 
 def _no_digests() -> "array[int]":
     return array("q", bytes(8 * BUCKETS))
 
 
-def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], late: Late) -> Differences:
+def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], late: InFlightRows) -> TableDifferences:
     """Compare the rows of these buckets by their digests, so that memory holds no row that is the same."""
+    digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
     cursor.execute(
-        f"SELECT uuid_send(user_id), {sql_digest(sql_image(columns(table)))} FROM analytics.users"
-        f" WHERE {sql_bucket()} = ANY(%s)",
+        f"SELECT uuid_send(user_id), {digest} FROM analytics.users WHERE {build_bucket_sql()} = ANY(%s)",
         (list(buckets),),
     )
     expected = {bytes(user_id): value for user_id, value in cursor.fetchall()}
@@ -106,8 +121,8 @@ def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], 
     wanted = frozenset(buckets)
     for image in _images(session, table):
         user_id = image[_USER_ID]
-        if bucket(user_id) in wanted:
-            if expected.get(user_id) == digest(image):
+        if find_bucket(user_id) in wanted:
+            if expected.get(user_id) == digest_image(image):
                 equal.add(user_id)
             else:
                 others.setdefault(user_id, image)
@@ -118,14 +133,14 @@ def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], 
     extra = [str(UUID(bytes=user_id)) for user_id in lost if user_id in equal or user_id not in expected]
     changed = [user_id for user_id in lost if user_id in others and user_id in expected and user_id not in equal]
     named = _changed(cursor, table, {user_id: others[user_id] for user_id in changed[:NAMED]})
-    return Differences(missing[:NAMED], extra[:NAMED], named, len(late_users))
+    return TableDifferences(missing[:NAMED], extra[:NAMED], named, len(late_users))
 
 
 def _changed(cursor: Any, table: str, images: dict[bytes, bytes]) -> list[str]:
     """The users of the images, each with the columns that are not as in PostgreSQL."""
-    names = columns(table)
+    names = list_compared_columns(table)
     cursor.execute(
-        f"SELECT {sql_image(names)} FROM analytics.users WHERE user_id = ANY(%s::uuid[]) ORDER BY user_id",
+        f"SELECT {build_image_sql(names)} FROM analytics.users WHERE user_id = ANY(%s::uuid[]) ORDER BY user_id",
         ([user_id.hex() for user_id in images],),
     )
     told = []
@@ -137,12 +152,12 @@ def _changed(cursor: Any, table: str, images: dict[bytes, bytes]) -> list[str]:
 
 
 def _changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:
-    pairs = zip(names, cells(left), cells(right), strict=True)
+    pairs = zip(names, split_cells(left), split_cells(right), strict=True)
     return [name for name, expected, found in pairs if expected != found]
 
 
 def _images(session: Any, table: str) -> Iterator[bytes]:
-    query = f"SELECT {', '.join(columns(table))} FROM {table}"
+    query = f"SELECT {', '.join(list_compared_columns(table))} FROM {table}"
     profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
     for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):
         yield image

@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class TopicEvent:
     """Where a message lies and which record it carries."""
 
     partition: int
@@ -68,7 +68,7 @@ class RawTopic:
         except KafkaException as error:
             raise self._unreachable(error) from None
 
-    def events(self, watermarks: dict[int, tuple[int, int]]) -> Iterator[Event]:
+    def events(self, watermarks: dict[int, tuple[int, int]]) -> Iterator[TopicEvent]:
         """Every message between the watermarks, each partition in its order."""
         left = {partition: high for partition, (low, high) in watermarks.items() if low < high}
         self._consumer.assign(
@@ -93,7 +93,7 @@ class RawTopic:
                     continue
                 high = left.get(partition, 0)
                 if offset < high:
-                    yield Event(partition, offset, event_id(message))
+                    yield TopicEvent(partition, offset, read_event_id(message))
                 if offset >= high - 1:
                     left.pop(partition, None)
 
@@ -104,7 +104,7 @@ class RawTopic:
         )
 
 
-def event_id(message: Message) -> str:
+def read_event_id(message: Message) -> str:
     """The event id by which the stream knows the message too."""
     header = next((value for name, value in message.headers() or () if name == EVENT_ID), None)
     text = bytes(header or b"").decode("utf-8", "replace")

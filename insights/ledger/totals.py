@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from insights.ledger.flow_state import FlowState, Watermarks, measure
+from insights.ledger.flow_state import FlowState, Watermarks, measure_flow_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class FlowTotals:
         }
 
 
-def totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTotals:
+def read_flow_totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTotals:
     """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
     cursor.execute("""
         SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
@@ -40,4 +40,6 @@ def totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTotals:
         FROM staging.batches""")
     fetched, staged, read, served, quarantined = (int(value) for value in cursor.fetchone())
     published = sum(high for _, high in watermarks.values())
-    return FlowTotals(fetched, staged, published, read, served, quarantined, measure(cursor, topic, watermarks))
+    return FlowTotals(
+        fetched, staged, published, read, served, quarantined, measure_flow_state(cursor, topic, watermarks)
+    )

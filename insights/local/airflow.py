@@ -13,11 +13,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from insights.errors import UserError
-from insights.local.http import answers, request_json
+from insights.local.http import is_answering, request_json
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
 from insights.local.secrets import Secrets
-from insights.settings import inherited_environment
+from insights.settings import read_inherited_environment
 
 DATABASE = "airflow"
 USER = "admin"
@@ -26,7 +26,7 @@ ENDED = ("success", "failed")
 _LATEST_RUN = "?limit=1&order_by=-run_after"
 
 
-def airflow_environment(
+def build_airflow_environment(
     home: Path, dags: Path, postgres: PostgresServer, port: int, secrets: Secrets
 ) -> dict[str, str]:
     """Airflow's whole configuration. Intervals are longer than the defaults where they cost CPU while nothing runs."""
@@ -40,7 +40,7 @@ def airflow_environment(
         ("core", "dags_are_paused_at_creation"): False,
         # The least role that may start a run.
         ("core", "simple_auth_manager_users"): f"{USER}:admin,{DASHBOARD_USER}:user",
-        ("core", "simple_auth_manager_passwords_file"): passwords_file(home),
+        ("core", "simple_auth_manager_passwords_file"): get_passwords_file(home),
         ("core", "fernet_key"): secrets.fernet_key,
         ("core", "execution_api_server_url"): f"{url}/execution/",
         ("core", "hostname_callable"): "socket.gethostname",
@@ -70,18 +70,18 @@ def airflow_environment(
     }
 
 
-def passwords_file(home: Path) -> Path:
+def get_passwords_file(home: Path) -> Path:
     return home / "passwords.json"
 
 
-def migrate(home: Path, postgres: PostgresServer, secrets: Secrets, environment: dict[str, str]) -> None:
+def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, environment: dict[str, str]) -> None:
     """Bring the metadata to this Airflow's version; nothing to do when the last start had the same version.
 
     Raises:
         UserError: Airflow's migration failed.
     """
     home.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(passwords_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with os.fdopen(os.open(get_passwords_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump({USER: secrets.airflow_password, DASHBOARD_USER: secrets.airflow_dashboard_password}, file)
     done, installed = home / "migrated", version("apache-airflow")
     if done.exists() and done.read_text() == installed:
@@ -89,7 +89,7 @@ def migrate(home: Path, postgres: PostgresServer, secrets: Secrets, environment:
     postgres.create_database(DATABASE)
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
     result = subprocess.run(
-        command, env=inherited_environment() | environment, capture_output=True, text=True, check=False, cwd=home
+        command, env=read_inherited_environment() | environment, capture_output=True, text=True, check=False, cwd=home
     )
     if result.returncode != 0:
         raise UserError(f"Airflow's database could not be migrated: {(result.stderr.strip().splitlines() or [''])[-1]}")
@@ -125,14 +125,14 @@ class AirflowProcess(Component):
 
     def ready(self) -> bool:
         if self._part == "api-server":
-            return answers(f"{self.url}/api/v2/version")
+            return is_answering(f"{self.url}/api/v2/version")
         part = self._part.replace("-", "_")
         health = request_json(f"{self.url}/api/v2/monitor/health")[part]
         beat = health[f"latest_{part}_heartbeat"]
         return health["status"] == "healthy" and datetime.fromisoformat(beat) >= self._started
 
 
-def run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
+def trigger_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
     """Trigger a DAG that never ran and is not about to, or one that ran before if it is to run `again`.
 
     Waits for the DAG to be parsed, while it is `wanted`. Returns what happened in a few words.
@@ -176,7 +176,7 @@ def _run_once(url: str, password: str, dag: str, seconds: float, wanted: Callabl
     return "triggered"
 
 
-def run_state(url: str, password: str, dag: str) -> str:
+def read_run_state(url: str, password: str, dag: str) -> str:
     """The state of the DAG's latest run, `success` or `failed` when it has ended; `queued` while there is none."""
     token = _token(url, password)
     runs = request_json(f"{url}/api/v2/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]

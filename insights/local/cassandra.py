@@ -6,7 +6,7 @@ from pathlib import Path
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import WhiteListRoundRobinPolicy
 
-from insights.local.jars import group_files
+from insights.local.jars import list_group_files
 from insights.local.process import Component
 
 # From conf/jvm17-server.options of Cassandra 5.0.
@@ -72,7 +72,7 @@ class CassandraServer(Component):
         (self.state / "logback.xml").write_text(LOGGING)
 
     def command(self) -> list[str]:
-        jars = group_files("cassandra", self._jars)
+        jars = list_group_files("cassandra", self._jars)
         jamm = next(path for path in jars if "__jamm__" in path.name)
         properties = {
             "cassandra.config": (self.state / "cassandra.yaml").as_uri(),

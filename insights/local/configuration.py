@@ -6,20 +6,20 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, airflow_environment
+from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, build_airflow_environment
 from insights.local.cassandra import CassandraServer
-from insights.local.jars import group_files
+from insights.local.jars import list_group_files
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.secrets import Secrets
-from insights.local.services import REPOSITORY, Dashboard, Publisher, Simulator, Stream
+from insights.local.services import REPOSITORY, DashboardService, PublisherService, SimulatorService, StreamService
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
-    variables,
+    to_environment,
 )
 
 LIVE_URL = "https://randomuser.me/api/1.4/"
@@ -27,7 +27,7 @@ AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 
 @dataclass(frozen=True)
-class Options:
+class DemoOptions:
     """Where the records come from."""
 
     live: bool = False
@@ -54,7 +54,7 @@ class Address:
 class Configuration:
     """Everything that a start decides before a process runs."""
 
-    def __init__(self, settings: LocalSettings, options: Options, java: Path) -> None:
+    def __init__(self, settings: LocalSettings, options: DemoOptions, java: Path) -> None:
         home = settings.home.resolve()
         self.home, self.java, self.jars = home, java, settings.jars
         self.secrets = Secrets.kept_in(home / "secrets.json")
@@ -72,7 +72,7 @@ class Configuration:
         self.airflow_home = home / "airflow"
         self.airflow_environment = (
             python
-            | airflow_environment(
+            | build_airflow_environment(
                 self.airflow_home, REPOSITORY / "dags", self.postgres, settings.airflow_port, self.secrets
             )
             | {"AIRFLOW_CONN_KAFKA_DEFAULT": self._kafka_connection()}
@@ -80,10 +80,10 @@ class Configuration:
         self.airflow = [
             AirflowProcess(home, part, settings.airflow_port, self.airflow_environment) for part in AIRFLOW_PARTS
         ]
-        self.simulator = Simulator(home, settings.simulator_port, python, options.recorded)
-        self.publisher = Publisher(home, settings.publisher_http_port, python)
-        self.stream = Stream(home, settings.stream_http_port, python)
-        self.dashboard = Dashboard(home, settings.dashboard_port, python | variables(self.airflow_settings))
+        self.simulator = SimulatorService(home, settings.simulator_port, python, options.recorded)
+        self.publisher = PublisherService(home, settings.publisher_http_port, python)
+        self.stream = StreamService(home, settings.stream_http_port, python)
+        self.dashboard = DashboardService(home, settings.dashboard_port, python | to_environment(self.airflow_settings))
 
     @property
     def postgres_settings(self) -> PostgresSettings:
@@ -135,7 +135,7 @@ class Configuration:
         stream = self.home / "stream"
         return {
             "INSIGHTS_HOME": str(self.home),
-            **variables(self.postgres_settings, self.kafka_settings, self.cassandra_settings),
+            **to_environment(self.postgres_settings, self.kafka_settings, self.cassandra_settings),
             "INSIGHTS_SOURCE_URL": url,
             "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
@@ -143,7 +143,7 @@ class Configuration:
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
             "INSIGHTS_STREAM_CHECKPOINT": str(stream / "checkpoint"),
             "INSIGHTS_STREAM_MASTER": "local[2]",
-            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", settings.jars)),
+            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", settings.jars)),
             "JAVA_HOME": str(self.java.parent.parent),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(stream / "tmp"),

@@ -12,7 +12,7 @@ import time
 GRACE_SECONDS = 10.0
 
 
-def session_members(session: int) -> list[int]:
+def list_session_members(session: int) -> list[int]:
     """Process ids of a session, its leader included; zombies are not counted."""
     members = []
     for entry in os.listdir("/proc"):
@@ -29,7 +29,7 @@ def session_members(session: int) -> list[int]:
 
 
 def signal_session(session: int, number: int) -> None:
-    for process in session_members(session):
+    for process in list_session_members(session):
         _signal(process, number)
 
 
@@ -51,10 +51,10 @@ def main() -> None:
         else:
             sessions.pop(int(line[1:]), None)
     for session, number in sessions.items():
-        if session in session_members(session):
+        if session in list_session_members(session):
             _signal(session, number)
     deadline = time.monotonic() + GRACE_SECONDS
-    while any(session_members(session) for session in sessions) and time.monotonic() < deadline:
+    while any(list_session_members(session) for session in sessions) and time.monotonic() < deadline:
         time.sleep(0.1)
     for session in sessions:
         signal_session(session, signal.SIGKILL)

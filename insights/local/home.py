@@ -63,7 +63,7 @@ class HomeLock:
         return self._path.open("a+")
 
 
-def running_process(home: Path) -> int | None:
+def find_running_process(home: Path) -> int | None:
     """The process whose platform runs from `home`, or None; 0 while that has not written its number yet."""
     try:
         with (home / MARKER).open() as file:
@@ -82,7 +82,7 @@ def stop_running(home: Path, seconds: float = 120) -> bool:
         UserError: it did not end in `seconds`.
     """
     deadline, told = time.monotonic() + seconds, 0
-    while (process := running_process(home)) is not None:
+    while (process := find_running_process(home)) is not None:
         if process and process != told:
             # One that ended since has let the lock go: the next round sees that.
             with contextlib.suppress(ProcessLookupError):
@@ -96,7 +96,7 @@ def stop_running(home: Path, seconds: float = 120) -> bool:
     return bool(told)
 
 
-def description(home: Path) -> dict[str, Any]:
+def read_description(home: Path) -> dict[str, Any]:
     """What the last start wrote: `environment` (variables) and `addresses`.
 
     Raises:
@@ -111,7 +111,7 @@ def description(home: Path) -> dict[str, Any]:
     return content
 
 
-def reset(home: Path) -> None:
+def delete_home(home: Path) -> None:
     """Delete everything that a platform left in `home`.
 
     Raises:

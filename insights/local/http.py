@@ -7,7 +7,7 @@ from typing import Any
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def answers(url: str, timeout_seconds: float = 2) -> bool:
+def is_answering(url: str, timeout_seconds: float = 2) -> bool:
     """Whether `url` answers with a status below 400; raises what urllib raises when it does not answer."""
     with _opener.open(url, timeout=timeout_seconds):
         return True

@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 
 from insights.errors import UserError
 from insights.local.java import find_java
-from insights.local.package import package_directory
+from insights.local.package import find_package_directory
 
 LOCK = Path(__file__).parents[2] / "jars.lock"
 IMAGE_LOCK = LOCK.parent / "images/spark/object-store.lock"
@@ -88,10 +88,10 @@ class Jar:
 
     def intact(self, cache: Path) -> bool:
         path = cache / self.file
-        return path.is_file() and sha256(path) == self.sha256
+        return path.is_file() and hash_file(path) == self.sha256
 
 
-def sha256(path: Path) -> str:
+def hash_file(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -115,12 +115,12 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
     return jars
 
 
-def group_files(group: str, cache: Path, lock: Path = LOCK) -> list[Path]:
+def list_group_files(group: str, cache: Path, lock: Path = LOCK) -> list[Path]:
     """The files of a group, in the lock's order."""
     return [cache / jar.file for jar in read_lock(lock) if jar.group == group]
 
 
-def ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
+def ensure_jars(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     """Make every jar present and intact in `cache`; returns how many were downloaded.
 
     Raises:
@@ -151,7 +151,7 @@ def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
             if not jar.intact(download):
                 raise UserError(
                     f"{jar.coordinate} was downloaded with another content than jars.lock says (sha256 "
-                    f"{sha256(download / jar.file)[:12]}..., expected {jar.sha256[:12]}...): "
+                    f"{hash_file(download / jar.file)[:12]}..., expected {jar.sha256[:12]}...): "
                     "check the proxy or mirror that serves it, then run again."
                 )
         for jar in missing.values():
@@ -159,7 +159,7 @@ def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     return len(missing)
 
 
-def resolve(lock: Path, java: Path, groups: Mapping[str, Sequence[Root]]) -> None:
+def resolve_locks(lock: Path, java: Path, groups: Mapping[str, Sequence[Root]]) -> None:
     """Resolve every group afresh and rewrite the lock."""
     jars: set[Jar] = set()
     for group, roots in groups.items():
@@ -173,7 +173,7 @@ def resolve(lock: Path, java: Path, groups: Mapping[str, Sequence[Root]]) -> Non
                 organisation, name, version, *classifier = file.name.removesuffix(".jar").split("__")
                 if classifier and classifier[0].startswith("osx"):
                     continue
-                jars.add(Jar(group, organisation, name, version, classifier[0] if classifier else "", sha256(file)))
+                jars.add(Jar(group, organisation, name, version, classifier[0] if classifier else "", hash_file(file)))
     header = "# group  organisation:name:version[:classifier]  sha256 (rewritten by `make lock`)\n"
     lock.write_text(header + "".join(jar.line() + "\n" for jar in sorted(jars)))
 
@@ -214,7 +214,9 @@ def _ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
             '<info organisation="insights" module="jars" revision="1"/><configurations><conf name="default"/>'
             f"</configurations><dependencies>{dependencies}</dependencies>{conflicts}</ivy-module>"
         )
-        classpath = ":".join(str(path) for path in sorted((package_directory("pyspark") / "jars").glob("ivy-*.jar")))
+        classpath = ":".join(
+            str(path) for path in sorted((find_package_directory("pyspark") / "jars").glob("ivy-*.jar"))
+        )
         command = [str(java), "-cp", classpath, "org.apache.ivy.Main", "-settings", str(settings), "-ivy", str(module)]
         command += ["-confs", "default", "-types", "jar", "bundle", "-retrieve", f"{into}/{PATTERN}", "-warn"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
@@ -233,12 +235,12 @@ def main(arguments: Iterable[str] | None = None) -> None:
     try:
         cache, java = (options.into, find_java()) if options.into else _of_this_machine()
         if options.lock:
-            resolve(LOCK, java, ROOTS)
-            resolve(IMAGE_LOCK, java, IMAGE_ROOTS)
+            resolve_locks(LOCK, java, ROOTS)
+            resolve_locks(IMAGE_LOCK, java, IMAGE_ROOTS)
         jars = read_lock()
         if options.groups:
             jars = [jar for jar in jars + read_lock(IMAGE_LOCK) if jar.group in options.groups]
-        count = ensure(jars, cache, java)
+        count = ensure_jars(jars, cache, java)
     except UserError as error:
         sys.exit(f"error: {error}")
     print(f"{count} jars downloaded to {cache}." if count else f"Every jar is in {cache}.")

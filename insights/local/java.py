@@ -20,13 +20,13 @@ def find_java(java_home: Path | None = None, system: Path = SYSTEM) -> Path:
     """
     wanted = " or ".join(str(version) for version in SUPPORTED)
     if java_home is not None:
-        found = java_version(java_home / "bin/java")
+        found = read_java_version(java_home / "bin/java")
         if found in SUPPORTED:
             return java_home / "bin/java"
         seen = f"Java {found}" if found else "no Java"
         raise UserError(f"JAVA_HOME is {java_home}, which holds {seen}: point it at Java {wanted}, or unset it.")
     for candidate in _candidates(system):
-        if java_version(candidate) in SUPPORTED:
+        if read_java_version(candidate) in SUPPORTED:
             return candidate
     raise UserError(
         f"Java {wanted} was not found on PATH or under {system}: "
@@ -34,7 +34,7 @@ def find_java(java_home: Path | None = None, system: Path = SYSTEM) -> Path:
     )
 
 
-def java_version(java: Path) -> int | None:
+def read_java_version(java: Path) -> int | None:
     """The feature version (17 for 17.0.15), or None when the file does not run as Java."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 from insights.errors import UserError
-from insights.local.jars import group_files
+from insights.local.jars import list_group_files
 from insights.local.process import Component
 
 LOGGING = """\
@@ -105,7 +105,7 @@ class KafkaServer(Component):
         return [*command, f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted"]
 
     def _java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
-        classpath = ":".join(str(path) for path in group_files("kafka", self._jars))
+        classpath = ":".join(str(path) for path in list_group_files("kafka", self._jars))
         options = ["-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Djava.awt.headless=true"]
         options += [f"-Dlog4j2.configurationFile={self._logging}", "-XX:TieredStopAtLevel=1"]
         return [str(self._java), *heap, *options, "-cp", classpath, main, *arguments]

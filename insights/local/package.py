@@ -6,7 +6,7 @@ from pathlib import Path
 from insights.errors import UserError
 
 
-def package_directory(name: str) -> Path:
+def find_package_directory(name: str) -> Path:
     """The directory of an installed package, found without importing it.
 
     Raises:

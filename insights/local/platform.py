@@ -9,11 +9,11 @@ from dataclasses import asdict
 
 from insights.errors import UserError
 from insights.local import airflow
-from insights.local.configuration import AIRFLOW_PARTS, Address, Configuration, Options
+from insights.local.configuration import AIRFLOW_PARTS, Address, Configuration, DemoOptions
 from insights.local.home import DESCRIPTION, HomeLock, refuse_full_disk
-from insights.local.jars import ensure, read_lock
+from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
-from insights.local.runner import Event, Listener, Runner, State, Step
+from insights.local.runner import ComponentEvent, ComponentState, Listener, Runner, Step
 from insights.local.secrets import write_private
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
@@ -27,7 +27,7 @@ DAG_SECONDS = 120
 class Platform:
     """The whole pipeline; one at a time from one state directory."""
 
-    def __init__(self, settings: LocalSettings, options: Options) -> None:
+    def __init__(self, settings: LocalSettings, options: DemoOptions) -> None:
         self._settings, self._options = settings, options
         self._home = settings.home.resolve()
         self._lock = HomeLock(self._home)
@@ -49,7 +49,7 @@ class Platform:
         self.wait(0)
         c = self.configuration
         try:
-            state = airflow.run_state(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG)
+            state = airflow.read_run_state(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG)
         except OSError:
             return True
         if state == "failed":
@@ -99,9 +99,9 @@ class Platform:
         refuse_full_disk(self._home)
         java = find_java(self._settings.java_home)
         begun = time.monotonic()
-        listener(Event("downloads", State.STARTING))
-        ensure(read_lock(), self._settings.jars, java)
-        listener(Event("downloads", State.READY, time.monotonic() - begun))
+        listener(ComponentEvent("downloads", ComponentState.STARTING))
+        ensure_jars(read_lock(), self._settings.jars, java)
+        listener(ComponentEvent("downloads", ComponentState.READY, time.monotonic() - begun))
         self._configuration = configuration = Configuration(self._settings, self._options, java)
         steps = _steps(configuration, lambda: self._runner is not None and not self._runner.stopping)
         components = [step.component for step in steps if step.component]
@@ -123,14 +123,16 @@ def _steps(configuration: Configuration, wanted: Callable[[], bool]) -> list[Ste
     source = [Step("simulator", (), c.simulator)] if c.simulated else []
 
     def metadata() -> None:
-        airflow.migrate(c.airflow_home, c.postgres, c.secrets, c.airflow_environment)
+        airflow.migrate_airflow(c.airflow_home, c.postgres, c.secrets, c.airflow_environment)
 
     def schema() -> None:
         c.postgres.create_database(c.postgres_settings.dbname)
         migrate_postgres(c.postgres_settings)
 
     def ingest() -> None:
-        airflow.run_once(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, wanted, again=c.again)
+        airflow.trigger_once(
+            c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, wanted, again=c.again
+        )
 
     return [
         Step("postgres", (), c.postgres),
@@ -152,7 +154,7 @@ def _steps(configuration: Configuration, wanted: Callable[[], bool]) -> list[Ste
 def _one_at_a_time(listener: Listener) -> Listener:
     lock = threading.Lock()
 
-    def locked(event: Event) -> None:
+    def locked(event: ComponentEvent) -> None:
         with lock:
             listener(event)
 

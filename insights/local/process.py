@@ -17,7 +17,7 @@ from pathlib import Path
 
 from insights.errors import UserError
 from insights.local import guard
-from insights.settings import inherited_environment
+from insights.settings import read_inherited_environment
 
 LOG_BYTES = 16 * 1024 * 1024
 KILL_SECONDS = 10.0
@@ -101,13 +101,13 @@ class Component(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=inherited_environment() | self.environment() | {OWNER: self._owner},
+                env=read_inherited_environment() | self.environment() | {OWNER: self._owner},
                 cwd=self.directory or self.state,
                 start_new_session=True,
             )
         pid = self._process.pid
-        shared_guard().watch(pid, self.stop_signal)
-        self._record.write_text(json.dumps({"pid": pid, "started": process_started(pid)}))
+        get_guard().watch(pid, self.stop_signal)
+        self._record.write_text(json.dumps({"pid": pid, "started": read_process_start(pid)}))
 
     def refuse_taken_ports(self) -> None:
         """Raises UserError, naming who listens there, when another program has one of the ports."""
@@ -146,7 +146,7 @@ class Component(ABC):
             self._process.wait(self.stop_seconds)
         end_session(session, self.grace_seconds)
         self._process.wait()
-        shared_guard().forget(session)
+        get_guard().forget(session)
         self._record.unlink(missing_ok=True)
 
     def end_left_behind(self) -> None:
@@ -156,17 +156,19 @@ class Component(ABC):
             session, started = int(record["pid"]), record["started"]
         except (OSError, ValueError, KeyError, TypeError):
             return
-        if process_started(session) == started:
+        if read_process_start(session) == started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(session, self.stop_signal)
-            _wait(lambda: process_started(session) != started, self.stop_seconds)
+            _wait(lambda: read_process_start(session) != started, self.stop_seconds)
             end_session(session, self.grace_seconds)
         else:
-            ours = [member for member in guard.session_members(session) if process_owner(member) == self._owner]
+            ours = [
+                member for member in guard.list_session_members(session) if read_process_owner(member) == self._owner
+            ]
             for member in ours:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGKILL)
-            _wait(lambda: not set(ours) & set(guard.session_members(session)), KILL_SECONDS)
+            _wait(lambda: not set(ours) & set(guard.list_session_members(session)), KILL_SECONDS)
         self._record.unlink(missing_ok=True)
 
     def last_words(self, lines: int = 3) -> str:
@@ -215,7 +217,7 @@ class Guard:
 _guard_lock = threading.Lock()
 
 
-def shared_guard() -> Guard:
+def get_guard() -> Guard:
     """The one guard of this process."""
     with _guard_lock:
         return _new_guard()
@@ -229,9 +231,9 @@ def _new_guard() -> Guard:
 def end_session(session: int, seconds: float) -> None:
     """Terminate what is left of a session, then kill it after a while."""
     guard.signal_session(session, signal.SIGTERM)
-    _wait(lambda: not guard.session_members(session), seconds)
+    _wait(lambda: not guard.list_session_members(session), seconds)
     guard.signal_session(session, signal.SIGKILL)
-    _wait(lambda: not guard.session_members(session), KILL_SECONDS)
+    _wait(lambda: not guard.list_session_members(session), KILL_SECONDS)
 
 
 def _wait(condition: Callable[[], bool], seconds: float) -> None:
@@ -240,7 +242,7 @@ def _wait(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def process_started(pid: int) -> str | None:
+def read_process_start(pid: int) -> str | None:
     """The start time of a process in clock ticks since boot, with the boot's id: what makes a process id unique."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -250,7 +252,7 @@ def process_started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
-def process_owner(pid: int) -> str | None:
+def read_process_owner(pid: int) -> str | None:
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

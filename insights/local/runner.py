@@ -19,7 +19,7 @@ CALM_SECONDS = 300.0
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-class State(StrEnum):
+class ComponentState(StrEnum):
     WAITING = "waiting"
     STARTING = "starting"
     READY = "ready"
@@ -29,16 +29,16 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Event:
+class ComponentEvent:
     """`component` came into `state`; `seconds` since its step began."""
 
     component: str
-    state: State
+    state: ComponentState
     seconds: float = 0.0
     message: str = ""
 
 
-Listener = Callable[[Event], None]
+Listener = Callable[[ComponentEvent], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Runner:
             UserError: a step failed; what was started still runs and has to be stopped.
         """
         for step in self._steps:
-            self._listener(Event(step.name, State.WAITING))
+            self._listener(ComponentEvent(step.name, ComponentState.WAITING))
         with ThreadPoolExecutor(len(self._steps)) as pool:
             futures = [pool.submit(self._run, step) for step in self._steps]
             try:
@@ -102,7 +102,7 @@ class Runner:
             self._abandon()
             if self._supervisor:
                 self._supervisor.join()
-            for level in reversed(levels(self._steps)):
+            for level in reversed(group_by_depth(self._steps)):
                 components = [step.component for step in level if step.component and step.component.pid]
                 if components:
                     with ThreadPoolExecutor(len(components)) as pool:
@@ -116,7 +116,7 @@ class Runner:
         if self.stopping:
             return
         begun = time.monotonic()
-        self._listener(Event(step.name, State.STARTING))
+        self._listener(ComponentEvent(step.name, ComponentState.STARTING))
         try:
             if step.component:
                 step.component.start()
@@ -126,11 +126,13 @@ class Runner:
         except (UserError, OSError) as error:
             if not self.stopping:
                 self._failure = _sentence(step.name, error)
-                self._listener(Event(step.name, State.FAILED, time.monotonic() - begun, str(self._failure)))
+                self._listener(
+                    ComponentEvent(step.name, ComponentState.FAILED, time.monotonic() - begun, str(self._failure))
+                )
                 self._abandon()
             return
         self._done[step.name].set()
-        self._listener(Event(step.name, State.READY, time.monotonic() - begun))
+        self._listener(ComponentEvent(step.name, ComponentState.READY, time.monotonic() - begun))
 
     def _abandon(self) -> None:
         self._stopping.set()
@@ -148,10 +150,10 @@ class Runner:
                 recent = [at for at in deaths.get(component.name, []) if time.monotonic() - at < CALM_SECONDS]
                 deaths[component.name] = [*recent, time.monotonic()]
                 words = reasons.pop(component.name, "") or f"exit code {component.exit_code}: {component.last_words()}"
-                self._listener(Event(component.name, State.DIED, message=words))
+                self._listener(ComponentEvent(component.name, ComponentState.DIED, message=words))
                 if len(recent) >= ATTEMPTS:
                     self._failure = UserError(f"{component.name} ended {len(recent) + 1} times; the last time: {words}")
-                    self._listener(Event(component.name, State.FAILED, message=str(self._failure)))
+                    self._listener(ComponentEvent(component.name, ComponentState.FAILED, message=str(self._failure)))
                     self._stopping.set()
                     return
                 pause = min(self._pause * (2 ** len(recent) - 1), LONGEST_PAUSE_SECONDS)
@@ -163,7 +165,7 @@ class Runner:
         if self._stopping.wait(pause_seconds):
             return ""
         begun = time.monotonic()
-        self._listener(Event(component.name, State.STARTING))
+        self._listener(ComponentEvent(component.name, ComponentState.STARTING))
         try:
             component.start()
             component.wait_ready(component.ready_seconds)
@@ -171,13 +173,13 @@ class Runner:
             # The next round finds it dead and reports it; one that hangs is made dead here.
             component.stop()
             return str(_sentence(component.name, error))
-        self._listener(Event(component.name, State.READY, time.monotonic() - begun))
+        self._listener(ComponentEvent(component.name, ComponentState.READY, time.monotonic() - begun))
         return ""
 
     def _stop(self, component: Component) -> None:
         begun = time.monotonic()
         component.stop()
-        self._listener(Event(component.name, State.STOPPED, time.monotonic() - begun))
+        self._listener(ComponentEvent(component.name, ComponentState.STOPPED, time.monotonic() - begun))
 
     @contextlib.contextmanager
     def _killing_on_interrupt(self) -> Iterator[None]:
@@ -202,7 +204,7 @@ def _sentence(name: str, error: UserError | OSError) -> UserError:
     return error if isinstance(error, UserError) else UserError(f"{name} could not start: {error}")
 
 
-def levels(steps: list[Step]) -> list[list[Step]]:
+def group_by_depth(steps: list[Step]) -> list[list[Step]]:
     """Steps grouped so that each needs only steps of earlier groups."""
     depth: dict[str, int] = {}
     for step in steps:

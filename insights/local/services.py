@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from insights.local.http import answers
+from insights.local.http import is_answering
 from insights.local.process import Component
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,10 +34,10 @@ class Service(Component):
         return [sys.executable, *self._arguments]
 
     def ready(self) -> bool:
-        return answers(self.url + self.health)
+        return is_answering(self.url + self.health)
 
 
-class Simulator(Service):
+class SimulatorService(Service):
     """The Random User API's stand-in, or a server of recorded answers."""
 
     name = "simulator"
@@ -51,7 +51,7 @@ class Simulator(Service):
         super().__init__(state_dir, port, environment, arguments)
 
 
-class Publisher(Service):
+class PublisherService(Service):
     """From staging to Kafka."""
 
     name = "publisher"
@@ -63,7 +63,7 @@ class Publisher(Service):
         super().__init__(state_dir, port, environment, ["jobs/publish_staged.py"])
 
 
-class Stream(Service):
+class StreamService(Service):
     """Spark, in one process with its driver."""
 
     name = "stream"
@@ -75,7 +75,7 @@ class Stream(Service):
         super().__init__(state_dir, port, environment, [str(REPOSITORY / "jobs/stream_users.py")])
 
 
-class Dashboard(Service):
+class DashboardService(Service):
     """The page."""
 
     name = "dashboard"

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from insights.clients import connections
 from insights.errors import RefusedError, UserError
-from insights.migrations.privileges import CASSANDRA, Privilege, cassandra_privileges, users_by_role
+from insights.migrations.privileges import CASSANDRA, Privilege, group_users_by_role, list_cassandra_privileges
 from insights.settings import CassandraSettings
 
 _log = logging.getLogger(__name__)
@@ -28,14 +28,14 @@ def grant_cassandra(settings: CassandraSettings, roles: Mapping[str, str], passw
         NotReadyError: no server answers.
         UserError: a password is missing, or our login may not do this; names the remedy.
     """
-    by_role = users_by_role(_VARIABLE, roles, CASSANDRA)
+    by_role = group_users_by_role(_VARIABLE, roles, CASSANDRA)
     by_role.pop(settings.username or "", None)
     secrets = {role: _password(passwords, users[0]) for role, users in by_role.items()}
     try:
-        with connections.cassandra(settings, use_keyspace=False) as session:
+        with connections.open_cassandra(settings, use_keyspace=False) as session:
             for role, users in by_role.items():
                 _ensure_role(session, settings, role, secrets[role])
-                _set(session, role, settings.keyspace, cassandra_privileges(users, settings.keyspace))
+                _set(session, role, settings.keyspace, list_cassandra_privileges(users, settings.keyspace))
     except Unauthorized as error:
         if "not anonymous" not in str(error):
             raise _refused(settings, error) from error
@@ -68,7 +68,7 @@ def _ensure_role(session: Any, settings: CassandraSettings, role: str, password:
     session.execute(f"CREATE ROLE IF NOT EXISTS {_name(role)} WITH {options}")
     own = settings.model_copy(update={"username": role, "password": SecretStr(password)})
     try:
-        with connections.cassandra(own, use_keyspace=False):
+        with connections.open_cassandra(own, use_keyspace=False):
             pass
     except RefusedError:
         session.execute(f"ALTER ROLE {_name(role)} WITH {options}")

@@ -15,8 +15,8 @@ from insights.migrations.privileges import (
     POSTGRES,
     POSTGRES_SCHEMAS,
     Privilege,
-    postgres_privileges,
-    users_by_role,
+    group_users_by_role,
+    list_postgres_privileges,
 )
 from insights.settings import PostgresSettings
 
@@ -46,8 +46,8 @@ def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None
         NotReadyError: no server answers, or a role is not there yet.
         UserError: a role or our login lacks what only an administrator can give; names the statement to run.
     """
-    by_role = users_by_role(_VARIABLE, roles, POSTGRES)
-    with closing(connections.postgres(settings, "access")) as connection:
+    by_role = group_users_by_role(_VARIABLE, roles, POSTGRES)
+    with closing(connections.connect_postgres(settings, "access")) as connection:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.migrate', 0))")
@@ -55,7 +55,7 @@ def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None
                 for role, users in by_role.items():
                     if role != owner:
                         _check(cursor, role, users, owner)
-                        _set(cursor, role, postgres_privileges(users, database))
+                        _set(cursor, role, list_postgres_privileges(users, database))
         except psycopg2.Error as error:
             raise UserError(
                 f"PostgreSQL did not let {settings.user!r} set the privileges of database {settings.dbname!r}"

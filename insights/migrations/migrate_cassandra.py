@@ -32,7 +32,7 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
         NotReadyError: no server answers.
         UserError: it refuses us or a statement, or an applied file has changed.
     """
-    with connections.cassandra(settings, use_keyspace=False) as session:
+    with connections.open_cassandra(settings, use_keyspace=False) as session:
         session.cluster.max_schema_agreement_wait = 60
         try:
             session.execute(
@@ -74,7 +74,7 @@ def _apply_cassandra(session: Any, folder: Path) -> list[str]:
             if path.stem in known:
                 _refuse_change(path, known[path.stem], checksum)
                 continue
-            for statement in cql_statements(text):
+            for statement in split_cql_statements(text):
                 lock.renew()
                 _execute_schema(session, statement)
             session.execute(
@@ -86,7 +86,7 @@ def _apply_cassandra(session: Any, folder: Path) -> list[str]:
     return applied
 
 
-def cql_statements(text: str) -> list[str]:
+def split_cql_statements(text: str) -> list[str]:
     """The statements of a CQL file: ended by `;` at the end of a line, `--` lines dropped."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return [statement.strip() for statement in re.split(r";[ \t]*$", code, flags=re.MULTILINE) if statement.strip()]

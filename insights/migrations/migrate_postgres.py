@@ -27,7 +27,7 @@ def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
         NotReadyError: no server answers.
         UserError: it refuses us or a migration.
     """
-    with closing(connections.postgres(settings, "migrate")) as connection:
+    with closing(connections.connect_postgres(settings, "migrate")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(hashtextextended('insights.migrate', 0))")

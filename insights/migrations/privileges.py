@@ -70,7 +70,7 @@ class Privilege(NamedTuple):
     object: str
 
 
-def postgres_privileges(users: list[str], database: str) -> set[Privilege]:
+def list_postgres_privileges(users: list[str], database: str) -> set[Privilege]:
     """What the users together need; `database` is the quoted name of the database."""
     found = set()
     for user in users:
@@ -82,7 +82,7 @@ def postgres_privileges(users: list[str], database: str) -> set[Privilege]:
     return found
 
 
-def cassandra_privileges(users: list[str], keyspace: str) -> set[Privilege]:
+def list_cassandra_privileges(users: list[str], keyspace: str) -> set[Privilege]:
     """What the users together need in the keyspace."""
     found = {Privilege("SELECT", f"TABLE {_table(keyspace, _CASSANDRA_MIGRATIONS)}")}
     for user in users:
@@ -91,7 +91,9 @@ def cassandra_privileges(users: list[str], keyspace: str) -> set[Privilege]:
     return found
 
 
-def users_by_role(variable: str, roles: Mapping[str, str], declared: Mapping[str, object]) -> dict[str, list[str]]:
+def group_users_by_role(
+    variable: str, roles: Mapping[str, str], declared: Mapping[str, object]
+) -> dict[str, list[str]]:
     """The users of each role, from the variable's roles of each user.
 
     Raises:

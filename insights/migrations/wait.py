@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 
 
-def patiently(store: str, work: Callable[[], T], deadline: float) -> T:
+def retry_until_ready(store: str, work: Callable[[], T], deadline: float) -> T:
     """The result of `work`, begun again while the store is not ready; `deadline` is of `time.monotonic`.
 
     Logs what it waits for, once for each cause, and that the store is there.
@@ -45,7 +45,7 @@ def patiently(store: str, work: Callable[[], T], deadline: float) -> T:
             return result
 
 
-def let_in_later(work: Callable[[], T]) -> T:
+def retry_login_refusal(work: Callable[[], T]) -> T:
     """The result of `work` at a store whose logins others may still be making.
 
     Raises:
@@ -65,7 +65,7 @@ def require_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
     """
     where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.dbname!r},"
     try:
-        with closing(connections.postgres(settings, "wait")) as connection, connection.cursor() as cursor:
+        with closing(connections.connect_postgres(settings, "wait")) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT migration_id FROM public._yoyo_migration")
             applied = {name for (name,) in cursor.fetchall()}
     except RefusedError as error:
@@ -83,7 +83,7 @@ def require_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
     """
     where = f"Cassandra at {settings.hosts}, keyspace {settings.keyspace!r},"
     try:
-        with connections.cassandra(settings, use_keyspace=False) as session:
+        with connections.open_cassandra(settings, use_keyspace=False) as session:
             rows = session.execute(f'SELECT name FROM "{settings.keyspace}".schema_migrations')
             applied = {row.name for row in rows}
     except RefusedError as error:

@@ -7,7 +7,7 @@ BAND_NAMES = (*(name for _, name in AGE_BANDS), OLDEST_BAND)
 """The youngest first."""
 
 
-def ages(band: str) -> tuple[int, int]:
+def get_age_range(band: str) -> tuple[int, int]:
     """The first and last age of a band, in whole years.
 
     Raises:

@@ -41,7 +41,7 @@ class Telephony:
 
 
 @cache
-def countries() -> dict[str, Country]:
+def load_countries() -> dict[str, Country]:
     """All of them, by ISO 3166-1 alpha-2 code."""
     with files("insights.model").joinpath("countries.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -60,17 +60,25 @@ def countries() -> dict[str, Country]:
     }
 
 
-def telephony(code: str) -> Telephony:
+def load_telephony(code: str) -> Telephony:
     """The rules of the country with this ISO 3166-1 alpha-2 code."""
     metadata: Any = PhoneMetadata.metadata_for_region(code)
     kinds = [
         getattr(metadata, kind).national_number_pattern
         for kind in (
-            "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
-            "uan", "voicemail",
+            "fixed_line",
+            "mobile",
+            "toll_free",
+            "premium_rate",
+            "shared_cost",
+            "personal_number",
+            "voip",
+            "pager",
+            "uan",
+            "voicemail",
         )
         if getattr(metadata, kind) is not None
-    ]  # fmt: skip
+    ]
     return Telephony(
         calling_code=str(metadata.country_code),
         national_prefix=metadata.national_prefix,

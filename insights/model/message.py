@@ -39,15 +39,15 @@ class RawMessage:
             (BATCH_ID, self.batch_id.encode()),
             ("schema_version", SCHEMA_VERSION.encode()),
             (VERSION, b"%d" % self.version),
-            (EVENT_TIME, b"%d" % epoch_milliseconds(self.event_time)),
-            ("traceparent", traceparent(self.batch_id, self.event_id).encode()),
+            (EVENT_TIME, b"%d" % to_epoch_milliseconds(self.event_time)),
+            ("traceparent", make_traceparent(self.batch_id, self.event_id).encode()),
         ]
         if self.redrives:
             headers.append((REDRIVES, b"%d" % self.redrives))
         return headers
 
 
-def traceparent(batch_id: str, event_id: str) -> str:
+def make_traceparent(batch_id: str, event_id: str) -> str:
     """W3C trace context: the page is the trace, the row the span, so every hop can name both without a lookup."""
     span = sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
     return f"00-{_trace(batch_id)}-{span}-01"
@@ -58,7 +58,7 @@ def _trace(batch_id: str) -> str:
     return sha256(batch_id.encode()).hexdigest()[:32]
 
 
-def epoch_milliseconds(instant: datetime) -> int:
+def to_epoch_milliseconds(instant: datetime) -> int:
     """Whole milliseconds since 1970, exactly."""
     elapsed = instant - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, epoch_milliseconds
+from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, to_epoch_milliseconds
 from insights.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantineRecord:
     """A refused record. `origin` is `topic/partition/offset`, or `staging/<id>` for one that could not be published."""
 
     origin: str
@@ -38,7 +38,7 @@ class Quarantined:
             EVENT_ID: self.event_id,
             BATCH_ID: self.batch_id or "",
             VERSION: str(self.version),
-            EVENT_TIME: str(epoch_milliseconds(self.event_time)),
+            EVENT_TIME: str(to_epoch_milliseconds(self.event_time)),
             REDRIVES: str(self.redrives),
             "size": str(self.size),
             "sha256": self.sha256,

@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from insights.model.user import DIMENSIONS, RawUser, User, field_types
+from insights.model.user import DIMENSIONS, RawUser, User, read_field_types
 
-USER_FIELDS = tuple(field_types(User))
+USER_FIELDS = tuple(read_field_types(User))
 
 _SPARK = {UUID: "STRING", str: "STRING", int: "INT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 _CQL = {UUID: "uuid", str: "text", int: "int", float: "double", bool: "boolean", datetime: "timestamp"}
@@ -19,25 +19,59 @@ CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "users_by_country": (
         "(country_code, bucket), registered_at, user_id",
         (
-            "country_code", "bucket", "registered_at", "user_id", "version", "full_name", "gender", "age", "age_band",
-            "generation", "email", "email_domain", "city", "state", "latitude", "longitude", "location_plausible",
+            "country_code",
+            "bucket",
+            "registered_at",
+            "user_id",
+            "version",
+            "full_name",
+            "gender",
+            "age",
+            "age_band",
+            "generation",
+            "email",
+            "email_domain",
+            "city",
+            "state",
+            "latitude",
+            "longitude",
+            "location_plausible",
         ),
     ),
     "users_by_registration_month": (
         "(registered_month, bucket), registered_at, user_id",
         (
-            "registered_month", "bucket", "registered_at", "user_id", "version", "full_name", "gender", "age",
-            "country_code", "country", "email_domain", "tenure_days",
+            "registered_month",
+            "bucket",
+            "registered_at",
+            "user_id",
+            "version",
+            "full_name",
+            "gender",
+            "age",
+            "country_code",
+            "country",
+            "email_domain",
+            "tenure_days",
         ),
     ),
     "latest_arrivals": (
         "hour, event_time, user_id",
         (
-            "hour", "event_time", "user_id", "version", "full_name", "gender", "age", "country_code", "country", "city",
+            "hour",
+            "event_time",
+            "user_id",
+            "version",
+            "full_name",
+            "gender",
+            "age",
+            "country_code",
+            "country",
+            "city",
             "email",
         ),
     ),
-}  # fmt: skip
+}
 """Cassandra's user tables: primary key and columns. `bucket` spreads a partition: see `BUCKETS`."""
 
 BUCKETS = 16
@@ -51,48 +85,50 @@ DERIVED_SQL = {"registered_weekday": "extract(isodow FROM {} AT TIME ZONE 'UTC')
 """Counted but not kept, each of the field that it is `DERIVED_FROM`: the ISO day of the week, 1 is Monday."""
 
 
-def spark_ddl() -> str:
+def build_spark_ddl() -> str:
     """The served record as a Spark DDL schema string."""
     return ", ".join(
         f"{name} {_WIDE[name][0] if name in _WIDE else _SPARK[kind]}{'' if optional else ' NOT NULL'}"
-        for name, (kind, optional) in field_types(User).items()
+        for name, (kind, optional) in read_field_types(User).items()
     )
 
 
-def raw_spark_ddl() -> str:
+def build_raw_spark_ddl() -> str:
     """The raw record as the DDL that `from_json` takes: nested structs of text."""
     return ", ".join(f"{name} {_raw_type(child)}" for name, child in _raw_tree().items())
 
 
-def sql_columns() -> dict[str, str]:
+def build_sql_columns() -> dict[str, str]:
     """PostgreSQL column definitions of `analytics.users`, by name."""
     return {
         name: (_WIDE[name][2] if name in _WIDE else _SQL[kind]) + ("" if optional else " NOT NULL")
-        for name, (kind, optional) in field_types(User).items()
+        for name, (kind, optional) in read_field_types(User).items()
     }
 
 
-def sql_table(name: str = "analytics.users") -> str:
+def build_sql_table(name: str = "analytics.users") -> str:
     """The `CREATE TABLE` of the relational view of users."""
-    columns = ",\n".join(f"    {column} {definition}" for column, definition in sql_columns().items())
+    columns = ",\n".join(f"    {column} {definition}" for column, definition in build_sql_columns().items())
     return f"CREATE TABLE {name} (\n{columns},\n    PRIMARY KEY (user_id)\n);\n"
 
 
-def cql_types() -> dict[str, str]:
+def build_cql_types() -> dict[str, str]:
     """CQL type of each column that a user table may have."""
-    types = {name: _WIDE[name][1] if name in _WIDE else _CQL[kind] for name, (kind, _) in field_types(User).items()}
+    types = {
+        name: _WIDE[name][1] if name in _WIDE else _CQL[kind] for name, (kind, _) in read_field_types(User).items()
+    }
     return types | _DERIVED_CQL
 
 
-def cql_table(table: str) -> str:
+def build_cql_table(table: str) -> str:
     """The `CREATE TABLE` of one of `CASSANDRA_TABLES`, without options."""
     key, names = CASSANDRA_TABLES[table]
-    types = cql_types()
+    types = build_cql_types()
     columns = ",\n".join(f"    {name} {types[name]}" for name in names)
     return f"CREATE TABLE {table} (\n{columns},\n    PRIMARY KEY ({key})\n)"
 
 
-def wire_json_schema() -> dict[str, Any]:
+def build_wire_json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the value on the raw topic: the fields that are read, anything else allowed."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -101,12 +137,12 @@ def wire_json_schema() -> dict[str, Any]:
     }
 
 
-def dimension_fields() -> tuple[str, ...]:
+def list_dimension_fields() -> tuple[str, ...]:
     """The fields of `User` that the dimensions are made of, each once."""
     return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for names in DIMENSIONS.values() for field in names))
 
 
-def dimension_values_sql(source: str) -> str:
+def build_dimension_values_sql(source: str) -> str:
     """A query that turns each row of `source` into one (dimension, value) row per dimension."""
     values = ", ".join(f"('{name}', {_dimension_value(source, names)})" for name, names in DIMENSIONS.items())
     return f"SELECT d.dimension, d.value FROM {source} CROSS JOIN LATERAL (VALUES {values}) AS d(dimension, value)"
@@ -124,7 +160,7 @@ def _dimension_value(source: str, names: Sequence[str]) -> str:
 
 def _raw_tree() -> dict[str, Any]:
     tree: dict[str, Any] = {}
-    for path in field_types(RawUser):
+    for path in read_field_types(RawUser):
         node = tree
         *parents, leaf = path.split("__")
         for parent in parents:

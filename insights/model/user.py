@@ -122,7 +122,7 @@ MANDATORY = ("gender", "nat", "name__first", "name__last", "email", "dob", "regi
 """The fields of `RawUser` without which there is no user (`login__uuid` has a reason of its own)."""
 
 
-def field_types(model: type) -> dict[str, tuple[type, bool]]:
+def read_field_types(model: type) -> dict[str, tuple[type, bool]]:
     """Each field of `model` in its order, as (Python type, may be null)."""
     hints = get_type_hints(model)
     types = {}
@@ -132,7 +132,7 @@ def field_types(model: type) -> dict[str, tuple[type, bool]]:
     return types
 
 
-def record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
+def derive_record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
     """The key a raw record is staged and published under.
 
     `login.uuid` where it is one; else a name-based UUID of the payload, so that a refetch finds the same row.

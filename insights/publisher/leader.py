@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from insights.clients import quarantine_table
-from insights.model.quarantine import Quarantined
-from insights.publisher.staged_rows import Position
+from insights.model.quarantine import QuarantineRecord
+from insights.publisher.staged_rows import CommitPosition
 
 _log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ class FencedError(Exception):
     """Another publisher has taken over since this one became the leader."""
 
 
-class Cursor:
+class LeaderCursor:
     """The row of `staging.publisher` named after the topic, through one connection in autocommit mode.
 
     The lock belongs to the database session: it ends with the connection. The fence refuses a leader whose lock was
@@ -26,7 +26,7 @@ class Cursor:
         self._connection = connection
         self._name = name
         self._fence = 0
-        self.position = Position(0, 0, 0)
+        self.position = CommitPosition(0, 0, 0)
         self.epoch = 0
 
     def acquire(self) -> bool:
@@ -46,7 +46,7 @@ class Cursor:
                 (self._name,),
             )
             self._fence, *position, self.epoch = cursor.fetchone()
-            self.position = Position(*position)
+            self.position = CommitPosition(*position)
         _log.info("leading from %s, fence %d", tuple(self.position), self._fence)
         return True
 
@@ -55,7 +55,7 @@ class Cursor:
         with self._connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock_all()")
 
-    def move(self, end: Position, rows: int, refused: Sequence[Quarantined]) -> None:
+    def move(self, end: CommitPosition, rows: int, refused: Sequence[QuarantineRecord]) -> None:
         """Move past `rows` rows up to `end`, and record `refused`, in one transaction. The others are acknowledged.
 
         Raises:
@@ -76,6 +76,6 @@ class Cursor:
                 cursor.execute("ROLLBACK")
                 raise FencedError(f"another publisher of {self._name} has taken over; standing by")
             if refused:
-                quarantine_table.insert(cursor, refused)
+                quarantine_table.insert_records(cursor, refused)
             cursor.execute("COMMIT")
         self.position = end

@@ -11,10 +11,10 @@ import psycopg2
 from insights.clients import connections
 from insights.errors import UserError
 from insights.publisher import staged_rows
-from insights.publisher.leader import Cursor, FencedError
-from insights.publisher.metrics import Metrics
-from insights.publisher.producer import Sender, UndeliveredError
-from insights.publisher.wakeup import Wake
+from insights.publisher.leader import FencedError, LeaderCursor
+from insights.publisher.metrics import PublisherMetrics
+from insights.publisher.producer import BatchProducer, UndeliveredError
+from insights.publisher.wakeup import WakeUp
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings
 
 _log = logging.getLogger(__name__)
@@ -35,8 +35,8 @@ class Publisher:
         postgres: PostgresSettings,
         kafka: KafkaSettings,
         settings: PublisherSettings,
-        wake: Wake,
-        metrics: Metrics,
+        wake: WakeUp,
+        metrics: PublisherMetrics,
     ) -> None:
         self._postgres, self._kafka, self._settings = postgres, kafka, settings
         self._wake, self._metrics = wake, metrics
@@ -59,10 +59,10 @@ class Publisher:
         self._disconnected()
 
     def _session(self) -> None:
-        with closing(connections.postgres(self._postgres, f"{_APPLICATION}/{os.getpid()}")) as connection:
+        with closing(connections.connect_postgres(self._postgres, f"{_APPLICATION}/{os.getpid()}")) as connection:
             connection.autocommit = True
             _shorten_keepalive(connection)
-            cursor = Cursor(connection, self._kafka.raw_topic)
+            cursor = LeaderCursor(connection, self._kafka.raw_topic)
             while not self._wake.stopped:
                 self._beat()
                 if cursor.acquire():
@@ -72,13 +72,13 @@ class Publisher:
                 self._pause = _FIRST_PAUSE
                 self._wake.wait(self._settings.poll_seconds)
 
-    def _lead(self, connection: Any, cursor: Cursor) -> None:
+    def _lead(self, connection: Any, cursor: LeaderCursor) -> None:
         self._metrics.connected = False
-        with closing(Sender(self._kafka, _APPLICATION, self._settings.flush_seconds)) as sender:
-            staged_rows.prepare(connection)
+        with closing(BatchProducer(self._kafka, _APPLICATION, self._settings.flush_seconds)) as sender:
+            staged_rows.prepare_connection(connection)
             self._metrics.leader.set(1)
             self._metrics.connected = True
-            ahead: staged_rows.Batch | None = None
+            ahead: staged_rows.StagedBatch | None = None
             while not self._wake.stopped:
                 self._beat()
                 self._measure_lag(connection)
@@ -94,10 +94,12 @@ class Publisher:
                 self._pause = _FIRST_PAUSE
         cursor.release()
 
-    def _read(self, connection: Any, cursor: Cursor, after: staged_rows.Position, sender: Sender) -> staged_rows.Batch:
-        return staged_rows.read(connection, cursor.epoch, after, self._settings.batch_rows, sender.limit)
+    def _read(
+        self, connection: Any, cursor: LeaderCursor, after: staged_rows.CommitPosition, sender: BatchProducer
+    ) -> staged_rows.StagedBatch:
+        return staged_rows.read_batch(connection, cursor.epoch, after, self._settings.batch_rows, sender.limit)
 
-    def _finish(self, cursor: Cursor, sender: Sender, batch: staged_rows.Batch) -> None:
+    def _finish(self, cursor: LeaderCursor, sender: BatchProducer, batch: staged_rows.StagedBatch) -> None:
         refused = batch.refused + sender.acknowledge(batch, self._beat)
         cursor.move(batch.end, len(batch), refused)
         for record in refused:
@@ -108,8 +110,8 @@ class Publisher:
         self._metrics.quarantined.inc(len(refused))
         self._metrics.last_publish.set_to_current_time()
 
-    def _idle(self, connection: Any, cursor: Cursor) -> None:
-        if staged_rows.waiting(connection, cursor.position):
+    def _idle(self, connection: Any, cursor: LeaderCursor) -> None:
+        if staged_rows.has_gated_rows(connection, cursor.position):
             self._wake.wait(self._gate.held(connection))
             return
         self._gate.passed()
@@ -118,7 +120,7 @@ class Publisher:
 
     def _measure_lag(self, connection: Any) -> None:
         if time.monotonic() - self._lag_read > _LAG_SECONDS:
-            self._metrics.lag.set(staged_rows.lag(connection, self._kafka.raw_topic))
+            self._metrics.lag.set(staged_rows.count_lag(connection, self._kafka.raw_topic))
             self._lag_read = time.monotonic()
 
     def _beat(self) -> bool:
@@ -141,7 +143,7 @@ class Publisher:
 class Gate:
     """Committed rows that wait until an older transaction, anywhere in the server, has ended."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: PublisherMetrics) -> None:
         self._metrics = metrics
         self._since: float | None = None
         self._pause = _GATE_FIRST_PAUSE
@@ -163,7 +165,7 @@ class Gate:
         self._metrics.gate_wait.set(0)
 
     def _name_writer(self, connection: Any, seconds: float) -> None:
-        writer = staged_rows.oldest_writer(connection)
+        writer = staged_rows.find_oldest_writer(connection)
         if writer is None:
             return
         pid, application, age = writer

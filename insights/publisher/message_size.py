@@ -11,12 +11,12 @@ _AMPLE = 1024
 """More than everything but the value and the batch id ever needs."""
 
 
-def fits(message: RawMessage, limit: int) -> bool:
+def fits_topic(message: RawMessage, limit: int) -> bool:
     """Whether a topic whose `max.message.bytes` is `limit` takes the message."""
-    return len(message.value) + 4 * len(message.batch_id) + _AMPLE <= limit or wire_size(message) <= limit
+    return len(message.value) + 4 * len(message.batch_id) + _AMPLE <= limit or compute_wire_size(message) <= limit
 
 
-def wire_size(message: RawMessage) -> int:
+def compute_wire_size(message: RawMessage) -> int:
     """Bytes of a record batch with this message alone."""
     body = 1 + 1 + 1  # attributes, timestamp delta 0, offset delta 0
     body += _varint(_KEY) + _KEY + _varint(len(message.value)) + len(message.value)

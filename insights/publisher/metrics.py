@@ -9,7 +9,7 @@ ALIVE_SECONDS = 120
 """The loop turns at least this often, whatever it waits for."""
 
 
-class Metrics:
+class PublisherMetrics:
     """Counters of this process, and the signs of life behind `/healthz` and `/readyz`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

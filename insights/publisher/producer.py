@@ -12,8 +12,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from insights.clients import connections
 from insights.clients.kafka_produce import Encoded, encode_quarantined, encode_raw, enqueue
 from insights.model.message import RawMessage
-from insights.model.quarantine import Quarantined
-from insights.publisher.staged_rows import Batch, refusal
+from insights.model.quarantine import QuarantineRecord
+from insights.publisher.staged_rows import StagedBatch, reject_too_large
 from insights.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class UndeliveredError(Exception):
     """The broker is out of reach, or did not acknowledge all of a batch."""
 
 
-class Sender:
+class BatchProducer:
     """A producer for the raw and the quarantine topic. A sender that raised `UndeliveredError` is to be closed."""
 
     def __init__(self, settings: KafkaSettings, application: str, ack_seconds: float) -> None:
@@ -40,7 +40,7 @@ class Sender:
         self._failures: list[KafkaError] = []
         self._too_large: set[bytes] = set()
         self._last_error = ""
-        self._producer = connections.kafka_producer(
+        self._producer = connections.make_kafka_producer(
             settings,
             application,
             {
@@ -56,7 +56,7 @@ class Sender:
         self._check_topics()
         self.limit = min(settings.max_message_bytes, self._topic_limit())
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: StagedBatch) -> None:
         """Hand the batch to the client: messages to the raw topic, copies of the refused to the quarantine topic.
 
         Raises:
@@ -65,7 +65,7 @@ class Sender:
         self._produce_all(batch.messages)
         self._quarantine(batch.refused)
 
-    def acknowledge(self, batch: Batch, beat: Callable[[], bool]) -> list[Quarantined]:
+    def acknowledge(self, batch: StagedBatch, beat: Callable[[], bool]) -> list[QuarantineRecord]:
         """Wait until all of the batch that was sent is acknowledged.
 
         Returns what the broker itself refused as too large, also copied to the quarantine topic. `beat` is called
@@ -92,7 +92,7 @@ class Sender:
         for message in messages:
             self._produce(self._settings.raw_topic, encode_raw(message))
 
-    def _quarantine(self, refused: Sequence[Quarantined]) -> None:
+    def _quarantine(self, refused: Sequence[QuarantineRecord]) -> None:
         for record in refused:
             self._produce(self._settings.quarantine_topic, encode_quarantined(record))
 
@@ -128,9 +128,9 @@ class Sender:
         self._too_large.clear()
         return taken
 
-    def _refusal(self, message: RawMessage) -> Quarantined:
+    def _refusal(self, message: RawMessage) -> QuarantineRecord:
         detail = f"the broker refused the {len(message.value)} bytes as too large for {self._settings.raw_topic}"
-        return refusal(message, len(message.value), sha256(message.value).hexdigest(), detail)
+        return reject_too_large(message, len(message.value), sha256(message.value).hexdigest(), detail)
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is None:

@@ -11,9 +11,9 @@ from uuid import UUID
 from psycopg2.extensions import BYTES, register_type
 
 from insights.model.message import RawMessage
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.publisher.message_size import fits, wire_size
+from insights.publisher.message_size import compute_wire_size, fits_topic
 
 BATCH_BYTES = 32 * 1024 * 1024
 """A batch ends early when its payloads reach this."""
@@ -31,7 +31,7 @@ NEXT_ROWS = """
 """
 
 
-class Position(NamedTuple):
+class CommitPosition(NamedTuple):
     """A place in commit order."""
 
     epoch: int
@@ -40,37 +40,39 @@ class Position(NamedTuple):
 
 
 @dataclass(slots=True)
-class Batch:
+class StagedBatch:
     """Rows in commit order, up to `end`; `refused` are those that the topic cannot take."""
 
-    end: Position
+    end: CommitPosition
     messages: list[RawMessage] = field(default_factory=list)
-    refused: list[Quarantined] = field(default_factory=list)
+    refused: list[QuarantineRecord] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.messages) + len(self.refused)
 
 
-def read(connection: Any, current_epoch: int, after: Position, limit_rows: int, limit_message: int) -> Batch:
+def read_batch(
+    connection: Any, current_epoch: int, after: CommitPosition, limit_rows: int, limit_message: int
+) -> StagedBatch:
     """The next rows after `after`. A message above `limit_message` bytes is refused; if its value alone is, that stays
     in the database.
 
     `connection` must be in autocommit mode.
     """
-    batch, size = Batch(after), 0
+    batch, size = StagedBatch(after), 0
     with connection.cursor() as cursor:
         register_type(BYTES, cursor)
         large = []
         for epoch, xact_id, id_, key, batch_id, version, milliseconds, payload in _fetch(
             cursor, current_epoch, after, limit_rows, limit_message
         ):
-            batch.end = Position(epoch, xact_id, id_)
+            batch.end = CommitPosition(epoch, xact_id, id_)
             message = RawMessage(
                 str(id_), UUID(key.decode()), payload or b"", batch_id.decode(), version, _instant(milliseconds)
             )
             if payload is None:
                 large.append((batch.end, message))
-            elif fits(message, limit_message):
+            elif fits_topic(message, limit_message):
                 batch.messages.append(message)
                 size += len(payload)
             else:
@@ -82,7 +84,7 @@ def read(connection: Any, current_epoch: int, after: Position, limit_rows: int, 
     return batch
 
 
-def prepare(connection: Any) -> None:
+def prepare_connection(connection: Any) -> None:
     """Have `connection` notified of every staged page, and read batches by index.
 
     Without statistics, as on a new day's partition, the planner would rather sort all that waits: of 700,000 rows in 15
@@ -93,7 +95,7 @@ def prepare(connection: Any) -> None:
         cursor.execute("LISTEN insights_staged")
 
 
-def waiting(connection: Any, after: Position) -> bool:
+def has_gated_rows(connection: Any, after: CommitPosition) -> bool:
     """Whether committed rows beyond `after` wait for an older transaction to end."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -103,7 +105,7 @@ def waiting(connection: Any, after: Position) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
+def find_oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
     """The transaction that rows wait for: process id (none if prepared), application name, its age in seconds."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -117,7 +119,7 @@ def oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
         return cursor.fetchone()  # type: ignore[no-any-return]
 
 
-def lag(connection: Any, name: str) -> int:
+def count_lag(connection: Any, name: str) -> int:
     """Rows that the cursor has not passed, from the totals of pages: costs O(pages), not O(rows)."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -128,9 +130,9 @@ def lag(connection: Any, name: str) -> int:
         return max(0, int(cursor.fetchone()[0]))
 
 
-def refusal(message: RawMessage, size: int, digest: str, detail: str) -> Quarantined:
+def reject_too_large(message: RawMessage, size: int, digest: str, detail: str) -> QuarantineRecord:
     """The quarantine record of a row that is too large."""
-    return Quarantined(
+    return QuarantineRecord(
         origin=f"staging/{message.event_id}",
         event_id=message.event_id,
         reason=Reason.TOO_LARGE,
@@ -147,7 +149,7 @@ def refusal(message: RawMessage, size: int, digest: str, detail: str) -> Quarant
     )
 
 
-def _fetch(cursor: Any, current: int, after: Position, limit_rows: int, limit_message: int) -> Iterator[Any]:
+def _fetch(cursor: Any, current: int, after: CommitPosition, limit_rows: int, limit_message: int) -> Iterator[Any]:
     cursor.execute("BEGIN READ ONLY")
     cursor.execute(
         f"DECLARE staged NO SCROLL CURSOR FOR {NEXT_ROWS}",
@@ -173,12 +175,12 @@ def _instant(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
 
 
-def _refusal(message: RawMessage, limit: int) -> Quarantined:
-    detail = f"{wire_size(message)} bytes with key and headers exceed the topic's {limit}"
-    return refusal(message, len(message.value), sha256(message.value).hexdigest(), detail)
+def _refusal(message: RawMessage, limit: int) -> QuarantineRecord:
+    detail = f"{compute_wire_size(message)} bytes with key and headers exceed the topic's {limit}"
+    return reject_too_large(message, len(message.value), sha256(message.value).hexdigest(), detail)
 
 
-def _stored_refusal(cursor: Any, position: Position, message: RawMessage, limit: int) -> Quarantined:
+def _stored_refusal(cursor: Any, position: CommitPosition, message: RawMessage, limit: int) -> QuarantineRecord:
     cursor.execute(
         """
         SELECT octet_length(payload::text), encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')
@@ -188,4 +190,4 @@ def _stored_refusal(cursor: Any, position: Position, message: RawMessage, limit:
     )
     size, digest = cursor.fetchone()
     detail = f"the value's {size} bytes alone exceed the topic's {limit}"
-    return refusal(message, size, digest.decode(), detail)
+    return reject_too_large(message, size, digest.decode(), detail)

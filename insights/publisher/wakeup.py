@@ -5,7 +5,7 @@ import select
 from typing import Any
 
 
-class Wake:
+class WakeUp:
     """A stop flag that signal handlers may set, and waits that watch it."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ _LATENCIES = ", ".join(f"extract(epoch FROM served_at - event_times[{101 - p}]):
 _SINCE = "seq >= extract(epoch FROM date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)) * 1000000"
 
 
-class Batch(NamedTuple):
+class BatchSummary(NamedTuple):
     """A micro-batch of the stream."""
 
     batch_id: int
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     latency_p99: float | None
 
 
-class Refused(NamedTuple):
+class QuarantineSample(NamedTuple):
     """A record in quarantine."""
 
     quarantined_at: datetime
@@ -50,7 +50,7 @@ class Refused(NamedTuple):
     size: int
 
 
-class FlowFacts(NamedTuple):
+class HopTotals(NamedTuple):
     """Totals of each hop, as the stores keep them; the ledger proves them."""
 
     fetched: int
@@ -63,7 +63,7 @@ class FlowFacts(NamedTuple):
     """When the stream's last batch was in Cassandra."""
 
 
-class Minute(NamedTuple):
+class MinuteTotals(NamedTuple):
     """Users that the stream merged within a minute, and records that it refused."""
 
     minute: datetime
@@ -72,7 +72,7 @@ class Minute(NamedTuple):
     rejected: int
 
 
-class Latency(NamedTuple):
+class LatencyPercentiles(NamedTuple):
     """Seconds from the fetch of a new user until Cassandra had it, at three percentiles of `records`."""
 
     p50: float
@@ -81,7 +81,7 @@ class Latency(NamedTuple):
     records: int
 
 
-class Refusals(NamedTuple):
+class HourlyRejections(NamedTuple):
     """Records refused for a reason within an hour."""
 
     hour: datetime
@@ -89,7 +89,7 @@ class Refusals(NamedTuple):
     records: int
 
 
-class Run(NamedTuple):
+class IngestRun(NamedTuple):
     """A run of a DAG that landed pages."""
 
     dag_id: str
@@ -102,16 +102,16 @@ class Run(NamedTuple):
     last_at: datetime
 
 
-def last_batches(cursor: Any, limit: int) -> list[Batch]:
+def list_last_batches(cursor: Any, limit: int) -> list[BatchSummary]:
     """The newest micro-batches, newest first; recounts, which read nothing, are none."""
     cursor.execute(
         f"SELECT {_BATCH}, {_LATENCIES} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
         (RECOUNT, limit),
     )
-    return [Batch(*row) for row in cursor.fetchall()]
+    return [BatchSummary(*row) for row in cursor.fetchall()]
 
 
-def open_quarantine(cursor: Any) -> dict[str, int]:
+def count_open_quarantine(cursor: Any) -> dict[str, int]:
     """Records in quarantine per reason, a record refused again counted once."""
     cursor.execute(
         "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
@@ -119,17 +119,17 @@ def open_quarantine(cursor: Any) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Refused]:
+def list_quarantine_samples(cursor: Any, reason: str, limit: int) -> list[QuarantineSample]:
     """The latest open records of a reason, latest first."""
     cursor.execute(
-        f"SELECT {', '.join(Refused._fields)} FROM quarantine.records"
+        f"SELECT {', '.join(QuarantineSample._fields)} FROM quarantine.records"
         " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
         (reason, limit),
     )
-    return [Refused(*row) for row in cursor.fetchall()]
+    return [QuarantineSample(*row) for row in cursor.fetchall()]
 
 
-def flow_facts(cursor: Any, topic: str) -> FlowFacts:
+def read_hop_totals(cursor: Any, topic: str) -> HopTotals:
     """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
     cursor.execute(
         """
@@ -146,16 +146,16 @@ def flow_facts(cursor: Any, topic: str) -> FlowFacts:
         """,
         {"topic": topic},
     )
-    return FlowFacts(*cursor.fetchone())
+    return HopTotals(*cursor.fetchone())
 
 
-def superseded(cursor: Any, most: int) -> int:
+def count_superseded(cursor: Any, most: int) -> int:
     """Served events that are not their user's newest; counted up to `most`, so that the cost is bounded."""
     cursor.execute("SELECT count(*) FROM (SELECT FROM analytics.superseded LIMIT %s) AS found", (most,))
     return int(cursor.fetchone()[0])
 
 
-def arrivals_per_minute(cursor: Any, minutes: int) -> list[Minute]:
+def count_arrivals_per_minute(cursor: Any, minutes: int) -> list[MinuteTotals]:
     """The last minutes, oldest first, the running one at the end; those without a batch are there with zeros."""
     cursor.execute(
         f"""
@@ -171,10 +171,10 @@ def arrivals_per_minute(cursor: Any, minutes: int) -> list[Minute]:
         """,
         {"minutes": minutes},
     )
-    return [Minute(*row) for row in cursor.fetchall()]
+    return [MinuteTotals(*row) for row in cursor.fetchall()]
 
 
-def latency(cursor: Any, minutes: int) -> Latency | None:
+def measure_latency(cursor: Any, minutes: int) -> LatencyPercentiles | None:
     """Of the batches merged in the last minutes and served; none without new users in them.
 
     Each batch keeps 101 percentiles of its users' instants; they are merged by weight (nearest rank). Of many batches
@@ -205,10 +205,10 @@ def latency(cursor: Any, minutes: int) -> Latency | None:
     reached = np.cumsum(weights[order]) / weights.sum()
     ranks = np.minimum(np.searchsorted(reached, [p / 100 for p in PERCENTILES]), len(order) - 1)
     p50, p95, p99 = (float(value) for value in seconds[order][ranks])
-    return Latency(p50, p95, p99, sum(records for records, _ in batches))
+    return LatencyPercentiles(p50, p95, p99, sum(records for records, _ in batches))
 
 
-def quarantine_over_time(cursor: Any, hours: int) -> list[Refusals]:
+def count_rejections_per_hour(cursor: Any, hours: int) -> list[HourlyRejections]:
     """Records refused in the last hours, by hour and reason, those resolved since included; hours without left out."""
     cursor.execute(
         """
@@ -218,10 +218,10 @@ def quarantine_over_time(cursor: Any, hours: int) -> list[Refusals]:
         """,
         (hours,),
     )
-    return [Refusals(*row) for row in cursor.fetchall()]
+    return [HourlyRejections(*row) for row in cursor.fetchall()]
 
 
-def ingest_runs(cursor: Any, limit: int) -> list[Run]:
+def list_ingest_runs(cursor: Any, limit: int) -> list[IngestRun]:
     """The runs that landed the last `LOOKED_AT_PAGES` pages, the latest first."""
     cursor.execute(
         """
@@ -232,4 +232,4 @@ def ingest_runs(cursor: Any, limit: int) -> list[Run]:
         """,
         (LOOKED_AT_PAGES, limit),
     )
-    return [Run(*row) for row in cursor.fetchall()]
+    return [IngestRun(*row) for row in cursor.fetchall()]

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from insights.errors import UserError
-from insights.model.age_bands import ages
+from insights.model.age_bands import get_age_range
 from insights.model.schema import BUCKETS
-from insights.queries.users import MOST_PARTITIONS, counts, cross_counts, cross_counts_since, read
+from insights.queries.users import MOST_PARTITIONS, execute, read_counts, read_cross_counts, read_cross_counts_since
 
 STEP_USERS = 40_000
 MOST_READS = 12
@@ -30,7 +30,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class UserFilter:
     """What users have in common; None is whatever. The months (`YYYY-MM`) are the first and last of registration."""
 
     country_code: str | None = None
@@ -40,7 +40,7 @@ class Filter:
     until: str | None = None
 
 
-class Found(NamedTuple):
+class UserSummary(NamedTuple):
     """What both tables know of a user."""
 
     registered_at: datetime
@@ -52,35 +52,35 @@ class Found(NamedTuple):
     email_domain: str
 
 
-class Cursor(NamedTuple):
+class KeysetCursor(NamedTuple):
     """Behind this user; without an id, behind all who registered then or later."""
 
     registered_at: datetime
     user_id: UUID | None
 
 
-class Page(NamedTuple):
+class UserPage(NamedTuple):
     """Some users, and where the next ones are, if there are any."""
 
-    users: tuple[Found, ...]
-    next: Cursor | None
+    users: tuple[UserSummary, ...]
+    next: KeysetCursor | None
     looked_back_to: datetime | None
     """Set where the page ended before it was full, for all it had read."""
 
 
-def page(session: Any, chosen: Filter, cursor: Cursor | None, limit: int) -> Page:
+def fetch_page(session: Any, chosen: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:
     """At most `limit` users behind `cursor`."""
-    found: list[Found] = []
+    found: list[UserSummary] = []
     for reads, (users, place) in enumerate(_walk(session, chosen, cursor, max(10, limit // 4)), 1):
         found += users
         if len(found) > limit:
-            return Page(tuple(found[:limit]), _behind(found[limit - 1]), None)
+            return UserPage(tuple(found[:limit]), _behind(found[limit - 1]), None)
         if reads == MOST_READS and place is not None:
-            return Page(tuple(found), place, place.registered_at)
-    return Page(tuple(found), None, None)
+            return UserPage(tuple(found), place, place.registered_at)
+    return UserPage(tuple(found), None, None)
 
 
-def users(session: Any, chosen: Filter, seconds: float) -> Iterator[Found]:
+def iterate_users(session: Any, chosen: UserFilter, seconds: float) -> Iterator[UserSummary]:
     """All of them.
 
     Raises:
@@ -93,44 +93,44 @@ def users(session: Any, chosen: Filter, seconds: float) -> Iterator[Found]:
         yield from found
 
 
-def total(session: Any, chosen: Filter) -> int | None:
+def count_users(session: Any, chosen: UserFilter) -> int | None:
     """How many there are, where an aggregate knows it."""
     whole_time = chosen.since is None and chosen.until is None
     whom = (chosen.country_code, chosen.gender, chosen.age_band)
     if whole_time and whom[1:] == (None, None):
-        countries = counts(session, "country_code")
+        countries = read_counts(session, "country_code")
         return sum(count for code, count in countries.items() if whom[0] in (None, code))
     if whole_time and whom[0] is None:
-        pairs = cross_counts(session, "gender_age_band", chosen.gender)
+        pairs = read_cross_counts(session, "gender_age_band", chosen.gender)
         return sum(count for (_, band), count in pairs.items() if chosen.age_band in (None, band))
     if whom == (None, None, None):
-        months = counts(session, "registered_month")
+        months = read_counts(session, "registered_month")
         return sum(count for month, count in months.items() if _within(month, chosen))
     if whom[1:] == (None, None):
-        since = cross_counts_since(session, "month_country", chosen.since or "")
+        since = read_cross_counts_since(session, "month_country", chosen.since or "")
         return sum(count for (month, code), count in since.items() if code == whom[0] and _within(str(month), chosen))
     return None
 
 
 def _walk(
-    session: Any, chosen: Filter, cursor: Cursor | None, share: int
-) -> Iterator[tuple[list[Found], Cursor | None]]:
+    session: Any, chosen: UserFilter, cursor: KeysetCursor | None, share: int
+) -> Iterator[tuple[list[UserSummary], KeysetCursor | None]]:
     """The users behind `cursor`, read by read, each with the place behind what was read; None behind the last.
 
     `share`: rows asked of each partition. Months are read together that hold about half as many matching users as
     that makes, by what matched in those before; a country's users are taken to register as all users do.
     """
-    known = counts(session, "registered_month")
+    known = read_counts(session, "registered_month")
     months = sorted((month for month in known if _within(month, chosen)), reverse=True)
     if cursor:
         newest = cursor.registered_at - (_MILLISECOND if cursor.user_id is None else timedelta(0))
         months = [month for month in months if month <= _month(newest)]
     if not months:
         return
-    place = cursor or Cursor(_end(months[0]), None)
+    place = cursor or KeysetCursor(_end(months[0]), None)
     most_months, part = MOST_PARTITIONS // BUCKETS, 1.0
     if chosen.country_code is not None:
-        countries = counts(session, "country_code")
+        countries = read_counts(session, "country_code")
         most_months, part = len(months), countries.get(chosen.country_code, 0) / max(1, sum(countries.values()))
     held = {month: known[month] * part for month in months}
     wanted = share * BUCKETS / 2
@@ -142,7 +142,7 @@ def _walk(
         while not whole:
             found, whole = _read(session, chosen, step, place, share)
             matching += len(found)
-            place = Cursor(_begin(step[-1]), None) if whole else _behind(found[-1])
+            place = KeysetCursor(_begin(step[-1]), None) if whole else _behind(found[-1])
             yield found, None if whole and not months else place
         size = min(STEP_USERS, wanted * sum(held[month] for month in step) / max(1, matching))
 
@@ -153,7 +153,9 @@ def _step(months: Sequence[str], held: Mapping[str, float], size: float) -> Sequ
     return months[: max(1, bisect_right(sums, size))]
 
 
-def _read(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, share: int) -> tuple[list[Found], bool]:
+def _read(
+    session: Any, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
+) -> tuple[list[UserSummary], bool]:
     """Users of those months behind `place` in order, and whether these are all; at least one if not."""
     share = min(share, MOST_ROWS // (BUCKETS * (len(months) if chosen.country_code is None else 1)))
     parts = _parts(session, chosen, months, place, share)
@@ -164,7 +166,9 @@ def _read(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, sh
     return sorted(found, key=_position, reverse=True), certain is None
 
 
-def _parts(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, share: int) -> list[list[Found]]:
+def _parts(
+    session: Any, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
+) -> list[list[UserSummary]]:
     """The first rows behind `place` of each partition that holds users of those months, at most `share` of each."""
     country = chosen.country_code
     table, key = (
@@ -172,19 +176,24 @@ def _parts(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, s
     )
     keys = list(months) if country is None else [country]
     where, values = _conditions(chosen)
-    select = f"SELECT {', '.join(Found._fields)} FROM {session.keyspace}.{table} WHERE {key}"
+    select = f"SELECT {', '.join(UserSummary._fields)} FROM {session.keyspace}.{table} WHERE {key}"
     filtering = " ALLOW FILTERING" if values else ""
 
-    def ranged(buckets: range, before: datetime) -> list[list[Found]]:
+    def ranged(buckets: range, before: datetime) -> list[list[UserSummary]]:
         if not buckets:
             return []
-        rows = read(
+        rows = execute(
             session,
             f"{select} IN ? AND bucket IN ? AND registered_at >= ? AND registered_at < ?{where}"
             f" PER PARTITION LIMIT ?{filtering}",
-            keys, list(buckets), _begin(months[-1]), before, *values, share,
-        )  # fmt: skip
-        by_partition: dict[tuple[str, int], list[Found]] = {}
+            keys,
+            list(buckets),
+            _begin(months[-1]),
+            before,
+            *values,
+            share,
+        )
+        by_partition: dict[tuple[str, int], list[UserSummary]] = {}
         for user in map(_found, rows):
             partition = (_month(user.registered_at) if country is None else country, _bucket(user.user_id))
             by_partition.setdefault(partition, []).append(user)
@@ -194,11 +203,16 @@ def _parts(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, s
     if user_id is None:
         return ranged(range(BUCKETS), at)
     bucket = _bucket(user_id)
-    same_instant = read(
+    same_instant = execute(
         session,
         f"{select} = ? AND bucket = ? AND registered_at = ? AND user_id > ?{where} LIMIT ?{filtering}",
-        _month(at) if country is None else country, bucket, at, user_id, *values, share,
-    )  # fmt: skip
+        _month(at) if country is None else country,
+        bucket,
+        at,
+        user_id,
+        *values,
+        share,
+    )
     ahead = [[_found(row) for row in same_instant]]
     return [
         *filter(None, ahead),
@@ -207,25 +221,25 @@ def _parts(session: Any, chosen: Filter, months: Sequence[str], place: Cursor, s
     ]
 
 
-def _conditions(chosen: Filter) -> tuple[str, list[object]]:
+def _conditions(chosen: UserFilter) -> tuple[str, list[object]]:
     """What the server filters by, as CQL and its values."""
     where, values = "", list[object]()
     if chosen.gender is not None:
         where, values = " AND gender = ?", [chosen.gender]
     if chosen.age_band is not None:
-        where, values = f"{where} AND age >= ? AND age <= ?", [*values, *ages(chosen.age_band)]
+        where, values = f"{where} AND age >= ? AND age <= ?", [*values, *get_age_range(chosen.age_band)]
     return where, values
 
 
-def _found(row: Any) -> Found:
-    return Found(row.registered_at.replace(tzinfo=UTC), *row[1:])
+def _found(row: Any) -> UserSummary:
+    return UserSummary(row.registered_at.replace(tzinfo=UTC), *row[1:])
 
 
-def _behind(user: Found) -> Cursor:
-    return Cursor(user.registered_at, user.user_id)
+def _behind(user: UserSummary) -> KeysetCursor:
+    return KeysetCursor(user.registered_at, user.user_id)
 
 
-def _position(user: Found) -> tuple[datetime, int]:
+def _position(user: UserSummary) -> tuple[datetime, int]:
     """Greater is earlier in the order."""
     return user.registered_at, -_bucket(user.user_id)
 
@@ -234,7 +248,7 @@ def _bucket(user_id: UUID) -> int:
     return user_id.int >> 124
 
 
-def _within(month: str, chosen: Filter) -> bool:
+def _within(month: str, chosen: UserFilter) -> bool:
     return (chosen.since is None or chosen.since <= month) and (chosen.until is None or month <= chosen.until)
 
 

@@ -38,7 +38,7 @@ class Arrival(NamedTuple):
     city: str | None
 
 
-class Place(NamedTuple):
+class SampledPlace(NamedTuple):
     """Where a sampled user lives, in degrees."""
 
     country_code: str
@@ -48,44 +48,45 @@ class Place(NamedTuple):
     location_plausible: bool | None
 
 
-def counts(session: Any, dimension: str) -> dict[str, int]:
+def read_counts(session: Any, dimension: str) -> dict[str, int]:
     """Users per value of one of `record.DIMENSIONS` of one field; values without users left out."""
-    rows = read(session, _COUNTS.format(session.keyspace), dimension)
+    rows = execute(session, _COUNTS.format(session.keyspace), dimension)
     return {row.value: row.count for row in rows if row.count}
 
 
-def cross_counts(session: Any, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
+def read_cross_counts(session: Any, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
     """Users per values of a dimension of several fields, those without users left out.
 
     `first` limits it to one value of the first field, whose counts lie together.
     """
     if first is None:
-        rows = read(session, _COUNTS.format(session.keyspace), dimension)
+        rows = execute(session, _COUNTS.format(session.keyspace), dimension)
     else:
         begins = json.dumps([first], ensure_ascii=False)[:-1] + ", "
         query = f"{_COUNTS.format(session.keyspace)} AND value >= ? AND value < ?"
-        rows = read(session, query, dimension, begins, begins[:-1] + "!")
+        rows = execute(session, query, dimension, begins, begins[:-1] + "!")
     return _crossed(rows)
 
 
-def cross_counts_since(session: Any, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
+def read_cross_counts_since(session: Any, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
     """The same, of the values whose first field is `first` or sorts behind it."""
     query = f"{_COUNTS.format(session.keyspace)} AND value >= ?"
-    return _crossed(read(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
+    return _crossed(execute(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
 
 
-def latest(session: Any, limit: int) -> list[Arrival]:
+def list_latest_arrivals(session: Any, limit: int) -> list[Arrival]:
     """The newest arrivals of the last `ARRIVALS_KEPT`, newest first."""
     now = datetime.now(UTC)
     found: list[Arrival] = []
     begin = 0
     for end in LOOK_BACK_HOURS:
         hours = [(now - timedelta(hours=back)).strftime("%Y-%m-%dT%H") for back in range(begin, end)]
-        rows = read(
+        rows = execute(
             session,
             f"SELECT {_ARRIVAL} FROM {session.keyspace}.latest_arrivals WHERE hour IN ? PER PARTITION LIMIT ?",
-            hours, limit,
-        )  # fmt: skip
+            hours,
+            limit,
+        )
         found += [Arrival(*row) for row in rows]
         if len(found) >= limit:
             break
@@ -93,14 +94,14 @@ def latest(session: Any, limit: int) -> list[Arrival]:
     return sorted(found, key=lambda arrival: arrival.event_time, reverse=True)[:limit]
 
 
-def user(session: Any, user_id: UUID) -> dict[str, Any] | None:
+def fetch_user(session: Any, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
     columns = ", ".join(USER_FIELDS)
-    row = read(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
+    row = execute(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
     return dict(row._asdict()) if row else None
 
 
-def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> list[Place]:
+def sample_places(session: Any, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:
     """At most `per_bucket` users with coordinates, the latest registered, of each of the `BUCKETS` of each country.
 
     Which bucket a user is in is chance: where the buckets of all countries are more than `MOST_PARTITIONS`, an equal
@@ -110,16 +111,18 @@ def geo_sample(session: Any, country_codes: Sequence[str], per_bucket: int) -> l
     if not countries:
         return []
     buckets = list(range(min(BUCKETS, MOST_PARTITIONS // len(countries))))
-    rows = read(
+    rows = execute(
         session,
         f"SELECT country_code, city, latitude, longitude, location_plausible FROM {session.keyspace}.users_by_country"
         " WHERE country_code IN ? AND bucket IN ? PER PARTITION LIMIT ?",
-        countries, buckets, per_bucket,
-    )  # fmt: skip
-    return [Place(*row) for row in rows if row.latitude is not None and row.longitude is not None]
+        countries,
+        buckets,
+        per_bucket,
+    )
+    return [SampledPlace(*row) for row in rows if row.latitude is not None and row.longitude is not None]
 
 
-def read(session: Any, cql: str, *values: object) -> Any:
+def execute(session: Any, cql: str, *values: object) -> Any:
     """The rows of a prepared statement, whose tables are to be qualified: the server warns of others."""
     prepared = _prepared.setdefault(session, {})
     if cql not in prepared:

@@ -10,17 +10,17 @@ import pyarrow as pa
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.model.schema import dimension_values_sql
+from insights.model.schema import build_dimension_values_sql
 from insights.model.user import DIMENSIONS
 from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.postgres import exclude_merges, next_seq
+from insights.sinks.postgres import allocate_seq, lock_merges
 
 _COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)
     FROM analytics.user_counts AS c FULL JOIN (
-        SELECT dimension, value, count(*) FROM ({dimension_values_sql("analytics.users")}) AS v
+        SELECT dimension, value, count(*) FROM ({build_dimension_values_sql("analytics.users")}) AS v
         WHERE value IS NOT NULL GROUP BY dimension, value
     ) AS u USING (dimension, value)
 """
@@ -38,7 +38,7 @@ _NOTE = """
 _TYPES = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
 
 
-class Count(NamedTuple):
+class CountComparison(NamedTuple):
     """A count as the stores keep it (None: they have none) and as it is."""
 
     dimension: str
@@ -57,19 +57,22 @@ class Count(NamedTuple):
         return (self.postgres or 0) != self.exact or (self.cassandra or 0) != self.exact
 
 
-def wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) -> list[Count]:
+def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) -> list[CountComparison]:
     """The counts that a recount would change; in Cassandra, also those that a batch on its way will.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with connections.cassandra(cassandra) as session, closing(connections.postgres(postgres, "recount")) as connection:
+    with (
+        connections.open_cassandra(cassandra) as session,
+        closing(connections.connect_postgres(postgres, "recount")) as connection,
+    ):
         served = _served(session)
         with connection, connection.cursor() as cursor:
             return [count for count in _counts(cursor, served) if count.wrong]
 
 
-def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[Count]:
+def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[CountComparison]:
     """Set every count in both stores to the number of served users; returns those that were wrong.
 
     Between two merges of the stream, and written to Cassandra as of then: counts of an earlier merge lose against
@@ -78,7 +81,10 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
     Raises:
         UserError: a store cannot be reached, read or written; to try again does no harm.
     """
-    with connections.cassandra(cassandra) as session, closing(connections.postgres(postgres, "recount")) as connection:
+    with (
+        connections.open_cassandra(cassandra) as session,
+        closing(connections.connect_postgres(postgres, "recount")) as connection,
+    ):
         served = _served(session)
         seq, counts = recount_postgres(connection, served)
         known = [count for count in counts if count.known]
@@ -105,21 +111,21 @@ def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSetting
     Raises:
         UserError: a store cannot be reached, read or written.
     """
-    with closing(connections.postgres(postgres, "recount")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(postgres, "recount")) as connection, connection.cursor() as cursor:
         new = _new_dimensions(cursor)
     if new:
         recount(postgres, cassandra, stream)
     return new
 
 
-def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tuple[int, list[Count]]:
+def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tuple[int, list[CountComparison]]:
     """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
 
     `served` are Cassandra's counts, read before.
     """
     with connection, connection.cursor() as cursor:
-        exclude_merges(cursor)
-        counts, seq = _counts(cursor, served), next_seq(cursor)
+        lock_merges(cursor)
+        counts, seq = _counts(cursor, served), allocate_seq(cursor)
         kept = [(*count[:2], count.exact, seq) for count in counts if count.known]
         if kept:
             psycopg2.extras.execute_values(cursor, _KEEP, kept)
@@ -136,12 +142,12 @@ def _new_dimensions(cursor: Any) -> list[str]:
     return [name for name in DIMENSIONS if name not in counted] if users else []
 
 
-def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[Count]:
+def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[CountComparison]:
     with _migrated():
         cursor.execute(_COUNTS)
     kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
     return [
-        Count(dimension, value, count, served.get((dimension, value)), exact)
+        CountComparison(dimension, value, count, served.get((dimension, value)), exact)
         for dimension, value in sorted(kept.keys() | served.keys())
         for count, exact in [kept.get((dimension, value), (None, 0))]
     ]
@@ -163,6 +169,6 @@ def _migrated() -> Iterator[None]:
         raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
 
 
-def _table(counts: list[Count], seq: int) -> pa.Table:
+def _table(counts: list[CountComparison], seq: int) -> pa.Table:
     rows = [{"dimension": c.dimension, "value": c.value, "count": c.exact, "seq": seq} for c in counts]
     return pa.Table.from_pylist(rows, schema=_TYPES)

@@ -9,7 +9,7 @@ from typing import Any
 from insights.clients import connections
 from insights.model.message import RawMessage
 from insights.model.reasons import Reason
-from insights.model.user import record_key
+from insights.model.user import derive_record_key
 from insights.settings import PostgresSettings
 
 MOST_REDRIVES = 3
@@ -19,7 +19,7 @@ FETCH_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class RedriveSelection:
     """Which open records: of a reason, or of these event ids or origins, or all."""
 
     reason: Reason | None = None
@@ -28,16 +28,16 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class RedriveMessages:
     """Messages to publish, read as they are asked for, once. `refused` (origin and sentence) is complete after that."""
 
     messages: Iterator[RawMessage]
     refused: dict[str, str]
 
 
-def prepare(
-    postgres: PostgresSettings, selection: Selection, patch: dict[str, Any] | None = None, *, force: bool = False
-) -> Prepared:
+def prepare_redrive(
+    postgres: PostgresSettings, selection: RedriveSelection, patch: dict[str, Any] | None = None, *, force: bool = False
+) -> RedriveMessages:
     """The selected records as messages: patched, under the key of their `login.uuid`, with a newer version.
 
     `patch` is a JSON merge patch (RFC 7396). `force` also takes records that were re-driven `MOST_REDRIVES` times.
@@ -46,13 +46,20 @@ def prepare(
         UserError: when the messages are read: PostgreSQL cannot be reached.
     """
     refused: dict[str, str] = {}
-    return Prepared(_messages(postgres, selection, patch, force, refused), refused)
+    return RedriveMessages(_messages(postgres, selection, patch, force, refused), refused)
 
 
 def _messages(
-    postgres: PostgresSettings, selection: Selection, patch: dict[str, Any] | None, force: bool, refused: dict[str, str]
+    postgres: PostgresSettings,
+    selection: RedriveSelection,
+    patch: dict[str, Any] | None,
+    force: bool,
+    refused: dict[str, str],
 ) -> Iterator[RawMessage]:
-    with closing(connections.postgres(postgres, "redrive")) as connection, connection.cursor("redrive") as cursor:
+    with (
+        closing(connections.connect_postgres(postgres, "redrive")) as connection,
+        connection.cursor("redrive") as cursor,
+    ):
         cursor.itersize = FETCH_ROWS
         cursor.execute(
             """
@@ -84,18 +91,18 @@ def _message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -
     try:
         document = json.loads(payload)
         if patch:
-            document = merge_patch(document, patch)
+            document = apply_merge_patch(document, patch)
             payload = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, RecursionError):
         if patch:
             return None
     login = document.get("login") if isinstance(document, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
-    key = record_key(login_uuid, lambda: payload.decode("utf-8", "replace"))
+    key = derive_record_key(login_uuid, lambda: payload.decode("utf-8", "replace"))
     return RawMessage(event_id, key, payload, batch_id or "", version, event_time, redrives + 1)
 
 
-def merge_patch(target: Any, patch: Any) -> Any:
+def apply_merge_patch(target: Any, patch: Any) -> Any:
     """RFC 7396: objects are merged, null removes, anything else replaces."""
     if not isinstance(patch, dict):
         return patch
@@ -104,5 +111,5 @@ def merge_patch(target: Any, patch: Any) -> Any:
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = merge_patch(merged.get(name), value)
+            merged[name] = apply_merge_patch(merged.get(name), value)
     return merged

@@ -16,7 +16,7 @@ from insights.staging.read_again import read_period
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class ReplayPeriod:
     """From `since` until before `until`, by the time of fetching."""
 
     since: datetime
@@ -27,9 +27,9 @@ class Period:
             raise UserError(f"--from {self.since} is not before --to {self.until}; give a period.")
 
 
-def count_by_day(postgres: PostgresSettings, period: Period) -> dict[date, int]:
+def count_by_day(postgres: PostgresSettings, period: ReplayPeriod) -> dict[date, int]:
     """How many records a replay would publish, by UTC day of fetching."""
-    with closing(connections.postgres(postgres, "replay")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(postgres, "replay")) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT (event_time AT TIME ZONE 'UTC')::date, count(*) FROM staging.users"
             " WHERE event_time >= %s AND event_time < %s GROUP BY 1 ORDER BY 1",
@@ -39,7 +39,10 @@ def count_by_day(postgres: PostgresSettings, period: Period) -> dict[date, int]:
 
 
 def replay(
-    postgres: PostgresSettings, kafka: KafkaSettings, period: Period, progress: Callable[[int], None] = lambda _: None
+    postgres: PostgresSettings,
+    kafka: KafkaSettings,
+    period: ReplayPeriod,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Publish the period's staged records again and wait for every acknowledgement. Returns how many.
 
@@ -48,6 +51,6 @@ def replay(
     Raises:
         UserError: a store cannot be reached, or the broker did not acknowledge every record.
     """
-    with closing(connections.postgres(postgres, "replay")) as connection:
+    with closing(connections.connect_postgres(postgres, "replay")) as connection:
         messages = read_period(connection, period.since, period.until)
-        return republish(connections.kafka_producer(kafka, "replay"), kafka.raw_topic, messages, progress)
+        return republish(connections.make_kafka_producer(kafka, "replay"), kafka.raw_topic, messages, progress)

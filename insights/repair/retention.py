@@ -22,14 +22,14 @@ _MOVED = """
 """
 
 
-class Pruned(NamedTuple):
+class PrunedRows(NamedTuple):
     """Rows that are gone."""
 
     batches: int
     moved: int
 
 
-def prune(connection: Any, now: datetime, retention_days: int) -> Pruned:
+def prune_batches(connection: Any, now: datetime, retention_days: int) -> PrunedRows:
     """Delete what batches left that were merged over `retention_days` ago and that Cassandra has.
 
     The last batch of every query stays. The messages that the others read are added up in `analytics.pruned_batches`.
@@ -39,4 +39,4 @@ def prune(connection: Any, now: datetime, retention_days: int) -> Pruned:
         cursor.execute(_BATCHES, before)
         batches = cursor.fetchone() or (0,)
         cursor.execute(_MOVED, before)
-        return Pruned(batches[0], cursor.rowcount)
+        return PrunedRows(batches[0], cursor.rowcount)

@@ -17,8 +17,19 @@ REFERENCE = datetime(2026, 7, 1, tzinfo=UTC)
 """The day on which ages are counted. By the wall clock a page fetched again after a birthday would differ."""
 
 FIELDS = (
-    "gender", "name", "location", "email", "login", "registered", "dob", "phone", "cell", "id", "picture", "nat",
-)  # fmt: skip
+    "gender",
+    "name",
+    "location",
+    "email",
+    "login",
+    "registered",
+    "dob",
+    "phone",
+    "cell",
+    "id",
+    "picture",
+    "nat",
+)
 
 Record = dict[str, Any]
 

@@ -14,8 +14,8 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.cmurmur3 import murmur3
 from cassandra.policies import FallthroughRetryPolicy
 
-from insights.sinks.cql_batches import Block, BlockProtocol, statement_prefix, unlogged_batch
-from insights.sinks.cql_encoding import encode_rows, routing_keys, row_offsets, row_spans
+from insights.sinks.cql_batches import BlockProtocol, RowBlock, encode_statement_prefix, make_unlogged_batch
+from insights.sinks.cql_encoding import encode_routing_keys, encode_rows, read_row_offsets, split_rows
 
 ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.25
@@ -26,16 +26,16 @@ SLICE_ROWS = 8192
 """Rows turned into bytes at a time: the memory of a write is bounded by it."""
 
 
-class Routed(NamedTuple):
+class RoutedBlock(NamedTuple):
     """A block and a partition key that lives where its rows do; none where every node will do."""
 
-    block: Block
+    block: RowBlock
     key: bytes | None
 
 
-class Failure(NamedTuple):
+class FailedBlock(NamedTuple):
     error: Exception
-    routed: Routed
+    routed: RoutedBlock
 
 
 logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)  # One warning a batch: our batches span partitions.
@@ -72,31 +72,31 @@ class CassandraWriter:
         if rows.num_rows == 0:
             return 0
         statement = self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
-        failed: list[Failure] = []
-        for batch in by_partition(rows, [values[i] for i in statement.routing_key_indexes]):
+        failed: list[FailedBlock] = []
+        for batch in slice_by_partition(rows, [values[i] for i in statement.routing_key_indexes]):
             failed += self._send(self._blocks(statement, batch, values))
         self._retry(failed)
         return int(rows.num_rows)
 
-    def _blocks(self, statement: Any, batch: pa.RecordBatch, values: Sequence[str]) -> Iterator[Routed]:
+    def _blocks(self, statement: Any, batch: pa.RecordBatch, values: Sequence[str]) -> Iterator[RoutedBlock]:
         kinds = [column.type.typename for column in statement.column_metadata]
-        prefix = statement_prefix(statement.query_id, len(values))
+        prefix = encode_statement_prefix(statement.query_id, len(values))
         for group, routing_key in self._replica_groups(statement, batch, values, kinds):
             rows = encode_rows([group[name] for name in values], kinds, prefix)
-            data, offsets = memoryview(rows.buffers()[2]), row_offsets(rows)
-            for first, last in row_spans(rows, CELL_BYTES * len(values), self._batch_rows, MOST_BATCH_BYTES):
-                yield Routed(Block(last - first, data[offsets[first] : offsets[last]]), routing_key)
+            data, offsets = memoryview(rows.buffers()[2]), read_row_offsets(rows)
+            for first, last in split_rows(rows, CELL_BYTES * len(values), self._batch_rows, MOST_BATCH_BYTES):
+                yield RoutedBlock(RowBlock(last - first, data[offsets[first] : offsets[last]]), routing_key)
 
     def _replica_groups(
         self, statement: Any, batch: pa.RecordBatch, values: Sequence[str], kinds: Sequence[str]
     ) -> Iterator[tuple[pa.RecordBatch, bytes | None]]:
         """The rows of a batch by the nodes that hold them; one node, or all nodes, need no token."""
-        tokens, replicas = replica_sets(self._session.cluster.metadata, self._session.keyspace)
+        tokens, replicas = map_replica_sets(self._session.cluster.metadata, self._session.keyspace)
         if len(set(replicas.tolist())) < 2:
             yield batch, None
             return
         key = [values[i] for i in statement.routing_key_indexes]
-        keys = routing_keys([batch[name] for name in key], [kinds[i] for i in statement.routing_key_indexes])
+        keys = encode_routing_keys([batch[name] for name in key], [kinds[i] for i in statement.routing_key_indexes])
         encoded = keys.dictionary_encode()
         hashes = np.array([murmur3(value.as_py()) for value in encoded.dictionary], np.int64)
         ranges = np.searchsorted(tokens, hashes[encoded.indices.to_numpy()]) % len(tokens)
@@ -105,14 +105,14 @@ class CassandraWriter:
             members = np.flatnonzero(sets == number)
             yield batch.take(pa.array(members)), keys[int(members[0])].as_py()
 
-    def _send(self, blocks: Iterable[Routed]) -> list[Failure]:
+    def _send(self, blocks: Iterable[RoutedBlock]) -> list[FailedBlock]:
         """Send every block, at most `in_flight` unanswered; returns what failed and may be tried again.
 
         Raises:
             Exception: the first failure that no second try can mend, after all answers are in.
         """
         slots = threading.BoundedSemaphore(self._in_flight)
-        failures: list[Failure] = []
+        failures: list[FailedBlock] = []
         for routed in blocks:
             slots.acquire()
             if failures and not _passing(failures[0].error):
@@ -120,7 +120,7 @@ class CassandraWriter:
                 break
             answer = _Answer(routed, failures, slots)
             try:
-                batch = unlogged_batch(routed.block, self._session.keyspace, routed.key)
+                batch = make_unlogged_batch(routed.block, self._session.keyspace, routed.key)
                 self._session.execute_async(batch).add_callbacks(answer.good, answer.bad)
             except NoHostAvailable as error:
                 answer.bad(error)
@@ -131,7 +131,7 @@ class CassandraWriter:
                 raise failure.error
         return failures
 
-    def _retry(self, failures: list[Failure]) -> None:
+    def _retry(self, failures: list[FailedBlock]) -> None:
         pause = FIRST_PAUSE_SECONDS
         for _ in range(ATTEMPTS - 1):
             if not failures:
@@ -146,7 +146,7 @@ class CassandraWriter:
 class _Answer:
     """Frees a request's slot once: the driver may report a request twice when its connection breaks."""
 
-    def __init__(self, routed: Routed, failures: list[Failure], slots: threading.BoundedSemaphore) -> None:
+    def __init__(self, routed: RoutedBlock, failures: list[FailedBlock], slots: threading.BoundedSemaphore) -> None:
         self._routed, self._failures, self._slots = routed, failures, slots
         self._first = threading.Lock()
 
@@ -156,11 +156,11 @@ class _Answer:
 
     def bad(self, error: Exception) -> None:
         if self._first.acquire(blocking=False):
-            self._failures.append(Failure(error, self._routed))
+            self._failures.append(FailedBlock(error, self._routed))
             self._slots.release()
 
 
-def by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def slice_by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Slices of the rows in the order of the partition key's columns.
 
     Cassandra applies a batch's rows of one partition as one mutation, so that fewer are logged and merged.
@@ -171,7 +171,7 @@ def by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]
         yield from rows.take(order[first : first + SLICE_ROWS]).combine_chunks().to_batches()
 
 
-def replica_sets(metadata: Any, keyspace: str) -> tuple[np.ndarray, np.ndarray]:
+def map_replica_sets(metadata: Any, keyspace: str) -> tuple[np.ndarray, np.ndarray]:
     """The ring's tokens in order, and for the range that ends at each a number naming its set of replicas."""
     ring = metadata.token_map.ring if metadata.token_map else []
     numbers: dict[frozenset[Any], int] = {}

@@ -7,7 +7,7 @@ from insights.errors import UserError
 from insights.sinks.postgres import Offsets
 
 
-def batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
+def read_batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
     """Per topic and partition, the batch's first offset and the one after its last.
 
     Raises:
@@ -21,7 +21,7 @@ def batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
     }
 
 
-def messages(offsets: Offsets) -> int:
+def count_offsets(offsets: Offsets) -> int:
     """How many offsets a batch spans."""
     return sum(end - begin for partitions in offsets.values() for begin, end in partitions.values())
 

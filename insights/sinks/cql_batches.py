@@ -12,19 +12,19 @@ from cassandra.query import BatchStatement, BatchType
 PREPARED = 1
 
 
-class Block(NamedTuple):
-    """Consecutive rows, each as `statement_prefix` and its values."""
+class RowBlock(NamedTuple):
+    """Consecutive rows, each as `encode_statement_prefix` and its values."""
 
     rows: int
     body: memoryview
 
 
 class BlockProtocol(ProtocolHandler):  # type: ignore[misc]
-    """Encodes a batch whose statements are a `Block` (protocol version 5, no default timestamp)."""
+    """Encodes a batch whose statements are a `RowBlock` (protocol version 5, no default timestamp)."""
 
     @classmethod
     def encode_message(cls, msg: Any, *arguments: Any, **named: Any) -> bytes:
-        if isinstance(msg, BatchMessage) and isinstance(msg.queries, Block):
+        if isinstance(msg, BatchMessage) and isinstance(msg.queries, RowBlock):
             block = _BlockMessage.__new__(_BlockMessage)
             block.__dict__.update(msg.__dict__)
             msg = block
@@ -38,12 +38,12 @@ class _BlockMessage(BatchMessage):  # type: ignore[misc]
         f.write(uint16_pack(self.consistency_level) + int32_pack(0))
 
 
-def statement_prefix(query_id: bytes, values: int) -> bytes:
+def encode_statement_prefix(query_id: bytes, values: int) -> bytes:
     """What precedes each row's values: a prepared statement's id and the number of values."""
     return bytes(uint8_pack(PREPARED) + uint16_pack(len(query_id)) + query_id + uint16_pack(values))
 
 
-def unlogged_batch(block: Block, keyspace: str, routing_key: bytes | None) -> Any:
+def make_unlogged_batch(block: RowBlock, keyspace: str, routing_key: bytes | None) -> Any:
     """A statement that the driver routes by `routing_key` and sends as an unlogged batch."""
     batch = BatchStatement(batch_type=BatchType.UNLOGGED)
     batch._statements_and_parameters = block

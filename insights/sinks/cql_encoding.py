@@ -31,7 +31,7 @@ def encode_rows(columns: Sequence[pa.Array], kinds: Sequence[str], prefix: bytes
     return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
 
 
-def routing_keys(columns: Sequence[pa.Array], kinds: Sequence[str]) -> pa.BinaryArray:
+def encode_routing_keys(columns: Sequence[pa.Array], kinds: Sequence[str]) -> pa.BinaryArray:
     """The serialized partition key of each row, which the partitioner hashes."""
     values = [_values(column, kind) for column, kind in zip(columns, kinds, strict=True)]
     if len(values) == 1:
@@ -47,12 +47,12 @@ def routing_keys(columns: Sequence[pa.Array], kinds: Sequence[str]) -> pa.Binary
     return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
 
 
-def buckets(user_ids: pa.Array) -> pa.Array:
+def compute_buckets(user_ids: pa.Array) -> pa.Array:
     """The `bucket` of each user: the first hexadecimal digit of the id."""
-    return pa.array((uuid_bytes(user_ids)[:, 0] >> 4).astype(np.int32))
+    return pa.array((parse_uuids(user_ids)[:, 0] >> 4).astype(np.int32))
 
 
-def uuid_bytes(column: pa.Array) -> NDArray[np.uint8]:
+def parse_uuids(column: pa.Array) -> NDArray[np.uint8]:
     """Textual UUIDs as an array of shape (rows, 16), dtype uint8.
 
     Raises:
@@ -92,7 +92,7 @@ def _values(column: pa.Array, kind: str) -> pa.Array:
 def _fixed_values(column: pa.Array, kind: str) -> NDArray[np.uint8]:
     """Big-endian values, shape (rows, width), dtype uint8; what stands for a null is undefined."""
     if kind == "uuid":
-        return uuid_bytes(column)
+        return parse_uuids(column)
     if kind not in _NUMBERS:
         raise ValueError(f"CQL type {kind} is none of the record's")
     if kind == "timestamp":
@@ -118,12 +118,12 @@ def _content(column: pa.Array) -> NDArray[np.uint8]:
     return np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
 
 
-def row_spans(rows: pa.BinaryArray, overhead: int, most_rows: int, most_bytes: int) -> list[tuple[int, int]]:
+def split_rows(rows: pa.BinaryArray, overhead: int, most_rows: int, most_bytes: int) -> list[tuple[int, int]]:
     """Consecutive rows as (first, last + 1), at most `most_rows` and `most_bytes` each, but at least one row.
 
     `overhead` is added to the bytes of every row.
     """
-    ends = row_offsets(rows) + overhead * np.arange(len(rows) + 1, dtype=np.int64)
+    ends = read_row_offsets(rows) + overhead * np.arange(len(rows) + 1, dtype=np.int64)
     spans, first = [], 0
     while first < len(rows):
         fitting = int(np.searchsorted(ends, ends[first] + most_bytes, side="right")) - 1
@@ -133,6 +133,6 @@ def row_spans(rows: pa.BinaryArray, overhead: int, most_rows: int, most_bytes: i
     return spans
 
 
-def row_offsets(rows: pa.BinaryArray) -> NDArray[np.int64]:
+def read_row_offsets(rows: pa.BinaryArray) -> NDArray[np.int64]:
     """Where each row begins in the array's data, and where the last ends."""
     return np.frombuffer(rows.buffers()[1], np.int32)[rows.offset : rows.offset + len(rows) + 1].astype(np.int64)

@@ -19,14 +19,14 @@ from pyspark.storagelevel import StorageLevel
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
 from insights.sinks import postgres, quarantine_topic
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.checkpoint_offsets import batch_offsets, messages
-from insights.sinks.cql_encoding import buckets
+from insights.sinks.checkpoint_offsets import count_offsets, read_batch_offsets
+from insights.sinks.cql_encoding import compute_buckets
 
 T = TypeVar("T")
 
@@ -36,11 +36,11 @@ REFUSED_BYTES = 16 * 1024 * 1024
 """Refused values that are in memory at the same time."""
 POSTGRES_ATTEMPTS = 5
 USER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
-_QUARANTINED = tuple(field.name for field in fields(Quarantined))
+_QUARANTINED = tuple(field.name for field in fields(QuarantineRecord))
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class TransformOutputs:
     """How `insights.stream` splits judged messages."""
 
     accepted: Callable[[DataFrame], DataFrame]
@@ -48,7 +48,7 @@ class Verdicts:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class DeliveredBatch:
     """A batch that every sink has; seconds per step."""
 
     number: int
@@ -57,7 +57,7 @@ class Served:
     seconds: Mapping[str, float]
 
 
-class Server:
+class MicroBatchSink:
     """The function that `foreachBatch` calls with judged messages. Connections are made on first use and kept.
 
     `served` hears of every batch. `stop()` lets the batch that runs come to its end and refuses the next.
@@ -65,12 +65,12 @@ class Server:
 
     def __init__(
         self,
-        verdicts: Verdicts,
+        verdicts: TransformOutputs,
         stream: StreamSettings,
         postgres_settings: PostgresSettings,
         cassandra_settings: CassandraSettings,
         kafka: KafkaSettings,
-        served: Callable[[Served], None],
+        served: Callable[[DeliveredBatch], None],
     ) -> None:
         self._verdicts, self._stream, self._served = verdicts, stream, served
         self._postgres_settings, self._cassandra_settings, self._kafka = postgres_settings, cassandra_settings, kafka
@@ -116,15 +116,15 @@ class Server:
         started = datetime.now(UTC)
         clock = _Clock()
         spark = batch.sparkSession
-        offsets = batch_offsets(spark, self._stream.checkpoint, number)
-        identity = postgres.BatchId(query_id(spark), number, offsets, started)
+        offsets = read_batch_offsets(spark, self._stream.checkpoint, number)
+        identity = postgres.MicroBatchId(read_query_id(spark), number, offsets, started)
         judged = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             accepted = self._verdicts.accepted(judged).toArrow()
-            complete = accepted.num_rows == messages(offsets)
-            refused = Refused(None if complete else self._verdicts.rejected(judged))
+            complete = accepted.num_rows == count_offsets(offsets)
+            refused = RejectedRecords(None if complete else self._verdicts.rejected(judged))
             clock.lap("transform")
-            merged = self._in_postgres(lambda connection: postgres.merge(connection, identity, accepted, refused))
+            merged = self._in_postgres(lambda connection: postgres.merge_batch(connection, identity, accepted, refused))
             clock.lap("postgres")
             self._to_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.kept]))
             clock.lap("cassandra")
@@ -132,9 +132,9 @@ class Server:
             clock.lap("quarantine")
         finally:
             judged.unpersist()
-        self._in_postgres(lambda connection: postgres.mark_served(connection, identity))
+        self._in_postgres(lambda connection: postgres.mark_delivered(connection, identity))
         clock.lap("mark")
-        self._served(Served(number, accepted.num_rows, merged.rejected, clock.seconds))
+        self._served(DeliveredBatch(number, accepted.num_rows, merged.rejected, clock.seconds))
 
     def _in_postgres(self, work: Callable[[Any], T]) -> T:
         """`work` on the kept connection, on a new one when that is gone: what is done twice changes nothing.
@@ -144,7 +144,7 @@ class Server:
         for attempt in range(POSTGRES_ATTEMPTS):
             try:
                 if self._connection is None:
-                    self._connection = connections.postgres(self._postgres_settings, "stream")
+                    self._connection = connections.connect_postgres(self._postgres_settings, "stream")
                 return work(self._connection)
             except (psycopg2.OperationalError, psycopg2.InterfaceError, UserError):
                 if self._connection is not None:
@@ -157,33 +157,33 @@ class Server:
 
     def _to_cassandra(self, users: pa.Table) -> None:
         writer = self._cassandra()
-        moves = self._in_postgres(postgres.unserved_moves)
-        counts = self._in_postgres(postgres.unserved_counts)
+        moves = self._in_postgres(postgres.read_undelivered_moves)
+        counts = self._in_postgres(postgres.read_undelivered_counts)
         write_users(writer, users)
         delete_moved(writer, moves)
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
 
-    def _to_quarantine_topic(self, refused: "Refused") -> None:
+    def _to_quarantine_topic(self, refused: "RejectedRecords") -> None:
         for records in refused:
-            self._producer = self._producer or connections.kafka_producer(self._kafka, "stream")
-            quarantine_topic.produce(self._producer, self._kafka.quarantine_topic, records)
+            self._producer = self._producer or connections.make_kafka_producer(self._kafka, "stream")
+            quarantine_topic.produce_copies(self._producer, self._kafka.quarantine_topic, records)
 
     def _cassandra(self) -> CassandraWriter:
         if self._writer is None:
-            session = self._open.enter_context(connections.cassandra(self._cassandra_settings))
+            session = self._open.enter_context(connections.open_cassandra(self._cassandra_settings))
             self._writer = CassandraWriter(
                 session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
             )
         return self._writer
 
 
-class Refused:
+class RejectedRecords:
     """The refused records of a batch, in portions of bounded size; may be iterated again."""
 
     def __init__(self, frame: DataFrame | None) -> None:
         self._frame = frame
 
-    def __iter__(self) -> Iterator[list[Quarantined]]:
+    def __iter__(self) -> Iterator[list[QuarantineRecord]]:
         if self._frame is None:
             return
         sizes = self._frame.select("origin", "size").toArrow().to_pylist()
@@ -205,7 +205,7 @@ def write_users(writer: CassandraWriter, users: pa.Table) -> None:
     if not users.num_rows:
         return
     users = users.combine_chunks()
-    users = users.append_column("bucket", buckets(users["user_id"].chunk(0)))
+    users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
     for table in USER_TABLES:
         writer.upsert(table, CASSANDRA_TABLES[table][1], users, "version")
     newest = pc.select_k_unstable(users, LATEST, [("event_time", "descending"), ("version", "descending")])
@@ -219,13 +219,13 @@ def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
     """Delete the rows that users had under another country, month or registration instant."""
     if not moves.num_rows:
         return
-    moves = moves.append_column("bucket", buckets(moves["user_id"].chunk(0)))
+    moves = moves.append_column("bucket", compute_buckets(moves["user_id"].chunk(0)))
     for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
         keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
         writer.delete(table, keys, "version")
 
 
-def query_id(spark: SparkSession) -> str:
+def read_query_id(spark: SparkSession) -> str:
     """The id that the checkpoint gives the running query."""
     found: str | None = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
     if not found:
@@ -233,9 +233,9 @@ def query_id(spark: SparkSession) -> str:
     return found
 
 
-def _quarantined(row: dict[str, Any]) -> Quarantined:
+def _quarantined(row: dict[str, Any]) -> QuarantineRecord:
     values = {name: row[name] for name in _QUARANTINED}
-    return Quarantined(**values | {"reason": Reason(row["reason"])})
+    return QuarantineRecord(**values | {"reason": Reason(row["reason"])})
 
 
 class _Clock:

@@ -15,20 +15,20 @@ import pyarrow as pa
 import pyarrow.csv
 
 from insights.clients import quarantine_table
-from insights.model.quarantine import Quarantined
-from insights.model.schema import USER_FIELDS, dimension_fields, dimension_values_sql, sql_columns
+from insights.model.quarantine import QuarantineRecord
+from insights.model.schema import USER_FIELDS, build_dimension_values_sql, build_sql_columns, list_dimension_fields
 
 Offsets = dict[str, dict[str, list[int]]]
 """Per topic and partition: the first offset of the batch, and the one after its last."""
-Portions = Iterable[Sequence[Quarantined]]
+Portions = Iterable[Sequence[QuarantineRecord]]
 """Refused records, a bounded number at a time."""
 
 _FIELDS = ", ".join(USER_FIELDS)
 _FRACTIONS = [percent / 100 for percent in range(101)]
-_KEPT = tuple(dict.fromkeys((*dimension_fields(), "registered_at")))
+_KEPT = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at")))
 """What the replaced row of a user counted for, and where Cassandra had it."""
 
-_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in sql_columns().items()}
+_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
 _TEMPORARY = f"""
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming (n integer, {", ".join(f"{k} {v}" for k, v in _TYPES.items())})
         ON COMMIT DELETE ROWS;
@@ -71,13 +71,13 @@ _UPSERT = f"""
 _COUNT = f"""
     WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
     lost AS (
-        SELECT {", ".join(f"old_{name} AS {name}" for name in dimension_fields())}
+        SELECT {", ".join(f"old_{name} AS {name}" for name in list_dimension_fields())}
         FROM touched WHERE wins AND old_event_id IS NOT NULL
     ),
     moves AS (
         SELECT dimension, value, sum(change) AS change FROM (
-            SELECT dimension, value, 1 AS change FROM ({dimension_values_sql("gained")}) AS g
-            UNION ALL SELECT dimension, value, -1 FROM ({dimension_values_sql("lost")}) AS l
+            SELECT dimension, value, 1 AS change FROM ({build_dimension_values_sql("gained")}) AS g
+            UNION ALL SELECT dimension, value, -1 FROM ({build_dimension_values_sql("lost")}) AS l
         ) AS changes GROUP BY dimension, value HAVING sum(change) <> 0
     ),
     counts AS (
@@ -86,7 +86,7 @@ _COUNT = f"""
     )
     INSERT INTO analytics.user_counts (dimension, value, count, seq)
     SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE (
-        SELECT count(*) FROM ({dimension_values_sql("analytics.users")}) AS u
+        SELECT count(*) FROM ({build_dimension_values_sql("analytics.users")}) AS u
         WHERE u.dimension = counts.dimension AND u.value = counts.value
     ) END, %(seq)s
     FROM counts
@@ -152,7 +152,7 @@ _SERVED = """
 
 
 @dataclass(frozen=True, slots=True)
-class BatchId:
+class MicroBatchId:
     """A micro-batch as Spark's checkpoint knows it. A batch seen again has the same offsets."""
 
     query_id: str
@@ -162,7 +162,7 @@ class BatchId:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeResult:
     """What a merge decided."""
 
     current: np.ndarray
@@ -173,14 +173,14 @@ class Merged:
     """Refused records of the batch."""
 
 
-def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portions) -> Merged:
+def merge_batch(connection: Any, batch: MicroBatchId, accepted: pa.Table, rejected: Portions) -> MergeResult:
     """Merge a batch in one transaction and commit it.
 
     `accepted` has the record's columns in order. A batch that is in `analytics.batches` with the same offsets changes
     nothing. Merges at the same time wait for each other.
     """
     with connection, connection.cursor() as cursor:
-        exclude_merges(cursor)
+        lock_merges(cursor)
         cursor.execute(_TEMPORARY)
         _copy(cursor, accepted)
         cursor.execute(_TOUCH)
@@ -190,15 +190,15 @@ def merge(connection: Any, batch: BatchId, accepted: pa.Table, rejected: Portion
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
         kept = _read(cursor, _KEPT_ROWS, accepted.select(USER_FIELDS).schema)
-    return Merged(current, kept, refused)
+    return MergeResult(current, kept, refused)
 
 
-def exclude_merges(cursor: Any) -> None:
+def lock_merges(cursor: Any) -> None:
     """Wait for the merge that runs, and let none begin before the transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
 
 
-def next_seq(cursor: Any) -> int:
+def allocate_seq(cursor: Any) -> int:
     """The place of this transaction among the merges, all of which it excludes; microseconds."""
     cursor.execute("""
         SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
@@ -206,7 +206,7 @@ def next_seq(cursor: Any) -> int:
     return int(cursor.fetchone()[0])
 
 
-def unserved_counts(connection: Any) -> pa.Table:
+def read_undelivered_counts(connection: Any) -> pa.Table:
     """The counts (dimension, value, count, seq) that merges changed which Cassandra is not known to have."""
     query = """
         SELECT dimension, value, count, seq FROM analytics.user_counts
@@ -216,7 +216,7 @@ def unserved_counts(connection: Any) -> pa.Table:
         return _read(cursor, query, pa.schema(types))
 
 
-def unserved_moves(connection: Any) -> pa.Table:
+def read_undelivered_moves(connection: Any) -> pa.Table:
     """Old keys (user_id, version, country_code, registered_month, registered_at) that Cassandra may still have.
 
     The country or the month is null where the row of that table did not move.
@@ -235,7 +235,7 @@ def unserved_moves(connection: Any) -> pa.Table:
         return _read(cursor, query, pa.schema(types))
 
 
-def mark_served(connection: Any, batch: BatchId) -> None:
+def mark_delivered(connection: Any, batch: MicroBatchId) -> None:
     """Note that every sink has the batch."""
     with connection, connection.cursor() as cursor:
         cursor.execute(_SERVED, {"query": batch.query_id, "batch": batch.number})
@@ -251,7 +251,7 @@ def _copy(cursor: Any, accepted: pa.Table) -> None:
     cursor.copy_expert(f"COPY incoming (n, {_FIELDS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
 
 
-def _merged_before(cursor: Any, batch: BatchId) -> int | None:
+def _merged_before(cursor: Any, batch: MicroBatchId) -> int | None:
     """How many records the batch refused when it was merged; None if it was not."""
     cursor.execute(
         "SELECT offsets, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
@@ -261,7 +261,7 @@ def _merged_before(cursor: Any, batch: BatchId) -> int | None:
     return found[1] if found is not None and found[0] == batch.offsets else None
 
 
-def _take_over(cursor: Any, batch: BatchId, seq: int) -> None:
+def _take_over(cursor: Any, batch: MicroBatchId, seq: int) -> None:
     """A number that comes again with other offsets replaces a batch, and owes Cassandra what that one did."""
     cursor.execute(
         "SELECT seq FROM analytics.batches WHERE query_id = %s AND batch_id = %s AND served_at IS NULL",
@@ -272,8 +272,8 @@ def _take_over(cursor: Any, batch: BatchId, seq: int) -> None:
             cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced))
 
 
-def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> int:
-    seq = next_seq(cursor)
+def _apply(cursor: Any, batch: MicroBatchId, accepted: int, rejected: Portions) -> int:
+    seq = allocate_seq(cursor)
     _take_over(cursor, batch, seq)
     cursor.execute(_WON, (_FRACTIONS,))
     inserted, written, event_times = cursor.fetchone()
@@ -282,7 +282,7 @@ def _apply(cursor: Any, batch: BatchId, accepted: int, rejected: Portions) -> in
             cursor.execute(statement, {"seq": seq})
     refused: list[str] = []
     for records in rejected:
-        quarantine_table.insert(cursor, records)
+        quarantine_table.insert_records(cursor, records)
         refused += [record.event_id for record in records]
     cursor.execute(_RESOLVE, {"resolver": f"stream {batch.query_id}/{batch.number}", "refused": refused})
     row = {

@@ -6,13 +6,13 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 
 from insights.clients.kafka_produce import Encoded, deliver, encode_quarantined
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 
 LONGEST_KEY = 1024
 """Characters of a key that a copy without its value keeps."""
 
 
-def produce(producer: Any, topic: str, records: Sequence[Quarantined]) -> None:
+def produce_copies(producer: Any, topic: str, records: Sequence[QuarantineRecord]) -> None:
     """Produce the records and wait until the brokers have acknowledged all of them.
 
     A record whose headers make it too large for the topic goes without its value, and without a key of more than
@@ -27,8 +27,8 @@ def produce(producer: Any, topic: str, records: Sequence[Quarantined]) -> None:
 
 
 def _deliver(
-    producer: Any, topic: str, records: Sequence[Quarantined], encode: Callable[[Quarantined], Encoded]
-) -> list[Quarantined]:
+    producer: Any, topic: str, records: Sequence[QuarantineRecord], encode: Callable[[QuarantineRecord], Encoded]
+) -> list[QuarantineRecord]:
     """Returns the records that the client or the broker refused as too large."""
     delivery = deliver(producer, topic, records, encode)
     too_large = []
@@ -41,6 +41,6 @@ def _deliver(
     return too_large
 
 
-def _encode_without_value(record: Quarantined) -> Encoded:
+def _encode_without_value(record: QuarantineRecord) -> Encoded:
     key = record.key if record.key is None or len(record.key) <= LONGEST_KEY else None
     return Encoded(key, None, record.headers())

@@ -1,6 +1,6 @@
 """The Random User API: pages of records, checked whole, credentials and national id removed at this first hop."""
 
-from insights.source.client import Page, SourceClient, seed_for
-from insights.source.errors import RETRYABLE, Failure, SourceError
+from insights.source.client import FetchedPage, SourceClient, derive_seed
+from insights.source.errors import RETRYABLE, FetchFailure, SourceError
 
-__all__ = ["RETRYABLE", "Failure", "Page", "SourceClient", "SourceError", "seed_for"]
+__all__ = ["RETRYABLE", "FetchFailure", "FetchedPage", "SourceClient", "SourceError", "derive_seed"]

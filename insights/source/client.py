@@ -16,7 +16,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_e
 from insights.errors import UserError
 from insights.settings import SourceSettings
 from insights.source import http
-from insights.source.envelope import Asked, unpack
+from insights.source.envelope import PageRequest, unpack_page
 from insights.source.errors import SourceError
 
 MAX_RESULTS = 5000
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class FetchedPage:
     """One whole page. `records`: compact JSON in UTF-8, credentials removed; `body_*`: the decompressed answer."""
 
     seed: str
@@ -44,7 +44,7 @@ class Page:
     body_bytes: int
 
 
-def seed_for(dag_id: str, logical_date: datetime) -> str:
+def derive_seed(dag_id: str, logical_date: datetime) -> str:
     """The seed of a run: 16 hexadecimal characters that are the same whenever the run is repeated."""
     if logical_date.tzinfo is None:
         raise ValueError(f"The logical date {logical_date} has no time zone; give it one.")
@@ -87,12 +87,12 @@ class SourceClient:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def fetch_pages(self, seed: str, pages: Iterable[int], results: int | None = None) -> Iterator[Page]:
+    def fetch_pages(self, seed: str, pages: Iterable[int], results: int | None = None) -> Iterator[FetchedPage]:
         """`fetch_page` for each page, one in memory at a time."""
         for page in pages:
             yield self.fetch_page(seed, page, results)
 
-    def fetch_page(self, seed: str, page: int, results: int | None = None) -> Page:
+    def fetch_page(self, seed: str, page: int, results: int | None = None) -> FetchedPage:
         """The page of `results` rows (the settings' page size unless told), within the settings' deadline.
 
         With a gender chosen, the whole page is fetched and checked, then its other rows are left out.
@@ -116,7 +116,9 @@ class SourceClient:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, Asked(seed, page, results, self._nationalities, self._gender), deadline)
+            return retrying(
+                self._attempt, PageRequest(seed, page, results, self._nationalities, self._gender), deadline
+            )
         except SourceError as error:
             attempts = retrying.statistics["attempt_number"]
             asked_to_wait = f", told to wait {error.retry_after:g} s" if error.retry_after else ""
@@ -127,14 +129,14 @@ class SourceClient:
                 error.retry_after,
             ) from None
 
-    def _attempt(self, asked: Asked, deadline: float) -> Page:
-        limits = http.Limits(
+    def _attempt(self, asked: PageRequest, deadline: float) -> FetchedPage:
+        limits = http.RequestLimits(
             self._settings.timeout_seconds, max(0.001, deadline - self._clock()), self._settings.max_bytes
         )
-        body = http.get(self._session, str(self._settings.url), self._parameters(asked), limits, self._now)
+        body = http.fetch_body(self._session, str(self._settings.url), self._parameters(asked), limits, self._now)
         fetched_at = self._now()
-        records, version = unpack(body, asked)
-        return Page(
+        records, version = unpack_page(body, asked)
+        return FetchedPage(
             seed=asked.seed,
             page=asked.page,
             records=records,
@@ -144,7 +146,7 @@ class SourceClient:
             body_bytes=len(body),
         )
 
-    def _parameters(self, asked: Asked) -> dict[str, Any]:
+    def _parameters(self, asked: PageRequest) -> dict[str, Any]:
         chosen = {
             "nat": ",".join(sorted(self._nationalities)),
             "gender": self._gender,

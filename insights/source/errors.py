@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Failure(StrEnum):
+class FetchFailure(StrEnum):
     """The kind of a failed fetch; `RETRYABLE` says which are worth another attempt."""
 
     RATE_LIMITED = "RATE_LIMITED"
@@ -26,15 +26,15 @@ class Failure(StrEnum):
 
 RETRYABLE = frozenset(
     {
-        Failure.RATE_LIMITED,
-        Failure.SERVER_ERROR,
-        Failure.TIMEOUT,
-        Failure.CONNECTION,
-        Failure.TRUNCATED,
-        Failure.NOT_JSON,
-        Failure.API_ERROR,
-        Failure.EMPTY,
-        Failure.SHORT,
+        FetchFailure.RATE_LIMITED,
+        FetchFailure.SERVER_ERROR,
+        FetchFailure.TIMEOUT,
+        FetchFailure.CONNECTION,
+        FetchFailure.TRUNCATED,
+        FetchFailure.NOT_JSON,
+        FetchFailure.API_ERROR,
+        FetchFailure.EMPTY,
+        FetchFailure.SHORT,
     }
 )
 """What has been seen to pass by itself. The others say the same thing again however often one asks."""
@@ -43,7 +43,7 @@ RETRYABLE = frozenset(
 class SourceError(Exception):
     """A page could not be fetched; nothing of it may be stored. `retry_after` is in seconds."""
 
-    def __init__(self, reason: Failure, detail: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: FetchFailure, detail: str, retry_after: float | None = None) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

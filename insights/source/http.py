@@ -18,7 +18,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from insights.source.errors import Failure, SourceError
+from insights.source.errors import FetchFailure, SourceError
 
 _CHUNK = 64 * 1024
 _GZIP = zlib.MAX_WBITS | 16
@@ -95,7 +95,7 @@ class WatchedAdapter(HTTPAdapter):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """Seconds for the connection and each wait, seconds for everything, bytes after decompression."""
 
     timeout: float
@@ -103,8 +103,8 @@ class Limits:
     max_bytes: int
 
 
-def get(
-    session: requests.Session, url: str, params: Mapping[str, Any], limits: Limits, now: Callable[[], datetime]
+def fetch_body(
+    session: requests.Session, url: str, params: Mapping[str, Any], limits: RequestLimits, now: Callable[[], datetime]
 ) -> bytes:
     """The decompressed body of a 200.
 
@@ -129,20 +129,20 @@ def get(
     return body
 
 
-def _late(limits: Limits) -> SourceError:
+def _late(limits: RequestLimits) -> SourceError:
     return SourceError(
-        Failure.DEADLINE, f"the answer was not complete after the {limits.remaining:.1f} s that were left"
+        FetchFailure.DEADLINE, f"the answer was not complete after the {limits.remaining:.1f} s that were left"
     )
 
 
-def _classified(error: Exception, limits: Limits) -> SourceError:
+def _classified(error: Exception, limits: RequestLimits) -> SourceError:
     if isinstance(error, requests.exceptions.SSLError):
-        return SourceError(Failure.TLS, f"no trusted connection: {error}")
+        return SourceError(FetchFailure.TLS, f"no trusted connection: {error}")
     if isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError):
-        return SourceError(Failure.TIMEOUT, f"no data for {limits.timeout:g} s")
+        return SourceError(FetchFailure.TIMEOUT, f"no data for {limits.timeout:g} s")
     if isinstance(error, requests.ConnectionError):
-        return SourceError(Failure.CONNECTION, f"no connection ({type(error).__name__})")
-    return SourceError(Failure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
+        return SourceError(FetchFailure.CONNECTION, f"no connection ({type(error).__name__})")
+    return SourceError(FetchFailure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
 
 
 def _check_status(response: requests.Response, now: Callable[[], datetime]) -> None:
@@ -152,14 +152,14 @@ def _check_status(response: requests.Response, now: Callable[[], datetime]) -> N
     detail = f"HTTP {status}"
     wait = _retry_after(response.headers, now)
     if status == 429:
-        raise SourceError(Failure.RATE_LIMITED, detail, wait)
+        raise SourceError(FetchFailure.RATE_LIMITED, detail, wait)
     if status == 408:
-        raise SourceError(Failure.TIMEOUT, detail, wait)
+        raise SourceError(FetchFailure.TIMEOUT, detail, wait)
     if status >= 500:
-        raise SourceError(Failure.SERVER_ERROR, detail, wait)
+        raise SourceError(FetchFailure.SERVER_ERROR, detail, wait)
     if 300 <= status < 400 and "Location" in response.headers:
         detail += f"; the source has moved to {response.headers['Location'][:200]!r}: set INSIGHTS_SOURCE_URL to it"
-    raise SourceError(Failure.REFUSED, detail)
+    raise SourceError(FetchFailure.REFUSED, detail)
 
 
 def _retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> float | None:
@@ -184,7 +184,7 @@ def _instant(text: str) -> datetime | None:
 def _body(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
-        raise SourceError(Failure.ENVELOPE, f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
+        raise SourceError(FetchFailure.ENVELOPE, f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
     unzip = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     total = 0
     while chunk := response.raw.read1(_CHUNK, decode_content=False):
@@ -192,7 +192,7 @@ def _body(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
             chunk = unzip.decompress(chunk, max_bytes + 1 - total)
         total += len(chunk)
         if total > max_bytes:
-            raise SourceError(Failure.TOO_LARGE, f"the answer is larger than {max_bytes} bytes")
+            raise SourceError(FetchFailure.TOO_LARGE, f"the answer is larger than {max_bytes} bytes")
         yield chunk
     if unzip is not None and not unzip.eof:
-        raise SourceError(Failure.TRUNCATED, f"the answer broke off after {total} bytes")
+        raise SourceError(FetchFailure.TRUNCATED, f"the answer broke off after {total} bytes")

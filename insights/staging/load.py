@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
-from insights.model.user import record_key
+from insights.model.user import derive_record_key
 from insights.staging.partitions import ensure_partition
 
 CHANNEL = "insights_staged"
@@ -80,7 +80,7 @@ def _key(record: bytes) -> str:
     parsed = json.loads(record, parse_int=str, parse_float=str)
     login = parsed.get("login") if isinstance(parsed, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
-    return str(record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
+    return str(derive_record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
 
 
 def _recorded(cursor: Any, batch_id: str) -> LoadedPage | None:
@@ -127,6 +127,18 @@ def _enter(cursor: Any, page: SourcePage, loaded: LoadedPage, dag_id: str, run_i
                                      answer_sha256, answer_bytes, fetched_at)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
-        (loaded.batch_id, dag_id, run_id, page.seed, page.page, loaded.fetched, loaded.staged, loaded.duplicates,
-         page.api_version, page.body_sha256, page.body_bytes, page.fetched_at),
-    )  # fmt: skip
+        (
+            loaded.batch_id,
+            dag_id,
+            run_id,
+            page.seed,
+            page.page,
+            loaded.fetched,
+            loaded.staged,
+            loaded.duplicates,
+            page.api_version,
+            page.body_sha256,
+            page.body_bytes,
+            page.fetched_at,
+        ),
+    )

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pyspark.sql.streaming import StreamingQueryListener
 
-from insights.sinks.micro_batch import Served
+from insights.sinks.micro_batch import DeliveredBatch
 
 SILENCE_SECONDS = 180
 """The longest that a live query says nothing: Spark reports an idle one every 10 seconds; a full batch takes longer."""
@@ -37,7 +37,7 @@ class StreamMetrics:
         for verdict in ("accepted", "rejected"):
             self._records.labels(verdict)
 
-    def served(self, batch: Served) -> None:
+    def served(self, batch: DeliveredBatch) -> None:
         """Note a batch that every sink has."""
         self._heard = self._clock()
         self._batch.set(batch.number)
@@ -57,7 +57,7 @@ class StreamMetrics:
         for stage, milliseconds in durations.items():
             self._stages.labels(stage).set(milliseconds / 1000)
         for source in progress.get("sources", []):
-            for (topic, partition), lag in kafka_lag(source).items():
+            for (topic, partition), lag in compute_kafka_lag(source).items():
                 self._lag.labels(topic, partition).set(lag)
 
     def idle(self) -> None:
@@ -107,7 +107,7 @@ class ProgressListener(StreamingQueryListener):  # type: ignore[misc]
         self._metrics.died(f"the query ended: {event.exception or 'stopped'}")
 
 
-def kafka_lag(source: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+def compute_kafka_lag(source: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """Per topic and partition, the messages between a source's progress and the broker's end."""
     end, latest = (_offsets(source.get(name)) for name in ("endOffset", "latestOffset"))
     return {

@@ -12,7 +12,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from insights.errors import UserError
 from insights.settings import KafkaSettings, StreamSettings
-from insights.sinks.micro_batch import Server
+from insights.sinks.micro_batch import MicroBatchSink
 from insights.stream.transform import SPARK_CONF
 
 POLL_SECONDS = 0.5
@@ -21,13 +21,13 @@ COMMIT_SECONDS = 10
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
 
-def spark_session(settings: StreamSettings) -> SparkSession:
+def make_spark_session(settings: StreamSettings) -> SparkSession:
     """The session, of `spark-submit` where it started us, else of a JVM of our own.
 
     Raises:
         UserError: Java or a jar is missing.
     """
-    builder = SparkSession.builder.appName("stream_users").config(map=spark_conf(settings))
+    builder = SparkSession.builder.appName("stream_users").config(map=build_spark_conf(settings))
     if settings.master:
         builder = builder.master(settings.master)
     try:
@@ -40,7 +40,7 @@ def spark_session(settings: StreamSettings) -> SparkSession:
     return spark
 
 
-def spark_conf(settings: StreamSettings) -> Mapping[str, str]:
+def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     """Spark's configuration, small and without a web page of its own.
 
     Raises:
@@ -69,7 +69,7 @@ def spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     }
 
 
-def source(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) -> DataFrame:
+def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) -> DataFrame:
     """The raw topic as a stream, from its beginning unless the checkpoint knows better.
 
     Raises:
@@ -93,7 +93,7 @@ def source(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) 
         ) from None
 
 
-def start(judged: DataFrame, server: Server, settings: StreamSettings) -> StreamingQuery:
+def start_query(judged: DataFrame, server: MicroBatchSink, settings: StreamSettings) -> StreamingQuery:
     """Start the query.
 
     Raises:
@@ -107,7 +107,7 @@ def start(judged: DataFrame, server: Server, settings: StreamSettings) -> Stream
         raise _explained(error, settings) from error
 
 
-def run(query: StreamingQuery, server: Server, settings: StreamSettings) -> None:
+def run_query(query: StreamingQuery, server: MicroBatchSink, settings: StreamSettings) -> None:
     """Return when SIGTERM or SIGINT came and the batch that ran has come to its end.
 
     Raises:

@@ -25,11 +25,11 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from insights.model.age_bands import AGE_BANDS, OLDEST_BAND
-from insights.model.countries import Telephony, countries, telephony
+from insights.model.countries import Telephony, load_countries, load_telephony
 from insights.model.reasons import Reason
-from insights.model.user import MANDATORY, RawUser, field_types
+from insights.model.user import MANDATORY, RawUser, read_field_types
 
-RAW_FIELDS = tuple(field_types(RawUser))
+RAW_FIELDS = tuple(read_field_types(RawUser))
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius R1 of WGS 84 (IUGG)."""
 OLDEST_YEARS = 130
@@ -68,7 +68,7 @@ Fields = Mapping[str, Column]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Violation:
     """One way to be refused. `broken` is true of a record that is."""
 
     reason: Reason
@@ -77,7 +77,7 @@ class Rule:
     broken: Column
 
 
-def is_untidy(texts: Column) -> Column:
+def needs_tidying(texts: Column) -> Column:
     """Whether a text may need `tidy`: one look at a record's fields together spares most records the work on each."""
     return texts.rlike(_UNTIDY)
 
@@ -88,7 +88,7 @@ def tidy(text: Column) -> Column:
     return F.call_function("try_reflect", F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), spaced, F.lit(False))
 
 
-def present(name: str, text: Column) -> Column:
+def drop_blank(name: str, text: Column) -> Column:
     """A trimmed text, null where it is blank or, in an optional field, not text."""
     return F.when(text != "" if name in MANDATORY else (text != "") & ~is_structure(text), text)
 
@@ -97,7 +97,7 @@ def standardise(fields: Fields) -> dict[str, Column]:
     """The letter case that each field has: title, lower, upper, or as it came."""
     standard = dict(fields)
     for name in _TITLED:
-        standard[name] = title_case(fields[name])
+        standard[name] = to_title_case(fields[name])
     for name in ("email", "gender", "login__uuid"):
         standard[name] = F.lower(fields[name])
     standard["nat"] = F.upper(fields["nat"])
@@ -109,7 +109,7 @@ def is_structure(text: Column) -> Column:
     return (text.startswith("{") & text.endswith("}")) | (text.startswith("[") & text.endswith("]"))
 
 
-def street_text(street: Column) -> Column:
+def extract_street(street: Column) -> Column:
     """`location.street`: text until API 1.2, later an object with number and name."""
     usual = r'^\{"number":([0-9]+),"name":"([^"\\]*)"\}$'
     parts = F.concat_ws(" ", F.get_json_object(street, "$.number"), F.get_json_object(street, "$.name"))
@@ -120,7 +120,7 @@ def street_text(street: Column) -> Column:
     )
 
 
-def date_text(date: Column) -> Column:
+def extract_date(date: Column) -> Column:
     """`dob` and `registered`: text or a number until API 1.1, later an object whose `date` it is."""
     start = '{"date":"'
     return (
@@ -133,7 +133,7 @@ def date_text(date: Column) -> Column:
     )
 
 
-def title_case(text: Column) -> Column:
+def to_title_case(text: Column) -> Column:
     """See the module's text."""
     lower, upper = text == F.lower(text), text == F.upper(text)
     marked = F.regexp_replace(text, _WORD_START, f"$0{_BREAK} ")
@@ -141,7 +141,7 @@ def title_case(text: Column) -> Column:
     return F.when((lower & ~upper) | (upper & ~lower & (F.char_length(text) > 3)), titled).otherwise(text)
 
 
-def instant(text: Column) -> Column:
+def parse_instant(text: Column) -> Column:
     """A timestamp, null where the text is no date."""
     zoned = F.when(text.endswith("Z"), text).otherwise(F.concat(text, F.lit("Z")))
     seconds = text.try_cast("bigint")
@@ -151,7 +151,7 @@ def instant(text: Column) -> Column:
     )
 
 
-def degrees(text: Column) -> Column:
+def parse_degrees(text: Column) -> Column:
     """A decimal number, null where it is none."""
     return F.when(text.rlike(_NUMBER), text.try_cast("double"))
 
@@ -166,28 +166,28 @@ def is_web_address(text: Column) -> Column:
     return (text.startswith("https://") | text.startswith("http://")) & ~text.contains(" ")
 
 
-def day(instant: Column) -> Column:
+def to_day(instant: Column) -> Column:
     """The UTC date."""
     return F.date_from_unix_date(F.floor(F.unix_millis(instant) / _MILLISECONDS_A_DAY).cast("int"))
 
 
-def years_between(born: Column, at: Column) -> Column:
+def count_years(born: Column, at: Column) -> Column:
     """Whole years between two dates; who was born on 29 February ages on 1 March in a common year."""
     before_birthday = (F.month(at) * 100 + F.dayofmonth(at)) < (F.month(born) * 100 + F.dayofmonth(born))
     return F.year(at) - F.year(born) - before_birthday.cast("int")
 
 
-def age_band(age: Column) -> Column:
+def find_age_band(age: Column) -> Column:
     """`0-17`, `18-24`, ten years each to `65-74`, `75+`."""
     return _below(age, AGE_BANDS, OLDEST_BAND)
 
 
-def generation(born_year: Column) -> Column:
+def find_generation(born_year: Column) -> Column:
     """The generation of those born in that year."""
     return _below(born_year, GENERATIONS, NEWEST_GENERATION)
 
 
-def offset_minutes(offset: Column) -> Column:
+def parse_offset_minutes(offset: Column) -> Column:
     """`+4:30` as minutes east of UTC, null beyond -12:00 to +14:00."""
     hours = F.abs(F.substring_index(offset, ":", 1).try_cast("smallint").cast("int"))
     minutes = hours * 60 + F.right(offset, F.lit(2)).try_cast("int")
@@ -195,7 +195,7 @@ def offset_minutes(offset: Column) -> Column:
     return F.when(offset.rlike(_OFFSET) & east.between(-12 * 60, 14 * 60), east)
 
 
-def distance_km(latitude: Column, longitude: Column, to_latitude: Column, to_longitude: Column) -> Column:
+def compute_distance_km(latitude: Column, longitude: Column, to_latitude: Column, to_longitude: Column) -> Column:
     """Great-circle distance between two points in degrees, by haversine, to 100 m."""
     radians = [value * F.lit(pi / 180) for value in (latitude, longitude, to_latitude, to_longitude)]
     haversine = F.pow(F.sin((radians[2] - radians[0]) / 2), F.lit(2)) + F.cos(radians[0]) * F.cos(radians[2]) * F.pow(
@@ -205,10 +205,10 @@ def distance_km(latitude: Column, longitude: Column, to_latitude: Column, to_lon
     return F.floor(kilometres * 10 + 0.5).cast("double") / 10
 
 
-def country(nationality: Column) -> Column:
+def look_up_country(nationality: Column) -> Column:
     """A struct of the country's facts, null for what is not a nationality of the API."""
     facts = []
-    for code, known in countries().items():
+    for code, known in load_countries().items():
         values = {
             "name": known.name,
             "continent": known.continent,
@@ -216,23 +216,23 @@ def country(nationality: Column) -> Column:
             "latitude": known.latitude,
             "longitude": known.longitude,
             "reach_km": known.reach_km,
-            "calling_code": telephony(code).calling_code,
+            "calling_code": load_telephony(code).calling_code,
         }
         facts += [F.lit(code), F.struct(*(F.lit(value).alias(name) for name, value in values.items()))]
     return F.try_element_at(F.create_map(*facts), nationality)
 
 
-def national_number(text: Column, nationality: Column) -> Column:
+def extract_national_number(text: Column, nationality: Column) -> Column:
     """The national significant number, `""` or null where the text is not a number of that country."""
     compact = F.translate(text, " ()-./", "")
     number = F.lit(None).cast("string")
-    for code in reversed(countries()):
-        found = F.regexp_extract(compact, _telephone_pattern(telephony(code)), 1)
+    for code in reversed(load_countries()):
+        found = F.regexp_extract(compact, _telephone_pattern(load_telephony(code)), 1)
         number = F.when(nationality == code, found).otherwise(number)
     return number
 
 
-def refusals(fields: Fields, key: Column, event_time: Column) -> list[Rule]:
+def list_violations(fields: Fields, key: Column, event_time: Column) -> list[Violation]:
     """The rules on a parsed record, in the order in which they are tried.
 
     `fields` holds the standard texts, and `born_at`, `registered_at`, `latitude`, `longitude`, `country`, `age`.
@@ -240,55 +240,76 @@ def refusals(fields: Fields, key: Column, event_time: Column) -> list[Rule]:
     dates = (("dob", "born_at"), ("registered", "registered_at"))
     return [
         *(
-            Rule(Reason.SCHEMA, path(name), "An object or array stands where text belongs.", is_structure(fields[name]))
+            Violation(
+                Reason.SCHEMA,
+                to_dotted_path(name),
+                "An object or array stands where text belongs.",
+                is_structure(fields[name]),
+            )
             for name in MANDATORY
         ),
-        Rule(Reason.MISSING_ID, "login.uuid", "The record has no id.", fields["login__uuid"].isNull()),
-        Rule(Reason.MISSING_ID, "login.uuid", "The id is not a UUID.", ~fields["login__uuid"].rlike(_UUID)),
-        Rule(
-            Reason.BAD_KEY, "key", "The message key is not the record's login.uuid.",
+        Violation(Reason.MISSING_ID, "login.uuid", "The record has no id.", fields["login__uuid"].isNull()),
+        Violation(Reason.MISSING_ID, "login.uuid", "The id is not a UUID.", ~fields["login__uuid"].rlike(_UUID)),
+        Violation(
+            Reason.BAD_KEY,
+            "key",
+            "The message key is not the record's login.uuid.",
             ~F.lower(F.trim(key)).eqNullSafe(fields["login__uuid"]),
         ),
         *(
-            Rule(Reason.MISSING_FIELD, path(name), "The field is absent or blank.", fields[name].isNull())
+            Violation(
+                Reason.MISSING_FIELD, to_dotted_path(name), "The field is absent or blank.", fields[name].isNull()
+            )
             for name in MANDATORY
         ),
-        Rule(
-            Reason.UNKNOWN_COUNTRY, "nat", "The value is not a nationality of the Random User API.",
+        Violation(
+            Reason.UNKNOWN_COUNTRY,
+            "nat",
+            "The value is not a nationality of the Random User API.",
             fields["country"].isNull(),
         ),
-        Rule(
-            Reason.BAD_GENDER, "gender", "The value is neither female nor male.",
+        Violation(
+            Reason.BAD_GENDER,
+            "gender",
+            "The value is neither female nor male.",
             ~fields["gender"].isin("female", "male"),
         ),
-        Rule(Reason.BAD_EMAIL, "email", "The value is not an e-mail address.", ~is_email(fields["email"])),
+        Violation(Reason.BAD_EMAIL, "email", "The value is not an e-mail address.", ~is_email(fields["email"])),
         *(
-            Rule(Reason.BAD_DATE, name, "The value is not a date in UTC.", fields[instant].isNull())
+            Violation(Reason.BAD_DATE, name, "The value is not a date in UTC.", fields[instant].isNull())
             for name, instant in dates
         ),
         *(
-            Rule(Reason.FUTURE_DATE, name, "The date is after the record was fetched.", fields[instant] > event_time)
+            Violation(
+                Reason.FUTURE_DATE, name, "The date is after the record was fetched.", fields[instant] > event_time
+            )
             for name, instant in dates
         ),
-        Rule(
-            Reason.OUT_OF_RANGE, "location.coordinates.latitude", "The latitude is beyond 90 degrees.",
+        Violation(
+            Reason.OUT_OF_RANGE,
+            "location.coordinates.latitude",
+            "The latitude is beyond 90 degrees.",
             F.abs(fields["latitude"]) > 90,
         ),
-        Rule(
-            Reason.OUT_OF_RANGE, "location.coordinates.longitude", "The longitude is beyond 180 degrees.",
+        Violation(
+            Reason.OUT_OF_RANGE,
+            "location.coordinates.longitude",
+            "The longitude is beyond 180 degrees.",
             F.abs(fields["longitude"]) > 180,
         ),
-        Rule(
+        Violation(
             Reason.OUT_OF_RANGE, "dob", f"The age would be over {OLDEST_YEARS} years.", fields["age"] > OLDEST_YEARS
         ),
-        Rule(
-            Reason.OUT_OF_RANGE, "registered", "The registration is before the birth.",
+        Violation(
+            Reason.OUT_OF_RANGE,
+            "registered",
+            "The registration is before the birth.",
             fields["registered_at"] < fields["born_at"],
         ),
-    ]  # fmt: skip
+    ]
 
 
-def path(name: str) -> str:
+def to_dotted_path(name: str) -> str:
     """The dotted path of a field of `RawUser`."""
     return name.replace("__", ".")
 

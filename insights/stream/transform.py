@@ -13,11 +13,11 @@ from pyspark.sql import functions as F
 
 from insights.model.credentials import CREDENTIAL_MASK, CREDENTIAL_PATTERN
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import USER_FIELDS, raw_spark_ddl
+from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
 from insights.stream import rules
-from insights.stream.rules import Rule
+from insights.stream.rules import Violation
 
 LARGEST_VALUE = 1_048_588
 """Kafka's own default of `max.message.bytes`; a value larger than the topic takes is refused unread."""
@@ -25,11 +25,11 @@ SPARK_CONF = {"spark.sql.codegen.hugeMethodLimit": "8000", "spark.sql.ansi.enabl
 """What a session should set. HotSpot never compiles a method of more than 8,000 bytes, and the rules as one stage make
 such methods: above this limit Spark splits the code instead, which took a third off the CPU time. In ANSI mode an
 overflow that nobody foresaw would end the stream."""
-QUARANTINED_FIELDS = tuple(field.name for field in fields(Quarantined))
+QUARANTINED_FIELDS = tuple(field.name for field in fields(QuarantineRecord))
 
 _REFUSED = "refused"
 _CORRUPT = "corrupt"
-_WRAPPED = f"record STRUCT<{raw_spark_ddl()}>, {_CORRUPT} STRING"
+_WRAPPED = f"record STRUCT<{build_raw_spark_ddl()}>, {_CORRUPT} STRING"
 _OPTIONS = {
     "mode": "PERMISSIVE",
     "columnNameOfCorruptRecord": _CORRUPT,
@@ -45,19 +45,19 @@ _VERSION_FORMAT = "[0-9]{1,18}"
 _LAST_MILLISECOND = 253_402_300_799_999
 
 
-def judge(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> DataFrame:
+def transform_messages(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> DataFrame:
     """Every Kafka source row, read with `includeHeaders`, once: the user's fields, what quarantine needs, and
-    `refused`, null or the rule it broke. Keep this frame to take both `accepted` and `rejected` from it.
+    `refused`, null or the rule it broke. Keep this frame to take both `select_accepted` and `select_rejected` from it.
     """
     return _verdict(_typed(_standard(_parsed(_envelope(messages, largest_value)))))
 
 
-def accepted(judged: DataFrame) -> DataFrame:
+def select_accepted(judged: DataFrame) -> DataFrame:
     """The users among judged messages, as `schema.spark_ddl` has them."""
     return judged.where(F.col(_REFUSED).isNull()).select(*USER_FIELDS)
 
 
-def rejected(judged: DataFrame) -> DataFrame:
+def select_rejected(judged: DataFrame) -> DataFrame:
     """The refused among judged messages, as `quarantine.Quarantined` has them, payload without credentials."""
     value = F.coalesce(F.col("value"), F.lit(b""))
     masked = F.regexp_replace(F.decode(F.col("value"), "ISO-8859-1"), CREDENTIAL_PATTERN, CREDENTIAL_MASK)
@@ -83,16 +83,20 @@ def _envelope(messages: DataFrame, largest_value: int) -> DataFrame:
     event_time = _header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
     refusal = _first(
         [
-            Rule(
-                Reason.TOO_LARGE, "value", f"The value is larger than {largest_value} bytes.",
+            Violation(
+                Reason.TOO_LARGE,
+                "value",
+                f"The value is larger than {largest_value} bytes.",
                 F.octet_length("value") > largest_value,
             ),
-            Rule(Reason.ENCODING, "value", "The value is not UTF-8.", ~F.is_valid_utf8(text)),
-            Rule(Reason.ENCODING, "value", "The value holds U+0000.", text.contains("\0")),
-            Rule(Reason.ENCODING, "value", "The value holds U+0000 or half a surrogate pair as an escape.", bad_escape),
-            Rule(Reason.SCHEMA, "value", "The message has no value (a tombstone).", F.col("value").isNull()),
+            Violation(Reason.ENCODING, "value", "The value is not UTF-8.", ~F.is_valid_utf8(text)),
+            Violation(Reason.ENCODING, "value", "The value holds U+0000.", text.contains("\0")),
+            Violation(
+                Reason.ENCODING, "value", "The value holds U+0000 or half a surrogate pair as an escape.", bad_escape
+            ),
+            Violation(Reason.SCHEMA, "value", "The message has no value (a tombstone).", F.col("value").isNull()),
         ]
-    )  # fmt: skip
+    )
     return messages.select(
         origin.alias("origin"),
         F.coalesce(_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
@@ -122,7 +126,7 @@ def _parsed(messages: DataFrame) -> DataFrame:
     parsed = messages.withColumn("json", F.when(F.col("unreadable").isNull(), wrapped))
     well_formed = F.col("json.record").isNotNull() & F.col(f"json.{_CORRUPT}").isNull()
     unique = F.try_parse_json(F.concat(F.lit("["), text, F.lit("]"))).isNotNull()
-    shape = Rule(
+    shape = Violation(
         Reason.SCHEMA, "value", "The value is not one JSON object of the record's shape.", ~(well_formed & unique)
     )
     return parsed.withColumn("unreadable", F.coalesce("unreadable", _first([shape])))
@@ -130,15 +134,15 @@ def _parsed(messages: DataFrame) -> DataFrame:
 
 def _standard(messages: DataFrame) -> DataFrame:
     """The raw fields as text, cleansed and in their letter case, as the columns of `RawUser`."""
-    raw = {name: F.col(f"json.record.{rules.path(name)}") for name in rules.RAW_FIELDS}
-    raw["location__street"] = rules.street_text(raw["location__street"])
-    raw["dob"], raw["registered"] = rules.date_text(raw["dob"]), rules.date_text(raw["registered"])
+    raw = {name: F.col(f"json.record.{rules.to_dotted_path(name)}") for name in rules.RAW_FIELDS}
+    raw["location__street"] = rules.extract_street(raw["location__street"])
+    raw["dob"], raw["registered"] = rules.extract_date(raw["dob"]), rules.extract_date(raw["registered"])
     frame = messages.withColumns(raw).drop("json")
-    frame = frame.withColumn("untidy", rules.is_untidy(F.concat_ws("/", *rules.RAW_FIELDS)))
+    frame = frame.withColumn("untidy", rules.needs_tidying(F.concat_ws("/", *rules.RAW_FIELDS)))
     frame = frame.withColumns(
         {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
     ).drop("untidy")
-    frame = frame.withColumns({name: rules.present(name, F.col(name)) for name in raw})
+    frame = frame.withColumns({name: rules.drop_blank(name, F.col(name)) for name in raw})
     return frame.withColumns(rules.standardise(_columns(frame)))
 
 
@@ -147,21 +151,21 @@ def _typed(messages: DataFrame) -> DataFrame:
     field = _columns(messages)
     first = messages.withColumns(
         {
-            "born_at": rules.instant(field["dob"]),
-            "registered_at": rules.instant(field["registered"]),
-            "latitude": rules.degrees(field["location__coordinates__latitude"]),
-            "longitude": rules.degrees(field["location__coordinates__longitude"]),
-            "facts": rules.country(field["nat"]),
-            "phone_number": rules.national_number(field["phone"], field["nat"]),
-            "cell_number": rules.national_number(field["cell"], field["nat"]),
+            "born_at": rules.parse_instant(field["dob"]),
+            "registered_at": rules.parse_instant(field["registered"]),
+            "latitude": rules.parse_degrees(field["location__coordinates__latitude"]),
+            "longitude": rules.parse_degrees(field["location__coordinates__longitude"]),
+            "facts": rules.look_up_country(field["nat"]),
+            "phone_number": rules.extract_national_number(field["phone"], field["nat"]),
+            "cell_number": rules.extract_national_number(field["cell"], field["nat"]),
         }
     )
     return first.withColumns(
         {
-            "born_on": rules.day(F.col("born_at")),
-            "registered_on": rules.day(F.col("registered_at")),
-            "age": rules.years_between(rules.day(F.col("born_at")), rules.day(F.col("event_time"))),
-            "distance_km": rules.distance_km(
+            "born_on": rules.to_day(F.col("born_at")),
+            "registered_on": rules.to_day(F.col("registered_at")),
+            "age": rules.count_years(rules.to_day(F.col("born_at")), rules.to_day(F.col("event_time"))),
+            "distance_km": rules.compute_distance_km(
                 F.col("latitude"), F.col("longitude"), F.col("facts.latitude"), F.col("facts.longitude")
             ),
         }
@@ -171,7 +175,7 @@ def _typed(messages: DataFrame) -> DataFrame:
 def _verdict(messages: DataFrame) -> DataFrame:
     """The columns of `User` and of `Quarantined`, with the verdict."""
     field = _columns(messages) | {"country": F.col("facts")}
-    broken = rules.refusals(field, field["key"], field["event_time"])
+    broken = rules.list_violations(field, field["key"], field["event_time"])
     place = F.concat_ws(" ", "location__postcode", "location__city")
     user = {
         "user_id": F.col("login__uuid"),
@@ -187,29 +191,29 @@ def _verdict(messages: DataFrame) -> DataFrame:
         "city": F.col("location__city"),
         "state": F.col("location__state"),
         "postcode": F.col("location__postcode"),
-        "address": F.concat_ws(
-            ", ", "location__street", F.when(place != "", place), "location__state", "facts.name"
-        ),
+        "address": F.concat_ws(", ", "location__street", F.when(place != "", place), "location__state", "facts.name"),
         "country_code": F.col("nat"),
         "country": F.col("facts.name"),
         "continent": F.col("facts.continent"),
         "sub_region": F.col("facts.sub_region"),
         "location_plausible": F.col("distance_km") <= F.col("facts.reach_km"),
         "timezone": F.col("location__timezone__description"),
-        "utc_offset_minutes": rules.offset_minutes(field["location__timezone__offset"]),
-        "age_band": rules.age_band(field["age"]),
-        "generation": rules.generation(F.year("born_on")),
+        "utc_offset_minutes": rules.parse_offset_minutes(field["location__timezone__offset"]),
+        "age_band": rules.find_age_band(field["age"]),
+        "generation": rules.find_generation(F.year("born_on")),
         "registered_year": F.year("registered_on"),
         "registered_month": F.substring(F.col("registered_on").cast("string"), 1, 7),
-        "tenure_days": F.floor(
-            (F.unix_millis("event_time") - F.unix_millis("registered_at")) / 86_400_000
-        ).cast("int"),
+        "tenure_days": F.floor((F.unix_millis("event_time") - F.unix_millis("registered_at")) / 86_400_000).cast("int"),
         "picture_url": F.when(rules.is_web_address(F.col("picture__large")), F.col("picture__large")),
-    }  # fmt: skip
+    }
     return messages.select(
         *(user.get(name, F.col(name)).alias(name) for name in USER_FIELDS),
-        "origin", "key", "redrives", "value", _barrier(F.coalesce("unreadable", _first(broken))).alias(_REFUSED),
-    )  # fmt: skip
+        "origin",
+        "key",
+        "redrives",
+        "value",
+        _barrier(F.coalesce("unreadable", _first(broken))).alias(_REFUSED),
+    )
 
 
 def _telephone(name: str) -> dict[str, Column]:
@@ -219,7 +223,7 @@ def _telephone(name: str) -> dict[str, Column]:
     return {name: F.when(valid, international).otherwise(F.col(name)), f"{name}_valid": valid}
 
 
-def _first(tried: list[Rule]) -> Column:
+def _first(tried: list[Violation]) -> Column:
     """A struct of the first rule that is broken, null when none is."""
     verdict = F.lit(None)
     for rule in reversed(tried):

@@ -84,8 +84,11 @@ def test_a_provider_s_secrets_are_a_file_of_the_named_secret() -> None:
     assert volume["secret"]["items"] == [{"key": "secrets.toml", "path": SECRETS_FILE.rpartition("/")[2]}]
     assert volume["secret"]["secretName"] == "login"
     assert told(rendered) == {
-        "AUTH": "oidc", "VIEWERS": "@example.org,ann@example.com", "OPERATORS": "", "SESSION_HOURS": "12",
-    }  # fmt: skip
+        "AUTH": "oidc",
+        "VIEWERS": "@example.org,ann@example.com",
+        "OPERATORS": "",
+        "SESSION_HOURS": "12",
+    }
 
 
 def test_the_provider_is_reached_on_its_port_and_by_nobody_else() -> None:
@@ -98,9 +101,12 @@ def test_the_provider_is_reached_on_its_port_and_by_nobody_else() -> None:
 def test_a_proxy_s_secret_comes_by_reference() -> None:
     rendered = with_auth(PROXY)
     assert told(rendered) == {
-        "AUTH": "proxy", "VIEWERS": "*", "OPERATORS": "ann,bob", "PROXY_USER_HEADER": "X-Auth-Request-Email",
+        "AUTH": "proxy",
+        "VIEWERS": "*",
+        "OPERATORS": "ann,bob",
+        "PROXY_USER_HEADER": "X-Auth-Request-Email",
         "PROXY_SECRET": {"secretKeyRef": {"name": "door", "key": "secret"}},
-    }  # fmt: skip
+    }
     assert Reference("Deployment/insights-user-insights-dashboard", "door", ("secret",)) in secrets(rendered)
 
 

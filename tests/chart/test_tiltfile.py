@@ -218,7 +218,10 @@ def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(k
 def test_tilt_evaluates_it(profile: str) -> None:
     done = subprocess.run(
         ["tilt", "alpha", "tiltfile-result", "--", f"--profile={profile}"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["Error"] is None

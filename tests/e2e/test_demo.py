@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from insights.clients.airflow import last_runs
+from insights.clients.airflow import list_last_runs
 from tests.helpers.browser import opened
 from tests.helpers.demo_platform import Demo
 from tests.helpers.page_walk import walk
@@ -72,7 +72,7 @@ def test_a_confirmed_redrive_on_the_page_is_a_run_of_the_dag_that_loses_no_recor
     airflow = running.airflow()
 
     def ended() -> bool:
-        [run] = [run for run in last_runs(airflow, "redrive_quarantine", 5) if run.run_id == run_id]
+        [run] = [run for run in list_last_runs(airflow, "redrive_quarantine", 5) if run.run_id == run_id]
         assert run.conf["reason"] == "MISSING_ID"
         assert run.state != "failed"
         return run.state == "success"

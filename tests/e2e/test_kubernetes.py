@@ -158,10 +158,13 @@ def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release
 def test_a_second_release_lives_beside_the_first_and_leaves_it_alone(release: Release) -> None:
     second = Release(release.kubernetes, "other")
     second.install(
-        "--set", "airflow.enabled=false,publisher.replicas=1,postgres.database=other,cassandra.keyspace=other",
-        "--set", "kafka.topics.raw=other.raw,kafka.topics.quarantine=other.quarantine",
-        "--set", "dashboard.ingress.host=other.localhost",
-    )  # fmt: skip
+        "--set",
+        "airflow.enabled=false,publisher.replicas=1,postgres.database=other,cassandra.keyspace=other",
+        "--set",
+        "kafka.topics.raw=other.raw,kafka.topics.quarantine=other.quarantine",
+        "--set",
+        "dashboard.ingress.host=other.localhost",
+    )
     assert second.ledger()[FETCHED] == 0
     second.kubernetes.helm("uninstall", second.name, "--wait", "--timeout", "300s")
     assert release.ledger()[FETCHED] > 0

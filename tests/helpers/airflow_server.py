@@ -9,9 +9,14 @@ from typing import Any
 
 DAG = "redrive_quarantine"
 RUN = {
-    "dag_run_id": "manual__1", "state": "running", "run_type": "manual", "start_date": "2026-11-21T18:00:00.123Z",
-    "end_date": None, "conf": {"reason": "BAD_EMAIL"}, "logical_date": None,
-}  # fmt: skip
+    "dag_run_id": "manual__1",
+    "state": "running",
+    "run_type": "manual",
+    "start_date": "2026-11-21T18:00:00.123Z",
+    "end_date": None,
+    "conf": {"reason": "BAD_EMAIL"},
+    "logical_date": None,
+}
 Answer = tuple[int, str]
 """Status and body."""
 

@@ -58,11 +58,13 @@ def make_logins(superuser: StoreSettings, folder: Path) -> Logins:
     database = superuser.postgres.dbname
     administer(
         superuser,
-        *(f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD.replace(chr(39), 2 * chr(39))}'"
-          for role in (owner, *roles.values())),
+        *(
+            f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD.replace(chr(39), 2 * chr(39))}'"
+            for role in (owner, *roles.values())
+        ),
         f'GRANT "{owner}" TO "{roles["ingest"]}"',
         f'ALTER DATABASE "{database}" OWNER TO "{owner}"',
-    )  # fmt: skip
+    )
     for user in CASSANDRA:
         (folder / user).mkdir()
         (folder / user / "password").write_text(PASSWORD + "\n")

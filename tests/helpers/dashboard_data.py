@@ -10,8 +10,8 @@ from uuid import UUID
 from cassandra.concurrent import execute_concurrent_with_args
 
 from insights.clients import connections
-from insights.clients.quarantine_table import insert
-from insights.model.quarantine import Quarantined
+from insights.clients.quarantine_table import insert_records
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import CASSANDRA_TABLES
 from insights.model.user import DIMENSIONS
@@ -20,11 +20,18 @@ from tests.helpers.dimension_oracle import value
 
 HOSTILE_NAME = '<script>document.title="owned"</script><img src=x onerror=alert(1)> ![x](http://example.org/x.png)'
 COUNTRIES = {
-    "AU": ("Australia", -25.0, 134.0), "BR": ("Brazil", -10.0, -53.0), "CA": ("Canada", 57.0, -106.0),
-    "DE": ("Germany", 51.0, 10.0), "FR": ("France", 46.5, 2.5), "GB": ("United Kingdom", 54.0, -2.5),
-    "IN": ("India", 22.0, 79.0), "MX": ("Mexico", 24.0, -102.0), "TR": ("Türkiye", 39.0, 35.0),
-    "UA": ("Ukraine", 49.0, 32.0), "US": ("United States", 39.0, -98.0),
-}  # fmt: skip
+    "AU": ("Australia", -25.0, 134.0),
+    "BR": ("Brazil", -10.0, -53.0),
+    "CA": ("Canada", 57.0, -106.0),
+    "DE": ("Germany", 51.0, 10.0),
+    "FR": ("France", 46.5, 2.5),
+    "GB": ("United Kingdom", 54.0, -2.5),
+    "IN": ("India", 22.0, 79.0),
+    "MX": ("Mexico", 24.0, -102.0),
+    "TR": ("Türkiye", 39.0, 35.0),
+    "UA": ("Ukraine", 49.0, 32.0),
+    "US": ("United States", 39.0, -98.0),
+}
 BANDS = ("18-24", "25-34", "35-44", "45-54", "55-64", "65-74", "75+")
 GENERATIONS = ("Silent", "Boomers", "Gen X", "Millennials", "Gen Z")
 
@@ -41,7 +48,7 @@ def counts_of(people: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
 
 
 def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]) -> None:
-    with connections.cassandra(settings) as session:
+    with connections.open_cassandra(settings) as session:
         for table, (_, columns) in CASSANDRA_TABLES.items():
             if table == "users_by_id":
                 columns = tuple(column for column in columns if column in people[0])
@@ -96,16 +103,27 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
                     [started - timedelta(seconds=2) + timedelta(seconds=percent / 50) for percent in range(101)],
                 ),
             )
-        insert(cursor, [_refused(number, topic, now) for number in range(refused)])
+        insert_records(cursor, [_refused(number, topic, now) for number in range(refused)])
     return Hops(count + refused + 5, 5, count + refused, refused)
 
 
-def _refused(number: int, topic: str, now: datetime) -> Quarantined:
+def _refused(number: int, topic: str, now: datetime) -> QuarantineRecord:
     reason = (Reason.BAD_EMAIL, Reason.SCHEMA, Reason.BAD_EMAIL)[number % 3]
-    return Quarantined(
-        origin=f"{topic}/0/{number}", event_id=str(number), reason=reason, field="email", detail=HOSTILE_NAME,
-        key=None, batch_id="b1", version=number, event_time=now, redrives=0, size=900, sha256="", payload=b"{}",
-    )  # fmt: skip
+    return QuarantineRecord(
+        origin=f"{topic}/0/{number}",
+        event_id=str(number),
+        reason=reason,
+        field="email",
+        detail=HOSTILE_NAME,
+        key=None,
+        batch_id="b1",
+        version=number,
+        event_time=now,
+        redrives=0,
+        size=900,
+        sha256="",
+        payload=b"{}",
+    )
 
 
 def _user(chance: random.Random, now: datetime, number: int) -> dict[str, Any]:

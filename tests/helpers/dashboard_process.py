@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from insights.local.http import answers
-from insights.settings import StoreSettings, inherited_environment, variables
+from insights.local.http import is_answering
+from insights.settings import StoreSettings, read_inherited_environment, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
 @contextmanager
 def serving(stores: StoreSettings, log: Path, script: str = "dashboard/app.py", **environment: str) -> Iterator[str]:
     """The address of the pages on these stores; what the process says goes to `log`."""
-    names, port = variables(stores.postgres, stores.kafka, stores.cassandra), free_port()
+    names, port = to_environment(stores.postgres, stores.kafka, stores.cassandra), free_port()
     with process(log, port, names | environment, "--server.address=127.0.0.1", script=script):
         yield f"http://127.0.0.1:{port}"
 
@@ -27,7 +27,7 @@ def process(
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]
     with log.open("ab") as said:
         streamlit = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=said, stderr=said, env=inherited_environment() | environment
+            command, cwd=REPOSITORY, stdout=said, stderr=said, env=read_inherited_environment() | environment
         )
     try:
         eventually(lambda: _healthy(port), 60, "the dashboard did not start")
@@ -39,6 +39,6 @@ def process(
 
 def _healthy(port: int) -> bool:
     try:
-        return answers(f"http://127.0.0.1:{port}/_stcore/health")
+        return is_answering(f"http://127.0.0.1:{port}/_stcore/health")
     except OSError:
         return False

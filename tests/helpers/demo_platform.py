@@ -21,9 +21,17 @@ from tests.helpers.support import REPOSITORY, eventually, free_port
 
 INSIGHTS = REPOSITORY / ".venv" / "bin" / "insights"
 PORTS = (
-    "AIRFLOW", "DASHBOARD", "SIMULATOR", "PUBLISHER_HTTP", "STREAM_HTTP", "POSTGRES", "KAFKA", "KAFKA_CONTROLLER",
-    "CASSANDRA", "CASSANDRA_STORAGE",
-)  # fmt: skip
+    "AIRFLOW",
+    "DASHBOARD",
+    "SIMULATOR",
+    "PUBLISHER_HTTP",
+    "STREAM_HTTP",
+    "POSTGRES",
+    "KAFKA",
+    "KAFKA_CONTROLLER",
+    "CASSANDRA",
+    "CASSANDRA_STORAGE",
+)
 START_SECONDS = 900
 CANNOT_CHECK = 2
 EVERYTHING_RUNS = "Everything runs"
@@ -50,9 +58,13 @@ class Demo:
         """Begin `make demo` with these variables."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["make", "demo", *variables], cwd=REPOSITORY, env=self.environment,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                ["make", "demo", *variables],
+                cwd=REPOSITORY,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         return self.process
 
     def start(self) -> None:
@@ -158,12 +170,18 @@ class Demo:
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the platform's PostgreSQL."""
         server = self.address("postgres")
-        with closing(
-            psycopg2.connect(
-                host=server["host"], port=server["port"], dbname=server["database"],
-                user=server["user"], password=server["password"],
-            )
-        ) as connection, connection.cursor() as cursor:  # fmt: skip
+        with (
+            closing(
+                psycopg2.connect(
+                    host=server["host"],
+                    port=server["port"],
+                    dbname=server["database"],
+                    user=server["user"],
+                    password=server["password"],
+                )
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(sql)
             return list(cursor.fetchall())
 

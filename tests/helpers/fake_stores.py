@@ -21,10 +21,15 @@ from insights.settings import KafkaSettings
 NOW = datetime.now(UTC)
 TOPIC = KafkaSettings().raw_topic
 COUNTS = {
-    "country_code": {"FR": 30, "DE": 70}, "gender": {"female": 60, "male": 40}, "registered_year": {"2020": 100},
-    "registered_month": {"2020-01": 40, "2020-03": 60}, "age_band": {"18-24": 100}, "generation": {"Gen Z": 100},
-    "registered_weekday": {"1": 90, "7": 10}, "email_domain": {"example.com": 100},
-}  # fmt: skip
+    "country_code": {"FR": 30, "DE": 70},
+    "gender": {"female": 60, "male": 40},
+    "registered_year": {"2020": 100},
+    "registered_month": {"2020-01": 40, "2020-03": 60},
+    "age_band": {"18-24": 100},
+    "generation": {"Gen Z": 100},
+    "registered_weekday": {"1": 90, "7": 10},
+    "email_domain": {"example.com": 100},
+}
 
 CROSSED: dict[str, dict[tuple[str | None, ...], int]] = {
     "gender_age_band": {("female", "18-24"): 60, ("male", "18-24"): 40},
@@ -43,21 +48,28 @@ class FakeStores:
         self.counts: dict[str, dict[str, int]] = COUNTS
         self.crossed: dict[str, dict[tuple[str | None, ...], int]] = CROSSED
         self.found = [
-            search.Found(
-                NOW - timedelta(hours=number), UUID(int=number), f"{name} No. {number}",
-                "female" if number % 2 else "male", 30, "FR" if number % 10 < 3 else "DE", "example.com",
+            search.UserSummary(
+                NOW - timedelta(hours=number),
+                UUID(int=number),
+                f"{name} No. {number}",
+                "female" if number % 2 else "male",
+                30,
+                "FR" if number % 10 < 3 else "DE",
+                "example.com",
             )
             for number in range(100)
-        ]  # fmt: skip
-        self.minutes = [pipeline.Minute(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
-        self.latency: pipeline.Latency | None = pipeline.Latency(1.5, 2.5, 4.25, 100)
-        self.refusals = [pipeline.Refusals(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
-        self.runs = [pipeline.Run("ingest_users", name, 2, 105, 100, 5, NOW - timedelta(seconds=9), NOW)]
+        ]
+        self.minutes = [pipeline.MinuteTotals(NOW - timedelta(minutes=minute), 60, 5, 1) for minute in (1, 0)]
+        self.latency: pipeline.LatencyPercentiles | None = pipeline.LatencyPercentiles(1.5, 2.5, 4.25, 100)
+        self.refusals = [pipeline.HourlyRejections(NOW.replace(minute=0, second=0, microsecond=0), "BAD_EMAIL", 25)]
+        self.runs = [pipeline.IngestRun("ingest_users", name, 2, 105, 100, 5, NOW - timedelta(seconds=9), NOW)]
         self.quarantine = {"BAD_EMAIL": 25}
-        self.batches = [pipeline.Batch(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)]
+        self.batches = [
+            pipeline.BatchSummary(3, NOW, NOW + timedelta(seconds=2), None, 9, 8, 1, 8, 0, None, None, None)
+        ]
         self.read = {0: 7}
-        self.messages = [messages.Seen(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
-        self.whole: messages.Whole | None = messages.Whole(NOW, name, 3, [("event_id", name)], name, False)
+        self.messages = [messages.MessageSummary(TOPIC, 0, 9, NOW, name, 3, f"event_id={name}", name)]
+        self.whole: messages.FullMessage | None = messages.FullMessage(NOW, name, 3, [("event_id", name)], name, False)
         self.looks: list[tuple[object, ...]] = []
         self.complete = True
         self.state = LedgerState.CLOSED
@@ -66,33 +78,33 @@ class FakeStores:
 
     def install(self, patch: Any) -> None:
         patch.setattr(stores, "_session", self._cassandra)
-        patch.setattr(connections, "postgres", self._postgres)
-        patch.setattr(user_queries, "counts", lambda _, dimension: self.counts.get(dimension, {}))
-        patch.setattr(user_queries, "latest", self._latest)
-        patch.setattr(user_queries, "user", self._user)
-        patch.setattr(search, "page", self._page)
-        patch.setattr(search, "users", lambda _, chosen, __: iter(self._chosen(chosen)))
-        patch.setattr(search, "total", self._total)
-        patch.setattr(user_queries, "geo_sample", self._places)
-        patch.setattr(user_queries, "cross_counts", self._cross_counts)
-        patch.setattr(user_queries, "cross_counts_since", self._cross_counts_since)
-        patch.setattr(pipeline, "open_quarantine", lambda _: self.quarantine)
-        patch.setattr(pipeline, "quarantine_samples", self._refused)
-        patch.setattr(pipeline, "quarantine_over_time", lambda *_: self.refusals)
-        patch.setattr(pipeline, "last_batches", lambda *_: self.batches)
-        patch.setattr(pipeline, "flow_facts", self._flow_facts)
-        patch.setattr(pipeline, "arrivals_per_minute", lambda *_: self.minutes)
-        patch.setattr(pipeline, "latency", lambda *_: self.latency)
-        patch.setattr(pipeline, "ingest_runs", lambda *_: self.runs)
-        patch.setattr(import_module("insights.ledger.flow_state"), "read_until", lambda *_: self.read)
-        patch.setattr(topic_offsets, "partitions", self._partitions)
-        patch.setattr(messages, "page", self._messages)
-        patch.setattr(messages, "search", self._searched)
-        patch.setattr(messages, "one", self._whole)
+        patch.setattr(connections, "connect_postgres", self._postgres)
+        patch.setattr(user_queries, "read_counts", lambda _, dimension: self.counts.get(dimension, {}))
+        patch.setattr(user_queries, "list_latest_arrivals", self._latest)
+        patch.setattr(user_queries, "fetch_user", self._user)
+        patch.setattr(search, "fetch_page", self._page)
+        patch.setattr(search, "iterate_users", lambda _, chosen, __: iter(self._chosen(chosen)))
+        patch.setattr(search, "count_users", self._total)
+        patch.setattr(user_queries, "sample_places", self._places)
+        patch.setattr(user_queries, "read_cross_counts", self._cross_counts)
+        patch.setattr(user_queries, "read_cross_counts_since", self._cross_counts_since)
+        patch.setattr(pipeline, "count_open_quarantine", lambda _: self.quarantine)
+        patch.setattr(pipeline, "list_quarantine_samples", self._refused)
+        patch.setattr(pipeline, "count_rejections_per_hour", lambda *_: self.refusals)
+        patch.setattr(pipeline, "list_last_batches", lambda *_: self.batches)
+        patch.setattr(pipeline, "read_hop_totals", self._flow_facts)
+        patch.setattr(pipeline, "count_arrivals_per_minute", lambda *_: self.minutes)
+        patch.setattr(pipeline, "measure_latency", lambda *_: self.latency)
+        patch.setattr(pipeline, "list_ingest_runs", lambda *_: self.runs)
+        patch.setattr(import_module("insights.ledger.flow_state"), "read_stream_offsets", lambda *_: self.read)
+        patch.setattr(topic_offsets, "list_partition_offsets", self._partitions)
+        patch.setattr(messages, "fetch_page", self._messages)
+        patch.setattr(messages, "search_key", self._searched)
+        patch.setattr(messages, "fetch_message", self._whole)
         patch.setattr(stores, "_in_flight", self._flow)
         patch.setattr(ledger_check, "check_ledger", self._check)
-        patch.setattr(pipeline, "superseded", lambda *_: 7)
-        patch.setattr(airflow, "last_runs", self._last_runs)
+        patch.setattr(pipeline, "count_superseded", lambda *_: 7)
+        patch.setattr(airflow, "list_last_runs", self._last_runs)
 
     def _cassandra(self) -> object:
         if "Cassandra" in self.down:
@@ -124,7 +136,7 @@ class FakeStores:
         arrival = user_queries.Arrival(NOW, UUID(int=1), self.name, "female", 30, "FR", "France", self.name)
         return [arrival][:limit]
 
-    def _chosen(self, chosen: search.Filter) -> list[search.Found]:
+    def _chosen(self, chosen: search.UserFilter) -> list[search.UserSummary]:
         self._cassandra()
         return [
             user
@@ -134,15 +146,19 @@ class FakeStores:
             and (chosen.since or "") <= f"{user.registered_at:%Y-%m}" <= (chosen.until or "9")
         ]
 
-    def _page(self, _: object, chosen: search.Filter, cursor: search.Cursor | None, limit: int) -> search.Page:
+    def _page(
+        self, _: object, chosen: search.UserFilter, cursor: search.KeysetCursor | None, limit: int
+    ) -> search.UserPage:
         found = self._chosen(chosen)
-        begin = 1 + [search.Cursor(user.registered_at, user.user_id) for user in found].index(cursor) if cursor else 0
+        begin = (
+            1 + [search.KeysetCursor(user.registered_at, user.user_id) for user in found].index(cursor) if cursor else 0
+        )
         last = found[begin : begin + limit][-1:]
         more = begin + limit < len(found)
-        following = search.Cursor(last[0].registered_at, last[0].user_id) if last and more else None
-        return search.Page(tuple(found[begin : begin + limit]), following, None)
+        following = search.KeysetCursor(last[0].registered_at, last[0].user_id) if last and more else None
+        return search.UserPage(tuple(found[begin : begin + limit]), following, None)
 
-    def _total(self, _: object, chosen: search.Filter) -> int | None:
+    def _total(self, _: object, chosen: search.UserFilter) -> int | None:
         return None if chosen.country_code and chosen.gender else len(self._chosen(chosen))
 
     def _user(self, _: object, user_id: UUID) -> dict[str, Any] | None:
@@ -150,35 +166,38 @@ class FakeStores:
             ({"full_name": user.full_name, "user_id": user_id} for user in self.found if user.user_id == user_id), None
         )
 
-    def _places(self, *_: object) -> list[user_queries.Place]:
-        return [user_queries.Place("FR", self.name, 48.0, 2.0, True), user_queries.Place("FR", None, -48.0, 2.0, False)]
-
-    def _refused(self, _: object, reason: str, limit: int) -> list[pipeline.Refused]:
-        return [pipeline.Refused(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
-
-    def _flow_facts(self, *_: object) -> pipeline.FlowFacts:
-        return pipeline.FlowFacts(1130, 5, 1125, 1100, 25, NOW, NOW)
-
-    def _partitions(self, settings: KafkaSettings) -> list[topic_offsets.Partition]:
-        self._kafka()
+    def _places(self, *_: object) -> list[user_queries.SampledPlace]:
         return [
-            topic_offsets.Partition(settings.raw_topic, 0, 2, 10, NOW),
-            topic_offsets.Partition(settings.quarantine_topic, 0, 0, 4),
+            user_queries.SampledPlace("FR", self.name, 48.0, 2.0, True),
+            user_queries.SampledPlace("FR", None, -48.0, 2.0, False),
         ]
 
-    def _messages(self, _: KafkaSettings, *asked: object) -> messages.Found:
+    def _refused(self, _: object, reason: str, limit: int) -> list[pipeline.QuarantineSample]:
+        return [pipeline.QuarantineSample(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
+
+    def _flow_facts(self, *_: object) -> pipeline.HopTotals:
+        return pipeline.HopTotals(1130, 5, 1125, 1100, 25, NOW, NOW)
+
+    def _partitions(self, settings: KafkaSettings) -> list[topic_offsets.PartitionOffsets]:
+        self._kafka()
+        return [
+            topic_offsets.PartitionOffsets(settings.raw_topic, 0, 2, 10, NOW),
+            topic_offsets.PartitionOffsets(settings.quarantine_topic, 0, 0, 4),
+        ]
+
+    def _messages(self, _: KafkaSettings, *asked: object) -> messages.MessagePage:
         """The newest page has an older one, which is the oldest."""
         self._kafka()
         self.looks.append(asked)
         newest = asked[2] == ()
-        return messages.Found(self.messages, ((0, 5),) if newest else (), not newest, self.complete)
+        return messages.MessagePage(self.messages, ((0, 5),) if newest else (), not newest, self.complete)
 
-    def _searched(self, _: KafkaSettings, *asked: object) -> messages.Found:
+    def _searched(self, _: KafkaSettings, *asked: object) -> messages.MessagePage:
         self._kafka()
         self.looks.append(asked)
-        return messages.Found(self.messages, (), False, True)
+        return messages.MessagePage(self.messages, (), False, True)
 
-    def _whole(self, *_: object) -> messages.Whole | None:
+    def _whole(self, *_: object) -> messages.FullMessage | None:
         self._kafka()
         return self.whole
 

@@ -13,8 +13,8 @@ from psycopg2.extras import execute_values
 
 from insights.clients import connections
 from insights.model.message import RawMessage
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, dimension_values_sql
-from insights.model.user import User, field_types
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_dimension_values_sql
+from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
 
 FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
@@ -30,19 +30,19 @@ class Rest:
 
     def sql(self, statement: str, *parameters: Any) -> Any:
         """Run one statement in PostgreSQL; its first row, if any."""
-        with closing(connections.postgres(self.stores.postgres, "tests")) as connection, connection:
+        with closing(connections.connect_postgres(self.stores.postgres, "tests")) as connection, connection:
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
             return cursor.fetchone() if cursor.description else None
 
     def cql(self, statement: str, *parameters: Any) -> list[Any]:
         """Run one statement in Cassandra; its rows."""
-        with connections.cassandra(self.stores.cassandra) as session:
+        with connections.open_cassandra(self.stores.cassandra) as session:
             return list(session.execute(statement, parameters))
 
     def publish(self, *messages: RawMessage, foreign: int = 0) -> None:
         """Messages on the raw topic; `foreign` more without headers."""
-        producer = connections.kafka_producer(self.stores.kafka, "tests")
+        producer = connections.make_kafka_producer(self.stores.kafka, "tests")
         topic = self.stores.kafka.raw_topic
         for number, message in enumerate(messages):
             if number % 1000 == 0:
@@ -75,7 +75,7 @@ def user(number: int) -> tuple[Any, ...]:
     }
     cells = {
         name: None if optional and dice.random() < 0.2 else made[kind]()
-        for name, (kind, optional) in field_types(User).items()
+        for name, (kind, optional) in read_field_types(User).items()
     }
     cells |= {"event_id": str(number), "version": 10**15 + number, "event_time": FETCHED_AT, "batch_id": BATCH}
     return tuple(cells[name] for name in USER_FIELDS)
@@ -85,7 +85,7 @@ def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -
     """Stage, publish and serve `users` users and `quarantined` refused records."""
     rest = Rest(stores)
     total = users + quarantined
-    with closing(connections.postgres(stores.postgres, "tests")) as connection, connection:
+    with closing(connections.connect_postgres(stores.postgres, "tests")) as connection, connection:
         cursor = connection.cursor()
         _stage(cursor, total)
         _move_cursor(cursor, stores.kafka.raw_topic, total)
@@ -94,7 +94,7 @@ def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -
         )
         cursor.execute(
             "INSERT INTO analytics.user_counts SELECT dimension, value, count(*), 1"
-            f" FROM ({dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
+            f" FROM ({build_dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
         )
         _quarantine(cursor, range(users, total))
         cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
@@ -154,10 +154,22 @@ def _move_cursor(cursor: Any, topic: str, total: int) -> None:
 
 def _quarantine(cursor: Any, numbers: range) -> None:
     rows = [
-        (f"raw/0/{number}", str(number), "BAD_EMAIL", "email", "no @", str(user_id(number)), BATCH, 1, FETCHED_AT, 9,
-         "x", message(number).value)
+        (
+            f"raw/0/{number}",
+            str(number),
+            "BAD_EMAIL",
+            "email",
+            "no @",
+            str(user_id(number)),
+            BATCH,
+            1,
+            FETCHED_AT,
+            9,
+            "x",
+            message(number).value,
+        )
         for number in numbers
-    ]  # fmt: skip
+    ]
     execute_values(
         cursor,
         "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, key, batch_id, version, event_time,"
@@ -167,7 +179,7 @@ def _quarantine(cursor: Any, numbers: range) -> None:
 
 
 def _serve(rest: Rest, users: int, counts: list[tuple[Any, ...]]) -> None:
-    with connections.cassandra(rest.stores.cassandra) as session:
+    with connections.open_cassandra(rest.stores.cassandra) as session:
         for table, (_, names) in CASSANDRA_TABLES.items():
             if table == "latest_arrivals":
                 continue

@@ -56,9 +56,13 @@ def keyspace(server: Any) -> Iterator[CassandraSettings]:
     """The name of a keyspace that does not exist yet, on a node that asks for `server.user`."""
     name = _unique("test")
     yield CassandraSettings(
-        hosts=server.host, port=server.port, keyspace=name, local_dc=server.local_dc, username=server.user,
+        hosts=server.host,
+        port=server.port,
+        keyspace=name,
+        local_dc=server.local_dc,
+        username=server.user,
         password=SecretStr(server.password),
-    )  # fmt: skip
+    )
     cluster = server.connect()
     cluster.connect().execute(f"drop keyspace if exists {name}")
     cluster.shutdown()

@@ -35,11 +35,16 @@ class ProviderHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         issuer, url = self.server.issuer, urlsplit(self.path)
         if url.path == "/.well-known/openid-configuration":
-            self._answer({
-                "issuer": issuer, "authorization_endpoint": f"{issuer}/authorize", "token_endpoint": f"{issuer}/token",
-                "jwks_uri": f"{issuer}/keys", "id_token_signing_alg_values_supported": ["RS256"],
-                "code_challenge_methods_supported": ["S256"],
-            })  # fmt: skip
+            self._answer(
+                {
+                    "issuer": issuer,
+                    "authorization_endpoint": f"{issuer}/authorize",
+                    "token_endpoint": f"{issuer}/token",
+                    "jwks_uri": f"{issuer}/keys",
+                    "id_token_signing_alg_values_supported": ["RS256"],
+                    "code_challenge_methods_supported": ["S256"],
+                }
+            )
         elif url.path == "/keys":
             self._answer({"keys": [self.server.key.as_dict(private=False)]})
         else:

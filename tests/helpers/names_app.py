@@ -6,10 +6,12 @@ from dashboard import charts
 from dashboard.components import formatting, page
 from tests.helpers.hostile_names import NAMES
 
-page.begin("Names")
+page.begin_page("Names")
 for name in NAMES:
     with st.container(key=f"name-{NAMES.index(name)}"):
-        st.markdown(formatting.plain(name))
-page.draw(charts.users_by_country({name: index + 1 for index, name in enumerate(NAMES)}, {}), "Bars of names")
-page.table([{"name": name} for name in NAMES], {"name": "Name"}, "Table of names")
+        st.markdown(formatting.escape_markdown(name))
+page.draw_figure(
+    charts.plot_users_by_country({name: index + 1 for index, name in enumerate(NAMES)}, {}), "Bars of names"
+)
+page.draw_table([{"name": name} for name in NAMES], {"name": "Name"}, "Table of names")
 st.text("The end.")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from insights.publisher.loop import Publisher
-from insights.publisher.metrics import Metrics
-from insights.publisher.wakeup import Wake
-from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, variables
+from insights.publisher.metrics import PublisherMetrics
+from insights.publisher.wakeup import WakeUp
+from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, to_environment
 from tests.helpers.staged_pages import sql, user_of
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
@@ -22,8 +22,8 @@ from tests.helpers.support import REPOSITORY, eventually, free_port
 class Running:
     """A publisher on a thread."""
 
-    metrics: Metrics = field(default_factory=Metrics)
-    wake: Wake = field(default_factory=Wake)
+    metrics: PublisherMetrics = field(default_factory=PublisherMetrics)
+    wake: WakeUp = field(default_factory=WakeUp)
 
     def sample(self, name: str) -> float:
         value = self.metrics.registry.get_sample_value(f"insights_publisher_{name}")
@@ -60,7 +60,7 @@ def job(
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,
-        env=os.environ | variables(postgres, kafka) | own | environment,
+        env=os.environ | to_environment(postgres, kafka) | own | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

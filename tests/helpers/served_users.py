@@ -8,16 +8,20 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from insights.model.user import User, field_types
+from insights.model.user import User, read_field_types
 
 _ARROW = {
-    UUID: pa.string(), str: pa.string(), int: pa.int32(), float: pa.float64(), bool: pa.bool_(),
+    UUID: pa.string(),
+    str: pa.string(),
+    int: pa.int32(),
+    float: pa.float64(),
+    bool: pa.bool_(),
     datetime: pa.timestamp("us", "UTC"),
-}  # fmt: skip
+}
 SCHEMA = pa.schema(
     [
         pa.field(name, pa.int64() if name == "version" else _ARROW[kind], nullable=optional)
-        for name, (kind, optional) in field_types(User).items()
+        for name, (kind, optional) in read_field_types(User).items()
     ]
 )
 FETCHED = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)

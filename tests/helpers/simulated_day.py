@@ -12,12 +12,12 @@ from uuid import UUID
 from psycopg2.extras import execute_values
 
 from insights.clients import connections
-from insights.clients.quarantine_table import insert
+from insights.clients.quarantine_table import insert_records
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
-from insights.model.quarantine import Quarantined
-from insights.model.schema import USER_FIELDS, dimension_values_sql
-from insights.model.user import User, record_key
+from insights.model.quarantine import QuarantineRecord
+from insights.model.schema import USER_FIELDS, build_dimension_values_sql
+from insights.model.user import User, derive_record_key
 from insights.settings import StoreSettings
 from insights.simulator.formats import nationalities
 from insights.simulator.people import Crowd, people
@@ -63,7 +63,7 @@ class Day:
     """What the stores hold, the newest users first."""
 
     users: list[dict[str, Any]]
-    refused: list[Quarantined]
+    refused: list[QuarantineRecord]
     fetched: int
 
 
@@ -80,11 +80,11 @@ def live(stores: StoreSettings, now: datetime, page_size: int) -> Day:
                 refused.append(_quarantined(message, verdict, stores.kafka.raw_topic))
     rows = [_row(user) for user in reversed(served)]
     _publish(stores, pages, refused)
-    with closing(connections.postgres(stores.postgres, "tests")) as connection, connection:
+    with closing(connections.connect_postgres(stores.postgres, "tests")) as connection, connection:
         cursor = connection.cursor()
         _stage(cursor, pages, stores.kafka.raw_topic)
         _merge(cursor, served, pages, {one.event_id for one in refused}, stores.kafka.raw_topic)
-        insert(cursor, refused)
+        insert_records(cursor, refused)
         cursor.execute("UPDATE quarantine.records SET quarantined_at = event_time + interval '2 seconds'")
     fill_cassandra(stores.cassandra, rows)
     return Day(rows, refused, sum(len(page.messages) + page.duplicates for page in pages))
@@ -107,9 +107,15 @@ def _pages(now: datetime, size: int) -> Iterator[Page]:
             started_at = fetched_at + timedelta(seconds=0.3 + dice.random())
             merged_at = started_at + timedelta(seconds=0.4 + dice.random() ** 3)
             yield Page(
-                number, f"scheduled__{run_at:%Y-%m-%dT%H:%M:%S}+00:00", fetched_at, messages, dice.choice((0, 0, 0, 1)),
-                started_at, merged_at, merged_at + timedelta(seconds=0.2 + dice.random() / 2),
-            )  # fmt: skip
+                number,
+                f"scheduled__{run_at:%Y-%m-%dT%H:%M:%S}+00:00",
+                fetched_at,
+                messages,
+                dice.choice((0, 0, 0, 1)),
+                started_at,
+                merged_at,
+                merged_at + timedelta(seconds=0.2 + dice.random() / 2),
+            )
 
 
 def _drifted(found: dict[str, Any], dice: random.Random) -> dict[str, Any]:
@@ -120,19 +126,29 @@ def _drifted(found: dict[str, Any], dice: random.Random) -> dict[str, Any]:
 
 def _message(found: dict[str, Any], event: int, batch: str, fetched_at: datetime) -> RawMessage:
     value = redact(json.dumps(found, ensure_ascii=False).encode())
-    key = record_key(found["login"].get("uuid"), value.decode)
+    key = derive_record_key(found["login"].get("uuid"), value.decode)
     return RawMessage(str(event), key, value, batch, int(fetched_at.timestamp() * 1e6) + event % 1000, fetched_at)
 
 
-def _quarantined(message: RawMessage, verdict: Rejected, topic: str) -> Quarantined:
+def _quarantined(message: RawMessage, verdict: Rejected, topic: str) -> QuarantineRecord:
     broken = json.loads(message.value)
     detail = next(text for text, change in BROKEN.items() if broken | change == broken)
     number = int(message.event_id) - 1
-    return Quarantined(
-        origin=f"{topic}/{number % 2}/{number // 2}", event_id=message.event_id, reason=verdict.reason,
-        field=verdict.field, detail=detail, key=str(message.key), batch_id=message.batch_id, version=message.version,
-        event_time=message.event_time, redrives=0, size=len(message.value), sha256="", payload=message.value,
-    )  # fmt: skip
+    return QuarantineRecord(
+        origin=f"{topic}/{number % 2}/{number // 2}",
+        event_id=message.event_id,
+        reason=verdict.reason,
+        field=verdict.field,
+        detail=detail,
+        key=str(message.key),
+        batch_id=message.batch_id,
+        version=message.version,
+        event_time=message.event_time,
+        redrives=0,
+        size=len(message.value),
+        sha256="",
+        payload=message.value,
+    )
 
 
 def _row(user: User) -> dict[str, Any]:
@@ -140,15 +156,19 @@ def _row(user: User) -> dict[str, Any]:
     return asdict(user) | {"bucket": bucket, "hour": f"{user.event_time:%Y-%m-%dT%H}"}
 
 
-def _publish(stores: StoreSettings, pages: Sequence[Page], refused: Sequence[Quarantined]) -> None:
+def _publish(stores: StoreSettings, pages: Sequence[Page], refused: Sequence[QuarantineRecord]) -> None:
     """Message n is at offset n // 2 of partition n % 2."""
-    producer = connections.kafka_producer(stores.kafka, "tests")
+    producer = connections.make_kafka_producer(stores.kafka, "tests")
     for page in pages:
         for message in page.messages:
             producer.produce(
-                stores.kafka.raw_topic, message.value, str(message.key), partition=(int(message.event_id) - 1) % 2,
-                headers=message.headers(), timestamp=int(page.fetched_at.timestamp() * 1000) + 200,
-            )  # fmt: skip
+                stores.kafka.raw_topic,
+                message.value,
+                str(message.key),
+                partition=(int(message.event_id) - 1) % 2,
+                headers=message.headers(),
+                timestamp=int(page.fetched_at.timestamp() * 1000) + 200,
+            )
         producer.poll(0)
     for one in refused:
         moment = int(one.event_time.timestamp() * 1000) + 2000
@@ -168,12 +188,24 @@ def _stage(cursor: Any, pages: Sequence[Page], topic: str) -> None:
         cursor,
         "INSERT INTO staging.batches VALUES %s",
         [
-            (page.batch_id, "ingest_users", page.run_id, f"{index:016x}", page.number,
-             len(page.messages) + page.duplicates, len(page.messages), page.duplicates, API_VERSION, "", 90_000,
-             page.fetched_at, page.fetched_at + timedelta(milliseconds=200))
+            (
+                page.batch_id,
+                "ingest_users",
+                page.run_id,
+                f"{index:016x}",
+                page.number,
+                len(page.messages) + page.duplicates,
+                len(page.messages),
+                page.duplicates,
+                API_VERSION,
+                "",
+                90_000,
+                page.fetched_at,
+                page.fetched_at + timedelta(milliseconds=200),
+            )
             for index, page in enumerate(pages)
         ],
-    )  # fmt: skip
+    )
     messages = [message for page in pages for message in page.messages]
     keys = [(str(message.key), int(message.event_id), today, message.batch_id) for message in messages]
     execute_values(cursor, "INSERT INTO staging.user_keys VALUES %s", keys, page_size=1000)
@@ -181,12 +213,20 @@ def _stage(cursor: Any, pages: Sequence[Page], topic: str) -> None:
         cursor,
         "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload) VALUES %s",
         [
-            (message.event_id, epoch, today, str(message.key), message.version, message.event_time, message.batch_id,
-             message.value.decode())
+            (
+                message.event_id,
+                epoch,
+                today,
+                str(message.key),
+                message.version,
+                message.event_time,
+                message.batch_id,
+                message.value.decode(),
+            )
             for message in messages
         ],
         page_size=1000,
-    )  # fmt: skip
+    )
     cursor.execute(
         "INSERT INTO staging.publisher (name, epoch, xact_id, id, published, moved_at)"
         " SELECT %s, %s, max(xact_id), max(id), count(*), %s FROM staging.users",
@@ -203,7 +243,7 @@ def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], refused: s
     execute_values(cursor, f"INSERT INTO analytics.users ({names}) VALUES %s", cells, page_size=1000)
     cursor.execute(
         "INSERT INTO analytics.user_counts SELECT dimension, value, count(*), 1"
-        f" FROM ({dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
+        f" FROM ({build_dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
     )
     read, rows = 0, []
     for number in range(RUNS):
@@ -218,10 +258,22 @@ def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], refused: s
         read += len(messages)
         last = run[-1]
         rows.append(
-            ("stream", number, int(last.merged_at.timestamp() * 1e6), json.dumps({topic: spans}), len(messages),
-             accepted, rejected, accepted, 0, last.started_at, last.merged_at, last.served_at,
-             [run[percent * PAGES // 101].fetched_at for percent in range(101)])
-        )  # fmt: skip
+            (
+                "stream",
+                number,
+                int(last.merged_at.timestamp() * 1e6),
+                json.dumps({topic: spans}),
+                len(messages),
+                accepted,
+                rejected,
+                accepted,
+                0,
+                last.started_at,
+                last.merged_at,
+                last.served_at,
+                [run[percent * PAGES // 101].fetched_at for percent in range(101)],
+            )
+        )
     execute_values(
         cursor,
         "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"

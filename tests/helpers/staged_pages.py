@@ -40,13 +40,17 @@ def user_of(record: bytes) -> str:
 
 
 def stage(postgres: PostgresSettings, made: list[bytes], page: int = 1) -> None:
-    with closing(connections.postgres(postgres, "tests")) as connection:
+    with closing(connections.connect_postgres(postgres, "tests")) as connection:
         load_page(connection, MadePage(made, page=page), "dag", "run")
 
 
 def sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """The rows of one statement in a transaction of its own."""
-    with closing(connections.postgres(postgres, "tests")) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(connections.connect_postgres(postgres, "tests")) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
 

@@ -14,19 +14,19 @@ from urllib.request import urlopen
 from uuid import UUID
 
 from insights.clients import connections
-from insights.local.jars import group_files
+from insights.local.jars import list_group_files
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 START_SECONDS = 180
 CRASHED = 137
 _CRASH = """
 import os, runpy, sys
-from insights.serve import {module}
+import insights.{module} as module
 def crash(*_, **__):
     os._exit({code})
-{module}.{function} = crash
+module.{function} = crash
 runpy.run_path({job!r}, run_name="__main__")
 """
 
@@ -41,14 +41,14 @@ class Stream:
         self.log = folder / "stream.log"
         self._environment = os.environ | {
             "PYTHONPATH": str(REPOSITORY),
-            **variables(postgres, kafka, cassandra),
+            **to_environment(postgres, kafka, cassandra),
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2]",
-            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in group_files("spark", jars)),
+            "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
         }
 
     def crash_at(self, module: str, function: str) -> int:
-        """Run until `insights.serve.<module>.<function>` is called, which kills the process; its exit code."""
+        """Run until `insights.<module>.<function>` is called, which kills the process; its exit code."""
         job = str(REPOSITORY / "jobs/stream_users.py")
         script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
         with self._process([sys.executable, "-c", script], free_port()) as process:
@@ -140,7 +140,7 @@ def assert_cassandra_equals(
     settings: CassandraSettings, users: dict[UUID, dict[str, Any]], counts: dict[Any, int]
 ) -> None:
     """Every user table of Cassandra holds exactly these users, and the counts are these."""
-    with connections.cassandra(settings) as session:
+    with connections.open_cassandra(settings) as session:
         for name in ("users_by_id", "users_by_country", "users_by_registration_month"):
             columns = CASSANDRA_TABLES[name][1]
             found = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]

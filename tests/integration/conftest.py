@@ -10,7 +10,7 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import Cluster
 
 from insights.local.cassandra import CassandraServer
-from insights.local.jars import ensure, read_lock
+from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
@@ -48,7 +48,7 @@ def java() -> Path:
 @pytest.fixture(scope="session")
 def jars(java: Path) -> Path:
     cache = load(LocalSettings).jars
-    ensure(read_lock(), cache, java)
+    ensure_jars(read_lock(), cache, java)
     return cache
 
 

@@ -20,14 +20,14 @@ from insights.ledger.topic import RawTopic
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.queries import pipeline as flow
 from insights.queries import search
 from insights.queries import users as user_queries
 from insights.repair import retention
 from insights.repair.recount import recount
-from insights.repair.redrive import Selection, prepare
+from insights.repair.redrive import RedriveSelection, prepare_redrive
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
@@ -63,7 +63,7 @@ def logins(fresh: Logins) -> Logins:
 
 
 def ingest(logins: Logins, count: int, page: int) -> None:
-    with closing(connections.postgres(logins.of("ingest").postgres, "ingest")) as connection:
+    with closing(connections.connect_postgres(logins.of("ingest").postgres, "ingest")) as connection:
         load_page(connection, MadePage(records(count), page=page), "ingest_users", "run")
 
 
@@ -79,32 +79,52 @@ def stream(logins: Logins, number: int, version: int) -> None:
     *staged, refused = sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
     dice = random.Random(number)
     rows = [
-        served_users.user(dice, UUID(key), version, event, country_code=("DE", "US")[number % 2], city="Köln",
-                          latitude=1.0, longitude=2.0, event_time=datetime.now(UTC).replace(microsecond=0))
+        served_users.user(
+            dice,
+            UUID(key),
+            version,
+            event,
+            country_code=("DE", "US")[number % 2],
+            city="Köln",
+            latitude=1.0,
+            longitude=2.0,
+            event_time=datetime.now(UTC).replace(microsecond=0),
+        )
         for event, key in staged
-    ]  # fmt: skip
+    ]
     with closing(RawTopic(stores.kafka)) as topic:
         spans = {str(part): list(span) for part, span in topic.watermarks().items()}
-    batch = store.BatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
+    batch = store.MicroBatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
     accepted = served_users.table(rows)
     with (
-        closing(connections.postgres(stores.postgres, "stream")) as connection,
-        connections.cassandra(stores.cassandra) as session,
+        closing(connections.connect_postgres(stores.postgres, "stream")) as connection,
+        connections.open_cassandra(stores.cassandra) as session,
     ):
-        merged = store.merge(connection, batch, accepted, [[refusal(*refused)]])
+        merged = store.merge_batch(connection, batch, accepted, [[refusal(*refused)]])
         assert len(merged.current) == len(rows)
         writer = CassandraWriter(session, in_flight=4, batch_rows=30)
         write_users(writer, accepted)
-        delete_moved(writer, store.unserved_moves(connection))
-        writer.upsert("user_counts", ("dimension", "value", "count"), store.unserved_counts(connection), "seq")
-        store.mark_served(connection, batch)
+        delete_moved(writer, store.read_undelivered_moves(connection))
+        writer.upsert("user_counts", ("dimension", "value", "count"), store.read_undelivered_counts(connection), "seq")
+        store.mark_delivered(connection, batch)
 
 
-def refusal(event: str, key: str) -> Quarantined:
-    return Quarantined(
-        origin=f"raw/0/{event}", event_id=event, reason=Reason.BAD_EMAIL, field="email", detail="no @", key=key,
-        batch_id="seed/1", version=1, event_time=datetime.now(UTC), redrives=0, size=2, sha256="x", payload=b"{}",
-    )  # fmt: skip
+def refusal(event: str, key: str) -> QuarantineRecord:
+    return QuarantineRecord(
+        origin=f"raw/0/{event}",
+        event_id=event,
+        reason=Reason.BAD_EMAIL,
+        field="email",
+        detail="no @",
+        key=key,
+        batch_id="seed/1",
+        version=1,
+        event_time=datetime.now(UTC),
+        redrives=0,
+        size=2,
+        sha256="x",
+        payload=b"{}",
+    )
 
 
 def look(logins: Logins) -> None:
@@ -113,30 +133,33 @@ def look(logins: Logins) -> None:
     ledger = check_ledger(stores)
     assert ledger.closed, [hop.sentence for hop in ledger.open_hops()]
     assert read_totals(stores).served == 9
-    with connections.cassandra(stores.cassandra) as session:
-        [country] = user_queries.counts(session, "country_code")
-        [first, *_] = search.page(session, search.Filter(country), None, 5).users
-        assert user_queries.user(session, first.user_id) is not None
-        assert search.page(session, search.Filter(since=f"{first.registered_at:%Y-%m}"), None, 5).users
-        assert len(user_queries.geo_sample(session, [country], 50)) == 9
-        assert user_queries.latest(session, 5)
-    with closing(connections.postgres(stores.postgres, "dashboard")) as connection, connection.cursor() as cursor:
+    with connections.open_cassandra(stores.cassandra) as session:
+        [country] = user_queries.read_counts(session, "country_code")
+        [first, *_] = search.fetch_page(session, search.UserFilter(country), None, 5).users
+        assert user_queries.fetch_user(session, first.user_id) is not None
+        assert search.fetch_page(session, search.UserFilter(since=f"{first.registered_at:%Y-%m}"), None, 5).users
+        assert len(user_queries.sample_places(session, [country], 50)) == 9
+        assert user_queries.list_latest_arrivals(session, 5)
+    with (
+        closing(connections.connect_postgres(stores.postgres, "dashboard")) as connection,
+        connection.cursor() as cursor,
+    ):
         connection.set_session(readonly=True, autocommit=True)
-        assert len(flow.last_batches(cursor, 5)) == 2
-        assert flow.open_quarantine(cursor) == {"BAD_EMAIL": 1}
-        assert len(flow.quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
-        assert flow.flow_facts(cursor, stores.kafka.raw_topic).published == 10
+        assert len(flow.list_last_batches(cursor, 5)) == 2
+        assert flow.count_open_quarantine(cursor) == {"BAD_EMAIL": 1}
+        assert len(flow.list_quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
+        assert flow.read_hop_totals(cursor, stores.kafka.raw_topic).published == 10
 
 
 def maintain(logins: Logins) -> None:
     """The other DAGs: redrive, check, and both retentions."""
     stores = logins.of("ingest")
-    assert len(list(prepare(stores.postgres, Selection()).messages)) == 1
+    assert len(list(prepare_redrive(stores.postgres, RedriveSelection()).messages)) == 1
     assert check_ledger(stores).closed
     now = datetime.now(UTC) + timedelta(days=30)
-    with closing(connections.postgres(stores.postgres, "prune")) as connection:
+    with closing(connections.connect_postgres(stores.postgres, "prune")) as connection:
         assert len(drop_expired(connection, now, 14, stores.kafka.raw_topic)) == 1
-        assert retention.prune(connection, now, 14).batches == 1
+        assert retention.prune_batches(connection, now, 14).batches == 1
     assert check_ledger(stores).closed
 
 
@@ -166,7 +189,7 @@ REFUSED_SQL = [
     ("dashboard", "DELETE FROM analytics.users"),
     ("dashboard", "UPDATE quarantine.records SET resolved_at = now()"),
     ("dashboard", "SELECT nextval('staging.user_ids')"),
-    ("dashboard", "SET ROLE \"{owner}\""),
+    ("dashboard", 'SET ROLE "{owner}"'),
     ("publisher", "SELECT FROM analytics.users"),
     ("publisher", "INSERT INTO analytics.user_counts VALUES ('a', 'b', 1, 1)"),
     ("publisher", "DELETE FROM staging.users"),
@@ -176,7 +199,7 @@ REFUSED_SQL = [
     ("stream", "DELETE FROM quarantine.records"),
     ("stream", "CREATE TABLE analytics.mine (id int)"),
     ("stream", "INSERT INTO public._yoyo_migration (migration_hash) VALUES ('x')"),
-]  # fmt: skip
+]
 REFUSED_CQL = [
     ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("dashboard", "TRUNCATE users_by_id"),
@@ -194,11 +217,11 @@ def test_each_component_is_refused_what_is_not_its_business(logins: Logins) -> N
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             sql(logins.of(user).postgres, statement.format(owner=logins.owner.postgres.user))
     for user, statement in REFUSED_CQL:
-        with connections.cassandra(logins.of(user).cassandra) as session, pytest.raises(Unauthorized):
+        with connections.open_cassandra(logins.of(user).cassandra) as session, pytest.raises(Unauthorized):
             session.execute(statement)
     with (
         pytest.raises(RefusedError, match="are incorrect"),
-        connections.cassandra(logins.of("publisher").cassandra),
+        connections.open_cassandra(logins.of("publisher").cassandra),
     ):
         pass
 
@@ -217,7 +240,7 @@ def test_a_second_run_changes_nothing_and_takes_what_is_not_declared(
         f'GRANT CREATE ON DATABASE "{superuser.postgres.dbname}" TO "{role}"',
         f'REVOKE SELECT ON analytics.users FROM "{role}"',
     )
-    with connections.cassandra(superuser.cassandra) as session:
+    with connections.open_cassandra(superuser.cassandra) as session:
         name = logins.cassandra_roles["dashboard"]
         session.execute(f"GRANT MODIFY ON KEYSPACE {superuser.cassandra.keyspace} TO {name}")
         session.execute(f"REVOKE SELECT ON users_by_id FROM {name}")
@@ -253,7 +276,7 @@ def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> Non
     for statement in ("SELECT FROM staging.users", "SELECT FROM analytics.users"):
         assert sql(logins.of("stream").postgres, statement) == []
     ingest_as_owner = logins.owner.postgres
-    with closing(connections.postgres(ingest_as_owner, "ingest")) as connection:
+    with closing(connections.connect_postgres(ingest_as_owner, "ingest")) as connection:
         assert load_page(connection, MadePage(records(1)), "dag", "run").staged == 1
 
 

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from insights.clients import airflow as airflow_api
-from insights.clients.airflow import last_runs, trigger
+from insights.clients.airflow import list_last_runs, trigger_run
 from insights.errors import UserError
-from insights.local.http import answers
+from insights.local.http import is_answering
 from insights.settings import AirflowSettings
 from tests.helpers import airflow_home
 from tests.helpers.support import REPOSITORY, eventually, free_port
@@ -49,7 +49,7 @@ def airflow(environment: dict[str, str]) -> Iterator[AirflowSettings]:
     def serves() -> bool:
         assert server.poll() is None, log.read_text()[-3000:]
         try:
-            return answers(f"{url}/api/v2/version")
+            return is_answering(f"{url}/api/v2/version")
         except OSError:
             return False
 
@@ -62,39 +62,42 @@ def airflow(environment: dict[str, str]) -> Iterator[AirflowSettings]:
 
 
 def test_the_dashboards_user_starts_a_redrive_and_sees_it(airflow: AirflowSettings) -> None:
-    started = trigger(airflow, REDRIVE, {"reason": "BAD_EMAIL"})
-    [found] = last_runs(airflow, REDRIVE, 5)
+    started = trigger_run(airflow, REDRIVE, {"reason": "BAD_EMAIL"})
+    [found] = list_last_runs(airflow, REDRIVE, 5)
     assert (found.run_id, found.state, found.run_type, found.conf["reason"]) == (
-        started, "queued", "manual", "BAD_EMAIL",
-    )  # fmt: skip
+        started,
+        "queued",
+        "manual",
+        "BAD_EMAIL",
+    )
     assert (found.started_at, found.ended_at) == (None, None)
 
 
 def test_a_reason_that_is_none_is_refused_with_airflows_own_words(airflow: AirflowSettings) -> None:
     with pytest.raises(UserError, match=r"did not start runs of redrive_quarantine: it answered 400, .*NO_REASON"):
-        trigger(airflow, REDRIVE, {"reason": "NO_REASON"})
+        trigger_run(airflow, REDRIVE, {"reason": "NO_REASON"})
 
 
 def test_the_dashboards_user_sees_the_runs_of_the_ingest_and_starts_none(airflow: AirflowSettings) -> None:
-    assert last_runs(airflow, "ingest_users", 5) == []
+    assert list_last_runs(airflow, "ingest_users", 5) == []
     with pytest.raises(UserError, match="does not let 'dashboard' start runs of ingest_users"):
-        trigger(airflow, "ingest_users", {})
-    assert last_runs(airflow, "ingest_users", 5) == []
+        trigger_run(airflow, "ingest_users", {})
+    assert list_last_runs(airflow, "ingest_users", 5) == []
 
 
 def test_a_dag_that_does_not_exist_is_told(airflow: AirflowSettings) -> None:
     with pytest.raises(UserError, match="has no DAG none"):
-        last_runs(airflow, "none", 5)
+        list_last_runs(airflow, "none", 5)
 
 
 def test_the_password_is_the_one_given_last(airflow: AirflowSettings) -> None:
     former = airflow.model_copy(update={"password": SecretStr("former")})
     with pytest.raises(UserError, match="did not let 'dashboard' in: check INSIGHTS_AIRFLOW_USERNAME"):
-        last_runs(former, REDRIVE, 1)
+        list_last_runs(former, REDRIVE, 1)
 
 
 def test_a_token_that_airflow_cannot_read_is_replaced(airflow: AirflowSettings) -> None:
-    last_runs(airflow, REDRIVE, 1)
+    list_last_runs(airflow, REDRIVE, 1)
     airflow_api._tokens[airflow] = "no.such.token"
-    assert last_runs(airflow, REDRIVE, 1)
+    assert list_last_runs(airflow, REDRIVE, 1)
     assert airflow_api._tokens[airflow] != "no.such.token"

@@ -20,7 +20,7 @@ from tests.helpers.stream_process import assert_cassandra_equals
 
 @pytest.fixture
 def session(cassandra: CassandraSettings) -> Iterator[Any]:
-    with connections.cassandra(cassandra) as opened:
+    with connections.open_cassandra(cassandra) as opened:
         yield opened
 
 
@@ -56,14 +56,24 @@ def test_a_user_who_moved_is_under_the_new_key_only(cassandra: CassandraSettings
     there = user(random_, uid, 1000, "1", country_code="US")
     back = [there | {"version": 2000, "country_code": "DE"}, there | {"version": 3000, "country_code": "US"}]
     moves = [
-        {"user_id": str(uid), "version": row["version"], "country_code": old["country_code"], "registered_month": None,
-         "registered_at": old["registered_at"]}
+        {
+            "user_id": str(uid),
+            "version": row["version"],
+            "country_code": old["country_code"],
+            "registered_month": None,
+            "registered_at": old["registered_at"],
+        }
         for old, row in zip([there, back[0]], back, strict=True)
-    ]  # fmt: skip
+    ]
     schema = pa.schema(
-        {"user_id": pa.string(), "version": pa.int64(), "country_code": pa.string(), "registered_month": pa.string(),
-         "registered_at": pa.timestamp("us", "UTC")}
-    )  # fmt: skip
+        {
+            "user_id": pa.string(),
+            "version": pa.int64(),
+            "country_code": pa.string(),
+            "registered_month": pa.string(),
+            "registered_at": pa.timestamp("us", "UTC"),
+        }
+    )
     for row in (there, *back):
         write_users(writer, table([row]))
     for _ in range(2):

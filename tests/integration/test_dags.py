@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from insights.ledger.topic import RawTopic
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from insights.simulator import create_app
 from tests.helpers import airflow_home
 from tests.helpers.simulator_server import serving
@@ -42,7 +42,7 @@ def environment(
     with serving(create_app()) as address:
         yield {
             **airflow,
-            **variables(postgres, kafka, cassandra),
+            **to_environment(postgres, kafka, cassandra),
             "INSIGHTS_SOURCE_URL": f"{address}/api/1.4/",
             "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps(connection),
         }
@@ -53,8 +53,11 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", RUN, dag, logical_date, json.dumps(params)],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def staged(connection: Any) -> list[tuple[str, str]]:

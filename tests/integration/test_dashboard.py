@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from insights.clients import connections
 from insights.queries import pipeline
 from insights.queries import users as user_queries
-from insights.settings import variables
-from tests.helpers.dashboard_data import (  # fmt: skip
+from insights.settings import to_environment
+from tests.helpers.dashboard_data import (
     HOSTILE_NAME,
     Hops,
     counts_of,
@@ -39,7 +39,7 @@ def filled(cassandra):
 
 @pytest.fixture
 def session(filled):
-    with connections.cassandra(filled) as session:
+    with connections.open_cassandra(filled) as session:
         yield session
 
 
@@ -52,7 +52,7 @@ def hops(connection, kafka) -> Hops:
 def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
     """The dashboard's settings by environment."""
     st.cache_resource.clear()
-    for name, value in variables(postgres, kafka, cassandra).items():
+    for name, value in to_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
     yield
@@ -74,35 +74,35 @@ def warnings(app: AppTest) -> str:
 
 def test_counts_are_the_aggregates_of_a_dimension(session):
     for dimension in SINGLE:
-        assert user_queries.counts(session, dimension) == dict(counts_of(PEOPLE)[dimension])
+        assert user_queries.read_counts(session, dimension) == dict(counts_of(PEOPLE)[dimension])
 
 
 def test_cross_counts_are_the_aggregates_of_a_dimension_of_several_fields(session):
     for dimension in CROSSED:
         expected = {tuple(json.loads(value)): count for value, count in counts_of(PEOPLE)[dimension].items()}
-        assert user_queries.cross_counts(session, dimension) == expected
+        assert user_queries.read_cross_counts(session, dimension) == expected
 
 
 def test_cross_counts_of_one_first_value_are_its_own_alone(session):
-    found = user_queries.cross_counts(session, "country_city", "DE")
+    found = user_queries.read_cross_counts(session, "country_city", "DE")
     assert found == Counter(("DE", person["city"]) for person in PEOPLE if person["country_code"] == "DE")
     assert set(found) >= {("DE", 'São "Paulo"'), ("DE", None)}
-    assert user_queries.cross_counts(session, "country_city", "D") == {}
+    assert user_queries.read_cross_counts(session, "country_city", "D") == {}
 
 
 def test_cross_counts_since_a_month_include_it(session):
     month = sorted(counts_of(PEOPLE)["registered_month"])[-3]
-    months = {values[0] for values in user_queries.cross_counts_since(session, "month_country", month)}
+    months = {values[0] for values in user_queries.read_cross_counts_since(session, "month_country", month)}
     assert months == set(sorted(counts_of(PEOPLE)["registered_month"])[-3:])
 
 
 def test_a_value_that_lost_its_last_user_is_left_out(session):
     session.execute("INSERT INTO user_counts (dimension, value, count) VALUES ('gender', 'other', 0)")
-    assert "other" not in user_queries.counts(session, "gender")
+    assert "other" not in user_queries.read_counts(session, "gender")
 
 
 def test_the_latest_arrivals_come_newest_first(session):
-    found = user_queries.latest(session, 20)
+    found = user_queries.list_latest_arrivals(session, 20)
     assert [arrival.user_id for arrival in found] == [person["user_id"] for person in PEOPLE[:20]]
     assert found[0].full_name == HOSTILE_NAME
 
@@ -110,57 +110,57 @@ def test_the_latest_arrivals_come_newest_first(session):
 def test_arrivals_of_days_ago_are_found_when_none_is_newer(cassandra):
     before = datetime.fromtimestamp(NOW.timestamp() - 5 * 86_400, UTC)
     fill_cassandra(cassandra, users(30, before))
-    with connections.cassandra(cassandra) as session:
-        assert len(user_queries.latest(session, 20)) == 20
+    with connections.open_cassandra(cassandra) as session:
+        assert len(user_queries.list_latest_arrivals(session, 20)) == 20
 
 
 def test_a_user_is_found_by_id_and_an_unknown_one_is_not(session):
-    found = user_queries.user(session, PEOPLE[3]["user_id"])
+    found = user_queries.fetch_user(session, PEOPLE[3]["user_id"])
     assert found is not None
     assert (found["full_name"], found["age"]) == (PEOPLE[3]["full_name"], PEOPLE[3]["age"])
-    assert user_queries.user(session, users(1, NOW, seed=99)[0]["user_id"]) is None
+    assert user_queries.fetch_user(session, users(1, NOW, seed=99)[0]["user_id"]) is None
 
 
 def test_the_sample_is_bounded_in_every_country(session):
-    sample = user_queries.geo_sample(session, ("AU", "US"), 2)
+    sample = user_queries.sample_places(session, ("AU", "US"), 2)
     by_country = [place.country_code for place in sample]
     assert 0 < by_country.count("US") <= 32
     assert 16 <= by_country.count("AU") <= 32
-    assert user_queries.geo_sample(session, (), 2) == []
+    assert user_queries.sample_places(session, (), 2) == []
 
 
 def test_a_user_without_coordinates_is_not_on_the_map(cassandra):
     person = users(1, NOW)[0] | {"latitude": None, "country_code": "FR"}
     fill_cassandra(cassandra, [person])
-    with connections.cassandra(cassandra) as session:
-        assert user_queries.geo_sample(session, ("FR",), 2) == []
+    with connections.open_cassandra(cassandra) as session:
+        assert user_queries.sample_places(session, ("FR",), 2) == []
 
 
 def test_the_facts_of_the_flow_are_the_stores_totals(connection, hops, kafka):
-    facts = pipeline.flow_facts(connection.cursor(), kafka.raw_topic)
+    facts = pipeline.read_hop_totals(connection.cursor(), kafka.raw_topic)
     assert facts[:5] == (hops.fetched, hops.duplicates, hops.published, len(PEOPLE), hops.quarantined)
     assert facts.publisher_moved_at is not None
     assert facts.served_at is not None
 
 
 def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
-    assert pipeline.flow_facts(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
+    assert pipeline.read_hop_totals(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
 
 
 @pytest.mark.usefixtures("hops")
 def test_batches_come_newest_first(connection):
-    assert [batch.batch_id for batch in pipeline.last_batches(connection.cursor(), 2)] == [2, 1]
+    assert [batch.batch_id for batch in pipeline.list_last_batches(connection.cursor(), 2)] == [2, 1]
 
 
 @pytest.mark.usefixtures("hops")
 def test_the_latency_of_batches_is_from_the_fetch_to_cassandra(connection):
     cursor = connection.cursor()
-    batches: list[Any] = pipeline.last_batches(cursor, 3)
+    batches: list[Any] = pipeline.list_last_batches(cursor, 3)
     for batch in batches:
         served_after = (batch.served_at - batch.started_at).total_seconds()
         found = (batch.latency_p50, batch.latency_p95, batch.latency_p99)
         assert found == pytest.approx([served_after + 2 - (100 - percent) / 50 for percent in (50, 95, 99)])
-    latency: Any = pipeline.latency(cursor, 60)
+    latency: Any = pipeline.measure_latency(cursor, 60)
     assert latency.records == 3 * 498
     assert min(batch.latency_p50 for batch in batches) <= latency.p50 <= max(batch.latency_p50 for batch in batches)
     assert latency.p50 < latency.p95 < latency.p99 <= max(batch.latency_p99 for batch in batches) + 0.02
@@ -168,21 +168,21 @@ def test_the_latency_of_batches_is_from_the_fetch_to_cassandra(connection):
 
 @pytest.mark.usefixtures("hops")
 def test_the_latency_of_many_batches_is_read_from_some_percentiles_of_each(connection, monkeypatch):
-    every: Any = pipeline.latency(connection.cursor(), 60)
+    every: Any = pipeline.measure_latency(connection.cursor(), 60)
     monkeypatch.setattr(pipeline, "MERGED_PERCENTILES", 30)
-    some: Any = pipeline.latency(connection.cursor(), 60)
+    some: Any = pipeline.measure_latency(connection.cursor(), 60)
     assert some.records == every.records
     assert some != every
     assert some[:3] == pytest.approx(every[:3], abs=0.25)
 
 
 def test_latency_without_a_batch_is_not_known(connection):
-    assert pipeline.latency(connection.cursor(), 60) is None
+    assert pipeline.measure_latency(connection.cursor(), 60) is None
 
 
 @pytest.mark.usefixtures("hops")
 def test_arrivals_per_minute_add_up_and_have_no_holes(connection):
-    minutes = pipeline.arrivals_per_minute(connection.cursor(), 30)
+    minutes = pipeline.count_arrivals_per_minute(connection.cursor(), 30)
     assert [(b.minute - a.minute).total_seconds() for a, b in pairwise(minutes)] == [60] * 29
     assert sum(minute.inserted for minute in minutes) == 3 * 498
     assert sum(minute.rejected for minute in minutes) == 6
@@ -190,35 +190,35 @@ def test_arrivals_per_minute_add_up_and_have_no_holes(connection):
 
 def test_superseded_events_are_counted_up_to_a_bound(connection):
     with connection, connection.cursor() as cursor:
-        assert pipeline.superseded(cursor, 10) == 0
+        assert pipeline.count_superseded(cursor, 10) == 0
         for event in range(5):
             cursor.execute(
                 "INSERT INTO analytics.superseded VALUES (%s, gen_random_uuid(), 1, 'newer', 1)", (str(event),)
             )
-        assert (pipeline.superseded(cursor, 10), pipeline.superseded(cursor, 4)) == (5, 4)
+        assert (pipeline.count_superseded(cursor, 10), pipeline.count_superseded(cursor, 4)) == (5, 4)
 
 
 @pytest.mark.usefixtures("hops")
 def test_refusals_are_counted_by_hour_and_reason_also_when_resolved(connection):
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
-        found = pipeline.quarantine_over_time(cursor, 24)
+        found = pipeline.count_rejections_per_hour(cursor, 24)
     assert {(refusals.reason, refusals.records) for refusals in found} == {("BAD_EMAIL", 8), ("SCHEMA", 4)}
 
 
 def test_runs_of_the_ingest_are_told_by_their_pages(connection, hops):
-    [run] = pipeline.ingest_runs(connection.cursor(), 5)
+    [run] = pipeline.list_ingest_runs(connection.cursor(), 5)
     assert run[:6] == ("d", "r", 1, hops.fetched, hops.fetched - hops.duplicates, hops.duplicates)
 
 
 @pytest.mark.usefixtures("hops")
 def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, kafka):
     with connection, connection.cursor() as cursor:
-        assert pipeline.open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
+        assert pipeline.count_open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
         cursor.execute("UPDATE quarantine.records SET event_id = '3' WHERE event_id = '5'")
-        assert pipeline.open_quarantine(cursor) == {"BAD_EMAIL": 6, "SCHEMA": 4}
-        samples = pipeline.quarantine_samples(cursor, "BAD_EMAIL", 50)
+        assert pipeline.count_open_quarantine(cursor) == {"BAD_EMAIL": 6, "SCHEMA": 4}
+        samples = pipeline.list_quarantine_samples(cursor, "BAD_EMAIL", 50)
     assert f"{kafka.raw_topic}/0/0" not in {sample.origin for sample in samples}
     assert len(samples) == 7
 
@@ -256,10 +256,15 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
 @pytest.mark.parametrize(
     ("name", "figures", "frames"),
     [
-        ("demographics", 4, 0), ("geography", 4, 1), ("registrations", 4, 1), ("explore", 0, 1), ("flow", 2, 2),
-        ("topics", 1, 1), ("quarantine", 2, 1),
+        ("demographics", 4, 0),
+        ("geography", 4, 1),
+        ("registrations", 4, 1),
+        ("explore", 0, 1),
+        ("flow", 2, 2),
+        ("topics", 1, 1),
+        ("quarantine", 2, 1),
     ],
-)  # fmt: skip
+)
 def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
     app = AppTest.from_file(str(PAGES / "views" / f"{name}.py"), default_timeout=60).run()
     assert not app.exception

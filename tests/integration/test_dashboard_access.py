@@ -16,7 +16,7 @@ from streamlit.web.server.starlette.starlette_app_utils import create_signed_val
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, variables
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.browser import opened
 from tests.helpers.dashboard_process import process
 from tests.helpers.login_provider import Provider
@@ -32,7 +32,7 @@ USER, DOOR = "X-Auth-Request-Email", "X-Insights-Proxy-Secret"
 def dashboard(log: Path, port: int, environment: dict[str, str], *arguments: str) -> Iterator[None]:
     """The dashboard without stores, on loopback unless the arguments say otherwise."""
     nowhere = free_port()
-    stores = variables(
+    stores = to_environment(
         PostgresSettings(port=nowhere),
         KafkaSettings(bootstrap_servers=f"127.0.0.1:{nowhere}"),
         CassandraSettings(port=nowhere),

@@ -171,7 +171,7 @@ def test_a_new_user_appears_on_an_open_page(
         page.get_by_text(f"{len(day.users):,}", exact=True).first.wait_for()
         count = "UPDATE user_counts SET count = %s WHERE dimension = 'country_code' AND value = 'DE'"
         germans = sum(user["country_code"] == "DE" for user in day.users)
-        with connections.cassandra(own_stores.cassandra) as session:
+        with connections.open_cassandra(own_stores.cassandra) as session:
             session.execute(count, (germans + 1,))
         page.get_by_text(f"{len(day.users) + 1:,}", exact=True).first.wait_for()
 

@@ -11,8 +11,8 @@ import pytest
 from confluent_kafka import Producer
 from playwright.sync_api import Browser, Locator, Page
 
-from insights.clients.quarantine_table import insert
-from insights.model.quarantine import Quarantined
+from insights.clients.quarantine_table import insert_records
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.settings import StoreSettings
 from tests.helpers.browser import Complaints, choose, drawn, launched, tab
@@ -58,7 +58,7 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
     connection = psycopg2.connect(**own_stores.postgres.connection("tests"))
     fill_postgres(connection, own_stores.kafka.raw_topic, [], NOW)
     with connection, connection.cursor() as cursor:
-        insert(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
+        insert_records(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
     connection.close()
     producer = Producer(own_stores.kafka.client())
     for first in range(0, len(NAMES), 20):
@@ -179,10 +179,20 @@ def _words(text: str) -> str:
     return " ".join(text.split())
 
 
-def _refused(number: int, name: str) -> Quarantined:
+def _refused(number: int, name: str) -> QuarantineRecord:
     payload: Any = json.dumps({"name": name}).encode()
-    return Quarantined(
-        origin=f"hostile/0/{number}", event_id=f"hostile/0/{number}", reason=REASONS[number % len(REASONS)],
-        field=name, detail=name, key=name, batch_id=name, version=number, event_time=NOW, redrives=0,
-        size=len(payload), sha256="", payload=payload,
-    )  # fmt: skip
+    return QuarantineRecord(
+        origin=f"hostile/0/{number}",
+        event_id=f"hostile/0/{number}",
+        reason=REASONS[number % len(REASONS)],
+        field=name,
+        detail=name,
+        key=name,
+        batch_id=name,
+        version=number,
+        event_time=NOW,
+        redrives=0,
+        size=len(payload),
+        sha256="",
+        payload=payload,
+    )

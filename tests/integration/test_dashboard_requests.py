@@ -12,7 +12,7 @@ from benchmarks.dashboard import GOALS
 from benchmarks.visits import counted, stores
 from benchmarks.visits.population import Chunk, counts
 from insights.clients import connections
-from insights.settings import StoreSettings, variables
+from insights.settings import StoreSettings, to_environment
 from tests.helpers.support import REPOSITORY
 
 PAGES = sorted((REPOSITORY / "dashboard/views").glob("*.py"))
@@ -23,7 +23,7 @@ USERS = 20_000
 def servers(monkeypatch, postgres, kafka, cassandra):
     """Named to the dashboard, which reads them at every run."""
     st.cache_resource.clear()
-    for name, value in variables(postgres, kafka, cassandra).items():
+    for name, value in to_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("INSIGHTS_DASHBOARD_CACHE_SECONDS", "0")
     yield StoreSettings(postgres, kafka, cassandra)
@@ -40,7 +40,7 @@ def notes(monkeypatch, tmp_path) -> Path:
 
 
 def test_no_page_asks_much_of_cassandra_however_many_users_there_are(servers, notes):
-    with connections.cassandra(servers.cassandra) as session:
+    with connections.open_cassandra(servers.cassandra) as session:
         stores.write(stores.writer_of(session), Chunk(0, USERS))
     stores.fill_lately(servers.cassandra, counts(USERS), datetime.now(UTC))
     stores.fill_postgres(servers, USERS, counts(USERS))

@@ -17,34 +17,40 @@ def thirty(kafka) -> Any:
     login = '"login": {"password": "hunter2", "md5": "5eb63"}'
     for number in range(30):
         producer.produce(
-            kafka.raw_topic, partition=number % 2, key=f"key {number}", timestamp=1_000 * (number + 1),
-            value=f'{{"n": {number}, {login}}}', headers=[("event_id", str(number)), ("note", f"\x1b{{{login}}}")],
-        )  # fmt: skip
+            kafka.raw_topic,
+            partition=number % 2,
+            key=f"key {number}",
+            timestamp=1_000 * (number + 1),
+            value=f'{{"n": {number}, {login}}}',
+            headers=[("event_id", str(number)), ("note", f"\x1b{{{login}}}")],
+        )
     producer.flush(30)
     return kafka
 
 
-def numbers(found: messages.Found) -> list[int]:
+def numbers(found: messages.MessagePage) -> list[int]:
     return [int(message.key.removeprefix("key ")) for message in found.messages]
 
 
 def test_partitions_have_their_offsets_and_the_time_of_their_newest_message(thirty):
-    parts = topic_offsets.partitions(thirty)
+    parts = topic_offsets.list_partition_offsets(thirty)
     assert [part[:4] for part in parts] == [
-        (thirty.raw_topic, 0, 0, 15), (thirty.raw_topic, 1, 0, 15),
-        (thirty.quarantine_topic, 0, 0, 0), (thirty.quarantine_topic, 1, 0, 0),
-    ]  # fmt: skip
+        (thirty.raw_topic, 0, 0, 15),
+        (thirty.raw_topic, 1, 0, 15),
+        (thirty.quarantine_topic, 0, 0, 0),
+        (thirty.quarantine_topic, 1, 0, 0),
+    ]
     newest = [part.newest.timestamp() if part.newest else None for part in parts]
     assert newest == [29, 30, None, None]
-    assert kafka_admin.watermarks(kafka_admin.shared_admin(thirty), thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
+    assert kafka_admin.read_watermarks(kafka_admin.get_admin(thirty), thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
 
 
 def test_messages_are_paged_over_all_partitions_each_once(thirty):
-    found = messages.page(thirty, thirty.raw_topic, None, (), 8)
+    found = messages.fetch_page(thirty, thirty.raw_topic, None, (), 8)
     assert not found.newer
     pages = [numbers(found)]
     while found.older:
-        found = messages.page(thirty, thirty.raw_topic, None, found.older, 8)
+        found = messages.fetch_page(thirty, thirty.raw_topic, None, found.older, 8)
         assert found.newer
         assert found.complete
         pages.append(numbers(found))
@@ -53,31 +59,31 @@ def test_messages_are_paged_over_all_partitions_each_once(thirty):
 
 
 def test_messages_of_a_partition_are_shown_up_to_an_offset(thirty):
-    found = messages.page(thirty, thirty.raw_topic, 1, ((1, 7),), 3)
+    found = messages.fetch_page(thirty, thirty.raw_topic, 1, ((1, 7),), 3)
     assert [(message.partition, message.offset) for message in found.messages] == [(1, 6), (1, 5), (1, 4)]
     assert (found.older, found.newer) == (((1, 4),), True)
-    assert numbers(messages.page(thirty, thirty.raw_topic, 1, ((1, 99),), 1)) == [29]
+    assert numbers(messages.fetch_page(thirty, thirty.raw_topic, 1, ((1, 99),), 1)) == [29]
 
 
 def test_messages_that_retention_took_are_passed_over(thirty):
     admin = AdminClient(thirty.client())
     for deleted in admin.delete_records([TopicPartition(thirty.raw_topic, 0, 13)]).values():
         deleted.result(20)
-    found = messages.page(thirty, thirty.raw_topic, 0, (), 10)
+    found = messages.fetch_page(thirty, thirty.raw_topic, 0, (), 10)
     assert ([message.offset for message in found.messages], found.older) == ([14, 13], ())
-    assert messages.page(thirty, thirty.raw_topic, 0, ((0, 5),), 10).messages == []
-    assert messages.one(thirty, thirty.raw_topic, 0, 5) is None
+    assert messages.fetch_page(thirty, thirty.raw_topic, 0, ((0, 5),), 10).messages == []
+    assert messages.fetch_message(thirty, thirty.raw_topic, 0, 5) is None
 
 
 def test_a_key_is_searched_in_every_partition(thirty):
-    found = messages.search(thirty, thirty.raw_topic, None, "key 7", 10)
+    found = messages.search_key(thirty, thirty.raw_topic, None, "key 7", 10)
     assert [(message.partition, message.offset) for message in found.messages] == [(1, 3)]
-    assert messages.search(thirty, thirty.raw_topic, 0, "key 7", 10).messages == []
+    assert messages.search_key(thirty, thirty.raw_topic, 0, "key 7", 10).messages == []
 
 
 def test_messages_have_no_credentials_and_no_control_characters(thirty):
-    listed = messages.page(thirty, thirty.raw_topic, None, (), 30).messages
-    whole = messages.one(thirty, thirty.raw_topic, 1, 14)
+    listed = messages.fetch_page(thirty, thirty.raw_topic, None, (), 30).messages
+    whole = messages.fetch_message(thirty, thirty.raw_topic, 1, 14)
     assert whole is not None
     assert whole.value == '{\n  "n": 29,\n  "login": {\n    "password": null,\n    "md5": null\n  }\n}'
     assert [name for name, _ in whole.headers] == ["event_id", "note"]
@@ -93,16 +99,16 @@ def test_a_large_or_empty_message_is_cut_and_shown(kafka):
     producer.produce(kafka.raw_topic, partition=0, value=b"\xff" + b"x" * 900_000)
     producer.produce(kafka.raw_topic, partition=0, value=None)
     producer.flush(30)
-    empty, large = messages.page(kafka, kafka.raw_topic, 0, (), 10).messages
+    empty, large = messages.fetch_page(kafka, kafka.raw_topic, 0, (), 10).messages
     assert (empty.key, empty.value, empty.size) == ("", "", 0)
     assert (len(large.value), large.size) == (messages.LISTED_CHARACTERS, 900_001)
     assert large.value.startswith("\\xffxxx")
-    whole = messages.one(kafka, kafka.raw_topic, 0, 0)
+    whole = messages.fetch_message(kafka, kafka.raw_topic, 0, 0)
     assert whole is not None
     assert (len(whole.value), whole.cut) == (messages.WHOLE_CHARACTERS, True)
 
 
 def test_looking_at_messages_leaves_no_consumer_group(thirty):
-    messages.page(thirty, thirty.raw_topic, None, (), 10)
+    messages.fetch_page(thirty, thirty.raw_topic, None, (), 10)
     found = AdminClient(thirty.client()).list_consumer_groups(request_timeout=10).result()
     assert not [group.group_id for group in found.valid if group.group_id.startswith("insights-dashboard")]

@@ -16,7 +16,7 @@ from insights.ledger.topic import RawTopic
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
-from insights.sinks.postgres import BatchId, merge
+from insights.sinks.postgres import MicroBatchId, merge_batch
 from tests.helpers import served_users
 from tests.helpers.flow_at_rest import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
 from tests.helpers.support import eventually
@@ -237,9 +237,9 @@ def merge_again(rest: Rest, number: int, **changes: object) -> None:
     (batches,) = rest.sql("SELECT count(*) FROM analytics.batches")
     with closing(RawTopic(rest.stores.kafka)) as topic:
         spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
-    batch = BatchId("query", batches, {rest.stores.kafka.raw_topic: spans}, FETCHED_AT)
-    with closing(connections.postgres(rest.stores.postgres, "tests")) as connection:
-        merge(connection, batch, served_users.table([row]), [])
+    batch = MicroBatchId("query", batches, {rest.stores.kafka.raw_topic: spans}, FETCHED_AT)
+    with closing(connections.connect_postgres(rest.stores.postgres, "tests")) as connection:
+        merge_batch(connection, batch, served_users.table([row]), [])
 
 
 def states(ledger: Ledger) -> dict[str, LedgerState]:
@@ -276,7 +276,7 @@ def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
     rest: Rest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove_by_id(rest)
-    read = table_digests.cassandra_digest
+    read = table_digests.digest_cassandra
 
     def read_late(session: Any, table: str) -> Any:
         if table == "users_by_id":
@@ -287,7 +287,7 @@ def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
             rest.sql("UPDATE analytics.batches SET served_at = now()")
         return read(session, table)
 
-    monkeypatch.setattr(table_digests, "cassandra_digest", read_late)
+    monkeypatch.setattr(table_digests, "digest_cassandra", read_late)
     assert hops(check_ledger(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
 
 

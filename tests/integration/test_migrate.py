@@ -22,7 +22,7 @@ from tests.helpers.support import eventually, free_port
 
 
 def tables(settings: PostgresSettings) -> set[str]:
-    with closing(connections.postgres(settings, "tests")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(settings, "tests")) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('staging', 'analytics')"
         )
@@ -47,7 +47,7 @@ def test_a_database_of_an_earlier_version_keeps_its_rows(empty_postgres: Postgre
         shutil.copy(path, tmp_path)
     migrate_postgres(empty_postgres, tmp_path)
     insert = f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s"
-    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
         execute_values(cursor, insert, [user(1), user(2)])
         cursor.execute("INSERT INTO analytics.batches VALUES ('query', 0, 1, '{}', 2, 2, 0, 2, 0, now(), now(), now())")
         connection.commit()
@@ -69,7 +69,7 @@ def test_a_postgres_file_that_fails_leaves_nothing_behind(empty_postgres: Postgr
 
 
 def test_a_run_killed_while_migrating_does_not_block_the_next(empty_postgres: PostgresSettings) -> None:
-    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int NOT NULL)")
         cursor.execute("INSERT INTO yoyo_lock VALUES (1, now(), 1)")
         connection.commit()
@@ -92,7 +92,7 @@ def test_a_file_that_could_not_be_marked_is_not_applied(
 
 def test_a_password_of_any_characters_logs_in(empty_postgres: PostgresSettings) -> None:
     password = "p@:/?#[]%20 '\"\\é&="
-    with closing(connections.postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
+    with closing(connections.connect_postgres(empty_postgres, "tests")) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE ROLE special LOGIN SUPERUSER PASSWORD %s", (password,))
         connection.commit()
     try:
@@ -141,12 +141,12 @@ def test_cassandra_gets_keyspace_and_every_file_once(empty_cassandra: CassandraS
     names = sorted(path.stem for path in (MIGRATIONS / "cassandra").glob("*.cql"))
     with (
         pytest.raises(UserError, match=f"no keyspace {empty_cassandra.keyspace!r}"),
-        connections.cassandra(empty_cassandra),
+        connections.open_cassandra(empty_cassandra),
     ):
         pass
     assert migrate_cassandra(empty_cassandra) == names
     assert migrate_cassandra(empty_cassandra) == []
-    with connections.cassandra(empty_cassandra) as session:
+    with connections.open_cassandra(empty_cassandra) as session:
         assert session.execute("SELECT count(*) FROM users_by_id").one().count == 0
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
@@ -21,17 +21,17 @@ TOPIC = "users.raw"
 Row = dict[str, Any]
 
 
-def batch(number: int, query: str = "query", until: int | None = None) -> store.BatchId:
+def batch(number: int, query: str = "query", until: int | None = None) -> store.MicroBatchId:
     end = (number + 1) * 10 if until is None else until
-    return store.BatchId(query, number, {TOPIC: {"0": [number * 10, end]}}, datetime.now(UTC))
+    return store.MicroBatchId(query, number, {TOPIC: {"0": [number * 10, end]}}, datetime.now(UTC))
 
 
 def merge(
-    connection: Any, identity: store.BatchId, rows: Iterable[Row], refused: Iterable[Quarantined] = ()
+    connection: Any, identity: store.MicroBatchId, rows: Iterable[Row], refused: Iterable[QuarantineRecord] = ()
 ) -> list[Row]:
     """The rows that the merge says are served now."""
     rows, refused = list(rows), list(refused)
-    merged = store.merge(connection, identity, table(rows), [refused] if refused else [])
+    merged = store.merge_batch(connection, identity, table(rows), [refused] if refused else [])
     return [rows[int(n)] for n in merged.current]
 
 
@@ -77,7 +77,7 @@ class Wide:
     def apply(self, connection: Any, current: Iterable[Row]) -> None:
         for row in current:
             self._write((row[self.partition], row["registered_at"], row["user_id"]), row["version"], False)
-        for move in store.unserved_moves(connection).to_pylist():
+        for move in store.read_undelivered_moves(connection).to_pylist():
             if move[self.partition]:
                 self._write((move[self.partition], move["registered_at"], move["user_id"]), move["version"], True)
 
@@ -95,7 +95,7 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
 ) -> None:
     random_ = random.Random(seed)
     ids = [UUID(int=random_.getrandbits(128)) for _ in range(8)]
-    history: list[tuple[store.BatchId, list[Row]]] = []
+    history: list[tuple[store.MicroBatchId, list[Row]]] = []
     newest: dict[str, Row] = {}
     models = [Wide("country_code"), Wide("registered_month")]
     sent: list[Row] = []
@@ -119,7 +119,7 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
         for model in models:
             model.apply(connection, current)
         if random_.random() < 0.7:
-            store.mark_served(connection, batch(number))
+            store.mark_delivered(connection, batch(number))
 
         assert served(connection) == sorted(newest.values(), key=lambda row: UUID(row["user_id"]))
         assert counted(connection) == recounted(newest.values())
@@ -130,13 +130,13 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
 
     before = snapshot(connection)
     for identity, rows in history:
-        again = store.BatchId(
+        again = store.MicroBatchId(
             "after the checkpoint was removed", identity.number, identity.offsets, identity.started_at
         )
         current = merge(connection, again, rows)
         for model in models:
             model.apply(connection, current)
-        store.mark_served(connection, again)
+        store.mark_delivered(connection, again)
     assert snapshot(connection) == before
     for model in models:
         model.assert_holds(newest.values())
@@ -160,7 +160,7 @@ def test_a_batch_judged_again_by_other_rules_sends_what_was_merged_of_it(connect
     stored = user(random.Random(0), UUID(int=7), 20, "2")
     merge(connection, batch(0), [stored])
     judged_again = table([dict(stored, full_name="By newer rules", event_time=FETCHED)])
-    merged = store.merge(connection, batch(0), judged_again, [])
+    merged = store.merge_batch(connection, batch(0), judged_again, [])
     assert (merged.current.tolist(), merged.kept.to_pylist()) == ([], [stored])
     assert merged.kept.schema == judged_again.schema
 
@@ -170,12 +170,12 @@ def test_a_user_whose_row_was_lost_may_move_as_it_did_before(connection: Any) ->
     newer = dict(older, version=20, event_id="2", country_code="US")
     for number, rows in enumerate(([older], [newer])):
         merge(connection, batch(number), rows)
-        store.mark_served(connection, batch(number))
+        store.mark_delivered(connection, batch(number))
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM analytics.users")
     merge(connection, batch(2), [older])
     assert merge(connection, batch(3), [newer]) == [newer]
-    [move] = store.unserved_moves(connection).to_pylist()
+    [move] = store.read_undelivered_moves(connection).to_pylist()
     assert (move["version"], move["country_code"]) == (20, "DE")
 
 
@@ -188,7 +188,7 @@ def test_a_batch_number_with_other_offsets_is_another_batch(connection: Any) -> 
     assert fetch(connection, "SELECT offsets, accepted FROM analytics.batches") == [({TOPIC: {"0": [0, 99]}}, 1)]
     seqs = {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.users")}
     assert seqs == {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.batches")}
-    offered = store.unserved_counts(connection).to_pylist()
+    offered = store.read_undelivered_counts(connection).to_pylist()
     assert sum(row["count"] for row in offered if row["dimension"] == "gender") == 2
 
 
@@ -196,18 +196,20 @@ def test_counts_that_cassandra_never_got_are_offered_until_a_batch_is_served(con
     random_ = random.Random(0)
     merge(connection, batch(0, "lost checkpoint"), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
-    offered = {(row["dimension"], row["value"], row["count"]) for row in store.unserved_counts(connection).to_pylist()}
+    offered = {
+        (row["dimension"], row["value"], row["count"]) for row in store.read_undelivered_counts(connection).to_pylist()
+    }
     assert ("country_code", "DE", 1) in offered
 
-    store.mark_served(connection, batch(0))
-    assert store.unserved_counts(connection).num_rows == 0
+    store.mark_delivered(connection, batch(0))
+    assert store.read_undelivered_counts(connection).num_rows == 0
 
 
 def test_an_unserved_batch_beyond_what_was_read_again_stays_unserved(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0, "lost checkpoint", until=50), [user(random_, UUID(int=1), 10, "1")])
     merge(connection, batch(0, until=40), [])
-    store.mark_served(connection, batch(0, until=40))
+    store.mark_delivered(connection, batch(0, until=40))
     assert fetch(connection, "SELECT query_id FROM analytics.batches WHERE served_at IS NULL") == [("lost checkpoint",)]
 
 
@@ -225,12 +227,14 @@ def test_a_count_that_would_fall_below_zero_is_counted_again(connection: Any, by
     merge(connection, batch(1), [dict(first, version=20, event_id="9", gender="male")])
     counts = counted(connection)
     assert (counts["gender", "female"], counts["gender", "male"]) == (2, 1)
-    offered = {(row["dimension"], row["value"], row["count"]) for row in store.unserved_counts(connection).to_pylist()}
+    offered = {
+        (row["dimension"], row["value"], row["count"]) for row in store.read_undelivered_counts(connection).to_pylist()
+    }
     assert ("gender", "female", 2) in offered
 
 
-def refused(origin: str, event_id: str, version: int = 1) -> Quarantined:
-    return Quarantined(
+def refused(origin: str, event_id: str, version: int = 1) -> QuarantineRecord:
+    return QuarantineRecord(
         origin, event_id, Reason.BAD_EMAIL, "email", "no address", None, None, version, FETCHED, 0, 2, "00", b"{}"
     )
 

@@ -98,7 +98,7 @@ def test_a_notification_wakes_the_publisher(postgres: PostgresSettings, kafka: K
 def test_without_a_notification_the_poll_finds_rows(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
     made = records(2)
     stage(postgres, made[:1])
-    with running(postgres, kafka), closing(connections.postgres(postgres, "tests")) as connection:
+    with running(postgres, kafka), closing(connections.connect_postgres(postgres, "tests")) as connection:
         done(postgres, 1)
         insert(connection, made[1:])
         connection.commit()
@@ -109,7 +109,7 @@ def test_without_a_notification_the_poll_finds_rows(postgres: PostgresSettings, 
 def test_transactions_that_commit_out_of_order_lose_nothing(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
     first, early, late = records(1), records(2), records(3)
     stage(postgres, first)
-    with running(postgres, kafka) as publishing, closing(connections.postgres(postgres, "early")) as connection:
+    with running(postgres, kafka) as publishing, closing(connections.connect_postgres(postgres, "early")) as connection:
         done(postgres, 1)
         insert(connection, early)
         stage(postgres, late, page=2)
@@ -127,7 +127,10 @@ def test_a_writer_that_holds_rows_back_is_named(
 ) -> None:
     monkeypatch.setattr(loop, "_GATE_WARNING_SECONDS", 0.2)
     caplog.set_level(logging.WARNING)
-    with running(postgres, kafka) as publishing, closing(connections.postgres(postgres, "long writer")) as connection:
+    with (
+        running(postgres, kafka) as publishing,
+        closing(connections.connect_postgres(postgres, "long writer")) as connection,
+    ):
         connection.cursor().execute("SELECT pg_current_xact_id()")
         stage(postgres, records(2))
         named = f"for a transaction of pid {connection.info.backend_pid} (long writer)"
@@ -150,7 +153,7 @@ def test_a_batch_is_read_by_index_from_partitions_without_statistics(
         )
         with connection:
             insert(connection, records(500), staged_on=f"'{day}'")
-    staged_rows.prepare(connection)
+    staged_rows.prepare_connection(connection)
     with connection.cursor() as cursor:
         start = {"epoch": 0, "xact_id": "0", "id": 0}
         cursor.execute("EXPLAIN " + staged_rows.NEXT_ROWS, start | {"current": 1, "limit": 10**6, "rows": 500})
@@ -165,7 +168,7 @@ def test_rows_of_an_earlier_cluster_are_published_whatever_their_transaction_num
     sql(postgres, "INSERT INTO staging.epochs (system_identifier) VALUES (1)")
     new, old = records(2), records(2)
     stage(postgres, new)
-    with closing(connections.postgres(postgres, "restore")) as connection:
+    with closing(connections.connect_postgres(postgres, "restore")) as connection:
         insert(connection, old, epoch="1", xact_id="'999999999'")
         connection.commit()
     with running(postgres, kafka):

@@ -14,8 +14,8 @@ import pytest
 from insights.clients import connections
 from insights.local.kafka import KafkaServer
 from insights.migrations.kafka_topics import ensure_topics
-from insights.publisher.leader import Cursor, FencedError
-from insights.publisher.staged_rows import Position
+from insights.publisher.leader import FencedError, LeaderCursor
+from insights.publisher.staged_rows import CommitPosition
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.helpers.publisher_process import cursor_of, done, job, running, users
 from tests.helpers.staged_pages import published, published_users, records, sql, stage
@@ -23,14 +23,14 @@ from tests.helpers.support import eventually, free_port
 
 BEFORE_MOVE = """
 import os, signal, pathlib
-from insights.publish.cursor import Cursor
-move, mark = Cursor.move, pathlib.Path({mark!r})
+from insights.publisher.leader import LeaderCursor
+move, mark = LeaderCursor.move, pathlib.Path({mark!r})
 def stopped(*arguments):
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.{signal})
     return move(*arguments)
-Cursor.move = stopped
+LeaderCursor.move = stopped
 """
 
 
@@ -111,22 +111,27 @@ def test_a_zombie_cannot_move_the_cursor(postgres: PostgresSettings, kafka: Kafk
 
 def test_a_leader_that_lost_its_lock_without_knowing_is_fenced(postgres: PostgresSettings) -> None:
     with (
-        closing(connections.postgres(postgres, "first")) as one,
-        closing(connections.postgres(postgres, "second")) as two,
+        closing(connections.connect_postgres(postgres, "first")) as one,
+        closing(connections.connect_postgres(postgres, "second")) as two,
     ):
         one.autocommit = two.autocommit = True
-        old, new = Cursor(one, "topic"), Cursor(two, "topic")
+        old, new = LeaderCursor(one, "topic"), LeaderCursor(two, "topic")
         assert old.acquire()
         assert not new.acquire()
         old.release()
         assert new.acquire()
-        new.move(Position(1, 20, 20), 20, [])
+        new.move(CommitPosition(1, 20, 20), 20, [])
         with pytest.raises(FencedError, match="another publisher of topic has taken over"):
-            old.move(Position(1, 10, 10), 10, [])
+            old.move(CommitPosition(1, 10, 10), 10, [])
         assert cursor_of(postgres) == {
-            "fence": 2, "epoch": 1, "xact_id": 20, "id": 20, "published": 20, "quarantined": 0,
-        }  # fmt: skip
-        new.move(Position(1, 30, 30), 10, [])
+            "fence": 2,
+            "epoch": 1,
+            "xact_id": 20,
+            "id": 20,
+            "published": 20,
+            "quarantined": 0,
+        }
+        new.move(CommitPosition(1, 30, 30), 10, [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from insights.cli import app
 from insights.clients import connections
 from insights.ledger.check import check_ledger
-from insights.model.quarantine import Quarantined
-from insights.repair.recount import count_new_dimensions, recount, recount_postgres, wrong_counts
+from insights.model.quarantine import QuarantineRecord
+from insights.repair.recount import count_new_dimensions, find_wrong_counts, recount, recount_postgres
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
@@ -34,8 +34,8 @@ def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraS
     return come_to_rest(StoreSettings(postgres, kafka, cassandra))
 
 
-def batch(number: int) -> store.BatchId:
-    return store.BatchId("query", number, {TOPIC: {"0": [number * 10, number * 10 + 10]}}, datetime.now(UTC))
+def batch(number: int) -> store.MicroBatchId:
+    return store.MicroBatchId("query", number, {TOPIC: {"0": [number * 10, number * 10 + 10]}}, datetime.now(UTC))
 
 
 def user(number: int, version: int = 10, **fields: Any) -> dict[str, Any]:
@@ -43,18 +43,18 @@ def user(number: int, version: int = 10, **fields: Any) -> dict[str, Any]:
 
 
 def merge(connection: Any, number: int, *users: dict[str, Any]) -> None:
-    store.merge(connection, batch(number), served_users.table(users), [])
+    store.merge_batch(connection, batch(number), served_users.table(users), [])
 
 
 def gender_counts(cassandra: CassandraSettings) -> dict[str, int]:
-    with connections.cassandra(cassandra) as session:
+    with connections.open_cassandra(cassandra) as session:
         rows = session.execute("SELECT value, count FROM user_counts WHERE dimension = 'gender'")
         return {value: count for value, count in rows if count}
 
 
 def send_counts(cassandra: CassandraSettings, counts: Any) -> None:
     """As the stream does after a merge."""
-    with connections.cassandra(cassandra) as session:
+    with connections.open_cassandra(cassandra) as session:
         writer = CassandraWriter(session, in_flight=4, batch_rows=30)
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
 
@@ -68,13 +68,13 @@ def test_the_check_names_the_remedy_and_the_remedy_mends_both_stores(rest: Rest)
     broken = [hop for hop in check_ledger(stores).hops if hop.name.startswith("user_counts")]
     assert ["insights recount" in hop.sentence for hop in broken] == [True, True]
 
-    told = wrong_counts(stores.postgres, stores.cassandra)
+    told = find_wrong_counts(stores.postgres, stores.cassandra)
     assert check_ledger(stores).open_hops() == tuple(broken)
     assert recount(stores.postgres, stores.cassandra, STREAM) == told
     assert {("country_code", "ZZ", 3, None, 0), ("age_band", "nobody", None, 99, 0)} <= set(told)
     ledger = check_ledger(stores)
     assert ledger.closed, ledger.open_hops()
-    assert wrong_counts(stores.postgres, stores.cassandra) == []
+    assert find_wrong_counts(stores.postgres, stores.cassandra) == []
     assert rest.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []
 
 
@@ -84,13 +84,13 @@ def test_a_recount_waits_for_the_merge_that_runs(
     merge(connection, 0, user(1, gender="female"))
     counted, finish = threading.Event(), threading.Event()
 
-    def refused() -> Iterator[list[Quarantined]]:
+    def refused() -> Iterator[list[QuarantineRecord]]:
         counted.set()
         assert finish.wait(60)
         yield []
 
     def recount_waits() -> bool:
-        with closing(connections.postgres(postgres, "tests")) as other, other.cursor() as cursor:
+        with closing(connections.connect_postgres(postgres, "tests")) as other, other.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE application_name = 'recount' AND wait_event_type = 'Lock' AND wait_event = 'advisory'"
@@ -99,7 +99,7 @@ def test_a_recount_waits_for_the_merge_that_runs(
 
     table = served_users.table([user(2, gender="female")])
     with ThreadPoolExecutor(2) as pool:
-        merging = pool.submit(store.merge, connection, batch(1), table, refused())
+        merging = pool.submit(store.merge_batch, connection, batch(1), table, refused())
         try:
             assert counted.wait(60)
             counting = pool.submit(recount, postgres, cassandra, STREAM)
@@ -109,7 +109,7 @@ def test_a_recount_waits_for_the_merge_that_runs(
         merging.result(60)
         counting.result(60)
     assert gender_counts(cassandra) == {"female": 2}
-    assert wrong_counts(postgres, cassandra) == []
+    assert find_wrong_counts(postgres, cassandra) == []
 
 
 def test_in_cassandra_a_recount_wins_over_earlier_batches_and_loses_to_later_ones(
@@ -118,13 +118,13 @@ def test_in_cassandra_a_recount_wins_over_earlier_batches_and_loses_to_later_one
     merge(connection, 0, user(1, gender="female"), user(2, gender="female"))
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
-    early = store.unserved_counts(connection)
+    early = store.read_undelivered_counts(connection)
     recount(postgres, cassandra, STREAM)
     send_counts(cassandra, early)
     assert gender_counts(cassandra) == {"female": 2}
 
     merge(connection, 1, user(3, gender="female"))
-    send_counts(cassandra, store.unserved_counts(connection))
+    send_counts(cassandra, store.read_undelivered_counts(connection))
     assert gender_counts(cassandra) == {"female": 3}
 
 
@@ -133,12 +133,12 @@ def test_a_recount_that_ended_short_of_cassandra_goes_with_the_next_batch(connec
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
     recount_postgres(connection, {})
-    store.mark_served(connection, batch(0))
+    store.mark_delivered(connection, batch(0))
     assert ("gender", "female", 1) in offered(connection)
 
     merge(connection, 1, user(2, gender="male"))
     assert {("gender", "female", 1), ("gender", "male", 1)} <= offered(connection)
-    store.mark_served(connection, batch(1))
+    store.mark_delivered(connection, batch(1))
     assert offered(connection) == set()
 
 
@@ -153,7 +153,7 @@ def test_the_verb_tells_what_was_wrong_and_a_dry_run_leaves_it(rest: Rest, monke
 
 
 def offered(connection: Any) -> set[tuple[str, str, int]]:
-    rows = store.unserved_counts(connection).to_pylist()
+    rows = store.read_undelivered_counts(connection).to_pylist()
     return {(row["dimension"], row["value"], row["count"]) for row in rows}
 
 
@@ -164,5 +164,5 @@ def test_a_dimension_that_an_upgrade_brings_is_counted_once(connection, postgres
     with connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM analytics.user_counts WHERE dimension IN ('registered_weekday', 'country_city')")
     assert set(count_new_dimensions(postgres, cassandra, STREAM)) == {"registered_weekday", "country_city"}
-    assert wrong_counts(postgres, cassandra) == []
+    assert find_wrong_counts(postgres, cassandra) == []
     assert count_new_dimensions(postgres, cassandra, STREAM) == []

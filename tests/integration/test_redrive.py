@@ -14,8 +14,8 @@ from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
 from insights.model.reasons import Reason
-from insights.repair.redrive import FETCH_ROWS, MOST_REDRIVES, Selection, prepare
-from insights.repair.replay import Period, count_by_day, replay
+from insights.repair.redrive import FETCH_ROWS, MOST_REDRIVES, RedriveSelection, prepare_redrive
+from insights.repair.replay import ReplayPeriod, count_by_day, replay
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.helpers.flow_at_rest import BATCH, FETCHED_AT, message, user_id
 
@@ -59,8 +59,8 @@ def messages(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str
 def test_a_corrected_record_keeps_its_event_and_gains_a_version_and_a_redrive(
     postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
-    prepared = prepare(postgres, Selection(Reason.BAD_EMAIL), {"email": "zoë@example.com"})
-    assert republish(connections.kafka_producer(kafka, "tests"), kafka.raw_topic, prepared.messages) == 1
+    prepared = prepare_redrive(postgres, RedriveSelection(Reason.BAD_EMAIL), {"email": "zoë@example.com"})
+    assert republish(connections.make_kafka_producer(kafka, "tests"), kafka.raw_topic, prepared.messages) == 1
     ((key, value, headers),) = messages(kafka)
     assert key.decode() == str(user_id(1))
     assert value.decode() == f'{{"login":{{"uuid":"{user_id(1)}"}},"email":"zoë@example.com"}}'
@@ -70,17 +70,19 @@ def test_a_corrected_record_keeps_its_event_and_gains_a_version_and_a_redrive(
 
 @pytest.mark.usefixtures("refused")
 def test_without_a_patch_the_bytes_stay_as_they_were(postgres: PostgresSettings) -> None:
-    (found,) = prepare(postgres, Selection(ids=["raw/0/1"])).messages
+    (found,) = prepare_redrive(postgres, RedriveSelection(ids=["raw/0/1"])).messages
     assert found.value == b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()
 
 
 @pytest.mark.usefixtures("refused")
 def test_what_was_not_kept_or_went_round_often_is_refused_with_a_sentence(postgres: PostgresSettings) -> None:
-    prepared = prepare(postgres, Selection(ids=["2", "3"]))
+    prepared = prepare_redrive(postgres, RedriveSelection(ids=["2", "3"]))
     assert list(prepared.messages) == []
     assert "not kept" in prepared.refused["staging/2"]
     assert "re-driven 3 times" in prepared.refused["raw/0/3"]
-    assert [one.event_id for one in prepare(postgres, Selection(ids=["3"]), force=True).messages] == ["3"]
+    assert [one.event_id for one in prepare_redrive(postgres, RedriveSelection(ids=["3"]), force=True).messages] == [
+        "3"
+    ]
 
 
 def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresSettings) -> None:
@@ -94,7 +96,7 @@ def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresS
         )
     tracemalloc.start()
     try:
-        messages = prepare(postgres, Selection()).messages
+        messages = prepare_redrive(postgres, RedriveSelection()).messages
         total = len(next(messages).value)
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT query FROM pg_stat_activity WHERE application_name = 'redrive'")
@@ -108,7 +110,7 @@ def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresS
 def test_resolved_records_are_not_tried_again(refused: Any, postgres: PostgresSettings) -> None:
     with refused, refused.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now()")
-    assert list(prepare(postgres, Selection()).messages) == []
+    assert list(prepare_redrive(postgres, RedriveSelection()).messages) == []
 
 
 def test_a_replay_publishes_a_period_once_more_as_newer_versions(
@@ -125,7 +127,7 @@ def test_a_replay_publishes_a_period_once_more_as_newer_versions(
                 " VALUES (%s, 1, '2026-11-20', %s, %s, %s, %s, '{}')",
                 (number, str(user_id(number)), FUTURE, FETCHED_AT + timedelta(hours=hours), BATCH),
             )
-    period = Period(FETCHED_AT, FETCHED_AT + timedelta(hours=2))
+    period = ReplayPeriod(FETCHED_AT, FETCHED_AT + timedelta(hours=2))
     assert list(count_by_day(postgres, period).values()) == [2]
     assert replay(postgres, kafka, period) == 2
     found = list(messages(kafka))
@@ -135,6 +137,6 @@ def test_a_replay_publishes_a_period_once_more_as_newer_versions(
 
 def test_an_unreachable_broker_is_told_in_a_sentence() -> None:
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1")
-    producer = connections.kafka_producer(nowhere, "tests", {"message.timeout.ms": 500})
+    producer = connections.make_kafka_producer(nowhere, "tests", {"message.timeout.ms": 500})
     with pytest.raises(UserError, match="did not acknowledge 1 of 1"):
         republish(producer, "users.raw", [message(1)])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
-from insights.settings import AirflowSettings, variables
+from insights.settings import AirflowSettings, to_environment
 from tests.helpers.airflow_server import Airflow, serving
 from tests.helpers.browser import opened
 from tests.helpers.dashboard_data import fill_postgres
@@ -27,7 +27,7 @@ def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
     port = free_port()
     known = AirflowSettings(url=airflow.address, username="dashboard", password=SecretStr("secret"))
     told = {"INSIGHTS_DASHBOARD_AUTH": "none", "INSIGHTS_DASHBOARD_OPERATORS": "*"}
-    with process(tmp_path / "log", port, variables(postgres, known) | told, "--server.address=127.0.0.1"):
+    with process(tmp_path / "log", port, to_environment(postgres, known) | told, "--server.address=127.0.0.1"):
         yield f"http://127.0.0.1:{port}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from insights.ledger.check import read_totals
-from insights.repair.retention import Pruned, prune
+from insights.repair.retention import PrunedRows, prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
 from tests.helpers.served_users import table, user
@@ -14,16 +14,16 @@ from tests.helpers.served_users import table, user
 DAYS = 14
 
 
-def batch(kafka: KafkaSettings, number: int, query: str = "query") -> store.BatchId:
-    return store.BatchId(query, number, {kafka.raw_topic: {"0": [number, number + 1]}}, datetime.now(UTC))
+def batch(kafka: KafkaSettings, number: int, query: str = "query") -> store.MicroBatchId:
+    return store.MicroBatchId(query, number, {kafka.raw_topic: {"0": [number, number + 1]}}, datetime.now(UTC))
 
 
-def merge(connection: Any, identity: store.BatchId, country: str, served: bool = True) -> None:
+def merge(connection: Any, identity: store.MicroBatchId, country: str, served: bool = True) -> None:
     """The one user, in another country each time."""
     row = user(random.Random(0), UUID(int=1), identity.number + 1, str(identity.number), country_code=country)
-    store.merge(connection, identity, table([row]), [])
+    store.merge_batch(connection, identity, table([row]), [])
     if served:
-        store.mark_served(connection, identity)
+        store.mark_delivered(connection, identity)
 
 
 def fetch(connection: Any, query: str) -> list[Any]:
@@ -43,9 +43,9 @@ def test_old_served_batches_go_with_their_moves_and_stay_counted_as_read(
     for number, country in enumerate(("DE", "US", "IR")):
         merge(connection, batch(kafka, number), country)
     before = read_totals(stores)
-    assert prune(connection, later(DAYS - 1), DAYS) == Pruned(0, 0)
-    assert prune(connection, later(DAYS), DAYS) == Pruned(2, 2)
-    assert prune(connection, later(DAYS), DAYS) == Pruned(0, 0)
+    assert prune_batches(connection, later(DAYS - 1), DAYS) == PrunedRows(0, 0)
+    assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(2, 2)
+    assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(0, 0)
     assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(2,)]
     assert read_totals(stores) == before
     assert before.read == 3
@@ -55,10 +55,10 @@ def test_an_unacknowledged_batch_keeps_its_row_and_its_moves(connection: Any, ka
     merge(connection, batch(kafka, 0), "DE")
     merge(connection, batch(kafka, 1), "US", served=False)
     merge(connection, batch(kafka, 2), "IR")
-    moves = store.unserved_moves(connection)
+    moves = store.read_undelivered_moves(connection)
     assert moves["country_code"].to_pylist() == ["DE"]
-    assert prune(connection, later(DAYS), DAYS) == Pruned(1, 1)
-    assert store.unserved_moves(connection) == moves
+    assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(1, 1)
+    assert store.read_undelivered_moves(connection) == moves
     assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
 
 
@@ -68,7 +68,7 @@ def test_the_last_batch_of_every_query_stays_so_that_a_restart_repeats_nothing(
     for query in ("first", "second"):
         for number, country in enumerate(("DE", "US")):
             merge(connection, batch(kafka, number, query), country)
-    prune(connection, later(DAYS), DAYS)
+    prune_batches(connection, later(DAYS), DAYS)
     kept = fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches")
     assert [row[:2] for row in kept] == [("first", 1), ("second", 1)]
     merge(connection, batch(kafka, 1, "first"), "US")

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from dashboard.data import downloads
 from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
-from insights.model.age_bands import ages
+from insights.model.age_bands import get_age_range
 from insights.queries import search
-from insights.queries.search import Filter, Page
+from insights.queries.search import UserFilter, UserPage
 from insights.settings import CassandraSettings
 from tests.helpers.dashboard_data import fill_cassandra, users
 
@@ -63,51 +63,57 @@ class Counting:
 def session(cassandra_server):
     """One keyspace for all tests that only read."""
     filled = CassandraSettings(
-        hosts=cassandra_server.host, port=cassandra_server.port, keyspace=f"explore_{uuid4().hex[:12]}",
-        local_dc=cassandra_server.local_dc, username=cassandra_server.user,
+        hosts=cassandra_server.host,
+        port=cassandra_server.port,
+        keyspace=f"explore_{uuid4().hex[:12]}",
+        local_dc=cassandra_server.local_dc,
+        username=cassandra_server.user,
         password=SecretStr(cassandra_server.password),
-    )  # fmt: skip
+    )
     migrate_cassandra(filled)
     fill_cassandra(filled, PEOPLE)
-    with connections.cassandra(filled) as session:
+    with connections.open_cassandra(filled) as session:
         yield Counting(session)
         session.execute(f"DROP KEYSPACE {filled.keyspace}")
 
 
-def oracle(chosen: Filter) -> list[dict[str, Any]]:
+def oracle(chosen: UserFilter) -> list[dict[str, Any]]:
     return [
         person
         for person in PEOPLE
         if chosen.country_code in (None, person["country_code"])
         and chosen.gender in (None, person["gender"])
-        and (chosen.age_band is None or ages(chosen.age_band)[0] <= person["age"] <= ages(chosen.age_band)[1])
+        and (
+            chosen.age_band is None
+            or get_age_range(chosen.age_band)[0] <= person["age"] <= get_age_range(chosen.age_band)[1]
+        )
         and (chosen.since or "") <= person["registered_month"] <= (chosen.until or "9")
     ]
 
 
-def walk(session: Any, chosen: Filter, limit: int) -> list[Page]:
-    pages = [search.page(session, chosen, None, limit)]
+def walk(session: Any, chosen: UserFilter, limit: int) -> list[UserPage]:
+    pages = [search.fetch_page(session, chosen, None, limit)]
     while pages[-1].next:
-        pages.append(search.page(session, chosen, pages[-1].next, limit))
+        pages.append(search.fetch_page(session, chosen, pages[-1].next, limit))
     return pages
 
 
 def test_every_combination_of_filters_finds_what_a_look_through_all_users_finds(session):
     choices = product((None, "AU", "US"), (None, "female"), (None, "35-44"), (None, SINCE), (None, UNTIL))
-    for chosen in [Filter(*choice) for choice in choices]:
+    for chosen in [UserFilter(*choice) for choice in choices]:
         expected = {person["user_id"]: person for person in oracle(chosen)}
         pages = walk(session, chosen, 500)
         found = [user for page in pages for user in page.users]
         assert len(found) == len(expected), chosen
         for user in found:
             person = expected.pop(user.user_id)
-            assert user == tuple(person[field] for field in search.Found._fields)
+            assert user == tuple(person[field] for field in search.UserSummary._fields)
         assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(found))
-        assert list(search.users(session, chosen, 60)) == found
+        assert list(search.iterate_users(session, chosen, 60)) == found
 
 
 @pytest.mark.parametrize(
-    "chosen", [Filter("AU"), Filter(gender="male"), Filter("AU", "male", "25-34", "2019-04", UNTIL)]
+    "chosen", [UserFilter("AU"), UserFilter(gender="male"), UserFilter("AU", "male", "25-34", "2019-04", UNTIL)]
 )
 def test_pages_smaller_than_an_instant_hold_every_user_once(session, chosen):
     pages = walk(session, chosen, 17)
@@ -118,47 +124,55 @@ def test_pages_smaller_than_an_instant_hold_every_user_once(session, chosen):
 
 def test_a_page_takes_a_bounded_number_of_statements(session):
     for chosen in (
-        Filter(),
-        Filter("AU"),
-        Filter("US", "male", "75+"),
-        Filter(age_band="0-17"),
-        Filter("UA", until=UNTIL),
+        UserFilter(),
+        UserFilter("AU"),
+        UserFilter("US", "male", "75+"),
+        UserFilter(age_band="0-17"),
+        UserFilter("UA", until=UNTIL),
     ):
         cursor = None
         for _ in range(3):
             session.statements = 0
-            page = search.page(session, chosen, cursor, 50)
-            search.total(session, chosen)
+            page = search.fetch_page(session, chosen, cursor, 50)
+            search.count_users(session, chosen)
             assert session.statements <= MOST_STATEMENTS
             cursor = page.next or cursor
 
 
 def test_totals_are_exact_where_the_aggregates_know_them(session):
     known = [
-        Filter(), Filter("AU"), Filter("ZZ"), Filter(gender="female"), Filter(since=SINCE), Filter(until=UNTIL),
-        Filter(since=SINCE, until=UNTIL), Filter("US", since=SINCE), Filter("AU", since=SINCE, until=UNTIL),
-        Filter("AU", until=UNTIL), Filter(since=UNTIL, until=SINCE),
-    ]  # fmt: skip
+        UserFilter(),
+        UserFilter("AU"),
+        UserFilter("ZZ"),
+        UserFilter(gender="female"),
+        UserFilter(since=SINCE),
+        UserFilter(until=UNTIL),
+        UserFilter(since=SINCE, until=UNTIL),
+        UserFilter("US", since=SINCE),
+        UserFilter("AU", since=SINCE, until=UNTIL),
+        UserFilter("AU", until=UNTIL),
+        UserFilter(since=UNTIL, until=SINCE),
+    ]
     for chosen in known:
-        assert search.total(session, chosen) == len(oracle(chosen)), chosen
-    for chosen in (Filter("AU", "male"), Filter(gender="male", since=SINCE), Filter("AU", age_band="75+")):
-        assert search.total(session, chosen) is None
+        assert search.count_users(session, chosen) == len(oracle(chosen)), chosen
+    for chosen in (UserFilter("AU", "male"), UserFilter(gender="male", since=SINCE), UserFilter("AU", age_band="75+")):
+        assert search.count_users(session, chosen) is None
 
 
 def test_totals_by_gender_and_age_band_are_the_aggregates(session):
     for gender, band in product((None, "female", "male"), ("18-24", "75+")):
         expected = sum(person["age_band"] == band and gender in (None, person["gender"]) for person in PEOPLE)
-        assert search.total(session, Filter(gender=gender, age_band=band)) == expected
+        assert search.count_users(session, UserFilter(gender=gender, age_band=band)) == expected
 
 
 def test_files_hold_what_the_filters_choose(session):
-    chosen = Filter("AU", gender="female")
+    chosen = UserFilter("AU", gender="female")
     expected = {str(person["user_id"]) for person in oracle(chosen)}
-    as_csv = downloads.as_csv(search.users(session, chosen, 60))
+    as_csv = downloads.write_csv(search.iterate_users(session, chosen, 60))
     rows = list(csv.DictReader(io.StringIO(as_csv.content.decode(), newline="")))
     assert {row["user_id"] for row in rows} == expected
     assert [row["registered_at"] for row in rows] == sorted((row["registered_at"] for row in rows), reverse=True)
-    as_parquet = downloads.as_parquet(search.users(session, chosen, 60))
+    as_parquet = downloads.write_parquet(search.iterate_users(session, chosen, 60))
     assert set(pq.read_table(io.BytesIO(as_parquet.content))["user_id"].to_pylist()) == expected
     assert as_csv.users == as_parquet.users == len(expected)
 
@@ -173,8 +187,8 @@ def test_ids_of_other_versions_at_one_instant_are_all_found(cassandra):
         for version in (1, 3, 4, 5, 7)
     ]
     fill_cassandra(cassandra, [base | {"user_id": user_id} for user_id in ids])
-    with connections.cassandra(cassandra) as session:
-        for chosen in (Filter(), Filter("DE")):
+    with connections.open_cassandra(cassandra) as session:
+        for chosen in (UserFilter(), UserFilter("DE")):
             found = [user.user_id for page in walk(session, chosen, 4) for user in page.users]
             assert sorted(found) == sorted(ids)
 
@@ -183,8 +197,8 @@ def test_a_user_who_registered_long_ago_or_alone_is_found(cassandra):
     old = datetime(1931, 2, 28, 12, tzinfo=UTC)
     person = users(1, NOW)[0] | {"registered_at": old, "registered_month": "1931-02"}
     fill_cassandra(cassandra, [person])
-    with connections.cassandra(cassandra) as session:
-        page = search.page(session, Filter(), None, 50)
+    with connections.open_cassandra(cassandra) as session:
+        page = search.fetch_page(session, UserFilter(), None, 50)
         assert [user.registered_at for user in page.users] == [old]
-        assert search.page(session, Filter(until="1931-01"), None, 50).users == ()
-        assert search.page(session, Filter(since="1931-02", until="1931-02"), None, 50).users == page.users
+        assert search.fetch_page(session, UserFilter(until="1931-01"), None, 50).users == ()
+        assert search.fetch_page(session, UserFilter(since="1931-02", until="1931-02"), None, 50).users == page.users

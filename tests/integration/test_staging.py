@@ -34,7 +34,7 @@ def counts(postgres: PostgresSettings) -> tuple[int, int, int]:
 
 
 def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresSettings, connection: Any) -> None:
-    listener = connections.postgres(postgres, "listener")
+    listener = connections.connect_postgres(postgres, "listener")
     listener.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
     listener.cursor().execute("LISTEN insights_staged")
     fetched_at = datetime(2026, 11, 20, 23, 59, 59, 123456, tzinfo=UTC)
@@ -105,7 +105,7 @@ def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page
     with monkeypatch.context() as patched:
         patched.setattr(staging_load, window, killed)
         with pytest.raises(psycopg2.Error):
-            load_page(connections.postgres(postgres, "doomed"), page, "dag", "run")
+            load_page(connections.connect_postgres(postgres, "doomed"), page, "dag", "run")
     assert counts(postgres) == (0, 0, 0)
 
     assert load_page(connection, page, "dag", "run") == LoadedPage("seed/1", 5, 5, 0)
@@ -142,7 +142,7 @@ def test_one_page_loaded_twice_at_once_is_loaded_once(postgres: PostgresSettings
     page = MadePage(records(2000))
 
     def load() -> LoadedPage:
-        with closing(connections.postgres(postgres, "loader")) as connection:
+        with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, page, "dag", "run")
 
     assert in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0)] * 3
@@ -154,7 +154,7 @@ def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: Postgres
 
     def load(page: int) -> LoadedPage:
         ordered = made if page % 2 else made[::-1]
-        with closing(connections.postgres(postgres, "loader")) as connection:
+        with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(ordered, page=page), "dag", "run")
 
     loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
@@ -179,7 +179,7 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
     monkeypatch.setattr(staging_load, "_claim", claim_by_halves)
 
     def load(page: int) -> LoadedPage:
-        with closing(connections.postgres(postgres, "loader")) as connection:
+        with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(made if page else made[::-1], page=page), "dag", "run")
 
     loaded = in_threads(lambda: load(0), lambda: load(1))
@@ -189,7 +189,7 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
 
 def test_the_first_pages_of_a_day_at_once_make_one_partition(postgres: PostgresSettings) -> None:
     def load(page: int) -> LoadedPage:
-        with closing(connections.postgres(postgres, "loader")) as connection:
+        with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(records(3), page=page), "dag", "run")
 
     loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
@@ -201,7 +201,7 @@ def test_a_new_partition_waits_for_no_reader_and_no_writer(postgres: PostgresSet
     load_page(connection, MadePage(records(1)), "dag", "run")
     sql(postgres, "ALTER TABLE staging.users_" + f"{datetime.now(UTC):%Y%m%d}" + " RENAME TO users_20000101")
     sql(postgres, "ALTER TABLE staging.users DETACH PARTITION staging.users_20000101")
-    with closing(connections.postgres(postgres, "reader")) as reader:
+    with closing(connections.connect_postgres(postgres, "reader")) as reader:
         reader.cursor().execute("LOCK TABLE staging.users IN ROW EXCLUSIVE MODE")
         connection.cursor().execute("SET lock_timeout = '3s'")
         assert load_page(connection, MadePage(records(1), page=2), "dag", "run").staged == 1
@@ -234,7 +234,7 @@ def test_a_row_fetched_by_a_clock_that_was_already_past_midnight_comes_again(
 
 def aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
     """Stage a page, and make it as if that had been `days` ago."""
-    with closing(connections.postgres(postgres, "tests")) as connection:
+    with closing(connections.connect_postgres(postgres, "tests")) as connection:
         load_page(connection, MadePage(made, page=page), "dag", "run")
     today, day = datetime.now(UTC).date(), now.date() - timedelta(days=days)
     name, old = f"staging.users_{today:%Y%m%d}", f"users_{day:%Y%m%d}"
@@ -295,7 +295,7 @@ def test_retention_gives_way_to_a_writer(
     aged(postgres, records(3), 30, now, 0)
     pass_rows(postgres, 0)
     monkeypatch.setattr(retention, "_LOCK_WAIT", "200ms")
-    with closing(connections.postgres(postgres, "writer")) as writer:
+    with closing(connections.connect_postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
         assert drop_expired(connection, now, 14, TOPIC) == []
         writer.rollback()
@@ -306,7 +306,7 @@ def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: Postgre
     now = datetime.now(UTC)
     aged(postgres, records(3), 30, now, 0)
     pass_rows(postgres, 0)
-    with closing(connections.postgres(postgres, "writer")) as writer:
+    with closing(connections.connect_postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
         dropped: list[Any] = []
         retention = threading.Thread(

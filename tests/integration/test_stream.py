@@ -29,16 +29,22 @@ def record(user_id: UUID, **fields: Any) -> dict[str, Any]:
         "gender": "female",
         "name": {"title": "Ms", "first": "Aada", "last": f"User {user_id.int}"},
         "location": {
-            "street": {"number": 1, "name": "Main St"}, "city": "Paris", "state": "Texas", "country": "United States",
-            "postcode": 75460, "coordinates": {"latitude": "33.66", "longitude": "-95.55"},
+            "street": {"number": 1, "name": "Main St"},
+            "city": "Paris",
+            "state": "Texas",
+            "country": "United States",
+            "postcode": 75460,
+            "coordinates": {"latitude": "33.66", "longitude": "-95.55"},
             "timezone": {"offset": "-6:00", "description": "Central Time"},
         },
         "email": f"user{user_id.int}@example.com",
         "login": {"uuid": str(user_id), "username": "aada"},
         "dob": {"date": "1990-05-06T07:08:09.123Z", "age": 35},
         "registered": {"date": "2015-02-03T04:05:06.007Z", "age": 11},
-        "phone": "(903) 555-0123", "cell": "(903) 555-0124", "nat": "US",
-    } | fields  # fmt: skip
+        "phone": "(903) 555-0123",
+        "cell": "(903) 555-0124",
+        "nat": "US",
+    } | fields
 
 
 def good(number: int, version: int = 1_000_000, **fields: Any) -> RawMessage:
@@ -76,7 +82,7 @@ class Topic:
             resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[size])
             for altered in admin.incremental_alter_configs([resource]).values():
                 altered.result(20)
-        self._producer = connections.kafka_producer(kafka, "tests", {"message.max.bytes": 2 * LARGE})
+        self._producer = connections.make_kafka_producer(kafka, "tests", {"message.max.bytes": 2 * LARGE})
 
     def send(self, messages: list[RawMessage]) -> None:
         for message in messages:
@@ -150,14 +156,14 @@ def test_crashes_poison_and_replays_end_with_every_record_in_its_place_once(
     topic.send_poison(bad)
     topic.send([good(number) for number in range(20, 40)])
 
-    assert stream.crash_at("batch", "write_users") == CRASHED
+    assert stream.crash_at("sinks.micro_batch", "write_users") == CRASHED
     assert batches(reader) == [(0, *batches(reader)[0][1:3], True)]
     merged = postgres_users(reader), quarantine(reader)
     assert len(merged[0]) == 40
     assert merged[1] == {event_id: reason for event_id, (_, reason) in bad.items()}
 
-    assert stream.crash_at("quarantine_topic", "produce") == CRASHED
-    assert stream.crash_at("health", "StreamMetrics.served") == CRASHED
+    assert stream.crash_at("sinks.quarantine_topic", "produce_copies") == CRASHED
+    assert stream.crash_at("stream.metrics", "StreamMetrics.served") == CRASHED
     assert len(batches(reader)) == 1
 
     topic.send([good(1, 3_000_000, nat="DE"), good(2, 3_000_000), good(2, 2_000_000, nat="FR")])
@@ -206,7 +212,9 @@ def test_a_query_that_dies_ends_the_process_with_a_sentence(stream: Stream, topi
 
 def test_missing_java_or_jars_are_named(stream: Stream, tmp_path: Path) -> None:
     code, sentence = stream.fails(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
-    assert (code, sentence) == (1, f"error: The jar {tmp_path}/connector.jar is not there: set INSIGHTS_STREAM_JARS"
-                                   " to Spark's Kafka connector.")  # fmt: skip
+    assert (code, sentence) == (
+        1,
+        f"error: The jar {tmp_path}/connector.jar is not there: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.",
+    )
     code, sentence = stream.fails(JAVA_HOME=str(tmp_path), PATH="/nowhere")
     assert (code, sentence) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")

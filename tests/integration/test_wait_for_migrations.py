@@ -20,8 +20,8 @@ from insights.settings import (
     KafkaSettings,
     PostgresSettings,
     StoreSettings,
-    inherited_environment,
-    variables,
+    read_inherited_environment,
+    to_environment,
 )
 from jobs import migrate
 from tests.helpers.component_logins import drop_logins, make_logins
@@ -37,7 +37,7 @@ def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Jo
     caplog.set_level(logging.INFO, logger="insights.migrations.wait")
 
     def run(postgres: PostgresSettings, cassandra: CassandraSettings, *arguments: str, **environment: str) -> int:
-        for name, value in (variables(postgres, cassandra) | environment).items():
+        for name, value in (to_environment(postgres, cassandra) | environment).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["migrate.py", *arguments])
         return migrate.main()
@@ -61,7 +61,7 @@ def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
         "INSIGHTS_ACCESS_PASSWORDS": str(logins.passwords),
     }
     command = [sys.executable, "jobs/migrate.py", "--wait", "120"]
-    environment = inherited_environment() | variables(dashboard.postgres, dashboard.cassandra)
+    environment = read_inherited_environment() | to_environment(dashboard.postgres, dashboard.cassandra)
     try:
         with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
             try:
@@ -78,7 +78,7 @@ def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
 
 def test_a_newer_schema_is_enough(postgres: PostgresSettings, cassandra: CassandraSettings) -> None:
     sql(postgres, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
-    with connections.cassandra(cassandra) as session:
+    with connections.open_cassandra(cassandra) as session:
         session.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('9999_later', 'x')")
     require_postgres(postgres)
     require_cassandra(cassandra)
@@ -95,7 +95,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     assert f"database {postgres.dbname!r}, lacks the migrations {last};" in told
 
     migrate_cassandra(empty_cassandra)
-    with connections.cassandra(empty_cassandra) as session:
+    with connections.open_cassandra(empty_cassandra) as session:
         session.execute("TRUNCATE schema_migrations")
     assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
     [told] = capsys.readouterr().err.splitlines()

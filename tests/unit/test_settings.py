@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from insights.settings import KafkaSettings, PostgresSettings, StreamSettings, load, variables
+from insights.settings import KafkaSettings, PostgresSettings, StreamSettings, load, to_environment
 
 
 def test_another_process_reads_the_same_settings_from_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     postgres = PostgresSettings(host="::1", port=15432, password=SecretStr("p w"), sslrootcert=Path("/ca.pem"))
     kafka = KafkaSettings(bootstrap_servers="a:1,b:2", username=None, ca_file=None)
     stream = StreamSettings(trigger_seconds=0.2)
-    told = variables(postgres, kafka, stream)
+    told = to_environment(postgres, kafka, stream)
     assert told == {
         "INSIGHTS_POSTGRES_HOST": "::1",
         "INSIGHTS_POSTGRES_PORT": "15432",

@@ -113,5 +113,7 @@ def reachable() -> bool:
 def gone(kubernetes: Kubernetes, pod: str, seconds: float = 120) -> None:
     eventually(
         lambda: pod not in {one["metadata"]["name"] for one in kubernetes.get("pods")},
-        seconds, f"pod {pod} did not go", pause=1,
-    )  # fmt: skip
+        seconds,
+        f"pod {pod} did not go",
+        pause=1,
+    )

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from insights.local.jars import ensure, group_files, read_lock
+from insights.local.jars import ensure_jars, list_group_files, read_lock
 from insights.local.java import find_java
 from insights.settings import LocalSettings, load
 from tests.helpers.cluster.kubectl import Kubernetes, docker
@@ -22,20 +22,29 @@ _MEMORY = {"postgres": "512Mi", "kafka": "768Mi", "cassandra": "1536Mi"}
 def build_image(context: Path, publisher: str) -> None:
     """Build the stores' image on the publisher's, from the jars and wheels of the one-machine platform."""
     settings = load(LocalSettings)
-    ensure(read_lock(), settings.jars, find_java(settings.java_home))
+    ensure_jars(read_lock(), settings.jars, find_java(settings.java_home))
     context.mkdir(parents=True, exist_ok=True)
     (context / "jars").mkdir(exist_ok=True)
     for group in ("kafka", "cassandra"):
-        for jar in group_files(group, settings.jars):
+        for jar in list_group_files(group, settings.jars):
             shutil.copy(jar, context / "jars" / jar.name)
     (context / "requirements.txt").write_text("".join(_locked(name) for name in _SERVER_PACKAGES))
     shutil.copy(HERE / "store.py", context)
     shutil.copy(REPOSITORY / "jars.lock", context)
     (context / ".dockerignore").write_text("")
     docker(
-        "build", "--quiet", "--network", "host", "--build-arg", f"PUBLISHER={publisher}", "--tag", IMAGE,
-        "--file", str(HERE / "store.Dockerfile"), str(context),
-    )  # fmt: skip
+        "build",
+        "--quiet",
+        "--network",
+        "host",
+        "--build-arg",
+        f"PUBLISHER={publisher}",
+        "--tag",
+        IMAGE,
+        "--file",
+        str(HERE / "store.Dockerfile"),
+        str(context),
+    )
 
 
 def _locked(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from insights.model.countries import countries
+from insights.model.countries import load_countries
 from insights.model.reasons import Reason
 from insights.model.user import User
 from tests.helpers.oracle.cleanse import MANDATORY, looks_structured, texts
@@ -93,7 +93,7 @@ def _user(message: Message, about: Envelope) -> User:
     for field in MANDATORY:
         if found[field] is None:
             raise Refused(Reason.MISSING_FIELD, field)
-    known = countries().get(found["nat"] or "")
+    known = load_countries().get(found["nat"] or "")
     if known is None:
         raise Refused(Reason.UNKNOWN_COUNTRY, "nat")
     if found["gender"] not in ("female", "male"):

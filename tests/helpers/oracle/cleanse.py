@@ -10,9 +10,16 @@ from tests.helpers.oracle.document import Decimals, at
 
 MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
 KEPT_CASE = (
-    "location.postcode", "location.coordinates.latitude", "location.coordinates.longitude", "location.timezone.offset",
-    "location.timezone.description", "login.username", "phone", "cell", "picture.large",
-)  # fmt: skip
+    "location.postcode",
+    "location.coordinates.latitude",
+    "location.coordinates.longitude",
+    "location.timezone.offset",
+    "location.timezone.description",
+    "login.username",
+    "phone",
+    "cell",
+    "picture.large",
+)
 TITLED = ("name.title", "name.first", "name.last", "location.street", "location.city", "location.state")
 
 

@@ -103,8 +103,13 @@ def age_band(age: int) -> str:
 
 def generation(year: int) -> str:
     first_years = {
-        2013: "Alpha", 1997: "Gen Z", 1981: "Millennials", 1965: "Gen X", 1946: "Boomers", 1928: "Silent",
-    }  # fmt: skip
+        2013: "Alpha",
+        1997: "Gen Z",
+        1981: "Millennials",
+        1965: "Gen X",
+        1946: "Boomers",
+        1928: "Silent",
+    }
     return next((name for first, name in first_years.items() if year >= first), "Greatest")
 
 

@@ -46,7 +46,7 @@ def test_more_users_begin_with_the_same_ones():
 
 def test_users_that_are_in_the_store_are_not_written_again(monkeypatch, tmp_path):
     written: list[tuple[int, int]] = []
-    monkeypatch.setattr("insights.clients.connections.cassandra", lambda _: nullcontext())
+    monkeypatch.setattr("insights.clients.connections.open_cassandra", lambda _: nullcontext())
     monkeypatch.setattr(stores, "writer_of", lambda _: None)
     monkeypatch.setattr(stores, "write", lambda _, chunk: written.append((chunk.first, chunk.count)))
     progress = tmp_path / "users.json"
@@ -145,9 +145,10 @@ def measured(**changed) -> dict:
 def test_the_report_is_a_table_of_the_pages_and_one_of_the_crowd():
     wave = {"first": [1.0, 2.0], "live": [0.1] * 60, "asked": 3.0, "cores": 0.5, "rss": 2**28}
     result = {
-        "users": 1000, "pages": {"Flow": measured()},
+        "users": 1000,
+        "pages": {"Flow": measured()},
         "crowd": {"visitors": 2, "rss before": 2**27, "waves": [wave]},
-    }  # fmt: skip
+    }
     shown = dashboard.text(json.loads(json.dumps(result)))
     assert "| Flow | 2,000 / 2,250 / 2,500 | 300 / 300 / 300 | 400 / 500 / 600 | 100 / 100 / 100 |" in shown
     assert "| 100 / 100 / 900 | – | 20, 30 | 6 | 1,000 | 123 |" in shown

@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from insights.cli import app
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
-from insights.ledger.hops import Hop, Ledger, hop
-from insights.local.configuration import Address, Options
-from insights.local.runner import Event, State
+from insights.ledger.hops import Hop, Ledger, evaluate_hop
+from insights.local.configuration import Address, DemoOptions
+from insights.local.runner import ComponentEvent, ComponentState
 from insights.settings import LocalSettings, StoreSettings
 
 RUNNER = CliRunner()
-CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
-LOST = hop("served", "published = served", 2, 1, missing=["17"], holds="")
+CLOSED = evaluate_hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
+LOST = evaluate_hop("served", "published = served", 2, 1, missing=["17"], holds="")
 
 
 @pytest.fixture(autouse=True)
@@ -144,12 +144,12 @@ class FakePlatform:
 
     made: "FakePlatform"
 
-    def __init__(self, settings: LocalSettings, options: Options) -> None:
+    def __init__(self, settings: LocalSettings, options: DemoOptions) -> None:
         FakePlatform.made = self
         self.settings, self.options, self.journal = settings, options, list[str]()
 
-    def up(self, on_event: Callable[[Event], None]) -> None:
-        on_event(Event("postgres", State.READY, 1.5))
+    def up(self, on_event: Callable[[ComponentEvent], None]) -> None:
+        on_event(ComponentEvent("postgres", ComponentState.READY, 1.5))
 
     def ingesting(self) -> bool:
         return False
@@ -176,14 +176,14 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> type[FakePlatform]:
 @pytest.mark.parametrize(
     ("arguments", "options"),
     [
-        (["demo"], Options(False, None, again=False)),
-        (["demo", "--once"], Options(False, None, again=True)),
-        (["demo", "--source", "live"], Options(True, None, again=False)),
-        (["up", "--source", "live"], Options(True, None, again=False)),
-        (["up", "--recorded", "."], Options(False, Path("."), again=False)),
+        (["demo"], DemoOptions(False, None, again=False)),
+        (["demo", "--once"], DemoOptions(False, None, again=True)),
+        (["demo", "--source", "live"], DemoOptions(True, None, again=False)),
+        (["up", "--source", "live"], DemoOptions(True, None, again=False)),
+        (["up", "--recorded", "."], DemoOptions(False, Path("."), again=False)),
     ],
 )
-def test_options_reach_the_platform(platform: type[FakePlatform], arguments: list[str], options: Options) -> None:
+def test_options_reach_the_platform(platform: type[FakePlatform], arguments: list[str], options: DemoOptions) -> None:
     RUNNER.invoke(app, arguments)
     assert platform.made.options == options
 

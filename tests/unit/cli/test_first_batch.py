@@ -12,13 +12,13 @@ from insights.cli import first_batch
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.flow_state import FlowState
-from insights.ledger.hops import Hop, Ledger, hop
+from insights.ledger.hops import Hop, Ledger, evaluate_hop
 from insights.ledger.totals import FlowTotals
 from insights.settings import StoreSettings
 
-CLOSED = hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
-LATE = hop("served", "published = served", 2, 1, pending=1, holds="")
-LOST = hop("served", "published = served", 2, 1, missing=["17"], holds="")
+CLOSED = evaluate_hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
+LATE = evaluate_hop("served", "published = served", 2, 1, pending=1, holds="")
+LOST = evaluate_hop("served", "published = served", 2, 1, missing=["17"], holds="")
 AWAY = UserError("PostgreSQL is out of reach; start it.")
 
 

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 from insights.cli.start_view import StartView
-from insights.local.runner import Event, State
+from insights.local.runner import ComponentEvent, ComponentState
 
 
-def shown(events: list[Event], *, terminal: bool) -> str:
+def shown(events: list[ComponentEvent], *, terminal: bool) -> str:
     """What the view leaves on its console."""
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=160, highlight=False, emoji=False, color_system=None)
@@ -21,10 +21,10 @@ def shown(events: list[Event], *, terminal: bool) -> str:
 
 
 STORY = [
-    Event("kafka", State.WAITING),
-    Event("kafka", State.STARTING),
-    Event("kafka", State.READY, 3.21),
-    Event("stream", State.FAILED, 1.0, "exit code 1: [main] ERROR [/opt/spark] :warning: no space"),
+    ComponentEvent("kafka", ComponentState.WAITING),
+    ComponentEvent("kafka", ComponentState.STARTING),
+    ComponentEvent("kafka", ComponentState.READY, 3.21),
+    ComponentEvent("stream", ComponentState.FAILED, 1.0, "exit code 1: [main] ERROR [/opt/spark] :warning: no space"),
 ]
 
 
@@ -47,7 +47,7 @@ def test_a_terminal_has_one_line_for_each_component_in_the_end() -> None:
 
 
 def test_a_component_that_is_starting_shows_the_seconds_so_far() -> None:
-    frame = shown([Event("cassandra", State.STARTING)], terminal=True)
+    frame = shown([ComponentEvent("cassandra", ComponentState.STARTING)], terminal=True)
     assert "starting" in frame
     assert " s" in frame.rpartition("starting")[2]
 
@@ -57,5 +57,5 @@ def test_after_the_start_events_are_lines() -> None:
     view = StartView(Console(file=output, force_terminal=True, width=160, color_system=None))
     with view:
         pass
-    view.show(Event("publisher", State.DIED, message="exit code 137"))
+    view.show(ComponentEvent("publisher", ComponentState.DIED, message="exit code 137"))
     assert "publisher                died exit code 137" in output.getvalue()

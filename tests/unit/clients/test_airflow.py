@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from insights.clients import airflow as airflow_api
-from insights.clients.airflow import DagRun, last_runs, trigger
+from insights.clients.airflow import DagRun, list_last_runs, trigger_run
 from insights.errors import UserError
 from insights.settings import AirflowSettings, load
 from tests.helpers.airflow_server import DAG, RUN, Airflow, Answer, serving
@@ -29,20 +29,32 @@ def settings(airflow: Airflow, **changes: Any) -> AirflowSettings:
 
 
 def test_the_runs_come_as_airflow_lists_them(airflow: Airflow) -> None:
-    ended = RUN | {"dag_run_id": "scheduled__0", "state": "success", "run_type": "scheduled", "start_date": None,
-                   "end_date": "2026-11-21T17:00:00Z", "conf": None}  # fmt: skip
+    ended = RUN | {
+        "dag_run_id": "scheduled__0",
+        "state": "success",
+        "run_type": "scheduled",
+        "start_date": None,
+        "end_date": "2026-11-21T17:00:00Z",
+        "conf": None,
+    }
     airflow.runs.append(ended)
-    assert last_runs(settings(airflow), DAG, 5) == [
-        DagRun("manual__1", "running", "manual", datetime(2026, 11, 21, 18, 0, 0, 123000, UTC), None,
-               {"reason": "BAD_EMAIL"}),
+    assert list_last_runs(settings(airflow), DAG, 5) == [
+        DagRun(
+            "manual__1",
+            "running",
+            "manual",
+            datetime(2026, 11, 21, 18, 0, 0, 123000, UTC),
+            None,
+            {"reason": "BAD_EMAIL"},
+        ),
         DagRun("scheduled__0", "success", "scheduled", None, datetime(2026, 11, 21, 17, tzinfo=UTC), {}),
-    ]  # fmt: skip
+    ]
     assert airflow.seen[-1] == f"/api/v2/dags/{DAG}/dagRuns?limit=5&order_by=-run_after"
 
 
 def test_a_run_is_started_now_with_its_configuration_and_told_by_its_id(airflow: Airflow) -> None:
     assert (
-        trigger(settings(airflow, url=airflow.address + "/base/"), DAG, {"reason": "BAD_EMAIL"}, "by Ann")
+        trigger_run(settings(airflow, url=airflow.address + "/base/"), DAG, {"reason": "BAD_EMAIL"}, "by Ann")
         == "manual__2"
     )
     assert airflow.triggered == [{"logical_date": None, "conf": {"reason": "BAD_EMAIL"}, "note": "by Ann"}]
@@ -51,10 +63,10 @@ def test_a_run_is_started_now_with_its_configuration_and_told_by_its_id(airflow:
 def test_one_login_serves_until_its_token_is_refused(airflow: Airflow) -> None:
     known = settings(airflow)
     for _ in range(3):
-        last_runs(known, DAG, 1)
+        list_last_runs(known, DAG, 1)
     assert airflow.logins == 1
     airflow.valid = "another"
-    assert last_runs(known, DAG, 1)
+    assert list_last_runs(known, DAG, 1)
     assert airflow.logins == 2
 
 
@@ -62,9 +74,9 @@ def test_one_login_serves_until_its_token_is_refused(airflow: Airflow) -> None:
 def test_a_start_with_an_old_token_is_made_once_after_a_new_login(airflow: Airflow, refusal: int) -> None:
     """Airflow answers 401 to a token that has expired, 403 to one that was signed with another key."""
     known = settings(airflow)
-    last_runs(known, DAG, 1)
+    list_last_runs(known, DAG, 1)
     airflow.valid, airflow.refusal = "another", refusal
-    assert trigger(known, DAG, {}) == "manual__2"
+    assert trigger_run(known, DAG, {}) == "manual__2"
     assert len(airflow.triggered) == 1
     assert airflow.logins == 2
 
@@ -72,13 +84,13 @@ def test_a_start_with_an_old_token_is_made_once_after_a_new_login(airflow: Airfl
 def test_a_login_never_goes_with_the_request_for_another(airflow: Airflow, monkeypatch, tmp_path) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    last_runs(settings(airflow), DAG, 1)
+    list_last_runs(settings(airflow), DAG, 1)
     assert airflow.authorizations == ["Bearer token 1"]
 
 
 def test_a_refused_login_is_told_with_the_variables_and_without_the_password(airflow: Airflow) -> None:
     with pytest.raises(UserError) as told:
-        last_runs(settings(airflow, password=SecretStr("hunter2")), DAG, 1)
+        list_last_runs(settings(airflow, password=SecretStr("hunter2")), DAG, 1)
     assert str(told.value) == (
         f"Airflow at {airflow.address} did not let 'dashboard' in: check INSIGHTS_AIRFLOW_USERNAME and"
         " INSIGHTS_AIRFLOW_PASSWORD."
@@ -89,13 +101,13 @@ def test_a_refused_login_is_told_with_the_variables_and_without_the_password(air
 def test_a_login_without_the_right_is_told(airflow: Airflow) -> None:
     airflow.may = False
     with pytest.raises(UserError, match="does not let 'dashboard' start runs of redrive_quarantine: give it a role"):
-        trigger(settings(airflow), DAG, {})
+        trigger_run(settings(airflow), DAG, {})
     assert airflow.logins == 1
 
 
 def test_a_dag_that_is_not_there_is_told(airflow: Airflow) -> None:
     with pytest.raises(UserError, match=f"Airflow at {airflow.address} has no DAG a%/b: it appears when it is parsed"):
-        last_runs(settings(airflow), "a%/b", 1)
+        list_last_runs(settings(airflow), "a%/b", 1)
     assert airflow.seen[-1].startswith("/api/v2/dags/a%25%2Fb/dagRuns")
 
 
@@ -114,7 +126,7 @@ def test_a_dag_that_is_not_there_is_told(airflow: Airflow) -> None:
 )
 def test_an_answer_that_cannot_be_used_is_one_sentence(airflow: Airflow, place: str, answer: Answer, said: str) -> None:
     airflow.broken[place] = lambda: answer
-    for ask in (lambda: last_runs(settings(airflow), DAG, 1), lambda: trigger(settings(airflow), DAG, {})):
+    for ask in (lambda: list_last_runs(settings(airflow), DAG, 1), lambda: trigger_run(settings(airflow), DAG, {})):
         with pytest.raises(UserError, match=said) as told:
             ask()
         assert airflow.address in str(told.value)
@@ -127,23 +139,23 @@ def test_what_airflow_says_of_a_refused_start_is_told_in_part(airflow: Airflow) 
     with pytest.raises(
         UserError, match="did not start runs of redrive_quarantine: it answered 400, no such param xx"
     ) as told:
-        trigger(settings(airflow), DAG, {})
+        trigger_run(settings(airflow), DAG, {})
     assert len(str(told.value)) < 400
 
 
 def test_an_airflow_that_is_late_is_told_and_that_the_run_may_have_begun(airflow: Airflow) -> None:
-    last_runs(settings(airflow, timeout_seconds=0.2), DAG, 1)
+    list_last_runs(settings(airflow, timeout_seconds=0.2), DAG, 1)
     gate = threading.Event()
     airflow.broken[f"/api/v2/dags/{DAG}/dagRuns"] = lambda: (gate.wait(20), (200, "{}"))[1]
     try:
         with pytest.raises(
             UserError, match=r"did not answer in 0\.2 s when asked to list runs of redrive_quarantine: see"
         ):
-            last_runs(settings(airflow, timeout_seconds=0.2), DAG, 1)
+            list_last_runs(settings(airflow, timeout_seconds=0.2), DAG, 1)
         with pytest.raises(
             UserError, match="to start runs of redrive_quarantine; the run may have been started all the"
         ):
-            trigger(settings(airflow, timeout_seconds=0.2), DAG, {})
+            trigger_run(settings(airflow, timeout_seconds=0.2), DAG, {})
     finally:
         gate.set()
 
@@ -151,12 +163,12 @@ def test_an_airflow_that_is_late_is_told_and_that_the_run_may_have_begun(airflow
 def test_an_airflow_that_is_away_is_told_by_its_address() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UserError, match=f"Airflow at {url} does not answer .ConnectionError.: see that its API server"):
-        trigger(AirflowSettings(url=url), DAG, {})
+        trigger_run(AirflowSettings(url=url), DAG, {})
 
 
 def test_an_airflow_that_is_not_known_is_never_asked() -> None:
     with pytest.raises(UserError, match="Airflow is not known here: set INSIGHTS_AIRFLOW_URL"):
-        last_runs(AirflowSettings(), DAG, 1)
+        list_last_runs(AirflowSettings(), DAG, 1)
 
 
 def test_an_address_without_a_scheme_is_refused_by_its_variable(monkeypatch) -> None:

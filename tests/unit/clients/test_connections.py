@@ -42,7 +42,7 @@ def test_postgresql_refuses_or_is_not_ready(
 
     monkeypatch.setattr(psycopg2, "connect", connect)
     with pytest.raises(kind) as raised:
-        connections.postgres(PostgresSettings(host="db"), "tests")
+        connections.connect_postgres(PostgresSettings(host="db"), "tests")
     assert reason in str(raised.value)
 
 
@@ -65,7 +65,7 @@ def test_cassandra_refuses_or_is_not_ready(
         def shutdown(self) -> None:
             """Nothing is open."""
 
-    monkeypatch.setattr(connections, "cassandra_cluster", lambda _: Cluster())
-    with pytest.raises(kind) as raised, connections.cassandra(CassandraSettings(hosts="db")):
+    monkeypatch.setattr(connections, "make_cassandra_cluster", lambda _: Cluster())
+    with pytest.raises(kind) as raised, connections.open_cassandra(CassandraSettings(hosts="db")):
         pass
     assert str(cause) in str(raised.value)

@@ -8,7 +8,7 @@ import kubernetes
 import pytest
 from kubernetes.client import ApiException
 
-from insights.clients.kubernetes import Workload, application_workload, in_cluster, pod_workload, workloads
+from insights.clients.kubernetes import Workload, describe_application, describe_pod, is_in_cluster, list_workloads
 from insights.errors import UserError
 
 
@@ -66,13 +66,13 @@ def account(tmp_path: Path) -> Path:
 
 
 def test_a_process_is_in_a_cluster_when_it_has_a_token(account: Path) -> None:
-    assert in_cluster(account)
-    assert not in_cluster(account / "none")
+    assert is_in_cluster(account)
+    assert not is_in_cluster(account / "none")
 
 
 def test_applications_and_lasting_pods_of_this_namespace_are_listed(api: Api, account: Path) -> None:
     api.applications, api.pods = [application("RUNNING")], [pod("publisher-0", "Running", container())]
-    assert workloads(account) == [
+    assert list_workloads(account) == [
         Workload("stream-users", "SparkApplication", "RUNNING", well=True),
         Workload("publisher-0", "Pod", "Running", well=True),
     ]
@@ -86,16 +86,16 @@ def test_applications_and_lasting_pods_of_this_namespace_are_listed(api: Api, ac
 
 def test_a_cluster_without_the_spark_operator_has_pods_only(api: Api, account: Path) -> None:
     api.applications, api.pods = ApiException(status=404, reason="Not Found"), [pod()]
-    assert [workload.kind for workload in workloads(account)] == ["Pod"]
+    assert [workload.kind for workload in list_workloads(account)] == ["Pod"]
 
 
 def test_a_refusal_is_a_sentence(api: Api, account: Path) -> None:
     api.refuses = ApiException(status=403, reason="Forbidden")
     with pytest.raises(UserError, match=r"pods of namespace insights \(Forbidden\); check the service account's role"):
-        workloads(account)
+        list_workloads(account)
     api.refuses, api.applications = None, ApiException(status=403, reason="Forbidden")
     with pytest.raises(UserError, match="Forbidden"):
-        workloads(account)
+        list_workloads(account)
 
 
 @pytest.mark.parametrize(
@@ -111,21 +111,21 @@ def test_a_refusal_is_a_sentence(api: Api, account: Path) -> None:
 def test_a_pod_is_well_when_it_succeeded_or_every_container_is_ready(
     found: Any, state: str, well: bool, restarts: int
 ) -> None:
-    assert pod_workload(found) == Workload("p", "Pod", state, well, restarts)
+    assert describe_pod(found) == Workload("p", "Pod", state, well, restarts)
 
 
 @pytest.mark.parametrize(("state", "well"), [("RUNNING", True), ("FAILED", False), ("SUBMITTED", False), ("", False)])
 def test_an_application_is_well_when_it_runs(state: str, well: bool) -> None:
-    found = application_workload(application(state))
+    found = describe_application(application(state))
     assert (found.well, found.state) == (well, state or "NEW")
 
 
 def test_an_application_without_a_status_is_new() -> None:
-    assert application_workload({"metadata": {"name": "stream-users"}}).state == "NEW"
+    assert describe_application({"metadata": {"name": "stream-users"}}).state == "NEW"
 
 
 def test_the_stream_is_looked_for_under_the_operators_own_kind(api: Api, account: Path) -> None:
-    workloads(account)
+    list_workloads(account)
     asked = next(asked for _, asked in api.asked if "plural" in asked)
     assert (asked["group"], asked["version"], asked["plural"]) == (
         "sparkoperator.k8s.io",

@@ -168,12 +168,16 @@ def test_a_required_secret_is_looked_for_before_anything_is_created() -> None:
 
 def test_a_list_is_read_from_yaml_or_json(tmp_path: Path) -> None:
     path = tmp_path / "secrets.yaml"
-    path.write_text("- name: a\n  type: kubernetes.io/basic-auth\n  values: {username: u}\n"
-                    "  generate:\n    password: password\n")  # fmt: skip
+    path.write_text(
+        "- name: a\n  type: kubernetes.io/basic-auth\n  values: {username: u}\n  generate:\n    password: password\n"
+    )
     [plan] = read_plans(path)
     assert (plan.name, plan.type, plan.values, plan.generate) == (
-        "a", "kubernetes.io/basic-auth", {"username": "u"}, {"password": "password"},
-    )  # fmt: skip
+        "a",
+        "kubernetes.io/basic-auth",
+        {"username": "u"},
+        {"password": "password"},
+    )
     path.write_text(json.dumps([plan.model_dump()]))
     assert read_plans(path) == [plan]
     path.write_text("")

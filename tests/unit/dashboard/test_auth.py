@@ -29,8 +29,8 @@ def page() -> None:
     from dashboard import auth
     from dashboard.components import page
 
-    page.begin("Any")
-    st.write(f"seen by {auth.visitor()}, who {'may' if auth.may_redrive() else 'may not'} redrive")
+    page.begin_page("Any")
+    st.write(f"seen by {auth.get_visitor()}, who {'may' if auth.may_redrive() else 'may not'} redrive")
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +98,7 @@ def test_on_one_s_own_machine_everyone_may_act(configured: Any) -> None:
 def test_without_a_login_the_page_is_not_shown_beyond_this_machine(address: str | None, configured: Any) -> None:
     config.set_option("server.address", address)
     assert "INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS to true" in refused(opened())
-    assert auth.visitor() is None
+    assert auth.get_visitor() is None
     configured(allow_anonymous="true")
     assert seen(opened()).startswith("seen by anonymous")
 
@@ -129,7 +129,7 @@ def test_a_proxy_that_knows_the_secret_names_the_visitor(sent: Any) -> None:
 def test_a_name_without_the_proxy_s_one_secret_is_forged(sent: Any, secrets: list[str]) -> None:
     sent(("x-auth-request-email", "ann@example.org"), *(("x-insights-proxy-secret", secret) for secret in secrets))
     assert "did not come from it" in refused(opened())
-    assert auth.visitor() is None
+    assert auth.get_visitor() is None
     assert not auth.may_redrive()
 
 

@@ -3,12 +3,12 @@
 import json
 from datetime import UTC, datetime
 
-from insights.ledger.digest import cells, digest
-from insights.ledger.hops import Hop, Ledger, LedgerState, hop
+from insights.ledger.digest import digest_image, split_cells
+from insights.ledger.hops import Hop, Ledger, LedgerState, evaluate_hop
 
 
 def judged(**sides: object) -> Hop:
-    return hop("served", "published = served", holds="2 = 2.", **sides)  # type: ignore[arg-type]
+    return evaluate_hop("served", "published = served", holds="2 = 2.", **sides)  # type: ignore[arg-type]
 
 
 def ledger(*hops: Hop) -> Ledger:
@@ -57,5 +57,5 @@ def test_the_ledger_is_plain_json() -> None:
 
 def test_an_image_tells_null_from_empty() -> None:
     null, empty = b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"
-    assert cells(null + empty + b"\x00\x00\x00\x01a") == [None, b"", b"a"]
-    assert digest(null) != digest(empty)
+    assert split_cells(null + empty + b"\x00\x00\x00\x01a") == [None, b"", b"a"]
+    assert digest_image(null) != digest_image(empty)

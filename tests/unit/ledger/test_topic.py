@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from insights.errors import UserError
 from insights.ledger import topic
-from insights.ledger.topic import RawTopic, event_id
+from insights.ledger.topic import RawTopic, read_event_id
 from insights.settings import KafkaSettings
 
 
@@ -38,7 +38,7 @@ def test_a_broker_may_be_silent_for_as_long_as_the_caller_waits(monkeypatch: pyt
 
 @pytest.mark.parametrize("text", ["12", "users.raw/0/3"])
 def test_a_message_goes_by_the_event_id_of_its_header(text: str) -> None:
-    assert event_id(message(("batch_id", b"9"), ("event_id", text.encode()))) == text
+    assert read_event_id(message(("batch_id", b"9"), ("event_id", text.encode()))) == text
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_a_message_goes_by_the_event_id_of_its_header(text: str) -> None:
 def test_a_header_that_the_stream_does_not_believe_leaves_the_coordinates(
     headers: tuple[tuple[str, bytes | None], ...],
 ) -> None:
-    assert event_id(message(*headers)) == "users.raw/1/7"
+    assert read_event_id(message(*headers)) == "users.raw/1/7"

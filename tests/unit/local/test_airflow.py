@@ -6,7 +6,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.local import airflow
-from insights.local.airflow import run_once, run_state
+from insights.local.airflow import read_run_state, trigger_once
 
 URL = "http://airflow"
 
@@ -44,7 +44,7 @@ def api(monkeypatch):
 
 
 def run(seconds=30.0, wanted=lambda: True, again=False):
-    return run_once(URL, "secret", "ingest_users", seconds, wanted, again=again)
+    return trigger_once(URL, "secret", "ingest_users", seconds, wanted, again=again)
 
 
 def test_a_dag_that_never_ran_is_triggered_once_it_is_parsed(api):
@@ -93,9 +93,9 @@ def test_a_dag_that_does_not_appear_is_told_after_the_time(api):
 
 
 def test_the_latest_runs_state_is_queued_while_there_is_none(api):
-    assert run_state(URL, "secret", "ingest_users") == "queued"
+    assert read_run_state(URL, "secret", "ingest_users") == "queued"
     api.runs = ["success"]
-    assert run_state(URL, "secret", "ingest_users") == "success"
+    assert read_run_state(URL, "secret", "ingest_users") == "success"
 
 
 def test_waiting_for_a_dag_ends_when_the_platform_stops(api):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from insights.local import configuration
-from insights.local.configuration import Configuration, Options
+from insights.local.configuration import Configuration, DemoOptions
 from insights.local.platform import _steps
 from insights.settings import (
     AirflowSettings,
@@ -28,7 +28,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def configured(settings, **options):
-    return Configuration(settings, Options(**options), Path("/jdk/bin/java"))
+    return Configuration(settings, DemoOptions(**options), Path("/jdk/bin/java"))
 
 
 def test_every_variable_is_one_that_the_settings_read(settings):

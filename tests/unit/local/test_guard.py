@@ -15,7 +15,7 @@ def test_a_leader_that_ended_meanwhile_does_not_keep_the_others_from_their_signa
     alive = {11: [11], 22: [22]}
     monkeypatch.setattr("insights.local.guard.os.kill", kill)
     monkeypatch.setattr("insights.local.guard.signal.signal", lambda *_: None)
-    monkeypatch.setattr(guard, "session_members", lambda session: alive[session] if not _signalled(told) else [])
+    monkeypatch.setattr(guard, "list_session_members", lambda session: alive[session] if not _signalled(told) else [])
     monkeypatch.setattr("insights.local.guard.sys.stdin", io.StringIO("+11 15\n+22 2\n+33 15\n-33\n"))
     guard.main()
     assert told == [(11, signal.SIGTERM), (22, signal.SIGINT)]

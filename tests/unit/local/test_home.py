@@ -7,7 +7,14 @@ from dataclasses import asdict
 import pytest
 
 from insights.errors import UserError
-from insights.local.home import HomeLock, description, refuse_full_disk, reset, running_process, stop_running
+from insights.local.home import (
+    HomeLock,
+    delete_home,
+    find_running_process,
+    read_description,
+    refuse_full_disk,
+    stop_running,
+)
 from insights.local.secrets import Secrets
 
 
@@ -34,9 +41,9 @@ def test_a_second_platform_beside_the_first_is_refused_with_its_process(held):
 def test_a_released_directory_has_no_running_process(tmp_path):
     lock = HomeLock(tmp_path)
     lock.acquire()
-    assert running_process(tmp_path) == os.getpid()
+    assert find_running_process(tmp_path) == os.getpid()
     lock.release()
-    assert running_process(tmp_path) is None
+    assert find_running_process(tmp_path) is None
     lock.acquire()
     lock.release()
 
@@ -65,18 +72,18 @@ def test_reset_deletes_a_platforms_directory_and_is_content_when_there_is_none(t
     lock.acquire()
     lock.release()
     (home / "postgres").mkdir()
-    reset(home)
+    delete_home(home)
     assert not home.exists()
-    reset(home)
+    delete_home(home)
 
 
 def test_reset_refuses_a_running_platform_and_a_directory_that_is_not_one(held, tmp_path):
     with pytest.raises(UserError, match="already runs from"):
-        reset(held)
+        delete_home(held)
     assert held.exists()
     (tmp_path / "thesis").mkdir()
     with pytest.raises(UserError, match="holds no platform"):
-        reset(tmp_path / "thesis")
+        delete_home(tmp_path / "thesis")
     assert (tmp_path / "thesis").exists()
 
 
@@ -88,7 +95,7 @@ def test_too_little_free_space_is_told_in_figures(tmp_path):
 
 def test_a_description_is_asked_of_a_directory_that_has_none(tmp_path):
     with pytest.raises(UserError, match=r"No platform was started from .*: run `insights up` first"):
-        description(tmp_path)
+        read_description(tmp_path)
 
 
 def test_secrets_are_generated_once_and_readable_by_their_owner_only(tmp_path):
@@ -128,7 +135,7 @@ def test_a_path_that_cannot_be_a_directory_is_refused_in_a_sentence(tmp_path):
 
 def test_a_platform_that_has_not_written_its_number_yet_is_never_signalled_by_another(held):
     (held / "platform.lock").write_text("")
-    assert running_process(held) == 0
+    assert find_running_process(held) == 0
     with pytest.raises(UserError, match="did not stop in 0 s"):
         stop_running(held, 0)
 
@@ -140,8 +147,8 @@ def test_a_reset_that_cannot_delete_everything_can_be_run_again(tmp_path, monkey
     with monkeypatch.context() as broken:
         broken.setattr("insights.local.home.shutil.rmtree", _refuse)
         with pytest.raises(UserError, match=r"could not be deleted whole .*: run `insights reset` again"):
-            reset(home)
-    reset(home)
+            delete_home(home)
+    delete_home(home)
     assert not home.exists()
 
 

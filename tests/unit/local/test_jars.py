@@ -4,7 +4,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.local import jars
-from insights.local.jars import Jar, ensure, read_lock
+from insights.local.jars import Jar, ensure_jars, read_lock
 
 CONTENT = b"a jar"
 JAR = Jar("kafka", "org.example", "thing", "1.0", "", hashlib.sha256(CONTENT).hexdigest())
@@ -60,20 +60,20 @@ def test_a_damaged_line_of_the_lock_is_named(tmp_path, line):
 
 def test_nothing_is_downloaded_when_every_jar_is_intact(tmp_path, ivy):
     (tmp_path / JAR.file).write_bytes(CONTENT)
-    assert ensure([JAR], tmp_path, tmp_path) == 0
+    assert ensure_jars([JAR], tmp_path, tmp_path) == 0
     assert ivy.runs == []
 
 
 def test_a_corrupt_jar_is_fetched_again_and_a_missing_one_too(tmp_path, ivy):
     (tmp_path / JAR.file).write_bytes(b"half a j")
-    assert ensure([JAR, NATIVE], tmp_path, tmp_path) == 2
+    assert ensure_jars([JAR, NATIVE], tmp_path, tmp_path) == 2
     assert (tmp_path / JAR.file).read_bytes() == CONTENT
     assert len(ivy.runs) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [JAR.file, NATIVE.file]
 
 
 def test_classifiers_of_one_module_share_an_element_so_that_ivy_keeps_both(tmp_path, ivy):
-    ensure([JAR, NATIVE], tmp_path, tmp_path)
+    ensure_jars([JAR, NATIVE], tmp_path, tmp_path)
     assert ivy.runs[0].count("<dependency ") == 1
     assert ivy.runs[0].count("<artifact ") == 2
     assert 'm:classifier="native"' in ivy.runs[0]
@@ -82,20 +82,20 @@ def test_classifiers_of_one_module_share_an_element_so_that_ivy_keeps_both(tmp_p
 def test_a_download_with_another_content_is_refused_and_nothing_is_kept(tmp_path, ivy):
     ivy.served = {JAR.file: b"something else"}
     with pytest.raises(UserError, match=r"org\.example:thing:1\.0 was downloaded with another content than jars\.lock"):
-        ensure([JAR], tmp_path, tmp_path)
+        ensure_jars([JAR], tmp_path, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_download_names_the_jar_and_the_reason(tmp_path, ivy):
     ivy.served = {}
     with pytest.raises(UserError, match=r"thing:1\.0 could not be downloaded \(no route to host\): check the network"):
-        ensure([JAR], tmp_path, tmp_path)
+        ensure_jars([JAR], tmp_path, tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_is_named_with_the_variable(tmp_path, ivy):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot be kept in .*file \(File exists\): .*INSIGHTS_CACHE"):
-        ensure([JAR], tmp_path / "file", tmp_path)
+        ensure_jars([JAR], tmp_path / "file", tmp_path)
     assert ivy.runs == []
 
 
@@ -107,7 +107,7 @@ def test_a_group_goes_alone_into_the_folder_that_is_named(tmp_path, monkeypatch,
         asked.append((wanted, cache))
         return 0
 
-    monkeypatch.setattr(jars, "ensure", ensure_nothing)
+    monkeypatch.setattr(jars, "ensure_jars", ensure_nothing)
     jars.main(["--into", str(tmp_path / "into"), "spark", "object-store"])
     [(wanted, cache)] = asked
     assert {jar.group for jar in wanted} == {"spark", "object-store"}

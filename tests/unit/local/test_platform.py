@@ -5,7 +5,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.local import airflow
-from insights.local.configuration import Configuration, Options
+from insights.local.configuration import Configuration, DemoOptions
 from insights.local.platform import Platform
 from insights.local.postgres import PostgresServer
 from insights.local.runner import Runner
@@ -15,8 +15,8 @@ from insights.settings import LocalSettings, load
 @pytest.fixture
 def platform(tmp_path):
     settings = load(LocalSettings).model_copy(update={"home": tmp_path / "home"})
-    made = Platform(settings, Options())
-    made._configuration = Configuration(settings, Options(), Path("/jdk/bin/java"))
+    made = Platform(settings, DemoOptions())
+    made._configuration = Configuration(settings, DemoOptions(), Path("/jdk/bin/java"))
     made._runner = Runner([], lambda _: None)
     return made
 
@@ -25,7 +25,7 @@ def platform(tmp_path):
     ("state", "busy"), [("queued", True), ("running", True), ("up_for_retry", True), ("success", False)]
 )
 def test_the_ingest_is_busy_until_its_latest_run_has_ended(platform, monkeypatch, state, busy):
-    monkeypatch.setattr(airflow, "run_state", lambda *_: state)
+    monkeypatch.setattr(airflow, "read_run_state", lambda *_: state)
     assert platform.ingesting() is busy
 
 
@@ -33,18 +33,18 @@ def test_the_ingest_counts_as_busy_while_airflow_is_out_of_reach(platform, monke
     def away(*_):
         raise urllib.error.URLError("connection refused")
 
-    monkeypatch.setattr(airflow, "run_state", away)
+    monkeypatch.setattr(airflow, "read_run_state", away)
     assert platform.ingesting()
 
 
 def test_a_failed_ingest_names_the_dag_and_the_page(platform, monkeypatch):
-    monkeypatch.setattr(airflow, "run_state", lambda *_: "failed")
+    monkeypatch.setattr(airflow, "read_run_state", lambda *_: "failed")
     with pytest.raises(UserError, match=r"The run of ingest_users failed: its log on Airflow's page, http://127"):
         platform.ingesting()
 
 
 def test_a_component_that_was_given_up_ends_the_wait_for_the_ingest(platform, monkeypatch):
-    monkeypatch.setattr(airflow, "run_state", lambda *_: "running")
+    monkeypatch.setattr(airflow, "read_run_state", lambda *_: "running")
     platform._runner._failure = UserError("stream ended 6 times")
     with pytest.raises(UserError, match="stream ended 6 times"):
         platform.ingesting()

@@ -8,8 +8,8 @@ import textwrap
 import pytest
 
 from insights.errors import UserError
-from insights.local.guard import session_members
-from insights.local.process import Component, process_started
+from insights.local.guard import list_session_members
+from insights.local.process import Component, read_process_start
 from tests.helpers.support import eventually, free_port
 
 FORKS = """
@@ -53,9 +53,9 @@ def test_stopping_ends_a_grandchild_that_left_the_group_and_ignores_the_signal(t
     program = Program(tmp_path, FORKS)
     program.start()
     program.wait_ready(20)
-    assert len(session_members(program.pid)) == 2
+    assert len(list_session_members(program.pid)) == 2
     program.stop()
-    assert session_members(program.pid) == []
+    assert list_session_members(program.pid) == []
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -98,7 +98,7 @@ def test_the_next_start_ends_what_the_last_one_left_behind(tmp_path):
     lost.wait_ready(20)
     program = Program(tmp_path, "print('fresh')")
     program.start()
-    assert session_members(lost.pid) == []
+    assert list_session_members(lost.pid) == []
     program.stop()
     lost.stop()
 
@@ -112,7 +112,7 @@ def test_a_process_that_took_over_a_recorded_number_is_left_alone(tmp_path):
     record = tmp_path / "ours" / "run" / "program.json"
     record.write_text(json.dumps({"pid": foreign.pid, "started": "another boot/1"}))
     program.end_left_behind()
-    assert len(session_members(foreign.pid)) == 2
+    assert len(list_session_members(foreign.pid)) == 2
     assert not record.exists()
     foreign.stop()
 
@@ -123,10 +123,10 @@ def test_a_killed_leaders_children_are_found_by_their_mark(tmp_path):
     lost.wait_ready(20)
     session = lost.pid
     os.kill(session, signal.SIGKILL)
-    eventually(lambda: process_started(session) is None)
-    assert len(session_members(session)) == 1
+    eventually(lambda: read_process_start(session) is None)
+    assert len(list_session_members(session)) == 1
     Program(tmp_path, "").end_left_behind()
-    assert session_members(session) == []
+    assert list_session_members(session) == []
     lost.stop()
 
 

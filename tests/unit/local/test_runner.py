@@ -5,7 +5,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.local import runner
-from insights.local.runner import Runner, State, Step, levels
+from insights.local.runner import ComponentState, Runner, Step, group_by_depth
 from tests.helpers.support import eventually
 
 
@@ -77,10 +77,10 @@ def test_a_step_starts_after_what_it_needs_and_stops_before_it(journal, events):
         ("stop", "store"),
     ]
     assert [event.state for event in events if event.component == "user"] == [
-        State.WAITING,
-        State.STARTING,
-        State.READY,
-        State.STOPPED,
+        ComponentState.WAITING,
+        ComponentState.STARTING,
+        ComponentState.READY,
+        ComponentState.STOPPED,
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_failed_step_is_named_and_what_needs_it_never_starts(journal, events):
     running.stop()
     assert ("start", "late") not in journal
     assert journal[-1] == ("stop", "good")
-    assert [event.component for event in events if event.state is State.FAILED] == ["bad"]
+    assert [event.component for event in events if event.state is ComponentState.FAILED] == ["bad"]
     assert good.abandoned
 
 
@@ -111,8 +111,8 @@ def test_a_component_that_dies_is_reported_and_restarted(journal, events):
     running.start()
     program.die()
     eventually(lambda: journal.count(("start", "publisher")) == 2, 10)
-    eventually(lambda: events[-1].state is State.READY, 10)
-    died = next(event for event in events if event.state is State.DIED)
+    eventually(lambda: events[-1].state is ComponentState.READY, 10)
+    died = next(event for event in events if event.state is ComponentState.DIED)
     assert died.message == "exit code 3: out of luck"
     running.wait(0)
     running.stop()
@@ -138,7 +138,7 @@ def test_stopping_wakes_what_still_waits_for_its_needs(journal, events):
     running = run([Step("slow", (), action=lambda: release.wait(10)), Step("late", ("slow",), late)], events)
     starting = threading.Thread(target=running.start)
     starting.start()
-    eventually(lambda: any(event.state is State.STARTING for event in events))
+    eventually(lambda: any(event.state is ComponentState.STARTING for event in events))
     running.stop()
     release.set()
     starting.join(10)
@@ -148,8 +148,8 @@ def test_stopping_wakes_what_still_waits_for_its_needs(journal, events):
 
 def test_levels_put_each_step_behind_its_needs():
     steps = [Step("a"), Step("b", ("a",)), Step("c"), Step("d", ("b", "c"))]
-    assert [[step.name for step in level] for level in levels(steps)] == [["a", "c"], ["b"], ["d"]]
-    assert levels([]) == []
+    assert [[step.name for step in level] for level in group_by_depth(steps)] == [["a", "c"], ["b"], ["d"]]
+    assert group_by_depth([]) == []
 
 
 def test_what_the_system_refuses_ends_a_start_with_a_sentence(events):

@@ -10,16 +10,22 @@ from cassandra import InvalidRequest, Unauthorized
 
 from insights.errors import UserError
 from insights.migrations import grant_cassandra
-from insights.migrations.privileges import CASSANDRA, POSTGRES, Privilege, cassandra_privileges, postgres_privileges
+from insights.migrations.privileges import (
+    CASSANDRA,
+    POSTGRES,
+    Privilege,
+    list_cassandra_privileges,
+    list_postgres_privileges,
+)
 from insights.settings import AccessSettings, CassandraSettings, load
 
 WRITES = {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MODIFY", "CREATE"}
 
 
 def test_the_dashboard_only_reads() -> None:
-    names = {privilege.name for privilege in postgres_privileges(["dashboard"], "insights")}
+    names = {privilege.name for privilege in list_postgres_privileges(["dashboard"], "insights")}
     assert names == {"CONNECT", "TEMPORARY", "USAGE", "SELECT"}
-    assert {privilege.name for privilege in cassandra_privileges(["dashboard"], "insights")} == {"SELECT"}
+    assert {privilege.name for privilege in list_cassandra_privileges(["dashboard"], "insights")} == {"SELECT"}
 
 
 @pytest.mark.parametrize(
@@ -31,20 +37,20 @@ def test_the_dashboard_only_reads() -> None:
     ],
 )
 def test_each_component_writes_its_own_schemas_only(user: str, schemas: set[str]) -> None:
-    written = {p.object for p in postgres_privileges([user], "insights") if p.name in WRITES}
+    written = {p.object for p in list_postgres_privileges([user], "insights") if p.name in WRITES}
     assert {name.split()[1].split(".")[0] for name in written} == schemas
 
 
 def test_users_of_one_role_get_what_all_of_them_need() -> None:
-    both = postgres_privileges(["stream", "publisher"], "d")
-    assert both == postgres_privileges(["stream"], "d") | postgres_privileges(["publisher"], "d")
+    both = list_postgres_privileges(["stream", "publisher"], "d")
+    assert both == list_postgres_privileges(["stream"], "d") | list_postgres_privileges(["publisher"], "d")
     assert Privilege("TEMPORARY", "DATABASE d") in both
 
 
 def test_only_the_stream_writes_to_cassandra_and_not_to_the_migrations() -> None:
     assert {user for user, names in CASSANDRA.items() if "MODIFY" in names} == {"stream"}
     assert set(CASSANDRA) < set(POSTGRES)
-    written = {p.object for p in cassandra_privileges(["stream"], "k") if p.name == "MODIFY"}
+    written = {p.object for p in list_cassandra_privileges(["stream"], "k") if p.name == "MODIFY"}
     assert 'TABLE "k"."users_by_id"' in written
     assert 'TABLE "k"."schema_migrations"' not in written
 
@@ -68,7 +74,7 @@ def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) ->
     def connect(*_: object, **__: object) -> Iterator[Session]:
         yield session
 
-    monkeypatch.setattr("insights.clients.connections.cassandra", connect)
+    monkeypatch.setattr("insights.clients.connections.open_cassandra", connect)
     (passwords / "stream").mkdir()
     (passwords / "stream" / "password").write_text("it's\n")
     grant_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)

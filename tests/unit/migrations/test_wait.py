@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrations.wait import let_in_later, patiently, require_cassandra, require_postgres
-from insights.settings import CassandraSettings, PostgresSettings, variables
+from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal, retry_until_ready
+from insights.settings import CassandraSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, free_port
 
 
@@ -38,18 +38,18 @@ def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> 
 
 def test_a_store_that_is_not_ready_is_tried_again_with_a_line_for_each_cause(caplog: pytest.LogCaptureFixture) -> None:
     away, starting = NotReadyError("no answer"), NotReadyError("it starts")
-    assert patiently("Store", Store(away, away, starting), time.monotonic() + 60) == "done"
+    assert retry_until_ready("Store", Store(away, away, starting), time.monotonic() + 60) == "done"
     assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is there"]
 
 
 def test_a_login_that_an_operator_still_makes_is_waited_for() -> None:
     store = Store(RefusedError("no such role"), RefusedError("no such role"))
-    assert patiently("Store", partial(let_in_later, store), time.monotonic() + 60) == "done"
+    assert retry_until_ready("Store", partial(retry_login_refusal, store), time.monotonic() + 60) == "done"
     assert store.calls == 3
 
 
 def test_a_store_that_is_ready_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
-    assert patiently("Store", Store(), time.monotonic()) == "done"
+    assert retry_until_ready("Store", Store(), time.monotonic()) == "done"
     assert caplog.messages == []
 
 
@@ -57,14 +57,14 @@ def test_a_store_that_is_ready_is_not_told_of(caplog: pytest.LogCaptureFixture) 
 def test_what_waiting_does_not_mend_ends_at_once(error: UserError) -> None:
     store = Store(error)
     with pytest.raises(type(error), match=str(error)):
-        patiently("Store", store, time.monotonic() + 60)
+        retry_until_ready("Store", store, time.monotonic() + 60)
     assert store.calls == 1
 
 
 def test_after_the_deadline_the_last_cause_is_the_error() -> None:
     store = Store(*[NotReadyError("no answer")] * 100_000)
     with pytest.raises(NotReadyError, match="no answer"):
-        patiently("Store", store, time.monotonic() + 0.05)
+        retry_until_ready("Store", store, time.monotonic() + 0.05)
     assert store.calls > 1
 
 
@@ -79,7 +79,7 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
 
 
 def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:
-    environment = os.environ | variables(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | to_environment(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "jobs/migrate.py", "--wait", "60", "--store", "postgres"]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -11,9 +11,9 @@ import pytest
 from insights.errors import UserError
 from insights.model.message import RawMessage
 from insights.probes import ProbeServer
-from insights.publisher.message_size import fits, wire_size
-from insights.publisher.metrics import ALIVE_SECONDS, Metrics
-from insights.publisher.wakeup import Wake
+from insights.publisher.message_size import compute_wire_size, fits_topic
+from insights.publisher.metrics import ALIVE_SECONDS, PublisherMetrics
+from insights.publisher.wakeup import WakeUp
 
 
 def message(value: bytes, batch_id: str = "seed/1") -> RawMessage:
@@ -44,18 +44,18 @@ def encoded_record(sent: RawMessage) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 8191, 8192, 100_000, 1_048_576, 3_000_000])
 def test_the_wire_size_is_that_of_a_batch_of_one_record(size: int) -> None:
     sent = message(b"x" * size)
-    assert wire_size(sent) == 61 + len(encoded_record(sent))
+    assert compute_wire_size(sent) == 61 + len(encoded_record(sent))
 
 
 @pytest.mark.parametrize("batch_id", ["s/1", "ü" * 5000])
 def test_a_message_fits_up_to_the_last_byte_of_the_limit(batch_id: str) -> None:
     sent = message(b"x" * 20_000, batch_id)
-    assert fits(sent, wire_size(sent))
-    assert not fits(sent, wire_size(sent) - 1)
+    assert fits_topic(sent, compute_wire_size(sent))
+    assert not fits_topic(sent, compute_wire_size(sent) - 1)
 
 
 def test_a_stop_ends_a_wait_at_once() -> None:
-    wake = Wake()
+    wake = WakeUp()
     waiter = threading.Thread(target=wake.wait, args=(600,))
     waiter.start()
     wake.stop()
@@ -71,17 +71,17 @@ def clock() -> list[float]:
 
 
 @pytest.fixture
-def metrics(clock: list[float]) -> Metrics:
-    return Metrics(lambda: clock[0])
+def metrics(clock: list[float]) -> PublisherMetrics:
+    return PublisherMetrics(lambda: clock[0])
 
 
-def probe_server(metrics: Metrics, port: int) -> ProbeServer:
+def probe_server(metrics: PublisherMetrics, port: int) -> ProbeServer:
     setting = "INSIGHTS_PUBLISHER_HTTP_PORT"
     return ProbeServer("127.0.0.1", port, setting, metrics.registry, healthz=metrics.dead, readyz=metrics.unready)
 
 
 @pytest.fixture
-def probes(metrics: Metrics) -> Iterator[ProbeServer]:
+def probes(metrics: PublisherMetrics) -> Iterator[ProbeServer]:
     with closing(probe_server(metrics, 0)) as server:
         yield server
 
@@ -94,13 +94,15 @@ def get(probes: ProbeServer, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_a_publisher_is_ready_while_connected(metrics: Metrics, probes: ProbeServer) -> None:
+def test_a_publisher_is_ready_while_connected(metrics: PublisherMetrics, probes: ProbeServer) -> None:
     assert get(probes, "/readyz") == (503, "not connected\n")
     metrics.connected = True
     assert get(probes, "/readyz") == (200, "ok\n")
 
 
-def test_a_publisher_that_stands_still_is_not_alive(metrics: Metrics, probes: ProbeServer, clock: list[float]) -> None:
+def test_a_publisher_that_stands_still_is_not_alive(
+    metrics: PublisherMetrics, probes: ProbeServer, clock: list[float]
+) -> None:
     assert get(probes, "/healthz") == (200, "ok\n")
     clock[0] = ALIVE_SECONDS + 5
     assert get(probes, "/healthz") == (503, "no progress for 125 s\n")
@@ -108,7 +110,7 @@ def test_a_publisher_that_stands_still_is_not_alive(metrics: Metrics, probes: Pr
     assert get(probes, "/healthz") == (200, "ok\n")
 
 
-def test_metrics_and_nothing_else_is_there(metrics: Metrics, probes: ProbeServer) -> None:
+def test_metrics_and_nothing_else_is_there(metrics: PublisherMetrics, probes: ProbeServer) -> None:
     metrics.published.inc(3)
     status, text = get(probes, "/metrics")
     assert status == 200
@@ -116,6 +118,6 @@ def test_metrics_and_nothing_else_is_there(metrics: Metrics, probes: ProbeServer
     assert get(probes, "/other")[0] == 404
 
 
-def test_a_taken_port_is_named(metrics: Metrics, probes: ProbeServer) -> None:
+def test_a_taken_port_is_named(metrics: PublisherMetrics, probes: ProbeServer) -> None:
     with pytest.raises(UserError, match=f"Port {probes.port} on 127.0.0.1 cannot.*INSIGHTS_PUBLISHER_HTTP_PORT"):
         probe_server(metrics, probes.port)

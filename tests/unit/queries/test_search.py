@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights.errors import UserError
-from insights.model.age_bands import ages
+from insights.model.age_bands import get_age_range
 from insights.queries import search
-from insights.queries.search import Cursor, Filter, Found, Page
+from insights.queries.search import KeysetCursor, UserFilter, UserPage, UserSummary
 
 NEWEST = datetime(2021, 3, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class Session:
 
     keyspace = "insights"
 
-    def __init__(self, users: list[Found]) -> None:
+    def __init__(self, users: list[UserSummary]) -> None:
         self.users = sorted(users, key=lambda user: (-user.registered_at.timestamp(), user.user_id))
         self.asked: Counter[str] = Counter()
         self.given = 0
@@ -67,7 +67,7 @@ class Session:
             and user.user_id > behind
         ][:limit]
 
-    def _filtered(self, cql: str, values: list[Any]) -> Iterator[Found]:
+    def _filtered(self, cql: str, values: list[Any]) -> Iterator[UserSummary]:
         left = list(values)
         gender = left.pop(0) if "gender = ?" in cql else None
         first, last = left if "age >= ?" in cql else (0, 999)
@@ -76,29 +76,32 @@ class Session:
                 yield user
 
 
-def _row(user: Found) -> Any:
+def _row(user: UserSummary) -> Any:
     return user._replace(registered_at=user.registered_at.replace(tzinfo=None))
 
 
-def _key(user: Found, field: str) -> str:
+def _key(user: UserSummary, field: str) -> str:
     return f"{user.registered_at:%Y-%m}" if field == "registered_month" else str(getattr(user, field))
 
 
-def oracle(users: list[Found], chosen: Filter) -> set[UUID]:
+def oracle(users: list[UserSummary], chosen: UserFilter) -> set[UUID]:
     return {
         user.user_id
         for user in users
         if chosen.country_code in (None, user.country_code)
         and chosen.gender in (None, user.gender)
-        and (chosen.age_band is None or ages(chosen.age_band)[0] <= user.age <= ages(chosen.age_band)[1])
+        and (
+            chosen.age_band is None
+            or get_age_range(chosen.age_band)[0] <= user.age <= get_age_range(chosen.age_band)[1]
+        )
         and (chosen.since or "") <= _key(user, "registered_month") <= (chosen.until or "9")
     }
 
 
-def walk(session: Session, chosen: Filter, limit: int) -> list[Page]:
-    pages = [search.page(session, chosen, None, limit)]
+def walk(session: Session, chosen: UserFilter, limit: int) -> list[UserPage]:
+    pages = [search.fetch_page(session, chosen, None, limit)]
     while pages[-1].next:
-        pages.append(search.page(session, chosen, pages[-1].next, limit))
+        pages.append(search.fetch_page(session, chosen, pages[-1].next, limit))
     return pages
 
 
@@ -108,15 +111,26 @@ INSTANTS = st.one_of(
 )
 USERS = st.lists(
     st.builds(
-        Found, INSTANTS, st.uuids(version=4), st.just("Ann"), st.sampled_from(["female", "male"]), st.integers(0, 99),
-        st.sampled_from(["DE", "FR"]), st.just("example.com"),
+        UserSummary,
+        INSTANTS,
+        st.uuids(version=4),
+        st.just("Ann"),
+        st.sampled_from(["female", "male"]),
+        st.integers(0, 99),
+        st.sampled_from(["DE", "FR"]),
+        st.just("example.com"),
     ),
-    max_size=80, unique_by=lambda user: user.user_id,
-)  # fmt: skip
+    max_size=80,
+    unique_by=lambda user: user.user_id,
+)
 FILTERS = st.builds(
-    Filter, st.sampled_from([None, "DE"]), st.sampled_from([None, "male"]), st.sampled_from([None, "25-34", "75+"]),
-    st.sampled_from([None, "2020-12"]), st.sampled_from([None, "2021-02"]),
-)  # fmt: skip
+    UserFilter,
+    st.sampled_from([None, "DE"]),
+    st.sampled_from([None, "male"]),
+    st.sampled_from([None, "25-34", "75+"]),
+    st.sampled_from([None, "2020-12"]),
+    st.sampled_from([None, "2021-02"]),
+)
 
 
 @settings(deadline=None)
@@ -138,41 +152,48 @@ def test_all_pages_together_hold_every_matching_user_once_in_order(users, chosen
 def test_a_file_holds_the_same_users_in_the_same_order(users, chosen):
     session = Session(users)
     paged = [user for page in walk(session, chosen, 7) for user in page.users]
-    assert list(search.users(session, chosen, 60)) == paged
+    assert list(search.iterate_users(session, chosen, 60)) == paged
 
 
-def many(count: int, days: int) -> list[Found]:
+def many(count: int, days: int) -> list[UserSummary]:
     return [
-        Found(
+        UserSummary(
             (NEWEST - timedelta(days=number * days / count)).replace(microsecond=0),
-            UUID(int=(number % 16) << 124 | number), "Ann", "female", 30, "DE", "example.com",
+            UUID(int=(number % 16) << 124 | number),
+            "Ann",
+            "female",
+            30,
+            "DE",
+            "example.com",
         )
         for number in range(count)
-    ]  # fmt: skip
+    ]
 
 
-@pytest.mark.parametrize("chosen", [Filter(), Filter("DE"), Filter(gender="male"), Filter("DE", "male", "75+")])
+@pytest.mark.parametrize(
+    "chosen", [UserFilter(), UserFilter("DE"), UserFilter(gender="male"), UserFilter("DE", "male", "75+")]
+)
 def test_a_page_asks_a_bounded_number_of_statements_however_little_matches(chosen, monkeypatch):
     monkeypatch.setattr(search, "STEP_USERS", 20)
     session = Session(many(2_000, 9_000))
-    for cursor in (None, Cursor(NEWEST - timedelta(days=3), UUID(int=5 << 124))):
+    for cursor in (None, KeysetCursor(NEWEST - timedelta(days=3), UUID(int=5 << 124))):
         session.asked.clear()
-        search.page(session, chosen, cursor, 50)
+        search.fetch_page(session, chosen, cursor, 50)
         assert session.asked["users"] <= 3 * search.MOST_READS
         assert session.asked["user_counts"] <= 2
 
 
-@pytest.mark.parametrize("chosen", [Filter(), Filter("DE"), Filter(gender="female")])
+@pytest.mark.parametrize("chosen", [UserFilter(), UserFilter("DE"), UserFilter(gender="female")])
 def test_a_page_reads_few_more_users_than_it_shows(chosen):
     session = Session(many(20_000, 7_000))
-    assert len(search.page(session, chosen, None, 50).users) == 50
+    assert len(search.fetch_page(session, chosen, None, 50).users) == 50
     assert session.given <= 200
 
 
 def test_the_more_rarely_users_match_the_more_months_are_read_together():
     users = [user._replace(gender="male") if number % 50 else user for number, user in enumerate(many(20_000, 7_000))]
     session = Session(users)
-    assert len(search.page(session, Filter(gender="female"), None, 50).users) == 50
+    assert len(search.fetch_page(session, UserFilter(gender="female"), None, 50).users) == 50
     assert session.asked["users"] <= 5
 
 
@@ -180,7 +201,7 @@ def test_a_page_that_read_enough_ends_early_and_the_next_ones_go_on(monkeypatch)
     monkeypatch.setattr(search, "STEP_USERS", 20)
     *others, oldest = many(2_000, 9_000)
     users = [*others, oldest._replace(gender="male")]
-    pages = walk(Session(users), Filter(gender="male"), 50)
+    pages = walk(Session(users), UserFilter(gender="male"), 50)
     assert [len(page.users) for page in pages if page.users] == [1]
     assert len(pages) > 2
     looked = [page.looked_back_to for page in pages[:-1] if page.looked_back_to]
@@ -190,25 +211,25 @@ def test_a_page_that_read_enough_ends_early_and_the_next_ones_go_on(monkeypatch)
 
 def test_one_instant_shared_by_more_users_than_a_page_holds_is_walked_through():
     users = [user._replace(registered_at=NEWEST) for user in many(500, 1)]
-    pages = walk(Session(users), Filter("DE"), 40)
+    pages = walk(Session(users), UserFilter("DE"), 40)
     assert [len(page.users) for page in pages] == [40] * 12 + [20]
     assert {user.user_id for page in pages for user in page.users} == {user.user_id for user in users}
 
 
 def test_a_user_who_arrives_meanwhile_moves_no_other():
     users = many(120, 30)
-    first = search.page(Session(users), Filter(), None, 50)
+    first = search.fetch_page(Session(users), UserFilter(), None, 50)
     newer = users[0]._replace(registered_at=NEWEST, user_id=UUID(int=3 << 124 | 12345))
-    following = search.page(Session([newer, *users]), Filter(), first.next, 50)
+    following = search.fetch_page(Session([newer, *users]), UserFilter(), first.next, 50)
     assert [user.user_id for user in first.users + following.users] == [user.user_id for user in users[:100]]
 
 
 def test_no_user_makes_an_empty_page_and_a_foreign_cursor_does_no_harm():
-    assert search.page(Session([]), Filter(), None, 50) == Page((), None, None)
-    old = Cursor(datetime(1900, 1, 1, tzinfo=UTC), None)
-    assert search.page(Session(many(20, 30)), Filter(), old, 50) == Page((), None, None)
+    assert search.fetch_page(Session([]), UserFilter(), None, 50) == UserPage((), None, None)
+    old = KeysetCursor(datetime(1900, 1, 1, tzinfo=UTC), None)
+    assert search.fetch_page(Session(many(20, 30)), UserFilter(), old, 50) == UserPage((), None, None)
 
 
 def test_reading_everything_ends_with_a_sentence_when_it_takes_too_long():
     with pytest.raises(UserError, match="choose narrower filters"):
-        list(search.users(Session(many(20, 30)), Filter(), -1))
+        list(search.iterate_users(Session(many(20, 30)), UserFilter(), -1))

@@ -32,15 +32,15 @@ class Session:
 def test_a_statement_is_prepared_once_a_session() -> None:
     first, second = Session(SimpleNamespace(value="DE", count=2), SimpleNamespace(value="FR", count=0)), Session()
     for dimension in ("country_code", "gender"):
-        assert users.counts(first, dimension) == {"DE": 2}
-    assert users.counts(second, "gender") == {}
+        assert users.read_counts(first, dimension) == {"DE": 2}
+    assert users.read_counts(second, "gender") == {}
     assert (len(first.prepared), len(second.prepared)) == (1, 1)
     assert first.bound == [("country_code",), ("gender",)]
 
 
 def test_a_session_that_ended_is_not_kept() -> None:
     session = Session()
-    users.counts(session, "gender")
+    users.read_counts(session, "gender")
     kept = ref(session)
     del session
     gc.collect()
@@ -51,14 +51,14 @@ def test_a_sample_of_places_reads_a_bounded_number_of_partitions() -> None:
     session = Session()
     codes = [f"{number:04d}" for number in range(MOST_PARTITIONS + 1)]
     for count in (21, 100, len(codes)):
-        users.geo_sample(session, codes[:count], 3)
+        users.sample_places(session, codes[:count], 3)
     read = [(len(countries), len(buckets)) for countries, buckets, _ in session.bound]
     assert read == [(21, BUCKETS), (100, MOST_PARTITIONS // 100), (MOST_PARTITIONS, 1)]
 
 
 def test_counts_of_one_first_value_are_read_as_a_range_that_holds_no_other() -> None:
     session = Session(SimpleNamespace(value='["DE", "Ulm"]', count=2), SimpleNamespace(value='["DE", null]', count=0))
-    assert users.cross_counts(session, "country_city", "DE") == {("DE", "Ulm"): 2}
+    assert users.read_cross_counts(session, "country_city", "DE") == {("DE", "Ulm"): 2}
     [(_, begin, end)] = session.bound
     assert begin <= '["DE", "Ulm"]' < end
     assert begin <= '["DE", null]' < end

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from insights.repair.redrive import merge_patch
+from insights.repair.redrive import apply_merge_patch
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,10 @@ from insights.repair.redrive import merge_patch
     ],
 )
 def test_a_merge_patch_merges_as_the_rfc_says(target: Any, patch: Any, merged: Any) -> None:
-    assert merge_patch(target, patch) == merged
+    assert apply_merge_patch(target, patch) == merged
 
 
 def test_the_target_is_left_as_it_was() -> None:
     target = {"a": {"b": 1}}
-    merge_patch(target, {"a": {"b": 2}})
+    apply_merge_patch(target, {"a": {"b": 2}})
     assert target == {"a": {"b": 1}}

@@ -12,7 +12,7 @@ from insights import settings
 from insights.cli import app
 from insights.model import reasons
 from insights.model.reasons import Reason
-from insights.publisher.metrics import Metrics
+from insights.publisher.metrics import PublisherMetrics
 from insights.settings import LocalSettings
 from insights.stream.metrics import StreamMetrics
 from tests.helpers.support import REPOSITORY
@@ -59,7 +59,7 @@ def test_every_port_is_told_with_its_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "registry"), [("publisher", Metrics().registry), ("stream", StreamMetrics().registry)]
+    ("prefix", "registry"), [("publisher", PublisherMetrics().registry), ("stream", StreamMetrics().registry)]
 )
 def test_every_metric_is_told_with_its_labels(prefix: str, registry: CollectorRegistry) -> None:
     told = {row[0].strip("`") for row in rows(OPERATIONS, "Metrics") if f"insights_{prefix}_" in row[0]}

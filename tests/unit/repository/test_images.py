@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from insights.local.jars import IMAGE_LOCK, IMAGE_ROOTS, read_lock
-from insights.local.package import package_directory
+from insights.local.package import find_package_directory
 from tests.helpers.support import REPOSITORY, eventually
 
 IMAGES = {"airflow": "airflow", "dashboard": "dashboard", "publisher": "publisher", "spark": "stream"}
@@ -118,7 +118,7 @@ def test_the_object_store_is_the_one_that_spark_was_built_with():
         (group, root.organisation, root.name, root.version) for group, roots in IMAGE_ROOTS.items() for root in roots
     }
     hadoop = next(root.version for root in IMAGE_ROOTS["object-store"] if root.name == "hadoop-aws")
-    assert (package_directory("pyspark") / f"jars/hadoop-client-api-{hadoop}.jar").is_file()
+    assert (find_package_directory("pyspark") / f"jars/hadoop-client-api-{hadoop}.jar").is_file()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from insights.simulator.faults import Fault, parse_rates
 from insights.simulator.recorded import load
 from insights.simulator.server import bind
 from insights.source import SourceClient
-from insights.source.envelope import Asked, unpack
+from insights.source.envelope import PageRequest, unpack_page
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
 from tests.helpers.simulator_server import Script, serving, settings
 from tests.helpers.support import eventually
@@ -35,7 +35,7 @@ def all_records(folder: Path) -> list[bytes]:
         body = path.read_bytes()
         document = json.loads(body)
         info = document["info"]
-        records += unpack(body, Asked(info["seed"], info["page"], len(document["results"])))[0]
+        records += unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"])))[0]
     return records
 
 

@@ -11,7 +11,7 @@ from cassandra import InvalidRequest, OperationTimedOut
 from cassandra.cluster import NoHostAvailable
 
 from insights.sinks import cassandra as module
-from insights.sinks.cassandra import CassandraWriter, replica_sets
+from insights.sinks.cassandra import CassandraWriter, map_replica_sets
 
 ROWS = pa.table({"value": pa.array([f"{n:04d}" for n in range(100)]), "version": pa.array(range(100), pa.int64())})
 
@@ -110,6 +110,6 @@ def test_ranges_with_the_same_nodes_have_the_same_number() -> None:
     token_map = SimpleNamespace(
         ring=ring, get_replicas=lambda _, token: [SimpleNamespace(endpoint=name) for name in nodes[token.value]]
     )
-    tokens, replicas = replica_sets(SimpleNamespace(token_map=token_map), "k")
+    tokens, replicas = map_replica_sets(SimpleNamespace(token_map=token_map), "k")
     assert tokens.tolist() == [1, 2, 3]
     assert replicas.tolist() == [0, 0, 1]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from cassandra.cqltypes import BooleanType, DateType, DoubleType, Int32Type, LongType, UTF8Type, UUIDType
 
-from insights.sinks.cql_encoding import buckets, encode_rows, routing_keys, row_spans, uuid_bytes
+from insights.sinks.cql_encoding import compute_buckets, encode_routing_keys, encode_rows, parse_uuids, split_rows
 
 IDS = [uuid4() for _ in range(50)]
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
@@ -53,19 +53,19 @@ def test_a_slice_of_a_column_is_encoded_as_the_slice(kind: str) -> None:
 
 def test_a_routing_key_is_the_serialized_partition_key() -> None:
     ids = column("uuid", list(IDS[:2]))
-    assert routing_keys([ids], ["uuid"]).to_pylist() == [value.bytes for value in IDS[:2]]
-    pairs = routing_keys([column("varchar", ["DE", "US"]), column("int", [3, 15])], ["varchar", "int"])
+    assert encode_routing_keys([ids], ["uuid"]).to_pylist() == [value.bytes for value in IDS[:2]]
+    pairs = encode_routing_keys([column("varchar", ["DE", "US"]), column("int", [3, 15])], ["varchar", "int"])
     assert pairs.to_pylist() == [b"\0\2DE\0\0\4\0\0\0\3\0", b"\0\2US\0\0\4\0\0\0\x0f\0"]
 
 
 def test_a_bucket_is_the_first_hexadecimal_digit_of_the_user_id() -> None:
-    assert buckets(column("uuid", list(IDS))).to_pylist() == [int(str(value)[0], 16) for value in IDS]
+    assert compute_buckets(column("uuid", list(IDS))).to_pylist() == [int(str(value)[0], 16) for value in IDS]
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "g" * 36, str(UUID(int=1)) + "0", None])
 def test_what_is_not_a_uuid_is_an_error(text: str | None) -> None:
     with pytest.raises(ValueError, match="not a UUID"):
-        uuid_bytes(pa.array([str(IDS[0]), text], pa.string()))
+        parse_uuids(pa.array([str(IDS[0]), text], pa.string()))
 
 
 def test_a_type_that_no_table_has_is_an_error() -> None:
@@ -78,7 +78,7 @@ def test_spans_cover_every_row_once_within_both_limits() -> None:
     for _ in range(50):
         sizes = [random_.choice([1, 10, 100, 500]) for _ in range(random_.randrange(1, 60))]
         rows = pa.array([b"x" * size for size in sizes], pa.binary())
-        spans = row_spans(rows, overhead=5, most_rows=7, most_bytes=300)
+        spans = split_rows(rows, overhead=5, most_rows=7, most_bytes=300)
         assert [n for first, last in spans for n in range(first, last)] == list(range(len(sizes)))
         for first, last in spans:
             assert last - first <= 7

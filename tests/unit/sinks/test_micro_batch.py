@@ -10,7 +10,7 @@ import pytest
 from insights.clients import connections
 from insights.errors import UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
-from insights.sinks.micro_batch import POSTGRES_ATTEMPTS, Server, Verdicts
+from insights.sinks.micro_batch import POSTGRES_ATTEMPTS, MicroBatchSink, TransformOutputs
 
 
 class Connection:
@@ -22,10 +22,12 @@ class Connection:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    verdicts = Verdicts(lambda frame: frame, lambda frame: frame)
-    return Server(verdicts, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None)
+    verdicts = TransformOutputs(lambda frame: frame, lambda frame: frame)
+    return MicroBatchSink(
+        verdicts, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None
+    )
 
 
 def connecting(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
@@ -37,7 +39,7 @@ def connecting(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception
             raise answer
         return answer
 
-    monkeypatch.setattr(connections, "postgres", connect)
+    monkeypatch.setattr(connections, "connect_postgres", connect)
 
 
 def lost(connection: Connection) -> Callable[[Any], str]:
@@ -50,7 +52,7 @@ def lost(connection: Connection) -> Callable[[Any], str]:
 
 
 def test_a_merge_outlives_a_server_that_goes_and_lets_nobody_in_for_a_while(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone, back = Connection(), Connection()
     connecting(monkeypatch, gone, UserError("starting up"), UserError("starting up"), back)
@@ -59,7 +61,7 @@ def test_a_merge_outlives_a_server_that_goes_and_lets_nobody_in_for_a_while(
 
 
 def test_a_server_that_stays_away_ends_the_batch_with_its_sentence(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connecting(monkeypatch, *[UserError("PostgreSQL is away")] * POSTGRES_ATTEMPTS)
     with pytest.raises(UserError, match="PostgreSQL is away"):

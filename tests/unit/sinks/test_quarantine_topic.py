@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.sinks.quarantine_topic import LONGEST_KEY, produce
+from insights.sinks.quarantine_topic import LONGEST_KEY, produce_copies
 
 LIMIT = 2000
 
 
-def record(number: int, payload: bytes, key: str | None = "key") -> Quarantined:
+def record(number: int, payload: bytes, key: str | None = "key") -> QuarantineRecord:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    return Quarantined(
+    return QuarantineRecord(
         f"users.raw/0/{number}", str(number), Reason.SCHEMA, "value", "", key, None, 1, at, 0, len(payload), "", payload
     )
 
@@ -51,22 +51,22 @@ class Producer:
 
 def test_what_is_too_large_goes_without_its_value_and_the_rest_whole() -> None:
     producer = Producer()
-    produce(producer, "q", [record(1, b"small"), record(2, b"x" * LIMIT), record(3, b"last")])
+    produce_copies(producer, "q", [record(1, b"small"), record(2, b"x" * LIMIT), record(3, b"last")])
     assert producer.sent == [("key", b"small"), ("key", b"last"), ("key", None)]
 
 
 def test_what_only_the_broker_finds_too_large_goes_without_its_value() -> None:
     producer = Producer(broker_limit=1000)
-    produce(producer, "q", [record(1, b"x" * 1200), record(2, b"small")])
+    produce_copies(producer, "q", [record(1, b"x" * 1200), record(2, b"small")])
     assert producer.sent == [("key", b"small"), ("key", None)]
 
 
 def test_a_key_that_is_too_large_by_itself_does_not_stop_the_stream() -> None:
     producer = Producer()
-    produce(producer, "q", [record(1, b"small", key="k" * LIMIT), record(2, b"small", key="k" * LONGEST_KEY)])
+    produce_copies(producer, "q", [record(1, b"small", key="k" * LIMIT), record(2, b"small", key="k" * LONGEST_KEY)])
     assert producer.sent == [("k" * LONGEST_KEY, b"small"), (None, None)]
 
 
 def test_a_copy_that_is_not_acknowledged_is_an_error() -> None:
     with pytest.raises(KafkaException):
-        produce(Producer(error=KafkaError.BROKER_NOT_AVAILABLE), "q", [record(1, b"small")])
+        produce_copies(Producer(error=KafkaError.BROKER_NOT_AVAILABLE), "q", [record(1, b"small")])

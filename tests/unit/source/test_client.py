@@ -9,7 +9,7 @@ import pytest
 
 from insights.errors import UserError
 from insights.simulator import Fault, create_app, faults
-from insights.source import RETRYABLE, Failure, Page, SourceClient, SourceError, seed_for
+from insights.source import RETRYABLE, FetchedPage, FetchFailure, SourceClient, SourceError, derive_seed
 from tests.helpers.simulator_server import Script, Time, serving, settings
 
 SEED = "5eed000000000000"
@@ -25,7 +25,7 @@ class Faulty:
     def draw(self) -> Fault | None:
         return self.script()
 
-    def fetch(self, script: Script, time: Time | None = None, results: int = 20, **changes: Any) -> Page:
+    def fetch(self, script: Script, time: Time | None = None, results: int = 20, **changes: Any) -> FetchedPage:
         self.script = script
         time = time or Time()
         with SourceClient(settings(self.address, **changes), clock=time.clock, sleep=time.sleep) as client:
@@ -114,7 +114,7 @@ def test_an_unknown_nationality_fails_although_the_api_answers_with_all(address:
         pytest.raises(SourceError, match="asked for nationalities FR, XX and got") as caught,
     ):
         client.fetch_page(SEED, 1, 100)
-    assert caught.value.reason is Failure.MISMATCH
+    assert caught.value.reason is FetchFailure.MISMATCH
 
 
 def test_an_unknown_gender_is_refused_with_the_name_of_the_setting() -> None:
@@ -123,17 +123,17 @@ def test_an_unknown_gender_is_refused_with_the_name_of_the_setting() -> None:
 
 
 PASSING = {
-    Fault.RATE_LIMITED: Failure.RATE_LIMITED,
-    Fault.RATE_LIMITED_DATE: Failure.RATE_LIMITED,
-    Fault.RATE_LIMITED_BARE: Failure.RATE_LIMITED,
-    Fault.INTERNAL: Failure.SERVER_ERROR,
-    Fault.UNAVAILABLE: Failure.SERVER_ERROR,
-    Fault.EMPTY: Failure.EMPTY,
-    Fault.SHORT: Failure.SHORT,
-    Fault.TRUNCATED: Failure.TRUNCATED,
-    Fault.LENGTH: Failure.TRUNCATED,
-    Fault.HTML: Failure.NOT_JSON,
-    Fault.ERROR: Failure.API_ERROR,
+    Fault.RATE_LIMITED: FetchFailure.RATE_LIMITED,
+    Fault.RATE_LIMITED_DATE: FetchFailure.RATE_LIMITED,
+    Fault.RATE_LIMITED_BARE: FetchFailure.RATE_LIMITED,
+    Fault.INTERNAL: FetchFailure.SERVER_ERROR,
+    Fault.UNAVAILABLE: FetchFailure.SERVER_ERROR,
+    Fault.EMPTY: FetchFailure.EMPTY,
+    Fault.SHORT: FetchFailure.SHORT,
+    Fault.TRUNCATED: FetchFailure.TRUNCATED,
+    Fault.LENGTH: FetchFailure.TRUNCATED,
+    Fault.HTML: FetchFailure.NOT_JSON,
+    Fault.ERROR: FetchFailure.API_ERROR,
 }
 """Faults that are retried, with the reason when they stay."""
 OTHERS = {Fault.DRIP, Fault.DRIFT, Fault.BOMB}
@@ -151,7 +151,9 @@ def test_a_fault_that_passes_costs_one_more_request(faulty: Faulty, fault: Fault
 
 
 @pytest.mark.parametrize(("fault", "reason"), PASSING.items())
-def test_a_fault_that_stays_fails_after_the_allowed_attempts(faulty: Faulty, fault: Fault, reason: Failure) -> None:
+def test_a_fault_that_stays_fails_after_the_allowed_attempts(
+    faulty: Faulty, fault: Fault, reason: FetchFailure
+) -> None:
     script = Script(forever=fault)
     error = faulty.fails(script, max_attempts=3)
     assert (error.reason, script.requests, error.retryable) == (reason, 3, True)
@@ -177,14 +179,14 @@ def test_a_retry_after_beyond_the_deadline_fails_at_once(faulty: Faulty, monkeyp
     monkeypatch.setattr("insights.simulator.responses.RETRY_AFTER_SECONDS", 3600)
     script, time = Script(forever=Fault.RATE_LIMITED), Time()
     error = faulty.fails(script, time)
-    assert (error.reason, script.requests, time.slept) == (Failure.RATE_LIMITED, 1, [])
+    assert (error.reason, script.requests, time.slept) == (FetchFailure.RATE_LIMITED, 1, [])
     assert "told to wait 3600 s" in error.detail
 
 
 def test_all_attempts_and_pauses_end_with_the_deadline(faulty: Faulty) -> None:
     script, time = Script(forever=Fault.UNAVAILABLE), Time()
     error = faulty.fails(script, time, max_attempts=1000, deadline_seconds=60)
-    assert error.reason is Failure.SERVER_ERROR
+    assert error.reason is FetchFailure.SERVER_ERROR
     assert 20 < time.clock() < 60
     assert script.requests == len(time.slept) + 1
 
@@ -204,7 +206,7 @@ def test_an_answer_that_drips_ends_with_the_deadline(faulty: Faulty) -> None:
         pytest.raises(SourceError) as caught,
     ):
         client.fetch_page(SEED, 1, 100)
-    assert (caught.value.reason, script.requests) == (Failure.DEADLINE, 1)
+    assert (caught.value.reason, script.requests) == (FetchFailure.DEADLINE, 1)
 
 
 def test_an_answer_that_drips_within_the_deadline_is_taken(faulty: Faulty) -> None:
@@ -216,11 +218,11 @@ def test_an_answer_that_drips_within_the_deadline_is_taken(faulty: Faulty) -> No
 def test_a_gzip_bomb_is_refused_at_the_cap_and_not_asked_for_again(faulty: Faulty) -> None:
     script = Script(forever=Fault.BOMB)
     error = faulty.fails(script, max_bytes=1_000_000)
-    assert (error.reason, script.requests) == (Failure.TOO_LARGE, 1)
+    assert (error.reason, script.requests) == (FetchFailure.TOO_LARGE, 1)
 
 
 def test_a_body_over_the_cap_is_refused(faulty: Faulty) -> None:
-    assert faulty.fails(Script(), max_bytes=5000).reason is Failure.TOO_LARGE
+    assert faulty.fails(Script(), max_bytes=5000).reason is FetchFailure.TOO_LARGE
 
 
 def test_drifted_records_pass_as_they_are_but_without_credentials(faulty: Faulty) -> None:
@@ -241,7 +243,7 @@ def test_a_request_that_is_refused_is_not_repeated(address: str) -> None:
         pytest.raises(SourceError, match="HTTP 404") as caught,
     ):
         client.fetch_page(SEED, 1, 1)
-    assert (caught.value.reason, time.slept) == (Failure.REFUSED, [])
+    assert (caught.value.reason, time.slept) == (FetchFailure.REFUSED, [])
 
 
 @pytest.mark.parametrize(
@@ -254,28 +256,28 @@ def test_a_request_the_api_would_answer_with_something_else_is_refused(seed: str
 
 
 def test_only_what_can_pass_by_itself_is_retried() -> None:
-    assert {reason for reason in Failure if reason not in RETRYABLE} == {
-        Failure.DEADLINE,
-        Failure.REFUSED,
-        Failure.TLS,
-        Failure.TOO_LARGE,
-        Failure.TOO_DEEP,
-        Failure.ENVELOPE,
-        Failure.MISMATCH,
+    assert {reason for reason in FetchFailure if reason not in RETRYABLE} == {
+        FetchFailure.DEADLINE,
+        FetchFailure.REFUSED,
+        FetchFailure.TLS,
+        FetchFailure.TOO_LARGE,
+        FetchFailure.TOO_DEEP,
+        FetchFailure.ENVELOPE,
+        FetchFailure.MISMATCH,
     }
 
 
 def test_a_seed_belongs_to_one_dag_and_one_instant() -> None:
     day = datetime(2026, 1, 2, tzinfo=UTC)
-    seed = seed_for("ingest_users", day)
-    assert seed == seed_for("ingest_users", day.astimezone(timezone(timedelta(hours=5))))
-    assert len({seed, seed_for("other", day), seed_for("ingest_users", day + timedelta(microseconds=1))}) == 3
+    seed = derive_seed("ingest_users", day)
+    assert seed == derive_seed("ingest_users", day.astimezone(timezone(timedelta(hours=5))))
+    assert len({seed, derive_seed("other", day), derive_seed("ingest_users", day + timedelta(microseconds=1))}) == 3
     assert len(seed) == 16
 
 
 def test_a_logical_date_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
-        seed_for("ingest_users", datetime(2026, 1, 2))  # noqa: DTZ001
+        derive_seed("ingest_users", datetime(2026, 1, 2))  # noqa: DTZ001
 
 
 def test_rates_draw_the_same_faults_for_the_same_seed() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from insights.source import Failure, SourceError
-from insights.source.envelope import MAX_DEPTH, Asked, unpack
+from insights.source import FetchFailure, SourceError
+from insights.source.envelope import MAX_DEPTH, PageRequest, unpack_page
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
 
-ONE = Asked("s", 1, 1)
+ONE = PageRequest("s", 1, 1)
 INFO = '{"seed":"s","results":1,"page":1,"version":"1.4"}'
 SECRETS = ("password", "salt", "md5", "sha1", "sha256")
 
@@ -22,54 +22,54 @@ def answer(*rows: str, info: str = INFO) -> bytes:
 
 
 def only(row: str) -> bytes:
-    [record], _ = unpack(answer(row), ONE)
+    [record], _ = unpack_page(answer(row), ONE)
     return record
 
 
-def refused(body: bytes, asked: Asked = ONE) -> SourceError:
+def refused(body: bytes, asked: PageRequest = ONE) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        unpack(body, asked)
+        unpack_page(body, asked)
     return caught.value
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", Failure.NOT_JSON),
-        (b"<html></html>", Failure.NOT_JSON),
-        (answer("{}")[:-3], Failure.NOT_JSON),
-        (b"\xff\xfe{}", Failure.NOT_JSON),
-        (answer('{"a":NaN}'), Failure.NOT_JSON),
-        (answer('{"a":Infinity}'), Failure.NOT_JSON),
-        (answer('{"a":-Infinity}'), Failure.NOT_JSON),
-        (answer('{"a":"\x00"}'), Failure.NOT_JSON),
-        (b'{"error":"Uh oh"}', Failure.API_ERROR),
-        (b'{"error":"Uh oh","results":[{}],"info":' + INFO.encode() + b"}", Failure.API_ERROR),
-        (b"[]", Failure.ENVELOPE),
-        (b"null", Failure.ENVELOPE),
-        (b'"text"', Failure.ENVELOPE),
-        (b"{}", Failure.ENVELOPE),
-        (b'{"results":{},"info":' + INFO.encode() + b"}", Failure.ENVELOPE),
-        (b'{"results":null,"info":' + INFO.encode() + b"}", Failure.ENVELOPE),
-        (answer("1"), Failure.ENVELOPE),
-        (answer("null"), Failure.ENVELOPE),
-        (b'{"results":[{}]}', Failure.ENVELOPE),
-        (answer("{}", info="null"), Failure.ENVELOPE),
-        (answer("{}", info='{"seed":"s","page":1}'), Failure.ENVELOPE),
-        (answer("{}", info='{"seed":"other","page":1,"version":"1.4"}'), Failure.MISMATCH),
-        (answer("{}", info='{"seed":"s","page":2,"version":"1.4"}'), Failure.MISMATCH),
-        (answer("{}", "{}"), Failure.MISMATCH),
-        (answer(), Failure.EMPTY),
-        (answer('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"), Failure.TOO_DEEP),
-        (answer('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}"), Failure.TOO_DEEP),
+        (b"", FetchFailure.NOT_JSON),
+        (b"<html></html>", FetchFailure.NOT_JSON),
+        (answer("{}")[:-3], FetchFailure.NOT_JSON),
+        (b"\xff\xfe{}", FetchFailure.NOT_JSON),
+        (answer('{"a":NaN}'), FetchFailure.NOT_JSON),
+        (answer('{"a":Infinity}'), FetchFailure.NOT_JSON),
+        (answer('{"a":-Infinity}'), FetchFailure.NOT_JSON),
+        (answer('{"a":"\x00"}'), FetchFailure.NOT_JSON),
+        (b'{"error":"Uh oh"}', FetchFailure.API_ERROR),
+        (b'{"error":"Uh oh","results":[{}],"info":' + INFO.encode() + b"}", FetchFailure.API_ERROR),
+        (b"[]", FetchFailure.ENVELOPE),
+        (b"null", FetchFailure.ENVELOPE),
+        (b'"text"', FetchFailure.ENVELOPE),
+        (b"{}", FetchFailure.ENVELOPE),
+        (b'{"results":{},"info":' + INFO.encode() + b"}", FetchFailure.ENVELOPE),
+        (b'{"results":null,"info":' + INFO.encode() + b"}", FetchFailure.ENVELOPE),
+        (answer("1"), FetchFailure.ENVELOPE),
+        (answer("null"), FetchFailure.ENVELOPE),
+        (b'{"results":[{}]}', FetchFailure.ENVELOPE),
+        (answer("{}", info="null"), FetchFailure.ENVELOPE),
+        (answer("{}", info='{"seed":"s","page":1}'), FetchFailure.ENVELOPE),
+        (answer("{}", info='{"seed":"other","page":1,"version":"1.4"}'), FetchFailure.MISMATCH),
+        (answer("{}", info='{"seed":"s","page":2,"version":"1.4"}'), FetchFailure.MISMATCH),
+        (answer("{}", "{}"), FetchFailure.MISMATCH),
+        (answer(), FetchFailure.EMPTY),
+        (answer('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"), FetchFailure.TOO_DEEP),
+        (answer('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}"), FetchFailure.TOO_DEEP),
     ],
 )
-def test_an_answer_that_is_not_the_page_is_refused(body: bytes, reason: Failure) -> None:
+def test_an_answer_that_is_not_the_page_is_refused(body: bytes, reason: FetchFailure) -> None:
     assert refused(body).reason is reason
 
 
 def test_a_page_with_fewer_rows_than_asked_for_is_short() -> None:
-    assert refused(answer("{}"), Asked("s", 1, 2)).reason is Failure.SHORT
+    assert refused(answer("{}"), PageRequest("s", 1, 2)).reason is FetchFailure.SHORT
 
 
 def test_html_is_called_html() -> None:
@@ -178,7 +178,7 @@ def check_answer(path: Path) -> str:
     body = path.read_bytes()
     document = json.loads(body)
     info = document["info"]
-    records, version = unpack(body, Asked(info["seed"], info["page"], len(document["results"])))
+    records, version = unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"])))
     assert version == info["version"]
     for stored, original in zip(records, document["results"], strict=True):
         for canary in [original["login"].pop(name) for name in SECRETS] + [original.get("id", {}).pop("value", None)]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from insights.source import Failure, Page, SourceClient, SourceError
+from insights.source import FetchedPage, FetchFailure, SourceClient, SourceError
 from tests.helpers.simulator_server import Time, settings
 from tests.helpers.support import free_port
 
@@ -52,7 +52,7 @@ def response(body: bytes = BODY, status: str = "200 OK", **headers: str) -> byte
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body
 
 
-def fetch(address: str, time: Time | None = None, **changes: Any) -> Page:
+def fetch(address: str, time: Time | None = None, **changes: Any) -> FetchedPage:
     clocks: dict[str, Any] = {"clock": time.clock, "sleep": time.sleep} if time else {}
     with SourceClient(settings(address, **changes), now=lambda: NOW, **clocks) as client:
         return client.fetch_page("s", 1, 1)
@@ -110,29 +110,29 @@ def test_an_answer_without_a_length_ends_with_the_connection() -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (b"", Failure.CONNECTION),
-        (b"not http at all\r\n\r\n", Failure.CONNECTION),
-        (response(Content_Length="1000"), Failure.TRUNCATED),
-        (response(Content_Length=str(len(BODY) - 5)), Failure.NOT_JSON),
-        (response(gzip.compress(BODY)[:-12], Content_Encoding="gzip"), Failure.TRUNCATED),
-        (response(b"no gzip", Content_Encoding="gzip"), Failure.TRUNCATED),
-        (response(b'4\r\n{"re', Content_Length="", Transfer_Encoding="chunked"), Failure.TRUNCATED),
-        (response(b"zz\r\n", Content_Length="", Transfer_Encoding="chunked"), Failure.TRUNCATED),
-        (response(Content_Encoding="br"), Failure.ENVELOPE),
-        (response(Content_Encoding="gzip, gzip"), Failure.ENVELOPE),
-        (response(status="401 Unauthorized"), Failure.REFUSED),
-        (response(status="408 Request Timeout"), Failure.TIMEOUT),
-        (response(status="503 Service Unavailable"), Failure.SERVER_ERROR),
-        (response(status="204 No Content"), Failure.REFUSED),
+        (b"", FetchFailure.CONNECTION),
+        (b"not http at all\r\n\r\n", FetchFailure.CONNECTION),
+        (response(Content_Length="1000"), FetchFailure.TRUNCATED),
+        (response(Content_Length=str(len(BODY) - 5)), FetchFailure.NOT_JSON),
+        (response(gzip.compress(BODY)[:-12], Content_Encoding="gzip"), FetchFailure.TRUNCATED),
+        (response(b"no gzip", Content_Encoding="gzip"), FetchFailure.TRUNCATED),
+        (response(b'4\r\n{"re', Content_Length="", Transfer_Encoding="chunked"), FetchFailure.TRUNCATED),
+        (response(b"zz\r\n", Content_Length="", Transfer_Encoding="chunked"), FetchFailure.TRUNCATED),
+        (response(Content_Encoding="br"), FetchFailure.ENVELOPE),
+        (response(Content_Encoding="gzip, gzip"), FetchFailure.ENVELOPE),
+        (response(status="401 Unauthorized"), FetchFailure.REFUSED),
+        (response(status="408 Request Timeout"), FetchFailure.TIMEOUT),
+        (response(status="503 Service Unavailable"), FetchFailure.SERVER_ERROR),
+        (response(status="204 No Content"), FetchFailure.REFUSED),
     ],
 )
-def test_a_broken_answer_has_its_reason(reply: bytes, reason: Failure) -> None:
+def test_a_broken_answer_has_its_reason(reply: bytes, reason: FetchFailure) -> None:
     assert fails(reply).reason is reason
 
 
 def test_a_redirect_is_not_followed_but_named() -> None:
     error = fails(response(status="301 Moved Permanently", Location="https://elsewhere.example/api/"))
-    assert error.reason is Failure.REFUSED
+    assert error.reason is FetchFailure.REFUSED
     assert "'https://elsewhere.example/api/': set INSIGHTS_SOURCE_URL to it" in error.detail
 
 
@@ -140,7 +140,7 @@ def test_nobody_listening_is_a_failed_connection_that_is_retried() -> None:
     time = Time()
     with pytest.raises(SourceError) as caught:
         fetch(f"http://127.0.0.1:{free_port()}", time, max_attempts=3)
-    assert (caught.value.reason, len(time.slept)) == (Failure.CONNECTION, 2)
+    assert (caught.value.reason, len(time.slept)) == (FetchFailure.CONNECTION, 2)
 
 
 def test_a_server_without_a_trusted_certificate_is_not_asked_again() -> None:
@@ -150,7 +150,7 @@ def test_a_server_without_a_trusted_certificate_is_not_asked_again() -> None:
         pytest.raises(SourceError) as caught,
     ):
         fetch(address.replace("http:", "https:"), time)
-    assert (caught.value.reason, time.slept) == (Failure.TLS, [])
+    assert (caught.value.reason, time.slept) == (FetchFailure.TLS, [])
 
 
 def test_a_silent_server_times_out_and_is_asked_again() -> None:
@@ -161,19 +161,19 @@ def test_a_silent_server_times_out_and_is_asked_again() -> None:
 
 @pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", response(Content_Length="100000")[:-20]])
 def test_no_drip_outlasts_the_deadline_wherever_it_begins(first: bytes) -> None:
-    assert fails(drip(first), timeout_seconds=30, deadline_seconds=0.3).reason is Failure.DEADLINE
+    assert fails(drip(first), timeout_seconds=30, deadline_seconds=0.3).reason is FetchFailure.DEADLINE
 
 
 def test_an_answer_cut_by_the_deadline_is_not_taken_for_a_whole_one() -> None:
     unending = response(Content_Length="")
-    assert fails(drip(unending), timeout_seconds=30, deadline_seconds=0.3).reason is Failure.DEADLINE
+    assert fails(drip(unending), timeout_seconds=30, deadline_seconds=0.3).reason is FetchFailure.DEADLINE
 
 
 def test_more_gzip_after_the_cap_is_not_unpacked() -> None:
     bomb = response(gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
     tracemalloc.start()
     try:
-        assert fails(bomb, max_bytes=1000).reason is Failure.TOO_LARGE
+        assert fails(bomb, max_bytes=1000).reason is FetchFailure.TOO_LARGE
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()

@@ -4,8 +4,8 @@ from typing import Any
 
 from prometheus_client import generate_latest
 
-from insights.sinks.micro_batch import Served
-from insights.stream.metrics import SILENCE_SECONDS, ProgressListener, StreamMetrics, kafka_lag
+from insights.sinks.micro_batch import DeliveredBatch
+from insights.stream.metrics import SILENCE_SECONDS, ProgressListener, StreamMetrics, compute_kafka_lag
 
 PROGRESS: dict[str, Any] = {
     "batchId": 3,
@@ -28,14 +28,14 @@ class Clock:
 
 def test_lag_is_what_the_broker_has_beyond_the_batch_for_each_partition() -> None:
     source = PROGRESS["sources"][0]
-    assert kafka_lag(source) == {("users.raw", "0"): 15, ("users.raw", "1"): 0, ("users.raw", "2"): 7}
-    assert kafka_lag({"endOffset": None, "latestOffset": None}) == {}
+    assert compute_kafka_lag(source) == {("users.raw", "0"): 15, ("users.raw", "1"): 0, ("users.raw", "2"): 7}
+    assert compute_kafka_lag({"endOffset": None, "latestOffset": None}) == {}
 
 
 def test_metrics_tell_the_last_batch_and_the_totals() -> None:
     metrics = StreamMetrics()
     for number in (3, 4):
-        metrics.served(Served(number, 7, 2, {"postgres": 0.5}))
+        metrics.served(DeliveredBatch(number, 7, 2, {"postgres": 0.5}))
     metrics.progressed(PROGRESS)
     text = generate_latest(metrics.registry).decode()
     assert "insights_stream_last_batch_id 4.0" in text

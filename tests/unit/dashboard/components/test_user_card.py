@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dashboard.components.user_card import GROUPS, card
-from insights.model.user import User, field_types
+from dashboard.components.user_card import GROUPS, render_user_card
+from insights.model.user import User, read_field_types
 from tests.helpers.app_pages import HOSTILE
 
 
@@ -31,20 +31,23 @@ class Tags(HTMLParser):
 
 def test_every_field_of_a_user_is_shown_once():
     shown = [field for fields in GROUPS.values() for field in fields]
-    assert sorted(shown) == sorted(field_types(User))
+    assert sorted(shown) == sorted(read_field_types(User))
 
 
 @settings(deadline=None)
 @given(st.text() | st.just(HOSTILE))
 def test_any_text_is_shown_as_that_text_and_adds_no_tag(text):
-    plain, hostile = Tags(card({})), Tags(card({"full_name": text, "picture_url": text, "email": text}))
+    plain, hostile = (
+        Tags(render_user_card({})),
+        Tags(render_user_card({"full_name": text, "picture_url": text, "email": text})),
+    )
     assert hostile.tags == plain.tags
     assert not text or "".join(hostile.words).count(text) >= 3
 
 
 def test_values_are_written_for_people():
     found = Tags(
-        card({"born_at": datetime(1999, 5, 1, tzinfo=UTC), "phone_valid": False, "age": 7, "city": None})
+        render_user_card({"born_at": datetime(1999, 5, 1, tzinfo=UTC), "phone_valid": False, "age": 7, "city": None})
     ).words
     assert "1999-05-01 00:00:00 UTC" in found
     assert found.count("no") == 1

@@ -4,7 +4,7 @@ from threading import Event, Thread
 
 import pytest
 
-from dashboard.data.answers import MAX_ANSWERS, Answers
+from dashboard.data.answers import MAX_ANSWERS, AnswerCache
 
 
 class DownError(Exception):
@@ -47,7 +47,7 @@ def store():
 
 @pytest.fixture
 def answers(clock):
-    return Answers("Store", 3, (DownError,), clock)
+    return AnswerCache("Store", 3, (DownError,), clock)
 
 
 def test_an_answer_is_kept_until_it_expires(answers, store, clock):

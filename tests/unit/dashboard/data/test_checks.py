@@ -45,28 +45,28 @@ def slow(monkeypatch) -> Iterator[SlowLedger]:
 
 
 def ended() -> None:
-    eventually(lambda: not checks.running(), 30, "the check did not end")
+    eventually(lambda: not checks.is_running(), 30, "the check did not end")
 
 
 def test_a_check_runs_beside_the_page_and_its_result_is_kept(slow):
-    assert (checks.last(), checks.running(), checks.started_at()) == (None, False, None)
-    checks.start()
-    assert checks.running()
-    assert checks.started_at() is not None
-    assert checks.last() is None
+    assert (checks.get_last_ledger(), checks.is_running(), checks.get_started_at()) == (None, False, None)
+    checks.start_check()
+    assert checks.is_running()
+    assert checks.get_started_at() is not None
+    assert checks.get_last_ledger() is None
     slow.end.set()
     ended()
-    assert checks.last() is CLOSED
+    assert checks.get_last_ledger() is CLOSED
 
 
 def test_a_second_visitor_does_not_start_a_second_check(slow):
-    checks.start()
+    checks.start_check()
     eventually(lambda: slow.begun == 1, 30, "the check did not begin")
-    checks.start()
+    checks.start_check()
     slow.end.set()
     ended()
     assert slow.begun == 1
-    checks.start()
+    checks.start_check()
     ended()
     assert slow.begun == 2
 
@@ -80,14 +80,14 @@ def test_a_second_visitor_does_not_start_a_second_check(slow):
 )
 def test_a_check_without_a_result_says_why_and_leaves_the_result_before_it(slow, error, sentence):
     slow.end.set()
-    checks.start()
+    checks.start_check()
     ended()
     slow.outcome = error
-    checks.start()
+    checks.start_check()
     ended()
-    assert checks.failure() == sentence
-    assert checks.last() is CLOSED
+    assert checks.get_last_failure() == sentence
+    assert checks.get_last_ledger() is CLOSED
     slow.outcome = CLOSED
-    checks.start()
+    checks.start_check()
     ended()
-    assert checks.failure() is None
+    assert checks.get_last_failure() is None

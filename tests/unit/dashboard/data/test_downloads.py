@@ -13,22 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.data import downloads
-from insights.queries.search import Filter, Found
+from insights.queries.search import UserFilter, UserSummary
 
 AT = datetime(2020, 1, 2, 3, 4, 5, 6000, tzinfo=UTC)
-USER = Found(AT, UUID(int=7), "Zoë Müller", "female", 41, "DE", "example.com")
+USER = UserSummary(AT, UUID(int=7), "Zoë Müller", "female", 41, "DE", "example.com")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-def rows(file: downloads.File) -> list[list[str]]:
+def rows(file: downloads.DownloadFile) -> list[list[str]]:
     return list(csv.reader(io.StringIO(file.content.decode("utf-8"), newline="")))
 
 
 def test_a_csv_has_a_header_and_every_field():
-    file = downloads.as_csv([USER])
+    file = downloads.write_csv([USER])
     assert (file.users, file.cut) == (1, False)
     assert rows(file) == [
-        list(Found._fields),
+        list(UserSummary._fields),
         ["2020-01-02T03:04:05.006Z", str(USER.user_id), "Zoë Müller", "female", "41", "DE", "example.com"],
     ]
 
@@ -37,36 +37,36 @@ def test_a_csv_has_a_header_and_every_field():
     "name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://example.org")', "＝1", "＠x"]
 )
 def test_a_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe(name):
-    assert rows(downloads.as_csv([USER._replace(full_name=name)]))[1][2] == f"'{name}"
+    assert rows(downloads.write_csv([USER._replace(full_name=name)]))[1][2] == f"'{name}"
 
 
 @settings(deadline=None)
 @given(TEXT)
 def test_any_text_is_one_cell_that_no_spreadsheet_runs_and_nothing_else_is_changed(name):
-    [_, row] = rows(downloads.as_csv([USER._replace(full_name=name)]))
+    [_, row] = rows(downloads.write_csv([USER._replace(full_name=name)]))
     assert not row[2].startswith(downloads.FORMULA)
     assert row[2] in (name, f"'{name}")
-    assert len(row) == len(Found._fields)
+    assert len(row) == len(UserSummary._fields)
 
 
 @settings(deadline=None)
 @given(st.lists(TEXT, max_size=20))
 def test_parquet_keeps_texts_and_types_as_they_are(names):
     users = [USER._replace(full_name=name, age=age) for age, name in enumerate(names)]
-    file = downloads.as_parquet(users)
+    file = downloads.write_parquet(users)
     read = pq.read_table(io.BytesIO(file.content))
     assert read.schema.equals(downloads.SCHEMA)
     assert read.to_pylist() == [user._asdict() | {"user_id": str(user.user_id)} for user in users]
     assert file.users == len(names)
 
 
-@pytest.mark.parametrize("make", [downloads.as_csv, downloads.as_parquet])
+@pytest.mark.parametrize("make", [downloads.write_csv, downloads.write_parquet])
 def test_a_file_is_cut_and_says_so(make, monkeypatch):
     monkeypatch.setattr(downloads, "MOST_USERS", 12)
     monkeypatch.setattr(downloads, "CHUNK_USERS", 5)
     taken: list[int] = []
 
-    def endless() -> Iterator[Found]:
+    def endless() -> Iterator[UserSummary]:
         for number in count():
             taken.append(number)
             yield USER._replace(registered_at=AT - timedelta(seconds=number))
@@ -79,9 +79,9 @@ def test_a_file_is_cut_and_says_so(make, monkeypatch):
 
 
 def test_the_name_of_a_file_tells_its_filters_and_whether_it_is_cut():
-    whole, cut = downloads.File(b"", 9, cut=False), downloads.File(b"", 50_000, cut=True)
-    assert downloads.name(Filter(), whole, "csv") == "users.csv"
-    chosen = Filter("DE", "female", "75+", "2020-01", "2021-02")
-    assert downloads.name(chosen, cut, "parquet") == (
+    whole, cut = downloads.DownloadFile(b"", 9, cut=False), downloads.DownloadFile(b"", 50_000, cut=True)
+    assert downloads.name_file(UserFilter(), whole, "csv") == "users.csv"
+    chosen = UserFilter("DE", "female", "75+", "2020-01", "2021-02")
+    assert downloads.name_file(chosen, cut, "parquet") == (
         "users_DE_female_75+_from-2020-01_until-2021-02_first-50000.parquet"
     )

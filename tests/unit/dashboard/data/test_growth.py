@@ -3,40 +3,49 @@
 from datetime import UTC, datetime
 
 from dashboard.data import growth
-from dashboard.data.growth import Growth
+from dashboard.data.growth import CountryGrowth
 
 
 def test_months_shift_across_years():
-    assert [growth.shifted("2026-01", by) for by in (-1, 0, 11, -25)] == ["2025-12", "2026-01", "2026-12", "2023-12"]
-    assert growth.span("2026-01", 3) == ["2025-11", "2025-12", "2026-01"]
-    assert growth.name("2026-01") == "January 2026"
+    assert [growth.shift_month("2026-01", by) for by in (-1, 0, 11, -25)] == [
+        "2025-12",
+        "2026-01",
+        "2026-12",
+        "2023-12",
+    ]
+    assert growth.list_months("2026-01", 3) == ["2025-11", "2025-12", "2026-01"]
+    assert growth.format_month("2026-01") == "January 2026"
 
 
 def test_the_last_complete_month_is_the_one_before_the_running():
-    assert growth.last_complete_month(datetime(2026, 1, 31, 23, tzinfo=UTC)) == "2025-12"
+    assert growth.find_last_complete_month(datetime(2026, 1, 31, 23, tzinfo=UTC)) == "2025-12"
 
 
 def test_the_newest_month_is_never_the_running_one():
-    assert growth.newest_month({"2025-10": 1, "2025-11": 1, "2026-01": 9}, "2025-12") == "2025-11"
-    assert growth.newest_month({"2026-01": 9}, "2025-12") is None
+    assert growth.find_newest_month({"2025-10": 1, "2025-11": 1, "2026-01": 9}, "2025-12") == "2025-11"
+    assert growth.find_newest_month({"2026-01": 9}, "2025-12") is None
 
 
 def test_growth_counts_the_month_the_one_before_and_who_was_there_earlier():
     crossed: growth.MonthCountry = {
-        ("2025-12", "DE"): 4, ("2026-01", "DE"): 6, ("2026-02", "DE"): 50, ("2025-12", "FR"): 5, ("2026-01", "FR"): 20,
+        ("2025-12", "DE"): 4,
+        ("2026-01", "DE"): 6,
+        ("2026-02", "DE"): 50,
+        ("2025-12", "FR"): 5,
+        ("2026-01", "FR"): 20,
         ("2026-01", None): 3,
-    }  # fmt: skip
-    found = growth.growth(crossed, {"DE": 100, "FR": 45, "IE": 7}, "2026-01")
-    assert found == [Growth("FR", 20, 5, 25), Growth("DE", 6, 4, 44), Growth("IE", 0, 0, 7)]
+    }
+    found = growth.compute_growth(crossed, {"DE": 100, "FR": 45, "IE": 7}, "2026-01")
+    assert found == [CountryGrowth("FR", 20, 5, 25), CountryGrowth("DE", 6, 4, 44), CountryGrowth("IE", 0, 0, 7)]
     assert (found[0].percent, found[0].change) == (80, 300)
     assert found[2].change is None
 
 
 def test_growth_from_nothing_has_no_percentage():
-    assert growth.growth({("2026-01", "DE"): 6}, {"DE": 6}, "2026-01")[0].percent is None
+    assert growth.compute_growth({("2026-01", "DE"): 6}, {"DE": 6}, "2026-01")[0].percent is None
 
 
 def test_the_fastest_country_is_by_percentage_and_known_only_where_users_were():
-    slow, fast, new = Growth("DE", 9, 0, 100), Growth("FR", 3, 0, 10), Growth("IE", 50, 0, 0)
-    assert growth.fastest([new, slow, fast]) is fast
-    assert growth.fastest([new]) is None
+    slow, fast, new = CountryGrowth("DE", 9, 0, 100), CountryGrowth("FR", 3, 0, 10), CountryGrowth("IE", 50, 0, 0)
+    assert growth.find_fastest([new, slow, fast]) is fast
+    assert growth.find_fastest([new]) is None

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 from psycopg2 import OperationalError, ProgrammingError
 
-from dashboard.data.pool import IDLE, Pool
+from dashboard.data.pool import IDLE, ConnectionPool
 
 
 class Connection:
@@ -43,8 +43,8 @@ def server() -> Server:
 
 
 @pytest.fixture
-def pool(server) -> Pool:
-    return Pool(server.connect)
+def pool(server) -> ConnectionPool:
+    return ConnectionPool(server.connect)
 
 
 def refused(_):
@@ -91,7 +91,7 @@ def test_a_server_that_stays_away_is_asked_once(server):
         connection.lost = bool(len(server.opened) > 1)
         return connection
 
-    pool = Pool(connect)
+    pool = ConnectionPool(connect)
     pool.ask(lambda number: number)
     server.restart()
     with pytest.raises(OperationalError):

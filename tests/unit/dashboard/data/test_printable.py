@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.data.printable import indented, visible
+from dashboard.data.printable import escape_invisible, indent_json
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -16,21 +16,21 @@ JSON = st.recursive(
 
 
 def test_control_characters_are_shown_as_escapes():
-    assert visible("a\x1b[31mred\x07\u202eb\u2028c\n") == r"a\x1b[31mred\x07\u202eb\u2028c\n"
-    assert visible("a\nb\x1b", keep="\n") == "a\nb\\x1b"
-    assert visible("Zoë 美咲 – 100 %") == "Zoë 美咲 – 100 %"
+    assert escape_invisible("a\x1b[31mred\x07\u202eb\u2028c\n") == r"a\x1b[31mred\x07\u202eb\u2028c\n"
+    assert escape_invisible("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+    assert escape_invisible("Zoë 美咲 – 100 %") == "Zoë 美咲 – 100 %"
 
 
 @given(JSON)
 def test_json_is_indented_as_python_does_it(value):
     text = json.dumps(value, ensure_ascii=False)
-    assert indented(text) == json.dumps(value, ensure_ascii=False, indent=2)
+    assert indent_json(text) == json.dumps(value, ensure_ascii=False, indent=2)
 
 
 def test_numbers_escapes_and_repeated_names_stay_as_they_are():
-    assert indented('{"a": 1.10, "a": "\\u0041"}') == '{\n  "a": 1.10,\n  "a": "\\u0041"\n}'
+    assert indent_json('{"a": 1.10, "a": "\\u0041"}') == '{\n  "a": 1.10,\n  "a": "\\u0041"\n}'
 
 
 @pytest.mark.parametrize("text", ["", "not JSON {", "[1, 2", "[" * 100_000])
 def test_other_text_stays_as_it_is(text):
-    assert indented(text) == text
+    assert indent_json(text) == text

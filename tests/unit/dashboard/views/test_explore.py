@@ -79,11 +79,11 @@ def test_filters_that_no_user_matches_say_so(fakes):
 
 
 def test_a_page_that_ends_early_says_how_far_back_it_looked(fakes, monkeypatch):
-    short = search.Page(
-        tuple(fakes.found[:2]), search.Cursor(fakes.found[2].registered_at, None), fakes.found[2].registered_at
+    short = search.UserPage(
+        tuple(fakes.found[:2]), search.KeysetCursor(fakes.found[2].registered_at, None), fakes.found[2].registered_at
     )
-    monkeypatch.setattr(search, "page", lambda *_: short)
-    monkeypatch.setattr(search, "total", lambda *_: None)
+    monkeypatch.setattr(search, "fetch_page", lambda *_: short)
+    monkeypatch.setattr(search, "count_users", lambda *_: None)
     app = opened("explore")
     assert "1 to 2" in said(app)
     assert "of at least 2 users" in said(app)

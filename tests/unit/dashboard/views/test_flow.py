@@ -24,13 +24,13 @@ def picture(app: AppTest) -> str:
 def checked(app: AppTest) -> AppTest:
     """The page after a check that is asked for there."""
     app.button(key="check").click().run()
-    eventually(lambda: not checks.running(), 30, "the check did not end")
+    eventually(lambda: not checks.is_running(), 30, "the check did not end")
     return app.run()
 
 
 @pytest.fixture
-def served(fakes) -> pipeline.Batch:
-    batch = pipeline.Batch(4, NOW, NOW, NOW + timedelta(seconds=2), 9, 8, 1, 8, 0, 1.5, 2.5, 4.25)
+def served(fakes) -> pipeline.BatchSummary:
+    batch = pipeline.BatchSummary(4, NOW, NOW, NOW + timedelta(seconds=2), 9, 8, 1, 8, 0, 1.5, 2.5, 4.25)
     fakes.batches.append(batch)
     return batch
 
@@ -39,9 +39,18 @@ def test_the_flow_shows_every_hop_and_what_waits():
     app = opened("flow")
     drawn = picture(app)
     for text in (
-        "1,130<", "+ 5 duplicates", "1,125<", "11 rows wait<", "1,100<", "22 messages wait<", "+ 7 superseded",
-        "+ 25 in quarantine", "100<", "1 batch waits<", "last moved ",
-    ):  # fmt: skip
+        "1,130<",
+        "+ 5 duplicates",
+        "1,125<",
+        "11 rows wait<",
+        "1,100<",
+        "22 messages wait<",
+        "+ 7 superseded",
+        "+ 25 in quarantine",
+        "100<",
+        "1 batch waits<",
+        "last moved ",
+    ):
         assert text in drawn
     assert "On its way: 11 staged rows wait" in said(app)
 
@@ -85,7 +94,7 @@ def test_the_ledger_is_checked_only_when_asked_and_its_result_is_there_for_all()
 
 
 def test_a_check_that_runs_is_shown_to_all_and_cannot_be_started_again(monkeypatch):
-    monkeypatch.setattr(checks, "started_at", lambda: NOW)
+    monkeypatch.setattr(checks, "get_started_at", lambda: NOW)
     app = opened("flow")
     assert "A check runs since" in said(app)
     assert app.button(key="check").disabled

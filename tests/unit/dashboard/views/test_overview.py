@@ -39,18 +39,22 @@ def test_the_overview_without_an_answer_ever_says_so_and_draws_nothing(fakes):
 
 def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fakes):
     now = datetime.now(UTC)
-    month = growth.last_complete_month(now)
-    before = growth.shifted(month, -1)
+    month = growth.find_last_complete_month(now)
+    before = growth.shift_month(month, -1)
     fakes.counts = fakes.counts | {"registered_month": {before: 30, month: 60, f"{now:%Y-%m}": 99}}
     fakes.crossed = fakes.crossed | {
         "month_country": {
-            (before, "DE"): 20, (before, "FR"): 10, (month, "DE"): 30, (month, "FR"): 15, (f"{now:%Y-%m}", "DE"): 5,
+            (before, "DE"): 20,
+            (before, "FR"): 10,
+            (month, "DE"): 30,
+            (month, "FR"): 15,
+            (f"{now:%Y-%m}", "DE"): 5,
         }
-    }  # fmt: skip
+    }
     app = opened("overview")
     text = said(app)
     assert (
-        f"**Germany** grew most in **{growth.name(month)}**: **30** users registered there, "
+        f"**Germany** grew most in **{growth.format_month(month)}**: **30** users registered there, "
         "+50.00 % against 20 in the month before; that is +85.71 % on the 35 who had registered earlier. "
         "For its size, **France** grew most: 15 users on 15."
     ) in text
@@ -68,8 +72,8 @@ def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fake
     ],
 )
 def test_countries_that_grew_as_much_are_named_with_the_first(fakes, codes, words):
-    month = growth.last_complete_month(datetime.now(UTC))
-    before = growth.shifted(month, -1)
+    month = growth.find_last_complete_month(datetime.now(UTC))
+    before = growth.shift_month(month, -1)
     fakes.counts = fakes.counts | {"country_code": dict.fromkeys(codes, 40), "registered_month": {before: 5, month: 60}}
     crossed = {(month, code): 15 for code in codes} | {(before, codes[0]): 5}
     fakes.crossed = fakes.crossed | {"month_country": crossed}
@@ -107,7 +111,7 @@ def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeyp
 def test_the_last_full_check_is_told(fakes, monkeypatch):
     assert "No full check, record by record, was made" in said(opened("overview"))
     monkeypatch.setattr(stores, "_in_flight", lambda: FlowState(0, 0, 0, 0, 3))
-    monkeypatch.setattr(checks, "last", lambda: ledger_check.check_ledger(stores.settings()))
+    monkeypatch.setattr(checks, "get_last_ledger", lambda: ledger_check.check_ledger(stores.get_store_settings()))
     assert "Yes: nothing is in flight, and no record was missing" in said(opened("overview"))
     fakes.state = LedgerState.BROKEN
     text = said(opened("overview"))
@@ -136,14 +140,14 @@ def test_arrivals_per_minute_add_up():
 @pytest.fixture
 def broken_queries(fakes: FakeStores, monkeypatch: pytest.MonkeyPatch) -> FakeStores:
     """Cassandra goes down behind an open session."""
-    answer = user_queries.counts
+    answer = user_queries.read_counts
 
     def counts(session: object, dimension: str) -> dict[str, int]:
         if "Cassandra" in fakes.down:
             raise UserError("no host")
         return answer(session, dimension)
 
-    monkeypatch.setattr(user_queries, "counts", counts)
+    monkeypatch.setattr(user_queries, "read_counts", counts)
     return fakes
 
 

@@ -35,7 +35,7 @@ def test_a_setting_that_cannot_be_used_is_one_sentence(monkeypatch):
 
 def test_the_id_of_a_run_can_be_copied_from_a_sentence():
     run = "manual__2026-11-21T23:28:02.556520+00:00"
-    assert formatting.plain(run).replace("\\", "") == run
+    assert formatting.escape_markdown(run).replace("\\", "") == run
 
 
 def test_words_for_times_and_shares():
@@ -47,20 +47,20 @@ def test_words_for_times_and_shares():
         (7200, "2 h ago"),
         (180_000, "2 d ago"),
     ):
-        assert formatting.ago(now - timedelta(seconds=seconds), now) == word
-    assert formatting.ago((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
-    assert formatting.ago(None, now) == "never"
-    shares = [formatting.share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
-    assert formatting.signed(1234.56) == "+1,234.56 %"
-    assert formatting.signed(-0.5) == "\N{MINUS SIGN}0.50 %"
+        assert formatting.format_age(now - timedelta(seconds=seconds), now) == word
+    assert formatting.format_age((now - timedelta(seconds=3)).replace(tzinfo=None), now) == "3 s ago"
+    assert formatting.format_age(None, now) == "never"
+    shares = [formatting.format_share(*pair) for pair in ((0, 0), (0, 5), (1, 10_000_000), (1, 400))]
+    assert formatting.format_change(1234.56) == "+1,234.56 %"
+    assert formatting.format_change(-0.5) == "\N{MINUS SIGN}0.50 %"
     assert shares == ["0 %", "0 %", "< 0.01 %", "0.25 %"]
 
 
 def test_the_largest_in_words():
     counts = {"b": 2, "a": 2, "c": 1000, "d": 1, "e": 1}
-    assert formatting.most(counts, {"c": "Chile"}) == "Chile 1,000, a 2, b 2 and 2 others"
-    assert formatting.most(counts, limit=4) == "c 1,000, a 2, b 2, d 1 and 1 other"
-    assert formatting.most({}) == "none"
+    assert formatting.summarize_counts(counts, {"c": "Chile"}) == "Chile 1,000, a 2, b 2 and 2 others"
+    assert formatting.summarize_counts(counts, limit=4) == "c 1,000, a 2, b 2, d 1 and 1 other"
+    assert formatting.summarize_counts({}) == "none"
 
 
 @pytest.mark.parametrize("page", VIEWS)

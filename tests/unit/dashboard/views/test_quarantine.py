@@ -52,9 +52,9 @@ def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     """An Airflow that the dashboard knows, and a visitor who is an operator."""
     fake = Airflow()
     monkeypatch.setenv("INSIGHTS_AIRFLOW_URL", "http://airflow:8080")
-    monkeypatch.setattr(airflow_api, "last_runs", fake.last_runs)
-    monkeypatch.setattr(airflow_api, "trigger", fake.trigger)
-    monkeypatch.setattr(auth, "visitor", lambda: "ann@example.com")
+    monkeypatch.setattr(airflow_api, "list_last_runs", fake.last_runs)
+    monkeypatch.setattr(airflow_api, "trigger_run", fake.trigger)
+    monkeypatch.setattr(auth, "get_visitor", lambda: "ann@example.com")
     monkeypatch.setattr(auth, "may_redrive", lambda: True)
     return fake
 
@@ -101,7 +101,7 @@ def test_a_reason_that_was_resolved_while_it_was_chosen_gives_way_to_another(fak
 
 def test_hours_are_added_up_by_day(fakes):
     midnight = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
-    fakes.refusals = [pipeline.Refusals(midnight + timedelta(hours=hour), "SCHEMA", 2) for hour in (1, 5)]
+    fakes.refusals = [pipeline.HourlyRejections(midnight + timedelta(hours=hour), "SCHEMA", 2) for hour in (1, 5)]
     app = opened("quarantine")
     assert '"y":[2,2]' in app.get("plotly_chart")[0].proto.spec.replace(" ", "")
     app.button_group(key="bars").select("day").run()
@@ -111,18 +111,18 @@ def test_hours_are_added_up_by_day(fakes):
 @pytest.mark.parametrize(("hours_ago", "begins_ago"), [(0, 11), (3, 11), (30, 30), (24 * 8, 24 * 7 - 1)])
 def test_the_hours_begin_with_the_first_refusal(fakes, hours_ago, begins_ago):
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    fakes.refusals = [pipeline.Refusals(hour - timedelta(hours=hours_ago), "SCHEMA", 2)]
+    fakes.refusals = [pipeline.HourlyRejections(hour - timedelta(hours=hours_ago), "SCHEMA", 2)]
     axis = json.loads(opened("quarantine").get("plotly_chart")[0].proto.spec)["layout"]["xaxis"]
     begin, end = (datetime.fromisoformat(f"{instant}+00:00") for instant in axis["range"])
     assert (end - begin) // timedelta(hours=1) == begins_ago + 1
 
 
 def test_two_hundred_hostile_details_are_cells_and_nothing_else(monkeypatch):
-    def refused(_: object, reason: str, limit: int) -> list[pipeline.Refused]:
+    def refused(_: object, reason: str, limit: int) -> list[pipeline.QuarantineSample]:
         assert limit >= 50
-        return [pipeline.Refused(NOW, reason, name, name, name, 0, 9) for name in NAMES]
+        return [pipeline.QuarantineSample(NOW, reason, name, name, name, 0, 9) for name in NAMES]
 
-    monkeypatch.setattr(pipeline, "quarantine_samples", refused)
+    monkeypatch.setattr(pipeline, "list_quarantine_samples", refused)
     app = opened("quarantine")
     cells = table(app, "origin")
     assert list(cells["detail"]) == list(cells["field"]) == list(cells["origin"]) == list(NAMES)
@@ -168,8 +168,11 @@ def test_an_address_of_airflow_that_cannot_be_used_is_a_sentence_beside_the_rest
 def test_the_last_redrives_are_listed_with_their_reason_and_state():
     first, second = table(opened("quarantine"), "run_id").to_dict("records")
     assert (first["run_id"], first["reason"], first["state"], first["seconds"]) == (
-        "manual__1", "BAD_EMAIL", "succeeded", 4.0,
-    )  # fmt: skip
+        "manual__1",
+        "BAD_EMAIL",
+        "succeeded",
+        4.0,
+    )
     assert (second["run_id"], second["reason"], second["state"]) == (HOSTILE, "every", "queued")
 
 
@@ -205,8 +208,8 @@ def test_a_redrive_starts_after_a_confirmation_and_says_the_runs_id(fakes, airfl
 
 def test_a_second_click_on_a_confirmation_that_was_answered_starts_nothing(airflow, monkeypatch):
     monkeypatch.setattr(st, "session_state", {redrive.ASKED: True, redrive.CHOSEN: "BAD_EMAIL"})
-    redrive.start({"BAD_EMAIL": 9})
-    redrive.start({"BAD_EMAIL": 9})
+    redrive.start_redrive({"BAD_EMAIL": 9})
+    redrive.start_redrive({"BAD_EMAIL": 9})
     assert len(airflow.started) == 1
 
 

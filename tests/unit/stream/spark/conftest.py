@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.user import User
 from insights.stream import transform
@@ -66,26 +66,30 @@ def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def judge(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[[list[Message]], list[User | Quarantined]]:
+def judge(
+    messages_frame: Callable[[list[Message]], DataFrame],
+) -> Callable[[list[Message]], list[User | QuarantineRecord]]:
     """The stream's verdict on each message, in their order; their offsets must differ."""
 
-    def verdicts(messages: list[Message]) -> list[User | Quarantined]:
-        judged = transform.judge(messages_frame(messages)).persist()
+    def verdicts(messages: list[Message]) -> list[User | QuarantineRecord]:
+        judged = transform.transform_messages(messages_frame(messages)).persist()
         try:
             users = (
-                transform.accepted(judged.withColumn("event_id", F.struct("origin", "event_id"))).toArrow().to_pylist()
+                transform.select_accepted(judged.withColumn("event_id", F.struct("origin", "event_id")))
+                .toArrow()
+                .to_pylist()
             )
-            refused = transform.rejected(judged).toArrow().to_pylist()
+            refused = transform.select_rejected(judged).toArrow().to_pylist()
         finally:
             judged.unpersist()
-        by_origin: dict[str, User | Quarantined] = {}
+        by_origin: dict[str, User | QuarantineRecord] = {}
         for row in users:
             origin, event_id = row["event_id"].values()
             assert origin not in by_origin
             by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
         for row in refused:
             assert row["origin"] not in by_origin
-            by_origin[row["origin"]] = Quarantined(**row | {"reason": Reason(row["reason"])})
+            by_origin[row["origin"]] = QuarantineRecord(**row | {"reason": Reason(row["reason"])})
         assert len(by_origin) == len(messages)
         return [by_origin[f"{message.topic}/{message.partition}/{message.offset}"] for message in messages]
 

@@ -1,7 +1,7 @@
 """What Spark parses is the raw record."""
 
 from insights.model import schema
-from insights.model.user import RawUser, field_types
+from insights.model.user import RawUser, read_field_types
 
 
 def test_the_wire_schema_and_the_parsers_have_the_raw_records_fields_in_its_order(spark):
@@ -9,12 +9,12 @@ def test_the_wire_schema_and_the_parsers_have_the_raw_records_fields_in_its_orde
         for name, child in node["properties"].items():
             yield from leaves(child, (*path, name)) if "properties" in child else ["__".join((*path, name))]
 
-    assert list(leaves(schema.wire_json_schema())) == list(field_types(RawUser))
+    assert list(leaves(schema.build_wire_json_schema())) == list(read_field_types(RawUser))
 
     def columns(struct, path=()):
         for field in struct.fields:
             inner = getattr(field.dataType, "fields", None)
             yield from columns(field.dataType, (*path, field.name)) if inner else ["__".join((*path, field.name))]
 
-    parsed = spark.createDataFrame([], schema.raw_spark_ddl()).schema
-    assert list(columns(parsed)) == list(field_types(RawUser))
+    parsed = spark.createDataFrame([], schema.build_raw_spark_ddl()).schema
+    assert list(columns(parsed)) == list(read_field_types(RawUser))

@@ -11,7 +11,7 @@ import pytest
 from insights.model import schema
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
-from insights.model.quarantine import Quarantined
+from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.user import User
 from insights.stream import transform
@@ -83,10 +83,14 @@ POISON: dict[str, tuple[Message, Reason, str]] = {
     "a low surrogate alone": (message(raw(GOOD.replace("Lyon", "Ly\\uDE00on"))), Reason.ENCODING, "value"),
     "surrogates the wrong way round": (message(raw(GOOD.replace("Lyon", "\\ude00\\ud83d"))), Reason.ENCODING, "value"),
     "a pair with a backslash between": (
-        message(raw(GOOD.replace("Lyon", "\\ud83d\\\\\\ude00"))), Reason.ENCODING, "value",
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\\\\\ude00"))),
+        Reason.ENCODING,
+        "value",
     ),
     "one low surrogate too many": (
-        message(raw(GOOD.replace("Lyon", "\\ud83d\\ude00\\ude00"))), Reason.ENCODING, "value",
+        message(raw(GOOD.replace("Lyon", "\\ud83d\\ude00\\ude00"))),
+        Reason.ENCODING,
+        "value",
     ),
     "no id": (message(user_1_1(), key="0"), Reason.MISSING_ID, "login.uuid"),
     "no login": (message(user(login=...)), Reason.MISSING_ID, "login.uuid"),
@@ -109,14 +113,18 @@ POISON: dict[str, tuple[Message, Reason, str]] = {
     "born tomorrow": (message(user(dob={"date": "2999-01-01T00:00:00Z"})), Reason.FUTURE_DATE, "dob"),
     "registered tomorrow": (message(user(registered=253_402_300_799)), Reason.FUTURE_DATE, "registered"),
     "latitude 91": (
-        message(user(location__coordinates__latitude="91")), Reason.OUT_OF_RANGE, "location.coordinates.latitude",
+        message(user(location__coordinates__latitude="91")),
+        Reason.OUT_OF_RANGE,
+        "location.coordinates.latitude",
     ),
     "longitude -180.1": (
-        message(user(location__coordinates__longitude=-180.1)), Reason.OUT_OF_RANGE, "location.coordinates.longitude",
+        message(user(location__coordinates__longitude=-180.1)),
+        Reason.OUT_OF_RANGE,
+        "location.coordinates.longitude",
     ),
     "born in 1800": (message(user(dob={"date": "1800-01-01T00:00:00Z"})), Reason.OUT_OF_RANGE, "dob"),
     "registered before birth": (message(user(registered=0)), Reason.OUT_OF_RANGE, "registered"),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +145,7 @@ def _as_dict(item):
 def test_a_poisonous_message_is_refused_for_its_own_reason(verdicts, name):
     poison, reason, field = POISON[name]
     verdict = verdicts[2 * list(POISON).index(name) + 1]
-    assert isinstance(verdict, Quarantined)
+    assert isinstance(verdict, QuarantineRecord)
     assert (verdict.reason, verdict.field) == (reason, field)
     assert 0 < len(verdict.detail) <= 200
     value = poison.value or b""
@@ -153,7 +161,7 @@ def test_the_neighbours_of_poison_are_served(verdicts):
 
 
 def test_a_refusal_quotes_no_value(verdicts):
-    details = {verdict.detail for verdict in verdicts if isinstance(verdict, Quarantined)}
+    details = {verdict.detail for verdict in verdicts if isinstance(verdict, QuarantineRecord)}
     assert not [detail for detail in details if "Lyon" in detail or "@" in detail or UUID in detail]
 
 
@@ -168,12 +176,20 @@ HEADERS = RawMessage(
     "123", uuid.UUID(UUID), b"", "ingest/1", 1_795_248_000_000_077, datetime(2026, 11, 21, 8, tzinfo=UTC), redrives=2
 )
 MALFORMED = (
-    ("event_id", b"x"), ("version", b"abc"), ("event_time", b"9" * 15), ("redrives", b"-1"), ("batch_id", b"\xff"),
-)  # fmt: skip
+    ("event_id", b"x"),
+    ("version", b"abc"),
+    ("event_time", b"9" * 15),
+    ("redrives", b"-1"),
+    ("batch_id", b"\xff"),
+)
 ABSURD = (("version", b"%d" % (2**63 - 1)), ("event_time", b"1" * 16), ("event_id", None), ("batch_id", b"a\x00b"))
 ENDED = (
-    ("event_id", b"5\n"), ("version", b"7\n"), ("event_time", b"8\n"), ("redrives", b"1\n"), ("batch_id", b"a\n"),
-)  # fmt: skip
+    ("event_id", b"5\n"),
+    ("version", b"7\n"),
+    ("event_time", b"8\n"),
+    ("redrives", b"1\n"),
+    ("batch_id", b"a\n"),
+)
 OTHERS = {
     "with credentials": message(SECRET, 1),
     "with headers": message(user(), 2, headers=tuple(HEADERS.headers())),
@@ -234,19 +250,28 @@ def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
 
 
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
-    judged = transform.judge(messages_frame([message(user())]))
-    accepted, rejected = transform.accepted(judged), transform.rejected(judged)
-    assert accepted.dtypes == spark.createDataFrame([], schema.spark_ddl()).dtypes
-    assert rejected.columns == [field.name for field in fields(Quarantined)]
+    judged = transform.transform_messages(messages_frame([message(user())]))
+    accepted, rejected = transform.select_accepted(judged), transform.select_rejected(judged)
+    assert accepted.dtypes == spark.createDataFrame([], schema.build_spark_ddl()).dtypes
+    assert rejected.columns == [field.name for field in fields(QuarantineRecord)]
     types = dict.fromkeys(rejected.columns, "string") | {
-        "version": "bigint", "event_time": "timestamp", "redrives": "int", "size": "int", "payload": "binary",
-    }  # fmt: skip
+        "version": "bigint",
+        "event_time": "timestamp",
+        "redrives": "int",
+        "size": "int",
+        "payload": "binary",
+    }
     assert dict(rejected.dtypes) == types
 
 
-@pytest.mark.parametrize(("side", "titled"), [(transform.accepted, 6), (transform.rejected, 2)])
+@pytest.mark.parametrize(("side", "titled"), [(transform.select_accepted, 6), (transform.select_rejected, 2)])
 def test_the_value_is_parsed_once_and_each_text_cleansed_once(messages_frame, side, titled):
-    plan = side(transform.judge(messages_frame([message(user())])))._jdf.queryExecution().executedPlan().toString()
+    plan = (
+        side(transform.transform_messages(messages_frame([message(user())])))
+        ._jdf.queryExecution()
+        .executedPlan()
+        .toString()
+    )
     assert plan.count("from_json(") == 1
     assert plan.count("initcap(") == titled
     assert plan.count("parseJson,") + plan.count("parseJson(") == 1
