@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -76,7 +77,7 @@ class PostgresServer(Component):
         arguments = ["-D", str(self._data), "-c", f"config_file={self._data / 'insights.conf'}"]
         return [*self._as_user(), str(_program("postgres")), *arguments]
 
-    def connection(self, dbname: str = "postgres") -> dict[str, object]:
+    def connection(self, dbname: str = "postgres") -> dict[str, Any]:
         """Keyword arguments of `psycopg2.connect` for the superuser."""
         return {
             "host": self.host,
