@@ -25,6 +25,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from benchmarks.connector.contenders import Write, spark_contenders
@@ -113,7 +114,7 @@ def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: M
     return {"rows": users.num_rows, "rounds": rounds, "concurrency": CONCURRENCY, "tables": tables}
 
 
-def agree(session: Any, name: str, columns: Sequence[str], contenders: Mapping[str, Callable[[], Any]]) -> None:
+def agree(session: Session, name: str, columns: Sequence[str], contenders: Mapping[str, Callable[[], Any]]) -> None:
     """Let each contender write once, unmeasured, to the empty table, and compare what it wrote with the first's."""
     cql = f"SELECT {', '.join(columns)}, writetime(full_name) FROM {name} LIMIT {COMPARED}"
     found: dict[str, tuple[int, list[Any]]] = {}
@@ -132,7 +133,7 @@ def turns(contenders: Sequence[str], number: int) -> list[str]:
     return [*contenders[first:], *contenders[:first]]
 
 
-def driver(session: Any, name: str, columns: tuple[str, ...], users: pa.Table) -> Callable[[], Any]:
+def driver(session: Session, name: str, columns: tuple[str, ...], users: pa.Table) -> Callable[[], Any]:
     """The same upsert by the driver, one statement a row."""
     marks = ", ".join("?" for _ in columns)
     cql = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks}) USING TIMESTAMP ?"

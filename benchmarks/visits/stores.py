@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from cassandra.cluster import Session
 from pydantic import SecretStr
 
 from benchmarks.cassandra_writer import REGISTERED_UNTIL
@@ -155,7 +155,7 @@ def fill_lately(settings: CassandraSettings, counted: dict[str, dict[str, int]],
         writer.upsert("latest_arrivals", CASSANDRA_TABLES["latest_arrivals"][1], arrivals, "version")
 
 
-def writer_of(session: Any) -> CassandraWriter:
+def writer_of(session: Session) -> CassandraWriter:
     """The stream's own writer."""
     stream = load(StreamSettings)
     return CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)

@@ -9,11 +9,12 @@ from typing import Any
 import psycopg2
 from cassandra import ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion, UnresolvableContactPoints
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionException
 from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
 from confluent_kafka import KafkaException, Producer
+from psycopg2.extensions import connection as PgConnection
 
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
@@ -30,7 +31,7 @@ _LOGIN_REFUSED = re.compile(
 """libpq tells the reason as text only; Cassandra's code for bad credentials also means that it could not look yet."""
 
 
-def connect_postgres(settings: PostgresSettings, application: str) -> Any:
+def connect_postgres(settings: PostgresSettings, application: str) -> PgConnection:
     """A new psycopg2 connection; `application` names it in `pg_stat_activity`.
 
     Raises:
@@ -38,13 +39,14 @@ def connect_postgres(settings: PostgresSettings, application: str) -> Any:
         RefusedError: it refuses the login.
     """
     try:
-        return psycopg2.connect(
+        connection: PgConnection = psycopg2.connect(
             **settings.connection(application),
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=4,
             tcp_user_timeout=_SILENT_SERVER_MILLISECONDS,
         )
+        return connection
     except psycopg2.OperationalError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise _refusal(reason)(
@@ -53,7 +55,7 @@ def connect_postgres(settings: PostgresSettings, application: str) -> Any:
         ) from error
 
 
-def make_cassandra_cluster(settings: CassandraSettings) -> Any:
+def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
     """An unconnected driver `Cluster`: authentication, TLS, token-aware routing and the settings' consistency.
 
     Raises:
@@ -89,7 +91,7 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Any:
 
 
 @contextmanager
-def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Any]:
+def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Session]:
     """A driver `Session` for the length of a `with`, in the settings' keyspace unless `use_keyspace` is false.
 
     Raises:
@@ -104,7 +106,7 @@ def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) ->
         cluster.shutdown()
 
 
-def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Any:
+def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Producer:
     """A librdkafka `Producer` that loses nothing: idempotent, acknowledged by all replicas, lz4.
 
     A key's partition is the one that Java clients choose. `config` adds properties, or overrides them.
@@ -132,7 +134,7 @@ def _refusal(reason: str) -> type[UserError]:
     return RefusedError if _LOGIN_REFUSED.search(reason) else NotReadyError
 
 
-def _cassandra_session(cluster: Any, settings: CassandraSettings, keyspace: str | None) -> Any:
+def _cassandra_session(cluster: Cluster, settings: CassandraSettings, keyspace: str | None) -> Session:
     try:
         session = cluster.connect()
         if keyspace:
@@ -150,7 +152,7 @@ def _cassandra_session(cluster: Any, settings: CassandraSettings, keyspace: str 
         ) from error
 
 
-def _cassandra_login(settings: CassandraSettings) -> Any:
+def _cassandra_login(settings: CassandraSettings) -> PlainTextAuthProvider | None:
     if settings.username is None:
         return None
     return PlainTextAuthProvider(settings.username, settings.password.get_secret_value())

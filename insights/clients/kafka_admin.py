@@ -19,7 +19,7 @@ def get_admin(settings: KafkaSettings) -> AdminClient:
     return AdminClient(settings.client() | {"log_level": 0, "reconnect.backoff.max.ms": 1000})
 
 
-def count_messages(admin: Any, topic: str) -> dict[str, int]:
+def count_messages(admin: AdminClient, topic: str) -> dict[str, int]:
     """Messages that each partition holds.
 
     Raises:
@@ -29,7 +29,9 @@ def count_messages(admin: Any, topic: str) -> dict[str, int]:
     return {str(partition): end - begin for partition, (begin, end) in read_watermarks(admin, topic).items()}
 
 
-def read_watermarks(admin: Any, topic: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[int, tuple[int, int]]:
+def read_watermarks(
+    admin: AdminClient, topic: str, timeout_seconds: float = TIMEOUT_SECONDS
+) -> dict[int, tuple[int, int]]:
     """(oldest offset, next offset) of each partition.
 
     Raises:
@@ -41,7 +43,7 @@ def read_watermarks(admin: Any, topic: str, timeout_seconds: float = TIMEOUT_SEC
     return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
 
 
-def list_partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
+def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
     """Every partition of the topics, in order.
 
     Raises:
@@ -59,7 +61,7 @@ def list_partitions(admin: Any, topics: Sequence[str], timeout_seconds: float) -
 
 
 def read_offsets(
-    admin: Any, places: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
+    admin: AdminClient, places: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
 ) -> list[list[Any]]:
     """For each of the specifications what it finds in each of the places; all are asked before one is awaited.
 

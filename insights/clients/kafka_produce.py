@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from insights.errors import UserError
 from insights.model.message import Headers, RawMessage
@@ -35,7 +35,7 @@ class Delivery(Generic[T]):
 
 
 def enqueue(
-    producer: Any,
+    producer: Producer,
     topic: str,
     message: Encoded,
     on_delivery: Callable[[Any, Any], None] | None = None,
@@ -60,7 +60,7 @@ def enqueue(
 
 
 def deliver(
-    producer: Any,
+    producer: Producer,
     topic: str,
     messages: Iterable[T],
     encode: Callable[[T], Encoded],
@@ -89,7 +89,7 @@ def deliver(
 
 
 def republish(
-    producer: Any, topic: str, messages: Iterable[RawMessage], progress: Callable[[int], None] = lambda _: None
+    producer: Producer, topic: str, messages: Iterable[RawMessage], progress: Callable[[int], None] = lambda _: None
 ) -> int:
     """Produce raw messages again and wait for every acknowledgement. Returns the number of messages.
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, fields
-from typing import Any
 
+from psycopg2.extensions import cursor as PgCursor
 from psycopg2.extras import execute_values
 
 from insights.model.quarantine import QuarantineRecord
 
 
-def insert_records(cursor: Any, records: Sequence[QuarantineRecord]) -> None:
+def insert_records(cursor: PgCursor, records: Sequence[QuarantineRecord]) -> None:
     """Insert the records within the caller's transaction; one that is there already stays as it is."""
     names = ", ".join(field.name for field in fields(QuarantineRecord))
     execute_values(

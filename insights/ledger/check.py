@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 from confluent_kafka import KafkaException
+from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections
 from insights.errors import UserError
@@ -102,7 +103,7 @@ def _hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
         yield from _cassandra_hops(stores, cursor, now)
 
 
-def _cassandra_hops(stores: StoreSettings, cursor: Any, snapshot: FlowState) -> Iterator[Hop]:
+def _cassandra_hops(stores: StoreSettings, cursor: PgCursor, snapshot: FlowState) -> Iterator[Hop]:
     kept = counts.read_kept_counts(cursor)
     yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
     with connections.open_cassandra(stores.cassandra) as session:

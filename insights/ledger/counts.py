@@ -4,6 +4,9 @@ from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
+from cassandra.cluster import Session
+from psycopg2.extensions import cursor as PgCursor
+
 from insights.ledger.hops import NAMED, Hop, LedgerState, evaluate_hop
 from insights.model.schema import build_dimension_values_sql
 
@@ -12,13 +15,13 @@ Counts = dict[tuple[str, str], int]
 _REMEDY = "`insights recount` counts the served users again."
 
 
-def read_kept_counts(cursor: Any) -> Counts:
+def read_kept_counts(cursor: PgCursor) -> Counts:
     """The counts that PostgreSQL keeps, by dimension and value."""
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
     return _counts(cursor.fetchall())
 
 
-def recounted(cursor: Any) -> Counts:
+def recounted(cursor: PgCursor) -> Counts:
     """The same, counted again from `analytics.users`."""
     cursor.execute(
         f"SELECT dimension, value, count(*) FROM ({build_dimension_values_sql('analytics.users')}) AS v"
@@ -27,7 +30,7 @@ def recounted(cursor: Any) -> Counts:
     return _counts(cursor.fetchall())
 
 
-def read_cassandra_counts(session: Any) -> Counts:
+def read_cassandra_counts(session: Session) -> Counts:
     """The counts that the dashboard reads from Cassandra."""
     return _counts(session.execute("SELECT dimension, value, count FROM user_counts"))
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.clients.sql import fetch_row
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
 from insights.ledger.hops import NAMED, Hop, evaluate_hop
 from insights.ledger.topic import TopicEvent
@@ -26,7 +29,7 @@ class _Lines:
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         chunk: list[str] = []
         length = 0
         for line in self._lines:
@@ -36,9 +39,12 @@ class _Lines:
                 break
         return "".join(chunk).encode()
 
+    def readline(self, _: int = -1, /) -> bytes:
+        return next(self._lines, "").encode()
+
 
 def load_events(
-    cursor: Any, topic: str, events: Iterable[TopicEvent], early: Watermarks, until: dict[int, int]
+    cursor: PgCursor, topic: str, events: Iterable[TopicEvent], early: Watermarks, until: dict[int, int]
 ) -> None:
     """Bring the topic's event ids beside the stores' own.
 
@@ -77,12 +83,12 @@ def load_events(
     )
 
 
-def check_fetched(cursor: Any) -> Hop:
+def check_fetched(cursor: PgCursor) -> Hop:
     """Every record fetched was either new, and has a key, or was a duplicate."""
     cursor.execute("SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0) FROM staging.batches")
-    total, duplicates = map(int, cursor.fetchone())
+    total, duplicates = map(int, fetch_row(cursor))
     cursor.execute("SELECT count(*) FROM staging.user_keys")
-    (keys,) = cursor.fetchone()
+    (keys,) = fetch_row(cursor)
     missing = _ids(
         cursor,
         "SELECT id FROM staging.users AS u WHERE NOT EXISTS "
@@ -113,12 +119,12 @@ def check_fetched(cursor: Any) -> Hop:
     )
 
 
-def check_staged(cursor: Any) -> Hop:
+def check_staged(cursor: PgCursor) -> Hop:
     """Every staged key has its row, unless retention dropped the row's day."""
     cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_PRUNED})) FROM staging.user_keys AS k")
-    keys, kept = cursor.fetchone()
+    keys, kept = fetch_row(cursor)
     cursor.execute("SELECT count(*) FROM staging.users")
-    (rows,) = cursor.fetchone()
+    (rows,) = fetch_row(cursor)
     missing = _ids(
         cursor,
         f"""
@@ -142,12 +148,12 @@ def check_staged(cursor: Any) -> Hop:
     )
 
 
-def check_published(cursor: Any) -> Hop:
+def check_published(cursor: PgCursor) -> Hop:
     """Every staged record is on the topic, or was: what retention took has been served or quarantined."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
                (SELECT count(*) FROM topic_event WHERE {_FOREIGN}) FROM staged_event""")
-    total, arrived, pending, foreign = cursor.fetchone()
+    total, arrived, pending, foreign = fetch_row(cursor)
     missing = _ids(
         cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending ORDER BY event_id::numeric"
     )
@@ -178,7 +184,7 @@ _PUBLISHED = f"""
 """
 
 
-def check_served(cursor: Any, pruned: bool) -> Hop:
+def check_served(cursor: PgCursor, pruned: bool) -> Hop:
     """Every published record is served, replaced by a newer one of its user, or in quarantine.
 
     `pruned`: the topic's retention has dropped messages, so one that landed may be gone from it.
@@ -188,9 +194,9 @@ def check_served(cursor: Any, pruned: bool) -> Hop:
         LEFT JOIN landed_event AS l USING (event_id) LEFT JOIN topic_event AS t USING (event_id)
         WHERE l.event_id IS NULL AND {{}}coalesce(t.unread, false)"""
     cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", names)
-    (total,) = cursor.fetchone()
+    (total,) = fetch_row(cursor)
     cursor.execute(f"SELECT count(*) {lost.format('')}", names)
-    (pending,) = cursor.fetchone()
+    (pending,) = fetch_row(cursor)
     cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
     places = dict(cursor.fetchall())
     kept, replaced, refused = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
@@ -216,6 +222,6 @@ def check_served(cursor: Any, pruned: bool) -> Hop:
     )
 
 
-def _ids(cursor: Any, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
+def _ids(cursor: PgCursor, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
     cursor.execute(f"{query} LIMIT {NAMED}", parameters)
     return [str(row[0]) for row in cursor.fetchall()]

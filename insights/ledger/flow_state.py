@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.clients.sql import fetch_row
 
 PATIENCE = timedelta(minutes=5)
 """A batch takes seconds, and a stream that died in it begins with it when it starts again."""
@@ -45,7 +48,7 @@ class FlowState:
         return ", ".join(told) or "nothing is in flight"
 
 
-def read_stream_offsets(cursor: Any, topic: str) -> dict[int, int]:
+def read_stream_offsets(cursor: PgCursor, topic: str) -> dict[int, int]:
     """Per partition, the offset up to which merged batches have read.
 
     The last batch of a query names every partition, so that the others need not be read, however many they are.
@@ -68,19 +71,19 @@ def read_stream_offsets(cursor: Any, topic: str) -> dict[int, int]:
     return dict(cursor.fetchall())
 
 
-def measure_flow_state(cursor: Any, topic: str, watermarks: Watermarks) -> FlowState:
+def measure_flow_state(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowState:
     """Count what is in flight, as the cursor's snapshot sees it."""
     cursor.execute(
         f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
     )
-    unpublished = cursor.fetchone()[0]
+    unpublished = fetch_row(cursor)[0]
     # Each half by its index: together they would read every batch there ever was.
     cursor.execute(
         "SELECT count(*), count(*) FILTER (WHERE merged_at < now() - %s),"
         " (SELECT coalesce(max(seq), 0) FROM analytics.batches) FROM analytics.batches WHERE served_at IS NULL",
         (PATIENCE,),
     )
-    unserved, overdue, last_batch = cursor.fetchone()
+    unserved, overdue, last_batch = fetch_row(cursor)
     until = read_stream_offsets(cursor, topic)
     unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
     return FlowState(unpublished, unread, unserved, overdue, last_batch)

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
+from psycopg2.extensions import cursor as PgCursor
+
 from insights.ledger.digest import build_bucket_sql
 from insights.ledger.flow_state import PATIENCE, FlowState
 
@@ -16,7 +18,7 @@ class InFlightRows:
     after Cassandra was read. A batch that is overdue is not on its way: what it lacks is lost.
     """
 
-    def __init__(self, cursor: Any, flow: FlowState, now: Callable[[], AbstractContextManager[Any]]) -> None:
+    def __init__(self, cursor: PgCursor, flow: FlowState, now: Callable[[], AbstractContextManager[Any]]) -> None:
         self._cursor, self._last_batch, self._now = cursor, flow.last_batch, now
         cursor.execute(
             "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (PATIENCE,)

@@ -2,11 +2,12 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from cassandra.cluster import EXEC_PROFILE_DEFAULT
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
 from cassandra.query import SimpleStatement, tuple_factory
+from psycopg2.extensions import cursor as PgCursor
 
 from insights.ledger.digest import (
     BUCKETS,
@@ -52,7 +53,7 @@ def list_compared_columns(table: str) -> list[str]:
     return ["user_id", *(name for name in CASSANDRA_TABLES[table][1] if name != "user_id")]
 
 
-def digest_postgres(cursor: Any, table: str) -> TableDigest:
+def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
     """The digest of what `table` should hold, computed by PostgreSQL over `analytics.users`."""
     digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
     cursor.execute(f"SELECT {build_bucket_sql()}, count(*), bit_xor({digest}) FROM analytics.users GROUP BY 1")
@@ -63,7 +64,7 @@ def digest_postgres(cursor: Any, table: str) -> TableDigest:
     return TableDigest(rows, buckets)
 
 
-def digest_cassandra(session: Any, table: str) -> TableDigest:
+def digest_cassandra(session: Session, table: str) -> TableDigest:
     """The digest of what `table` holds."""
     rows, buckets = 0, _no_digests()
     for image in _images(session, table):
@@ -73,7 +74,7 @@ def digest_cassandra(session: Any, table: str) -> TableDigest:
 
 
 def compare_table(
-    cursor: Any, session: Any, table: str, left: TableDigest, right: TableDigest, late: InFlightRows
+    cursor: PgCursor, session: Session, table: str, left: TableDigest, right: TableDigest, late: InFlightRows
 ) -> Hop:
     """Judge one table from both digests; reads the rows of differing buckets again to name what differs.
 
@@ -108,7 +109,9 @@ def _no_digests() -> "array[int]":
     return array("q", bytes(8 * BUCKETS))
 
 
-def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], late: InFlightRows) -> TableDifferences:
+def _differences(
+    cursor: PgCursor, session: Session, table: str, buckets: Sequence[int], late: InFlightRows
+) -> TableDifferences:
     """Compare the rows of these buckets by their digests, so that memory holds no row that is the same."""
     digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
     cursor.execute(
@@ -136,7 +139,7 @@ def _differences(cursor: Any, session: Any, table: str, buckets: Sequence[int], 
     return TableDifferences(missing[:NAMED], extra[:NAMED], named, len(late_users))
 
 
-def _changed(cursor: Any, table: str, images: dict[bytes, bytes]) -> list[str]:
+def _changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:
     """The users of the images, each with the columns that are not as in PostgreSQL."""
     names = list_compared_columns(table)
     cursor.execute(
@@ -156,7 +159,7 @@ def _changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[st
     return [name for name, expected, found in pairs if expected != found]
 
 
-def _images(session: Any, table: str) -> Iterator[bytes]:
+def _images(session: Session, table: str) -> Iterator[bytes]:
     query = f"SELECT {', '.join(list_compared_columns(table))} FROM {table}"
     profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
     for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):

@@ -1,8 +1,10 @@
 """Cheap running totals, for a view of the flow; the check is what proves them."""
 
 from dataclasses import dataclass
-from typing import Any
 
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.clients.sql import fetch_row
 from insights.ledger.flow_state import FlowState, Watermarks, measure_flow_state
 
 
@@ -29,7 +31,7 @@ class FlowTotals:
         }
 
 
-def read_flow_totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTotals:
+def read_flow_totals(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowTotals:
     """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
     cursor.execute("""
         SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
@@ -38,7 +40,7 @@ def read_flow_totals(cursor: Any, topic: str, watermarks: Watermarks) -> FlowTot
                (SELECT coalesce(sum(count), 0) FROM analytics.user_counts WHERE dimension = 'gender'),
                (SELECT count(*) FROM quarantine.records WHERE resolved_at IS NULL)
         FROM staging.batches""")
-    fetched, staged, read, served, quarantined = (int(value) for value in cursor.fetchone())
+    fetched, staged, read, served, quarantined = (int(value) for value in fetch_row(cursor))
     published = sum(high for _, high in watermarks.values())
     return FlowTotals(
         fetched, staged, published, read, served, quarantined, measure_flow_state(cursor, topic, watermarks)

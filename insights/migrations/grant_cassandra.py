@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cassandra import InvalidRequest, Unauthorized
+from cassandra.cluster import Session
 from pydantic import SecretStr
 
 from insights.clients import connections
@@ -62,7 +63,7 @@ def _password(folder: Path | None, user: str) -> str:
     return password
 
 
-def _ensure_role(session: Any, settings: CassandraSettings, role: str, password: str) -> None:
+def _ensure_role(session: Session, settings: CassandraSettings, role: str, password: str) -> None:
     """A role whose password is right is left alone: Cassandra refuses changes that follow each other within seconds."""
     options = f"LOGIN = true AND PASSWORD = {_text(password)}"
     session.execute(f"CREATE ROLE IF NOT EXISTS {_name(role)} WITH {options}")
@@ -75,7 +76,7 @@ def _ensure_role(session: Any, settings: CassandraSettings, role: str, password:
         _log.info("role %s: password set", role)
 
 
-def _set(session: Any, role: str, keyspace: str, wanted: set[Privilege]) -> None:
+def _set(session: Session, role: str, keyspace: str, wanted: set[Privilege]) -> None:
     rows = session.execute(f"LIST ALL PERMISSIONS OF {_name(role)} NORECURSIVE")
     held = {privilege for row in rows if (privilege := _privilege(row, keyspace))}
     for privilege in sorted(held - wanted):

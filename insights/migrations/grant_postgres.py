@@ -6,9 +6,11 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import cursor as PgCursor
 from psycopg2.extensions import quote_ident
 
 from insights.clients import connections
+from insights.clients.sql import fetch_row
 from insights.errors import NotReadyError, UserError
 from insights.migrations.privileges import (
     OWNER_MEMBERS,
@@ -63,7 +65,7 @@ def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None
             ) from error
 
 
-def _check(cursor: Any, role: str, users: list[str], owner: str) -> None:
+def _check(cursor: PgCursor, role: str, users: list[str], owner: str) -> None:
     if _one(cursor, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role) == 0:
         raise NotReadyError(
             f"PostgreSQL has no role {role!r}, which {_VARIABLE} names for {users[0]!r};"
@@ -76,7 +78,7 @@ def _check(cursor: Any, role: str, users: list[str], owner: str) -> None:
         )
 
 
-def _set(cursor: Any, role: str, wanted: set[Privilege]) -> None:
+def _set(cursor: PgCursor, role: str, wanted: set[Privilege]) -> None:
     held = _held(cursor, role)
     name = quote_ident(role, cursor)
     for privilege in sorted(held - wanted):
@@ -93,11 +95,11 @@ def _set(cursor: Any, role: str, wanted: set[Privilege]) -> None:
     _log.info("role %s: %d privileges given, %d taken", role, len(wanted - held), len(held - wanted))
 
 
-def _held(cursor: Any, role: str) -> set[Privilege]:
+def _held(cursor: PgCursor, role: str) -> set[Privilege]:
     cursor.execute(_HELD, {"schemas": list(POSTGRES_SCHEMAS), "role": role})
     return {Privilege(*row) for row in cursor.fetchall()}
 
 
-def _one(cursor: Any, query: str, *values: str) -> Any:
+def _one(cursor: PgCursor, query: str, *values: str) -> Any:
     cursor.execute(query, values)
-    return cursor.fetchone()[0]
+    return fetch_row(cursor)[0]

@@ -6,10 +6,10 @@ import re
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from cassandra import InvalidRequest
+from cassandra.cluster import Session
 from cassandra.protocol import SyntaxException
 
 from insights.clients import connections
@@ -53,7 +53,7 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
             ) from error
 
 
-def _create_bookkeeping(session: Any, keyspace: str) -> None:
+def _create_bookkeeping(session: Session, keyspace: str) -> None:
     """Tables with ids that follow from the keyspace: two nodes that create one at the same time create the same."""
     for name, columns in (
         ("schema_migrations", "name text PRIMARY KEY, checksum text, applied_at timestamp"),
@@ -63,7 +63,7 @@ def _create_bookkeeping(session: Any, keyspace: str) -> None:
         session.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH ID = {table_id}")
 
 
-def _apply_cassandra(session: Any, folder: Path) -> list[str]:
+def _apply_cassandra(session: Session, folder: Path) -> list[str]:
     applied = []
     with closing(_SchemaLock(session)) as lock:
         lock.take()
@@ -100,7 +100,7 @@ def _refuse_change(path: Path, applied: str, checksum: str) -> None:
         )
 
 
-def _execute_schema(session: Any, statement: str) -> None:
+def _execute_schema(session: Session, statement: str) -> None:
     result = session.execute(statement)
     if not result.response_future.is_schema_agreed:
         raise UserError(
@@ -112,7 +112,7 @@ def _execute_schema(session: Any, statement: str) -> None:
 class _SchemaLock:
     """One migration at a time, by a row that only one can insert and that expires with a killed owner."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
         self._owner = uuid4()
 

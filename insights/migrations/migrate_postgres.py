@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import connection as PgConnection
 from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import DatabaseURI
@@ -43,7 +44,7 @@ def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
     """yoyo on a connection of ours, so that no password passes through a URL."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: PgConnection) -> None:
         self._given = connection
         super().__init__(DatabaseURI("postgresql", None, None, None, None, None, {}), "_yoyo_migration")
 

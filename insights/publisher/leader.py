@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+
+from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import quarantine_table
+from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
 from insights.publisher.staged_rows import CommitPosition
 
@@ -22,7 +24,7 @@ class LeaderCursor:
     lost without its knowing.
     """
 
-    def __init__(self, connection: Any, name: str) -> None:
+    def __init__(self, connection: PgConnection, name: str) -> None:
         self._connection = connection
         self._name = name
         self._fence = 0
@@ -35,7 +37,7 @@ class LeaderCursor:
             cursor.execute(
                 "SELECT pg_try_advisory_lock(hashtextextended('staging.publisher/' || %s, 0))", (self._name,)
             )
-            if not cursor.fetchone()[0]:
+            if not fetch_row(cursor)[0]:
                 return False
             cursor.execute(
                 """
@@ -45,7 +47,7 @@ class LeaderCursor:
                 """,
                 (self._name,),
             )
-            self._fence, *position, self.epoch = cursor.fetchone()
+            self._fence, *position, self.epoch = fetch_row(cursor)
             self.position = CommitPosition(*position)
         _log.info("leading from %s, fence %d", tuple(self.position), self._fence)
         return True

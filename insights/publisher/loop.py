@@ -4,9 +4,9 @@ import logging
 import os
 import time
 from contextlib import closing
-from typing import Any
 
 import psycopg2
+from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
 from insights.errors import UserError
@@ -72,7 +72,7 @@ class Publisher:
                 self._pause = _FIRST_PAUSE
                 self._wake.wait(self._settings.poll_seconds)
 
-    def _lead(self, connection: Any, cursor: LeaderCursor) -> None:
+    def _lead(self, connection: PgConnection, cursor: LeaderCursor) -> None:
         self._metrics.connected = False
         with closing(BatchProducer(self._kafka, _APPLICATION, self._settings.flush_seconds)) as sender:
             staged_rows.prepare_connection(connection)
@@ -95,7 +95,7 @@ class Publisher:
         cursor.release()
 
     def _read(
-        self, connection: Any, cursor: LeaderCursor, after: staged_rows.CommitPosition, sender: BatchProducer
+        self, connection: PgConnection, cursor: LeaderCursor, after: staged_rows.CommitPosition, sender: BatchProducer
     ) -> staged_rows.StagedBatch:
         return staged_rows.read_batch(connection, cursor.epoch, after, self._settings.batch_rows, sender.limit)
 
@@ -110,7 +110,7 @@ class Publisher:
         self._metrics.quarantined.inc(len(refused))
         self._metrics.last_publish.set_to_current_time()
 
-    def _idle(self, connection: Any, cursor: LeaderCursor) -> None:
+    def _idle(self, connection: PgConnection, cursor: LeaderCursor) -> None:
         if staged_rows.has_gated_rows(connection, cursor.position):
             self._wake.wait(self._gate.held(connection))
             return
@@ -118,7 +118,7 @@ class Publisher:
         self._metrics.lag.set(0)
         self._wake.wait(self._settings.poll_seconds, connection)
 
-    def _measure_lag(self, connection: Any) -> None:
+    def _measure_lag(self, connection: PgConnection) -> None:
         if time.monotonic() - self._lag_read > _LAG_SECONDS:
             self._metrics.lag.set(staged_rows.count_lag(connection, self._kafka.raw_topic))
             self._lag_read = time.monotonic()
@@ -149,7 +149,7 @@ class Gate:
         self._pause = _GATE_FIRST_PAUSE
         self._warned: int | None = None
 
-    def held(self, connection: Any) -> float:
+    def held(self, connection: PgConnection) -> float:
         """Note the wait, and name the transaction when it lasts. Returns the seconds until the next look."""
         now = time.monotonic()
         self._since = self._since or now
@@ -164,7 +164,7 @@ class Gate:
         self._since, self._warned, self._pause = None, None, _GATE_FIRST_PAUSE
         self._metrics.gate_wait.set(0)
 
-    def _name_writer(self, connection: Any, seconds: float) -> None:
+    def _name_writer(self, connection: PgConnection, seconds: float) -> None:
         writer = staged_rows.find_oldest_writer(connection)
         if writer is None:
             return
@@ -176,7 +176,7 @@ class Gate:
         _log.warning("staged rows have waited %.0f s for a transaction %s, open for %.0f s, to end", seconds, who, age)
 
 
-def _shorten_keepalive(connection: Any) -> None:
+def _shorten_keepalive(connection: PgConnection) -> None:
     """Have the server notice within half a minute that we are gone: the lock is free then."""
     with connection.cursor() as cursor:
         cursor.execute("SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3")

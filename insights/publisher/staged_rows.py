@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg2.extensions import BYTES, register_type
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients.sql import fetch_row
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
@@ -52,7 +55,7 @@ class StagedBatch:
 
 
 def read_batch(
-    connection: Any, current_epoch: int, after: CommitPosition, limit_rows: int, limit_message: int
+    connection: PgConnection, current_epoch: int, after: CommitPosition, limit_rows: int, limit_message: int
 ) -> StagedBatch:
     """The next rows after `after`. A message above `limit_message` bytes is refused; if its value alone is, that stays
     in the database.
@@ -84,7 +87,7 @@ def read_batch(
     return batch
 
 
-def prepare_connection(connection: Any) -> None:
+def prepare_connection(connection: PgConnection) -> None:
     """Have `connection` notified of every staged page, and read batches by index.
 
     Without statistics, as on a new day's partition, the planner would rather sort all that waits: of 700,000 rows in 15
@@ -95,17 +98,17 @@ def prepare_connection(connection: Any) -> None:
         cursor.execute("LISTEN insights_staged")
 
 
-def has_gated_rows(connection: Any, after: CommitPosition) -> bool:
+def has_gated_rows(connection: PgConnection, after: CommitPosition) -> bool:
     """Whether committed rows beyond `after` wait for an older transaction to end."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM staging.users WHERE (epoch, xact_id, id) > (%s, %s::xid8, %s))",
             (after.epoch, str(after.xact_id), after.id),
         )
-        return bool(cursor.fetchone()[0])
+        return bool(fetch_row(cursor)[0])
 
 
-def find_oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
+def find_oldest_writer(connection: PgConnection) -> tuple[int | None, str, float] | None:
     """The transaction that rows wait for: process id (none if prepared), application name, its age in seconds."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -119,7 +122,7 @@ def find_oldest_writer(connection: Any) -> tuple[int | None, str, float] | None:
         return cursor.fetchone()  # type: ignore[no-any-return]
 
 
-def count_lag(connection: Any, name: str) -> int:
+def count_lag(connection: PgConnection, name: str) -> int:
     """Rows that the cursor has not passed, from the totals of pages: costs O(pages), not O(rows)."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -127,7 +130,7 @@ def count_lag(connection: Any, name: str) -> int:
             " - (SELECT coalesce(sum(published), 0) FROM staging.publisher WHERE name = %s)",
             (name,),
         )
-        return max(0, int(cursor.fetchone()[0]))
+        return max(0, int(fetch_row(cursor)[0]))
 
 
 def reject_too_large(message: RawMessage, size: int, digest: str, detail: str) -> QuarantineRecord:
@@ -149,7 +152,7 @@ def reject_too_large(message: RawMessage, size: int, digest: str, detail: str) -
     )
 
 
-def _fetch(cursor: Any, current: int, after: CommitPosition, limit_rows: int, limit_message: int) -> Iterator[Any]:
+def _fetch(cursor: PgCursor, current: int, after: CommitPosition, limit_rows: int, limit_message: int) -> Iterator[Any]:
     cursor.execute("BEGIN READ ONLY")
     cursor.execute(
         f"DECLARE staged NO SCROLL CURSOR FOR {NEXT_ROWS}",
@@ -180,7 +183,7 @@ def _refusal(message: RawMessage, limit: int) -> QuarantineRecord:
     return reject_too_large(message, len(message.value), sha256(message.value).hexdigest(), detail)
 
 
-def _stored_refusal(cursor: Any, position: CommitPosition, message: RawMessage, limit: int) -> QuarantineRecord:
+def _stored_refusal(cursor: PgCursor, position: CommitPosition, message: RawMessage, limit: int) -> QuarantineRecord:
     cursor.execute(
         """
         SELECT octet_length(payload::text), encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')
@@ -188,6 +191,6 @@ def _stored_refusal(cursor: Any, position: CommitPosition, message: RawMessage, 
         """,
         (position.epoch, str(position.xact_id), position.id),
     )
-    size, digest = cursor.fetchone()
+    size, digest = fetch_row(cursor)
     detail = f"the value's {size} bytes alone exceed the topic's {limit}"
     return reject_too_large(message, size, digest.decode(), detail)

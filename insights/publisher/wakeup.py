@@ -4,6 +4,8 @@ import os
 import select
 from typing import Any
 
+from psycopg2.extensions import connection as PgConnection
+
 
 class WakeUp:
     """A stop flag that signal handlers may set, and waits that watch it."""
@@ -22,7 +24,7 @@ class WakeUp:
     def stopped(self) -> bool:
         return self._stopped
 
-    def wait(self, seconds: float, connection: Any = None) -> None:
+    def wait(self, seconds: float, connection: PgConnection | None = None) -> None:
         """Return after `seconds`, at a stop, or when `connection` has a notification or has ended."""
         watched: list[Any] = [self._read]
         if connection is not None:

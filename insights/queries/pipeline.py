@@ -1,9 +1,12 @@
 """What the dashboard reads of the flow, from PostgreSQL. Quarantine is counted, by an index of what is open."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.clients.sql import fetch_row
 
 RECOUNT = "recount"
 """The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
@@ -102,7 +105,7 @@ class IngestRun(NamedTuple):
     last_at: datetime
 
 
-def list_last_batches(cursor: Any, limit: int) -> list[BatchSummary]:
+def list_last_batches(cursor: PgCursor, limit: int) -> list[BatchSummary]:
     """The newest micro-batches, newest first; recounts, which read nothing, are none."""
     cursor.execute(
         f"SELECT {_BATCH}, {_LATENCIES} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
@@ -111,7 +114,7 @@ def list_last_batches(cursor: Any, limit: int) -> list[BatchSummary]:
     return [BatchSummary(*row) for row in cursor.fetchall()]
 
 
-def count_open_quarantine(cursor: Any) -> dict[str, int]:
+def count_open_quarantine(cursor: PgCursor) -> dict[str, int]:
     """Records in quarantine per reason, a record refused again counted once."""
     cursor.execute(
         "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
@@ -119,7 +122,7 @@ def count_open_quarantine(cursor: Any) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def list_quarantine_samples(cursor: Any, reason: str, limit: int) -> list[QuarantineSample]:
+def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[QuarantineSample]:
     """The latest open records of a reason, latest first."""
     cursor.execute(
         f"SELECT {', '.join(QuarantineSample._fields)} FROM quarantine.records"
@@ -129,7 +132,7 @@ def list_quarantine_samples(cursor: Any, reason: str, limit: int) -> list[Quaran
     return [QuarantineSample(*row) for row in cursor.fetchall()]
 
 
-def read_hop_totals(cursor: Any, topic: str) -> HopTotals:
+def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
     """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
     cursor.execute(
         """
@@ -146,16 +149,16 @@ def read_hop_totals(cursor: Any, topic: str) -> HopTotals:
         """,
         {"topic": topic},
     )
-    return HopTotals(*cursor.fetchone())
+    return HopTotals(*fetch_row(cursor))
 
 
-def count_superseded(cursor: Any, most: int) -> int:
+def count_superseded(cursor: PgCursor, most: int) -> int:
     """Served events that are not their user's newest; counted up to `most`, so that the cost is bounded."""
     cursor.execute("SELECT count(*) FROM (SELECT FROM analytics.superseded LIMIT %s) AS found", (most,))
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
-def count_arrivals_per_minute(cursor: Any, minutes: int) -> list[MinuteTotals]:
+def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTotals]:
     """The last minutes, oldest first, the running one at the end; those without a batch are there with zeros."""
     cursor.execute(
         f"""
@@ -174,7 +177,7 @@ def count_arrivals_per_minute(cursor: Any, minutes: int) -> list[MinuteTotals]:
     return [MinuteTotals(*row) for row in cursor.fetchall()]
 
 
-def measure_latency(cursor: Any, minutes: int) -> LatencyPercentiles | None:
+def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None:
     """Of the batches merged in the last minutes and served; none without new users in them.
 
     Each batch keeps 101 percentiles of its users' instants; they are merged by weight (nearest rank). Of many batches
@@ -208,7 +211,7 @@ def measure_latency(cursor: Any, minutes: int) -> LatencyPercentiles | None:
     return LatencyPercentiles(p50, p95, p99, sum(records for records, _ in batches))
 
 
-def count_rejections_per_hour(cursor: Any, hours: int) -> list[HourlyRejections]:
+def count_rejections_per_hour(cursor: PgCursor, hours: int) -> list[HourlyRejections]:
     """Records refused in the last hours, by hour and reason, those resolved since included; hours without left out."""
     cursor.execute(
         """
@@ -221,7 +224,7 @@ def count_rejections_per_hour(cursor: Any, hours: int) -> list[HourlyRejections]
     return [HourlyRejections(*row) for row in cursor.fetchall()]
 
 
-def list_ingest_runs(cursor: Any, limit: int) -> list[IngestRun]:
+def list_ingest_runs(cursor: PgCursor, limit: int) -> list[IngestRun]:
     """The runs that landed the last `LOOKED_AT_PAGES` pages, the latest first."""
     cursor.execute(
         """

@@ -15,6 +15,8 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from cassandra.cluster import Session
+
 from insights.errors import UserError
 from insights.model.age_bands import get_age_range
 from insights.model.schema import BUCKETS
@@ -68,7 +70,7 @@ class UserPage(NamedTuple):
     """Set where the page ended before it was full, for all it had read."""
 
 
-def fetch_page(session: Any, chosen: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:
+def fetch_page(session: Session, chosen: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:
     """At most `limit` users behind `cursor`."""
     found: list[UserSummary] = []
     for reads, (users, place) in enumerate(_walk(session, chosen, cursor, max(10, limit // 4)), 1):
@@ -80,7 +82,7 @@ def fetch_page(session: Any, chosen: UserFilter, cursor: KeysetCursor | None, li
     return UserPage(tuple(found), None, None)
 
 
-def iterate_users(session: Any, chosen: UserFilter, seconds: float) -> Iterator[UserSummary]:
+def iterate_users(session: Session, chosen: UserFilter, seconds: float) -> Iterator[UserSummary]:
     """All of them.
 
     Raises:
@@ -93,7 +95,7 @@ def iterate_users(session: Any, chosen: UserFilter, seconds: float) -> Iterator[
         yield from found
 
 
-def count_users(session: Any, chosen: UserFilter) -> int | None:
+def count_users(session: Session, chosen: UserFilter) -> int | None:
     """How many there are, where an aggregate knows it."""
     whole_time = chosen.since is None and chosen.until is None
     whom = (chosen.country_code, chosen.gender, chosen.age_band)
@@ -113,7 +115,7 @@ def count_users(session: Any, chosen: UserFilter) -> int | None:
 
 
 def _walk(
-    session: Any, chosen: UserFilter, cursor: KeysetCursor | None, share: int
+    session: Session, chosen: UserFilter, cursor: KeysetCursor | None, share: int
 ) -> Iterator[tuple[list[UserSummary], KeysetCursor | None]]:
     """The users behind `cursor`, read by read, each with the place behind what was read; None behind the last.
 
@@ -154,7 +156,7 @@ def _step(months: Sequence[str], held: Mapping[str, float], size: float) -> Sequ
 
 
 def _read(
-    session: Any, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
+    session: Session, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
 ) -> tuple[list[UserSummary], bool]:
     """Users of those months behind `place` in order, and whether these are all; at least one if not."""
     share = min(share, MOST_ROWS // (BUCKETS * (len(months) if chosen.country_code is None else 1)))
@@ -167,7 +169,7 @@ def _read(
 
 
 def _parts(
-    session: Any, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
+    session: Session, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
 ) -> list[list[UserSummary]]:
     """The first rows behind `place` of each partition that holds users of those months, at most `share` of each."""
     country = chosen.country_code

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+from cassandra.cluster import Session
+
 from insights.model.schema import BUCKETS, USER_FIELDS
 
 ARRIVALS_KEPT = timedelta(days=7)
@@ -48,13 +50,13 @@ class SampledPlace(NamedTuple):
     location_plausible: bool | None
 
 
-def read_counts(session: Any, dimension: str) -> dict[str, int]:
+def read_counts(session: Session, dimension: str) -> dict[str, int]:
     """Users per value of one of `record.DIMENSIONS` of one field; values without users left out."""
     rows = execute(session, _COUNTS.format(session.keyspace), dimension)
     return {row.value: row.count for row in rows if row.count}
 
 
-def read_cross_counts(session: Any, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
+def read_cross_counts(session: Session, dimension: str, first: str | None = None) -> dict[tuple[str | None, ...], int]:
     """Users per values of a dimension of several fields, those without users left out.
 
     `first` limits it to one value of the first field, whose counts lie together.
@@ -68,13 +70,13 @@ def read_cross_counts(session: Any, dimension: str, first: str | None = None) ->
     return _crossed(rows)
 
 
-def read_cross_counts_since(session: Any, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
+def read_cross_counts_since(session: Session, dimension: str, first: str) -> dict[tuple[str | None, ...], int]:
     """The same, of the values whose first field is `first` or sorts behind it."""
     query = f"{_COUNTS.format(session.keyspace)} AND value >= ?"
     return _crossed(execute(session, query, dimension, json.dumps([first], ensure_ascii=False)[:-1]))
 
 
-def list_latest_arrivals(session: Any, limit: int) -> list[Arrival]:
+def list_latest_arrivals(session: Session, limit: int) -> list[Arrival]:
     """The newest arrivals of the last `ARRIVALS_KEPT`, newest first."""
     now = datetime.now(UTC)
     found: list[Arrival] = []
@@ -94,14 +96,14 @@ def list_latest_arrivals(session: Any, limit: int) -> list[Arrival]:
     return sorted(found, key=lambda arrival: arrival.event_time, reverse=True)[:limit]
 
 
-def fetch_user(session: Any, user_id: UUID) -> dict[str, Any] | None:
+def fetch_user(session: Session, user_id: UUID) -> dict[str, Any] | None:
     """Every column of a user."""
     columns = ", ".join(USER_FIELDS)
     row = execute(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
     return dict(row._asdict()) if row else None
 
 
-def sample_places(session: Any, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:
+def sample_places(session: Session, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:
     """At most `per_bucket` users with coordinates, the latest registered, of each of the `BUCKETS` of each country.
 
     Which bucket a user is in is chance: where the buckets of all countries are more than `MOST_PARTITIONS`, an equal
@@ -122,7 +124,7 @@ def sample_places(session: Any, country_codes: Sequence[str], per_bucket: int) -
     return [SampledPlace(*row) for row in rows if row.latitude is not None and row.longitude is not None]
 
 
-def execute(session: Any, cql: str, *values: object) -> Any:
+def execute(session: Session, cql: str, *values: object) -> Any:
     """The rows of a prepared statement, whose tables are to be qualified: the server warns of others."""
     prepared = _prepared.setdefault(session, {})
     if cql not in prepared:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psycopg2
 import psycopg2.extras
 import pyarrow as pa
+from cassandra.cluster import Session
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections
+from insights.clients.sql import fetch_row
 from insights.errors import UserError
 from insights.model.schema import build_dimension_values_sql
 from insights.model.user import DIMENSIONS
@@ -118,7 +122,7 @@ def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSetting
     return new
 
 
-def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tuple[int, list[CountComparison]]:
+def recount_postgres(connection: PgConnection, served: dict[tuple[str, str], int]) -> tuple[int, list[CountComparison]]:
     """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
 
     `served` are Cassandra's counts, read before.
@@ -133,16 +137,16 @@ def recount_postgres(connection: Any, served: dict[tuple[str, str], int]) -> tup
         return seq, counts
 
 
-def _new_dimensions(cursor: Any) -> list[str]:
+def _new_dimensions(cursor: PgCursor) -> list[str]:
     with _migrated():
         cursor.execute(
             "SELECT EXISTS (SELECT FROM analytics.users), array(SELECT DISTINCT dimension FROM analytics.user_counts)"
         )
-    users, counted = cursor.fetchone()
+    users, counted = fetch_row(cursor)
     return [name for name in DIMENSIONS if name not in counted] if users else []
 
 
-def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[CountComparison]:
+def _counts(cursor: PgCursor, served: dict[tuple[str, str], int]) -> list[CountComparison]:
     with _migrated():
         cursor.execute(_COUNTS)
     kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
@@ -153,7 +157,7 @@ def _counts(cursor: Any, served: dict[tuple[str, str], int]) -> list[CountCompar
     ]
 
 
-def _served(session: Any) -> dict[tuple[str, str], int]:
+def _served(session: Session) -> dict[tuple[str, str], int]:
     try:
         rows = session.execute("SELECT dimension, value, count FROM user_counts")
         return {(dimension, value): count for dimension, value, count in rows}

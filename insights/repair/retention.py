@@ -1,7 +1,9 @@
 """Forget old batches, and the keys from which users moved in them."""
 
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from psycopg2.extensions import connection as PgConnection
 
 # A query that starts again begins with its last batch, and by that one the ledger knows how far it has read.
 _BATCHES = """
@@ -29,7 +31,7 @@ class PrunedRows(NamedTuple):
     moved: int
 
 
-def prune_batches(connection: Any, now: datetime, retention_days: int) -> PrunedRows:
+def prune_batches(connection: PgConnection, now: datetime, retention_days: int) -> PrunedRows:
     """Delete what batches left that were merged over `retention_days` ago and that Cassandra has.
 
     The last batch of every query stays. The messages that the others read are added up in `analytics.pruned_batches`.

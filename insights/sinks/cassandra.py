@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from cassandra import RequestValidationException, protocol
-from cassandra.cluster import NoHostAvailable
+from cassandra.cluster import NoHostAvailable, Session
 from cassandra.cmurmur3 import murmur3
 from cassandra.policies import FallthroughRetryPolicy
 
@@ -47,7 +47,7 @@ class CassandraWriter:
     Any failure that a second try may mend is tried again `ATTEMPTS` times in all; the first that remains is raised.
     """
 
-    def __init__(self, session: Any, *, in_flight: int, batch_rows: int) -> None:
+    def __init__(self, session: Session, *, in_flight: int, batch_rows: int) -> None:
         session.client_protocol_handler = BlockProtocol
         session.use_client_timestamp = False
         session.cluster.profile_manager.default.retry_policy = FallthroughRetryPolicy()

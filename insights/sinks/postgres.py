@@ -13,8 +13,11 @@ import numpy as np
 import psycopg2.extras
 import pyarrow as pa
 import pyarrow.csv
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import quarantine_table
+from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
 from insights.model.schema import USER_FIELDS, build_dimension_values_sql, build_sql_columns, list_dimension_fields
 
@@ -173,7 +176,7 @@ class MergeResult:
     """Refused records of the batch."""
 
 
-def merge_batch(connection: Any, batch: MicroBatchId, accepted: pa.Table, rejected: Portions) -> MergeResult:
+def merge_batch(connection: PgConnection, batch: MicroBatchId, accepted: pa.Table, rejected: Portions) -> MergeResult:
     """Merge a batch in one transaction and commit it.
 
     `accepted` has the record's columns in order. A batch that is in `analytics.batches` with the same offsets changes
@@ -193,20 +196,20 @@ def merge_batch(connection: Any, batch: MicroBatchId, accepted: pa.Table, reject
     return MergeResult(current, kept, refused)
 
 
-def lock_merges(cursor: Any) -> None:
+def lock_merges(cursor: PgCursor) -> None:
     """Wait for the merge that runs, and let none begin before the transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
 
 
-def allocate_seq(cursor: Any) -> int:
+def allocate_seq(cursor: PgCursor) -> int:
     """The place of this transaction among the merges, all of which it excludes; microseconds."""
     cursor.execute("""
         SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
         FROM analytics.batches""")
-    return int(cursor.fetchone()[0])
+    return int(fetch_row(cursor)[0])
 
 
-def read_undelivered_counts(connection: Any) -> pa.Table:
+def read_undelivered_counts(connection: PgConnection) -> pa.Table:
     """The counts (dimension, value, count, seq) that merges changed which Cassandra is not known to have."""
     query = """
         SELECT dimension, value, count, seq FROM analytics.user_counts
@@ -216,7 +219,7 @@ def read_undelivered_counts(connection: Any) -> pa.Table:
         return _read(cursor, query, pa.schema(types))
 
 
-def read_undelivered_moves(connection: Any) -> pa.Table:
+def read_undelivered_moves(connection: PgConnection) -> pa.Table:
     """Old keys (user_id, version, country_code, registered_month, registered_at) that Cassandra may still have.
 
     The country or the month is null where the row of that table did not move.
@@ -235,13 +238,13 @@ def read_undelivered_moves(connection: Any) -> pa.Table:
         return _read(cursor, query, pa.schema(types))
 
 
-def mark_delivered(connection: Any, batch: MicroBatchId) -> None:
+def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
     """Note that every sink has the batch."""
     with connection, connection.cursor() as cursor:
         cursor.execute(_SERVED, {"query": batch.query_id, "batch": batch.number})
 
 
-def _copy(cursor: Any, accepted: pa.Table) -> None:
+def _copy(cursor: PgCursor, accepted: pa.Table) -> None:
     if not accepted.num_rows:
         return
     numbered = accepted.select(USER_FIELDS).add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
@@ -251,7 +254,7 @@ def _copy(cursor: Any, accepted: pa.Table) -> None:
     cursor.copy_expert(f"COPY incoming (n, {_FIELDS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
 
 
-def _merged_before(cursor: Any, batch: MicroBatchId) -> int | None:
+def _merged_before(cursor: PgCursor, batch: MicroBatchId) -> int | None:
     """How many records the batch refused when it was merged; None if it was not."""
     cursor.execute(
         "SELECT offsets, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
@@ -261,7 +264,7 @@ def _merged_before(cursor: Any, batch: MicroBatchId) -> int | None:
     return found[1] if found is not None and found[0] == batch.offsets else None
 
 
-def _take_over(cursor: Any, batch: MicroBatchId, seq: int) -> None:
+def _take_over(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
     """A number that comes again with other offsets replaces a batch, and owes Cassandra what that one did."""
     cursor.execute(
         "SELECT seq FROM analytics.batches WHERE query_id = %s AND batch_id = %s AND served_at IS NULL",
@@ -272,11 +275,11 @@ def _take_over(cursor: Any, batch: MicroBatchId, seq: int) -> None:
             cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced))
 
 
-def _apply(cursor: Any, batch: MicroBatchId, accepted: int, rejected: Portions) -> int:
+def _apply(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: Portions) -> int:
     seq = allocate_seq(cursor)
     _take_over(cursor, batch, seq)
     cursor.execute(_WON, (_FRACTIONS,))
-    inserted, written, event_times = cursor.fetchone()
+    inserted, written, event_times = fetch_row(cursor)
     if accepted:
         for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
             cursor.execute(statement, {"seq": seq})
@@ -309,7 +312,7 @@ def _apply(cursor: Any, batch: MicroBatchId, accepted: int, rejected: Portions) 
     return len(refused)
 
 
-def _read(cursor: Any, query: str, schema: pa.Schema) -> pa.Table:
+def _read(cursor: PgCursor, query: str, schema: pa.Schema) -> pa.Table:
     cursor.execute(query)
     rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)

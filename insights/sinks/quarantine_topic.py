@@ -1,9 +1,8 @@
 """The copy of quarantined records on the quarantine topic: at least once, where PostgreSQL holds each exactly once."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from insights.clients.kafka_produce import Encoded, deliver, encode_quarantined
 from insights.model.quarantine import QuarantineRecord
@@ -12,7 +11,7 @@ LONGEST_KEY = 1024
 """Characters of a key that a copy without its value keeps."""
 
 
-def produce_copies(producer: Any, topic: str, records: Sequence[QuarantineRecord]) -> None:
+def produce_copies(producer: Producer, topic: str, records: Sequence[QuarantineRecord]) -> None:
     """Produce the records and wait until the brokers have acknowledged all of them.
 
     A record whose headers make it too large for the topic goes without its value, and without a key of more than
@@ -27,7 +26,7 @@ def produce_copies(producer: Any, topic: str, records: Sequence[QuarantineRecord
 
 
 def _deliver(
-    producer: Any, topic: str, records: Sequence[QuarantineRecord], encode: Callable[[QuarantineRecord], Encoded]
+    producer: Producer, topic: str, records: Sequence[QuarantineRecord], encode: Callable[[QuarantineRecord], Encoded]
 ) -> list[QuarantineRecord]:
     """Returns the records that the client or the broker refused as too large."""
     delivery = deliver(producer, topic, records, encode)

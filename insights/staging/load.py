@@ -5,8 +5,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.clients.sql import fetch_row
 from insights.model.user import derive_record_key
 from insights.staging.partitions import ensure_partition
 
@@ -46,7 +50,7 @@ class LoadedPage:
     duplicates: int
 
 
-def load_page(connection: Any, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
+def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
     """Stage the page's new records: rows, ledger row and notification in one transaction.
 
     A page that is there already, by seed and number, changes nothing and returns the counts of its first load.
@@ -83,13 +87,13 @@ def _key(record: bytes) -> str:
     return str(derive_record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
 
 
-def _recorded(cursor: Any, batch_id: str) -> LoadedPage | None:
+def _recorded(cursor: PgCursor, batch_id: str) -> LoadedPage | None:
     cursor.execute("SELECT fetched, staged, duplicates FROM staging.batches WHERE batch_id = %s", (batch_id,))
     counts = cursor.fetchone()
     return LoadedPage(batch_id, *counts) if counts else None
 
 
-def _claim(cursor: Any, keys: list[str], staged_on: date, batch_id: str) -> dict[str, int]:
+def _claim(cursor: PgCursor, keys: list[str], staged_on: date, batch_id: str) -> dict[str, int]:
     """Ids of the keys that nobody staged before."""
     cursor.execute(
         """
@@ -103,10 +107,10 @@ def _claim(cursor: Any, keys: list[str], staged_on: date, batch_id: str) -> dict
 
 
 def _copy(
-    cursor: Any, page: SourcePage, keyed: dict[str, bytes], ids: dict[str, int], staged_on: date, batch_id: str
+    cursor: PgCursor, page: SourcePage, keyed: dict[str, bytes], ids: dict[str, int], staged_on: date, batch_id: str
 ) -> None:
     cursor.execute("SELECT staging.current_epoch(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    epoch, version = cursor.fetchone()
+    epoch, version = fetch_row(cursor)
     event_time = page.fetched_at.astimezone(UTC).isoformat(timespec="milliseconds")
     common = [str(value).encode() for value in (epoch, staged_on, version, event_time)] + [_escaped(batch_id.encode())]
     lines = (b"\t".join((b"%d" % id_, key.encode(), *common, _escaped(keyed[key]))) + b"\n" for key, id_ in ids.items())
@@ -120,7 +124,7 @@ def _escaped(value: bytes) -> bytes:
     return value
 
 
-def _enter(cursor: Any, page: SourcePage, loaded: LoadedPage, dag_id: str, run_id: str) -> None:
+def _enter(cursor: PgCursor, page: SourcePage, loaded: LoadedPage, dag_id: str, run_id: str) -> None:
     cursor.execute(
         """
         INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates, api_version,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
+
+from psycopg2.extensions import connection as PgConnection
 
 from insights.model.message import RawMessage
 
@@ -11,7 +12,9 @@ _CLOCK_SKEW = timedelta(hours=1)
 """How far the clock that a page was fetched by may be ahead of the server's, whose day chose the partition."""
 
 
-def read_period(connection: Any, from_: datetime, to: datetime, fetch_rows: int = 2000) -> Iterator[RawMessage]:
+def read_period(
+    connection: PgConnection, from_: datetime, to: datetime, fetch_rows: int = 2000
+) -> Iterator[RawMessage]:
     """The rows fetched from `from_` until before `to`, as messages of a newer version, in order of staging.
 
     Read through a server-side cursor: memory holds `fetch_rows` rows at most.

@@ -1,17 +1,19 @@
 """Drop the daily partitions that are published and past their retention."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 from psycopg2.errors import LockNotAvailable
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients.sql import fetch_row
 from insights.staging.partitions import become_owner, partition_name
 
 _LOCK_WAIT = "5s"
 """Retention gives way to loads and reads: it tries again on its next run."""
 
 
-def drop_expired(connection: Any, now: datetime, retention_days: int, publisher: str) -> list[date]:
+def drop_expired(connection: PgConnection, now: datetime, retention_days: int, publisher: str) -> list[date]:
     """Drop the daily partitions that ended `retention_days` ago and that the cursor of `publisher` has passed.
 
     Goes from the oldest day on and stops at the first that must stay, or that is in use. Each dropped day is noted
@@ -26,7 +28,7 @@ def drop_expired(connection: Any, now: datetime, retention_days: int, publisher:
     return dropped
 
 
-def _days(connection: Any) -> list[date]:
+def _days(connection: PgConnection) -> list[date]:
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits AS i JOIN pg_class AS c"
@@ -35,7 +37,7 @@ def _days(connection: Any) -> list[date]:
         return [day for (day,) in cursor]
 
 
-def _drop(connection: Any, day: date, publisher: str) -> bool:
+def _drop(connection: PgConnection, day: date, publisher: str) -> bool:
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
@@ -53,7 +55,7 @@ def _drop(connection: Any, day: date, publisher: str) -> bool:
     return True
 
 
-def _has_unpublished(cursor: Any, day: date, publisher: str) -> bool:
+def _has_unpublished(cursor: PgCursor, day: date, publisher: str) -> bool:
     cursor.execute(
         f"""
         SELECT EXISTS (
@@ -63,4 +65,4 @@ def _has_unpublished(cursor: Any, day: date, publisher: str) -> bool:
         """,
         (publisher,),
     )
-    return bool(cursor.fetchone()[0])
+    return bool(fetch_row(cursor)[0])
