@@ -35,7 +35,7 @@ def check_data_flow():
         from insights.ledger.check import find_stall
         from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
-        unwell = [one for one in kubernetes.list_workloads() if not one.well] if kubernetes.is_in_cluster() else []
+        unwell = [one for one in kubernetes.list_workloads() if not one.healthy] if kubernetes.is_in_cluster() else []
         if unwell:
             raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
         stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

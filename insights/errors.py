@@ -1,13 +1,13 @@
-"""The one error that is shown to people as it is."""
+"""Errors whose text is shown to people as it is."""
 
 
 class UserError(Exception):
-    """A mistake or a missing thing that a person can mend: the text names it, its value and the remedy."""
+    """An error that a person can fix: the text names what is wrong, its value and the remedy."""
 
 
 class NotReadyError(UserError):
-    """A server does not answer, or lacks what is perhaps still being made: a moment later it may be there."""
+    """A server does not answer, or lacks something that may still be on its way: a retry may succeed."""
 
 
 class RefusedError(UserError):
-    """A server answers and does not let us in."""
+    """A server answers and refuses the login."""

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` of a long-running process."""
+"""The HTTP endpoints `/healthz`, `/readyz` and `/metrics` of a long-running process."""
 
 import threading
 from collections.abc import Callable
@@ -10,19 +10,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from insights.errors import UserError
 
 Check = Callable[[], str | None]
-"""Why the process is not well, or None."""
+"""Returns why the probe fails, or None if it succeeds."""
 
 
 class ProbeServer:
-    """Answers on a thread of its own: 200, or 503 with the reason."""
+    """Serves the probes and the metrics from a background thread; a failing probe answers 503 and its reason."""
 
     def __init__(
         self, host: str, port: int, setting: str, registry: CollectorRegistry, *, healthz: Check, readyz: Check
     ) -> None:
-        """Listen; `port` 0 takes a free one. `setting` is the variable that chooses it.
+        """Start to listen on `port`, or on any free port if it is 0; `setting` names the variable that sets it.
 
         Raises:
-            UserError: the port is taken.
+            UserError: the process cannot listen on the port.
         """
         checks = {"/healthz": healthz, "/readyz": readyz}
 
@@ -35,14 +35,16 @@ class ProbeServer:
                     reason = checks[path]()
                     self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain; charset=utf-8")
                 else:
-                    self._answer(404, b"/healthz, /readyz and /metrics are here\n", "text/plain; charset=utf-8")
+                    self._answer(
+                        404, b"not found: only /healthz, /readyz and /metrics exist\n", "text/plain; charset=utf-8"
+                    )
 
             def log_message(self, *_: object) -> None:
                 pass
 
-            def _answer(self, status: int, body: bytes, kind: str) -> None:
+            def _answer(self, status: int, body: bytes, content_type: str) -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
+                self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -52,7 +54,7 @@ class ProbeServer:
         except OSError as error:
             raise UserError(
                 f"Port {port} on {host} cannot serve the probes ({error.strerror});"
-                f" stop what uses it or set {setting} to a free port."
+                f" stop the process that uses it or set {setting} to a free port."
             ) from None
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()

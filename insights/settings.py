@@ -1,4 +1,4 @@
-"""Every setting of the platform, from `INSIGHTS_*` environment variables. No other module reads the environment."""
+"""Every setting of the platform, read from `INSIGHTS_*` environment variables. No other module reads them."""
 
 import os
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from insights.errors import UserError
 
-SECRET_CHARACTERS = 16
-"""Fewest of a secret that stands between visitors and the pages."""
+_MIN_SECRET_CHARACTERS = 16
+"""Minimum length of the secret that a proxy authenticates itself with."""
 
 
 class PostgresSettings(BaseSettings):
-    """The database that holds staging, quarantine and analytics."""
+    """The PostgreSQL database that holds staging, quarantine and analytics."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_POSTGRES_", frozen=True)
 
@@ -29,7 +29,7 @@ class PostgresSettings(BaseSettings):
     connect_timeout_seconds: int = 10
 
     def connection(self, application: str) -> dict[str, Any]:
-        """Keyword arguments of `psycopg2.connect`; `application` names us in `pg_stat_activity`."""
+        """Keyword arguments for `psycopg2.connect`; `application` is the name in `pg_stat_activity`."""
         arguments: dict[str, Any] = {
             "host": self.host,
             "port": self.port,
@@ -47,7 +47,7 @@ class PostgresSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """The broker and the platform's two topics."""
+    """The Kafka brokers and the platform's two topics."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_KAFKA_", frozen=True)
 
@@ -57,7 +57,7 @@ class KafkaSettings(BaseSettings):
     partitions: int = 2
     replication_factor: int = 1
     max_message_bytes: int = 1_048_588
-    """The topics' `max.message.bytes`; Kafka's own default."""
+    """`max.message.bytes` of both topics; the default is Kafka's own."""
     security_protocol: str = "PLAINTEXT"
     sasl_mechanism: str = "SCRAM-SHA-512"
     username: str | None = None
@@ -65,7 +65,7 @@ class KafkaSettings(BaseSettings):
     ca_file: Path | None = None
 
     def client(self) -> dict[str, Any]:
-        """Connection properties for librdkafka clients."""
+        """The connection properties of a librdkafka client."""
         config: dict[str, Any] = {
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
@@ -81,7 +81,7 @@ class KafkaSettings(BaseSettings):
         return config
 
     def spark(self) -> dict[str, str]:
-        """The same properties as options of Spark's Kafka source."""
+        """The same connection properties as options of Spark's Kafka source."""
         options = {
             "kafka.bootstrap.servers": self.bootstrap_servers,
             "kafka.security.protocol": self.security_protocol,
@@ -99,7 +99,7 @@ class KafkaSettings(BaseSettings):
 
 
 class CassandraSettings(BaseSettings):
-    """The keyspace that the dashboard reads."""
+    """The Cassandra keyspace that holds the dashboard's query tables."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_CASSANDRA_", frozen=True)
 
@@ -109,7 +109,7 @@ class CassandraSettings(BaseSettings):
     keyspace: str = "insights"
     local_dc: str = "datacenter1"
     replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-    """The keyspace's replication map in CQL, used when a migration creates it."""
+    """The replication map, in CQL, of a keyspace that the migrations create."""
     username: str | None = None
     password: SecretStr = SecretStr("")
     ca_file: Path | None = None
@@ -117,12 +117,13 @@ class CassandraSettings(BaseSettings):
 
     @property
     def contact_points(self) -> list[str]:
+        """`hosts` as a list."""
         return [host.strip() for host in self.hosts.split(",") if host.strip()]
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """The settings of the three servers that hold records."""
+    """The settings of the three stores."""
 
     postgres: PostgresSettings
     kafka: KafkaSettings
@@ -136,19 +137,19 @@ class SourceSettings(BaseSettings):
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8084/api/1.4/")
     page_size: int = Field(5000, ge=1, le=5000)
-    """Rows per request; asked for more than 5,000 the API answers with one."""
+    """Rows per request; the API answers a request for more than 5,000 with a single row."""
     nationalities: str = ""
-    """Comma-separated, empty for all."""
+    """Separated by commas; all when empty."""
     gender: str = ""
     include: str = ""
     exclude: str = ""
     timeout_seconds: float = 30
-    """Of one attempt's connection and of each wait for data."""
+    """Timeout of each attempt, to connect and between bytes received."""
     deadline_seconds: float = 180
-    """Of one page, all attempts and pauses together."""
+    """Time limit of one page, including all attempts and pauses."""
     max_attempts: int = 6
     max_bytes: int = 64 * 1024 * 1024
-    """Of one answer, after decompression."""
+    """Size limit of one response body, after decompression."""
 
 
 class StagingSettings(BaseSettings):
@@ -157,22 +158,22 @@ class StagingSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_STAGING_", frozen=True)
 
     retention_days: int = Field(14, ge=1)
-    """Published daily partitions older than this are dropped."""
+    """How long published daily partitions are kept."""
 
 
 class PublisherSettings(BaseSettings):
-    """The publisher from staging to Kafka."""
+    """The publisher, which sends staged rows to Kafka."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_PUBLISHER_", frozen=True)
 
     batch_rows: int = Field(5000, ge=1)
     poll_seconds: float = 5
-    """Fallback when no notification arrives."""
+    """Polling interval for when no notification arrives."""
     flush_seconds: float = 60
-    """Longest wait for the broker to acknowledge a batch."""
+    """Timeout for the broker to acknowledge a batch."""
     http_host: str = "127.0.0.1"
     http_port: int = 8085
-    """Of `/healthz`, `/readyz` and `/metrics`."""
+    """Port of `/healthz`, `/readyz` and `/metrics`."""
 
 
 class StreamSettings(BaseSettings):
@@ -182,94 +183,95 @@ class StreamSettings(BaseSettings):
 
     checkpoint: str = ".insights/checkpoint"
     master: str | None = None
-    """A Spark master for a run outside `spark-submit`; none under the Spark operator."""
+    """The Spark master of a run outside `spark-submit`; unset under the Spark operator."""
     trigger_seconds: float = 1
     max_offsets_per_trigger: int = 20_000
     jars: str = ""
-    """Comma-separated connector jars for a run outside an image that has them."""
+    """Connector jars, separated by commas, for a run outside an image that contains them."""
     driver_memory: str = "768m"
     shuffle_partitions: int = 2
     cassandra_in_flight: int = 32
-    """Batches that one writer keeps in flight."""
+    """Maximum number of batches that one writer keeps in flight."""
     cassandra_batch_rows: int = 30
     http_host: str = "127.0.0.1"
     http_port: int = 8086
-    """Of `/healthz`, `/readyz` and `/metrics`."""
+    """Port of `/healthz`, `/readyz` and `/metrics`."""
 
 
 class DashboardSettings(BaseSettings):
-    """The pages, and who may see them.
+    """The dashboard, and who has access to it.
 
     Raises:
-        UserError: who may see the pages contradicts how visitors log in.
+        UserError: a setting that the chosen `auth` requires is missing or too short.
     """
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_", frozen=True)
 
     cache_seconds: float = 3
-    """How long an answer of a store is shown before it is read again."""
+    """How long an answer of a store is cached."""
     auth: Literal["none", "oidc", "proxy"] = "none"
-    """Who says who a visitor is: nobody, an OpenID Connect provider, or a proxy in front of the pages."""
+    """What authenticates visitors: nothing, an OpenID Connect provider, or a proxy in front of the dashboard."""
     allow_anonymous: bool = False
-    """Without a login, show the pages also on an address that other machines reach."""
+    """With `auth` none, serve the pages also on an address that other machines can reach."""
     viewers: str = ""
-    """Who may see the pages: names, e-mails, `@domain`, or `*` for everyone who is logged in; separated by commas."""
+    """Who may view the pages: names, e-mail addresses, `@domain`, or `*` for every logged-in visitor; separated by
+    commas."""
     operators: str = ""
-    """Who of them may also act on the data, written likewise; `*` is everyone who sees the pages."""
+    """Which viewers may also change data, in the same format; `*` for every viewer."""
     session_hours: Annotated[float, Field(gt=0)] = 12
-    """How long a login of the OpenID Connect provider lasts."""
+    """Lifetime of a login through the OpenID Connect provider."""
     proxy_user_header: str = "X-Auth-Request-Email"
-    """Header in which the proxy names the visitor."""
+    """The request header in which the proxy names the visitor."""
     proxy_secret: SecretStr = SecretStr("")
-    """What the proxy sends in `X-Insights-Proxy-Secret`, so that nobody else can name a visitor."""
+    """The value of `X-Insights-Proxy-Secret` that authenticates the proxy."""
 
     @model_validator(mode="after")
-    def _visitors_can_be_told(self) -> Self:
+    def _check_access(self) -> Self:
         if self.auth != "none" and not self.viewers.strip(", "):
             raise UserError(
                 f"INSIGHTS_DASHBOARD_VIEWERS is empty but INSIGHTS_DASHBOARD_AUTH is {self.auth}: "
-                "name who may see the pages, or set it to * for everyone who is logged in."
+                "name who may view the pages, or set it to * for every logged-in visitor."
             )
         length = len(self.proxy_secret.get_secret_value())
-        if self.auth == "proxy" and length < SECRET_CHARACTERS:
+        if self.auth == "proxy" and length < _MIN_SECRET_CHARACTERS:
             raise UserError(
                 f"INSIGHTS_DASHBOARD_PROXY_SECRET has {length} characters but INSIGHTS_DASHBOARD_AUTH is proxy: "
-                f"set it to at least {SECRET_CHARACTERS} random ones that only the proxy knows."
+                f"set it to at least {_MIN_SECRET_CHARACTERS} random characters that only the proxy knows."
             )
         return self
 
 
 class AirflowSettings(BaseSettings):
-    """Airflow's API, as the dashboard uses it."""
+    """The Airflow API that the dashboard uses."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_AIRFLOW_", frozen=True)
 
     url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """Of the API server; empty where the dashboard does not know Airflow."""
+    """Base URL of the API server; empty if the dashboard has no Airflow."""
     username: str = "dashboard"
     password: SecretStr = SecretStr("")
     timeout_seconds: float = Field(default=10, gt=0)
-    """Of a connection and of each wait for data."""
+    """Timeout to connect and between bytes received."""
 
 
 class AccessSettings(BaseSettings):
-    """Whose privileges a migration sets: a role of the store for each user that `insights.access` declares."""
+    """The roles whose privileges the migrations set, by user; `insights.migrations.privileges` declares the users."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_ACCESS_", frozen=True, validate_default=False)
 
     postgres: Annotated[Json[dict[str, str]], NoDecode] = {}
-    """Role by user, as a JSON object; none are set when empty."""
+    """PostgreSQL role of each user, as a JSON object; no privileges are set when it is empty."""
     cassandra: Annotated[Json[dict[str, str]], NoDecode] = {}
-    """Role by user, as a JSON object; created where absent."""
+    """Cassandra role of each user, as a JSON object; roles that do not exist are created."""
     passwords: Path | None = None
-    """Folder of `<user>/password` files, one for each of Cassandra's roles."""
+    """Directory with a file `<user>/password` for each Cassandra role."""
 
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
 
 class LocalSettings(BaseSettings):
-    """The one-machine runner: where it keeps state and downloads, and the port of each server."""
+    """The one-machine runner: the directories of its state and downloads, and the port of each server."""
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_", frozen=True, populate_by_name=True)
 
@@ -277,7 +279,7 @@ class LocalSettings(BaseSettings):
     cache: Path = Path("~/.cache/insights")
     java_home: Path | None = Field(None, validation_alias="JAVA_HOME")
     source_url: str = ""
-    """Another API to fetch from; empty for the simulator."""
+    """The API to fetch from; the simulator when empty."""
     airflow_port: Port = 8080
     dashboard_port: Port = 8501
     simulator_port: Port = 8084
@@ -291,34 +293,35 @@ class LocalSettings(BaseSettings):
 
     @property
     def jars(self) -> Path:
+        """The directory of downloaded jars."""
         return self.cache.expanduser() / "jars"
 
 
-_OTHER_CONFIGURATION = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "STREAMLIT_", "JDK_JAVA_OPTIONS", "PG")
+_UNRELATED_PREFIXES = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "STREAMLIT_", "JDK_JAVA_OPTIONS", "PG")
 
 
 def read_inherited_environment() -> dict[str, str]:
-    """The environment that child processes start from: without what configures other installations of our servers."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OTHER_CONFIGURATION)}
+    """The environment of child processes, without variables that configure other installations of the same servers."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_UNRELATED_PREFIXES)}
 
 
 def adopt_environment(variables: dict[str, str]) -> None:
-    """Give the `INSIGHTS_*` variables that are not set the values of a running platform."""
+    """Set the `INSIGHTS_*` variables of a running platform that are not set already."""
     for name, value in variables.items():
         if name.startswith("INSIGHTS_"):
             os.environ.setdefault(name, value)
 
 
 def to_environment(*groups: BaseSettings) -> dict[str, str]:
-    """The variables from which another process reads these settings: of every field that was given a value."""
-    given = {}
+    """The variables that give another process the same settings, for every field whose value was set explicitly."""
+    variables = {}
     for group in groups:
         for name in sorted(group.model_fields_set):
             value = getattr(group, name)
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
             if text is not None:
-                given[f"{group.model_config['env_prefix']}{name.upper()}"] = str(text)
-    return given
+                variables[f"{group.model_config['env_prefix']}{name.upper()}"] = str(text)
+    return variables
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
@@ -328,7 +331,7 @@ def load(settings: type[Settings]) -> Settings:
     """Read one group of settings.
 
     Raises:
-        UserError: a variable has a value that the setting cannot take; names the variable.
+        UserError: a variable has an invalid value; the message names the variable.
     """
     try:
         return settings()

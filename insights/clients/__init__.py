@@ -1,1 +1,1 @@
-"""Connections to PostgreSQL, Kafka, Cassandra, Airflow and Kubernetes, opened the same way by every stage."""
+"""Clients of PostgreSQL, Kafka, Cassandra, Airflow and Kubernetes that all stages share."""

@@ -1,4 +1,4 @@
-"""Connections to the three servers, opened the same way by every module."""
+"""Connections to PostgreSQL, Cassandra and Kafka, opened in the same way by every module."""
 
 import re
 import ssl
@@ -20,23 +20,24 @@ from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 CASSANDRA_ERRORS: tuple[type[Exception], ...] = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
-"""What a statement raises when Cassandra refuses it or goes away: the driver has no class above all of them."""
-_SILENT_SERVER_MILLISECONDS = 30_000
-"""A server that went away without a word is noticed after this long; TCP's own default is a quarter of an hour."""
+"""Raised by a statement that Cassandra rejects or does not answer; the driver's exceptions have no common base class."""
+_TCP_USER_TIMEOUT_MILLISECONDS = 30_000
+"""How long sent data may stay unacknowledged; with TCP's default, a lost server is noticed after a quarter of an hour."""
 _LOGIN_REFUSED = re.compile(
     r"authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf|permission denied|no password"
     r"|certificate|does not support SSL|password are incorrect|requires authentication",
     re.IGNORECASE,
 )
-"""libpq tells the reason as text only; Cassandra's code for bad credentials also means that it could not look yet."""
+"""Matches the reason of a refused login. libpq reports it as text only, and Cassandra's error code for bad credentials
+also means that the node could not check them yet."""
 
 
 def connect_postgres(settings: PostgresSettings, application: str) -> PgConnection:
-    """A new psycopg2 connection; `application` names it in `pg_stat_activity`.
+    """Open a psycopg2 connection; `application` is its name in `pg_stat_activity`.
 
     Raises:
-        NotReadyError: no server answers, or it has no such database.
-        RefusedError: it refuses the login.
+        NotReadyError: the server does not answer, or has no such database yet.
+        RefusedError: the server refuses the login.
     """
     try:
         connection: PgConnection = psycopg2.connect(
@@ -44,23 +45,29 @@ def connect_postgres(settings: PostgresSettings, application: str) -> PgConnecti
             keepalives_idle=10,
             keepalives_interval=5,
             keepalives_count=4,
-            tcp_user_timeout=_SILENT_SERVER_MILLISECONDS,
+            tcp_user_timeout=_TCP_USER_TIMEOUT_MILLISECONDS,
         )
         return connection
     except psycopg2.OperationalError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise _refusal(reason)(
-            f"PostgreSQL at {settings.host}:{settings.port} did not let {settings.user!r} into database"
-            f" {settings.dbname!r} ({reason}); check that it runs and the INSIGHTS_POSTGRES_* variables."
+        server = f"PostgreSQL at {settings.host}:{settings.port}"
+        if _is_login_refusal(reason):
+            raise RefusedError(
+                f"{server} refused the login of {settings.user!r} to database {settings.dbname!r} ({reason});"
+                " check the INSIGHTS_POSTGRES_* variables."
+            ) from error
+        raise NotReadyError(
+            f"{server} did not accept a connection to database {settings.dbname!r} ({reason});"
+            " check that it runs and the INSIGHTS_POSTGRES_* variables."
         ) from error
 
 
 def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
-    """An unconnected driver `Cluster`: authentication, TLS, token-aware routing and the settings' consistency.
+    """A `Cluster` of the driver, not connected yet, with login, TLS, token-aware routing and the settings' consistency.
 
     Raises:
-        NotReadyError: none of the servers' names resolves.
-        UserError: the consistency is not a level of Cassandra.
+        NotReadyError: none of the host names resolves.
+        UserError: the consistency level is unknown.
     """
     consistency = ConsistencyLevel.name_to_value.get(settings.consistency.upper())
     if consistency is None:
@@ -79,40 +86,40 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
             port=settings.port,
             protocol_version=ProtocolVersion.V5,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-            auth_provider=_cassandra_login(settings),
-            ssl_context=_cassandra_tls(settings),
+            auth_provider=_make_cassandra_auth(settings),
+            ssl_context=_make_cassandra_tls(settings),
             connect_timeout=10,
             control_connection_timeout=10,
         )
     except UnresolvableContactPoints as error:
         raise NotReadyError(
-            f"No name of Cassandra's nodes {settings.hosts} resolves; check that it runs and INSIGHTS_CASSANDRA_HOSTS."
+            f"None of Cassandra's host names {settings.hosts} resolves; check that it runs and INSIGHTS_CASSANDRA_HOSTS."
         ) from error
 
 
 @contextmanager
 def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Session]:
-    """A driver `Session` for the length of a `with`, in the settings' keyspace unless `use_keyspace` is false.
+    """Open a `Session` of the driver until the block ends, in the settings' keyspace unless `use_keyspace` is false.
 
     Raises:
-        NotReadyError: no server answers.
-        RefusedError: it refuses the login.
-        UserError: the keyspace is absent.
+        NotReadyError: no node answers.
+        RefusedError: the cluster refuses the login.
+        UserError: the keyspace does not exist.
     """
     cluster = make_cassandra_cluster(settings)
     try:
-        yield _cassandra_session(cluster, settings, settings.keyspace if use_keyspace else None)
+        yield _connect_session(cluster, settings, settings.keyspace if use_keyspace else None)
     finally:
         cluster.shutdown()
 
 
 def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[str, Any] | None = None) -> Producer:
-    """A librdkafka `Producer` that loses nothing: idempotent, acknowledged by all replicas, lz4.
+    """A librdkafka `Producer` that is idempotent, waits for all in-sync replicas and compresses with lz4.
 
-    A key's partition is the one that Java clients choose. `config` adds properties, or overrides them.
+    Keys are partitioned as by Java clients. `config` adds or overrides properties.
 
     Raises:
-        UserError: the settings do not make a configuration.
+        UserError: the settings are not a valid configuration.
     """
     properties = settings.client() | {
         "client.id": application,
@@ -126,25 +133,31 @@ def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[
         return Producer(properties | (config or {}))
     except KafkaException as error:
         raise UserError(
-            f"Kafka's client refuses its configuration ({error.args[0].str()}); check the INSIGHTS_KAFKA_* variables."
+            f"The Kafka client's configuration is invalid ({error.args[0].str()}); check the INSIGHTS_KAFKA_* variables."
         ) from None
 
 
-def _refusal(reason: str) -> type[UserError]:
-    return RefusedError if _LOGIN_REFUSED.search(reason) else NotReadyError
+def _is_login_refusal(reason: str) -> bool:
+    return _LOGIN_REFUSED.search(reason) is not None
 
 
-def _cassandra_session(cluster: Cluster, settings: CassandraSettings, keyspace: str | None) -> Session:
+def _connect_session(cluster: Cluster, settings: CassandraSettings, keyspace: str | None) -> Session:
     try:
         session = cluster.connect()
         if keyspace:
             session.set_keyspace(keyspace)
         return session
     except NoHostAvailable as error:
-        reason = _first_cause(error)
-        raise _refusal(reason)(
-            f"No Cassandra node of {settings.hosts} port {settings.port} in data centre {settings.local_dc!r} let us in"
-            f" ({reason}); check that it runs and the INSIGHTS_CASSANDRA_* variables."
+        reason = _find_first_cause(error)
+        nodes = f"{settings.hosts} port {settings.port} in data centre {settings.local_dc!r}"
+        if _is_login_refusal(reason):
+            user = repr(settings.username) if settings.username else "an anonymous client"
+            raise RefusedError(
+                f"Cassandra at {nodes} refused the login of {user} ({reason}); check the INSIGHTS_CASSANDRA_* variables."
+            ) from error
+        raise NotReadyError(
+            f"No Cassandra node of {nodes} accepted a connection ({reason});"
+            " check that it runs and the INSIGHTS_CASSANDRA_* variables."
         ) from error
     except InvalidRequest as error:
         raise UserError(
@@ -152,13 +165,13 @@ def _cassandra_session(cluster: Cluster, settings: CassandraSettings, keyspace: 
         ) from error
 
 
-def _cassandra_login(settings: CassandraSettings) -> PlainTextAuthProvider | None:
+def _make_cassandra_auth(settings: CassandraSettings) -> PlainTextAuthProvider | None:
     if settings.username is None:
         return None
     return PlainTextAuthProvider(settings.username, settings.password.get_secret_value())
 
 
-def _cassandra_tls(settings: CassandraSettings) -> ssl.SSLContext | None:
+def _make_cassandra_tls(settings: CassandraSettings) -> ssl.SSLContext | None:
     if settings.ca_file is None:
         return None
     try:
@@ -168,11 +181,11 @@ def _cassandra_tls(settings: CassandraSettings) -> ssl.SSLContext | None:
             f"INSIGHTS_CASSANDRA_CA_FILE is {str(settings.ca_file)!r}: {error.strerror or error};"
             " set it to a file of PEM certificates."
         ) from None
-    # The driver reaches nodes by the addresses they announce, which certificates do not name: the authority decides.
+    # The driver connects to the addresses that nodes announce, which their certificates need not name.
     context.check_hostname = False
     return context
 
 
-def _first_cause(error: NoHostAvailable) -> str:
+def _find_first_cause(error: NoHostAvailable) -> str:
     causes = error.errors.values() if isinstance(error.errors, dict) else error.errors
     return str(next(iter(causes), error))

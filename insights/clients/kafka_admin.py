@@ -15,15 +15,15 @@ TIMEOUT_SECONDS = 20.0
 
 @lru_cache(maxsize=1)
 def get_admin(settings: KafkaSettings) -> AdminClient:
-    """This process's admin client for the broker, connected once and kept."""
+    """The admin client of this process, created on first use and cached."""
     return AdminClient(settings.client() | {"log_level": 0, "reconnect.backoff.max.ms": 1000})
 
 
 def count_messages(admin: AdminClient, topic: str) -> dict[str, int]:
-    """Messages that each partition holds.
+    """The number of messages in each partition, by its number as text.
 
     Raises:
-        KafkaException: the broker does not answer.
+        KafkaException: no broker answers.
         UserError: the topic does not exist, or a partition has no leader.
     """
     return {str(partition): end - begin for partition, (begin, end) in read_watermarks(admin, topic).items()}
@@ -32,41 +32,44 @@ def count_messages(admin: AdminClient, topic: str) -> dict[str, int]:
 def read_watermarks(
     admin: AdminClient, topic: str, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> dict[int, tuple[int, int]]:
-    """(oldest offset, next offset) of each partition.
+    """The beginning offset and the end offset of each partition.
 
     Raises:
-        KafkaException: the broker does not answer.
+        KafkaException: no broker answers.
         UserError: the topic does not exist, or a partition has no leader.
     """
-    places = list_partitions(admin, (topic,), timeout_seconds)
-    begins, ends = read_offsets(admin, places, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
-    return {place.partition: (begin.offset, end.offset) for place, begin, end in zip(places, begins, ends, strict=True)}
+    partitions = list_partitions(admin, (topic,), timeout_seconds)
+    begins, ends = read_offsets(admin, partitions, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
+    return {
+        partition.partition: (begin.offset, end.offset)
+        for partition, begin, end in zip(partitions, begins, ends, strict=True)
+    }
 
 
 def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
-    """Every partition of the topics, in order.
+    """Every partition of the topics, in the order of the topics and their partition numbers.
 
     Raises:
-        KafkaException: the broker does not answer.
+        KafkaException: no broker answers.
         UserError: a topic does not exist, or a partition has no leader.
     """
-    known = admin.list_topics(timeout=timeout_seconds).topics
+    metadata = admin.list_topics(timeout=timeout_seconds).topics
     for topic in topics:
-        if topic not in known:
+        if topic not in metadata:
             raise UserError(f"Kafka has no topic {topic}; run `insights migrate`.")
-        orphans = [number for number, partition in known[topic].partitions.items() if partition.leader < 0]
-        if orphans:
-            raise UserError(f"Partition {orphans[0]} of topic {topic} has no leader; bring its brokers up.")
-    return [TopicPartition(topic, number) for topic in topics for number in sorted(known[topic].partitions)]
+        leaderless = [number for number, partition in metadata[topic].partitions.items() if partition.leader < 0]
+        if leaderless:
+            raise UserError(f"Partition {leaderless[0]} of topic {topic} has no leader; start its brokers.")
+    return [TopicPartition(topic, number) for topic in topics for number in sorted(metadata[topic].partitions)]
 
 
 def read_offsets(
-    admin: AdminClient, places: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
+    admin: AdminClient, partitions: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
 ) -> list[list[Any]]:
-    """For each of the specifications what it finds in each of the places; all are asked before one is awaited.
+    """For each specification, the result of each partition in order; all requests are sent before one is awaited.
 
     Raises:
-        KafkaException: the broker does not answer.
+        KafkaException: no broker answers.
     """
-    asked = [admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_seconds) for spec in specs]
-    return [[futures[place].result() for place in places] for futures in asked]
+    requests = [admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout_seconds) for spec in specs]
+    return [[futures[partition].result() for partition in partitions] for futures in requests]

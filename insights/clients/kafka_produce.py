@@ -1,4 +1,4 @@
-"""The one produce loop: enqueue messages, wait while the queue is full, collect what was not acknowledged."""
+"""The produce loop: enqueue messages, wait while the queue is full, collect the messages that were not acknowledged."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.5
 
 
 class Encoded(NamedTuple):
-    """A message as librdkafka takes it."""
+    """A message in the form that librdkafka takes."""
 
     key: str | None
     value: bytes | None
@@ -27,7 +27,7 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Delivery(Generic[T]):
-    """Messages handed over, those that failed with their error, and how many were still unacknowledged at the end."""
+    """How many messages were enqueued, which of them failed with which error, and how many got no delivery report."""
 
     sent: int
     failures: list[tuple[T, KafkaError]]
@@ -39,13 +39,13 @@ def enqueue(
     topic: str,
     message: Encoded,
     on_delivery: Callable[[Any, Any], None] | None = None,
-    patience_seconds: float = float("inf"),
+    timeout_seconds: float = float("inf"),
 ) -> None:
-    """Append one message to the producer's queue, serving delivery reports while the queue is full.
+    """Append a message to the producer's queue, and serve delivery reports while the queue is full.
 
     Raises:
-        BufferError: the queue stayed full for `patience_seconds`.
-        KafkaException: librdkafka refuses the message.
+        BufferError: the queue was still full after `timeout_seconds`.
+        KafkaException: librdkafka rejects the message.
     """
     deadline: float | None = None
     while True:
@@ -53,7 +53,7 @@ def enqueue(
             producer.produce(topic, message.value, message.key, headers=message.headers, on_delivery=on_delivery)
             return
         except BufferError:
-            deadline = deadline or time.monotonic() + patience_seconds
+            deadline = deadline or time.monotonic() + timeout_seconds
             if time.monotonic() > deadline:
                 raise
             producer.poll(_POLL_SECONDS)
@@ -66,9 +66,9 @@ def deliver(
     encode: Callable[[T], Encoded],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Delivery[T]:
-    """Produce the messages and wait, at most `FLUSH_SECONDS`, for the brokers to acknowledge all of them.
+    """Produce the messages, then wait up to `FLUSH_SECONDS` for the brokers to acknowledge all of them.
 
-    `progress` receives the number of messages handed over so far.
+    `progress` is called with the number of messages enqueued so far.
     """
     sent = 0
     failures: list[tuple[T, KafkaError]] = []
@@ -91,9 +91,9 @@ def deliver(
 def republish(
     producer: Producer, topic: str, messages: Iterable[RawMessage], progress: Callable[[int], None] = lambda _: None
 ) -> int:
-    """Produce raw messages again and wait for every acknowledgement. Returns the number of messages.
+    """Produce raw messages again and wait until all are acknowledged. Returns the number of messages.
 
-    `progress` receives the number of messages handed over so far.
+    `progress` is called with the number of messages enqueued so far.
 
     Raises:
         UserError: the broker did not acknowledge every message.
@@ -103,17 +103,17 @@ def republish(
     if failures or unacknowledged:
         raise UserError(
             f"Kafka did not acknowledge {len(failures) + unacknowledged} of {delivery.sent} records on {topic}"
-            f" ({failures[0][1].str() if failures else 'they still wait'}); look at the broker and try again:"
+            f" ({failures[0][1].str() if failures else 'timed out'}); check the broker and try again:"
             " a record that arrives twice changes nothing."
         )
     return delivery.sent
 
 
 def encode_raw(message: RawMessage) -> Encoded:
-    """A raw message under the text of its key."""
+    """Encode a raw message, with its key as text."""
     return Encoded(str(message.key), message.value, message.headers())
 
 
 def encode_quarantined(record: QuarantineRecord) -> Encoded:
-    """A quarantine record with its redacted value."""
+    """Encode a quarantine record, with its redacted value."""
     return Encoded(record.key, record.payload, record.headers())

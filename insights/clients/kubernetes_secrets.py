@@ -1,4 +1,4 @@
-"""One-time Secrets of a release: created where absent, with random values, and never changed afterwards."""
+"""Secrets of a release with generated values: created if they do not exist, and never changed afterwards."""
 
 import base64
 import json
@@ -14,13 +14,13 @@ from insights.clients import kubernetes
 from insights.errors import UserError
 
 _PASSWORD_BYTES = 24
-"""32 characters of base64."""
+"""Encoded as 32 characters of base64."""
 _REQUEST_SECONDS = 30
 _NOT_FOUND, _CONFLICT, _FORBIDDEN = 404, 409, 403
 
 
 class SecretPlan(BaseModel):
-    """A Secret as it is to be created. `generate` says what kind of random text a key gets."""
+    """A Secret to create: keys with given `values`, and keys with values to `generate`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,9 +31,9 @@ class SecretPlan(BaseModel):
     values: dict[str, str] = {}
     generate: dict[str, Literal["password", "fernet-key"]] = {}
 
-    def manifest(self) -> dict[str, Any]:
-        """The Secret with fresh random values."""
-        made = {
+    def make_manifest(self) -> dict[str, Any]:
+        """The manifest of the Secret, with newly generated values."""
+        generated = {
             key: generate_fernet_key() if kind == "fernet-key" else generate_password()
             for key, kind in self.generate.items()
         }
@@ -42,107 +42,108 @@ class SecretPlan(BaseModel):
             "kind": "Secret",
             "metadata": {"name": self.name, "labels": self.labels, "annotations": self.annotations},
             "type": self.type,
-            "stringData": self.values | made,
+            "stringData": self.values | generated,
         }
 
 
 class SecretStore:
-    """The Secrets of one namespace through a `CoreV1Api`."""
+    """The Secrets of one namespace, accessed through a `CoreV1Api`."""
 
     def __init__(self, api: Any, namespace: str) -> None:
         self._api = api
         self.namespace = namespace
 
     def ensure(self, plan: SecretPlan) -> bool:
-        """Create the Secret unless it exists; whether it was created. One that exists is looked at, not changed.
+        """Create the Secret if it does not exist. Returns whether it was created; an existing one is only checked.
 
         Raises:
-            UserError: it exists without one of its keys, or the API server refuses or does not answer.
+            UserError: it exists but lacks a key, or the API server denies the request or does not answer.
         """
-        found = self._keys(plan.name)
-        if found is None:
+        keys = self._read_keys(plan.name)
+        if keys is None:
             if self._create(plan):
                 return True
-            found = self._keys(plan.name) or set()
+            keys = self._read_keys(plan.name) or set()
         for key in (*plan.values, *plan.generate):
-            if key not in found:
+            if key not in keys:
                 raise UserError(
                     f"Secret {plan.name} in namespace {self.namespace} exists without the key {key}: add the key, or"
-                    " delete the Secret to have it created again with new values, which its store must then be given."
+                    " delete the Secret to have it created with new values, and then set these in its store too."
                 )
         return False
 
     def require(self, name: str, key: str) -> None:
-        """Return if somebody has made the Secret with that key.
+        """Check that the Secret exists and has the key.
 
         Raises:
-            UserError: it is missing, or the API server refuses or does not answer.
+            UserError: the Secret or the key is missing, or the API server denies the request or does not answer.
         """
-        found = self._keys(name)
-        if found is None:
+        keys = self._read_keys(name)
+        if keys is None:
             raise UserError(
                 f"Secret {name} in namespace {self.namespace} is missing (key {key}): create it, or name another in the"
                 " value existingSecret."
             )
-        if key not in found:
+        if key not in keys:
             raise UserError(
                 f"Secret {name} in namespace {self.namespace} lacks the key {key}: add it, or name another in the value"
                 " existingSecret."
             )
 
-    def _keys(self, name: str) -> set[str] | None:
+    def _read_keys(self, name: str) -> set[str] | None:
+        """The keys of the Secret, or None if it does not exist."""
         try:
-            found = self._api.read_namespaced_secret(name, self.namespace, _request_timeout=_REQUEST_SECONDS)
+            secret = self._api.read_namespaced_secret(name, self.namespace, _request_timeout=_REQUEST_SECONDS)
         except Exception as error:
             if _status(error) == _NOT_FOUND:
                 return None
-            raise self._refused("read", name, error) from error
-        return set(found.data or {})
+            raise self._describe_error("read", name, error) from error
+        return set(secret.data or {})
 
     def _create(self, plan: SecretPlan) -> bool:
-        """False if another has just created it."""
+        """Create the Secret. Returns false if somebody else has created it in the meantime."""
         try:
-            self._api.create_namespaced_secret(self.namespace, plan.manifest(), _request_timeout=_REQUEST_SECONDS)
+            self._api.create_namespaced_secret(self.namespace, plan.make_manifest(), _request_timeout=_REQUEST_SECONDS)
         except Exception as error:
             if _status(error) == _CONFLICT:
                 return False
-            raise self._refused("create", plan.name, error) from error
+            raise self._describe_error("create", plan.name, error) from error
         return True
 
-    def _refused(self, verb: str, name: str, error: Exception) -> UserError:
+    def _describe_error(self, verb: str, name: str, error: Exception) -> UserError:
         if _status(error) == _FORBIDDEN:
             return UserError(
-                f"Kubernetes does not let us {verb} Secret {name} in namespace {self.namespace}: allow this service"
-                " account to get and create secrets."
+                f"Kubernetes does not allow this pod to {verb} Secret {name} in namespace {self.namespace}: allow its"
+                " service account to get and create secrets."
             )
         return UserError(
-            f"Kubernetes did not {verb} Secret {name} in namespace {self.namespace} ({_reason(error)});"
-            " mend the cause and try again."
+            f"Kubernetes did not {verb} Secret {name} in namespace {self.namespace} ({_find_reason(error)});"
+            " fix the cause and try again."
         )
 
 
 def read_plans(path: Path) -> list[SecretPlan]:
-    """The Secrets that a YAML or JSON file lists.
+    """Read a YAML or JSON file with a list of Secrets.
 
     Raises:
-        UserError: the file cannot be read or is no such list; names the entry.
+        UserError: the file cannot be read, or is no such list; the message names the entry.
     """
     try:
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(list[SecretPlan]).validate_python(listed or [])
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return TypeAdapter(list[SecretPlan]).validate_python(entries or [])
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as a list of Secrets ({' '.join(str(error).split())}).") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise UserError(f"{path} is no list of Secrets: entry {place}: {first['msg']}.") from None
+        entry = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise UserError(f"{path} is not a list of Secrets: entry {entry}: {first['msg']}.") from None
 
 
 def read_requirement(text: str) -> tuple[str, str]:
-    """Name and key of `NAME:KEY`.
+    """The name and the key of `NAME:KEY`.
 
     Raises:
-        UserError: it is not of that form.
+        UserError: the text does not have that form.
     """
     name, _, key = text.partition(":")
     if not name or not key:
@@ -151,10 +152,10 @@ def read_requirement(text: str) -> tuple[str, str]:
 
 
 def create_secrets(store: SecretStore, plans: Sequence[SecretPlan], required: Sequence[tuple[str, str]]) -> list[str]:
-    """Look for the required ones first, so that nothing is created in vain. Returns the names created.
+    """Check the required (name, key) pairs, then create the planned Secrets. Returns the names of those created.
 
     Raises:
-        UserError: one is missing or incomplete, or the API server refuses.
+        UserError: a Secret is missing or incomplete, or the API server denies the request or does not answer.
     """
     for name, key in required:
         store.require(name, key)
@@ -162,10 +163,10 @@ def create_secrets(store: SecretStore, plans: Sequence[SecretPlan], required: Se
 
 
 def open_secret_store(account: Path = kubernetes.ACCOUNT) -> SecretStore:
-    """The Secrets of this pod's namespace.
+    """Open the Secrets of this pod's namespace.
 
     Raises:
-        UserError: this process is not a pod with a service account's token.
+        UserError: this process does not run in a pod with a service account token.
     """
     from kubernetes.client import CoreV1Api
 
@@ -174,12 +175,12 @@ def open_secret_store(account: Path = kubernetes.ACCOUNT) -> SecretStore:
 
 
 def generate_password() -> str:
-    """32 URL-safe characters."""
+    """A password of 32 URL-safe characters."""
     return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def generate_fernet_key() -> str:
-    """A key of `cryptography.fernet`: 32 random bytes in URL-safe base64."""
+    """A key for `cryptography.fernet`: 32 random bytes in URL-safe base64."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -188,8 +189,8 @@ def _status(error: Exception) -> int | None:
     return getattr(error, "status", None)
 
 
-def _reason(error: Exception) -> str:
-    """What the API server says, or the error itself."""
+def _find_reason(error: Exception) -> str:
+    """The message of the API server if there is one, else that of the error."""
     try:
         return str(json.loads(getattr(error, "body", "") or "")["message"])
     except (ValueError, KeyError, TypeError):

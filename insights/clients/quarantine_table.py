@@ -1,4 +1,4 @@
-"""The table `quarantine.records` in PostgreSQL, which holds every quarantined record exactly once."""
+"""The PostgreSQL table `quarantine.records`, which holds every quarantined record once."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, fields
@@ -10,10 +10,10 @@ from insights.model.quarantine import QuarantineRecord
 
 
 def insert_records(cursor: PgCursor, records: Sequence[QuarantineRecord]) -> None:
-    """Insert the records within the caller's transaction; one that is there already stays as it is."""
-    names = ", ".join(field.name for field in fields(QuarantineRecord))
+    """Insert the records in the caller's transaction; a record that exists already is left unchanged."""
+    columns = ", ".join(field.name for field in fields(QuarantineRecord))
     execute_values(
         cursor,
-        f"INSERT INTO quarantine.records ({names}) VALUES %s ON CONFLICT (origin) DO NOTHING",
+        f"INSERT INTO quarantine.records ({columns}) VALUES %s ON CONFLICT (origin) DO NOTHING",
         [astuple(record) for record in records],
     )

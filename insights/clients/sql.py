@@ -1,4 +1,4 @@
-"""Results of SQL statements."""
+"""Read the results of SQL statements."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 
 def fetch_row(cursor: PgCursor) -> tuple[Any, ...]:
-    """The row of a statement that always returns one, such as an aggregate.
+    """Fetch the row of a statement that always returns one, such as an aggregate.
 
     Raises:
         RuntimeError: the statement returned no row.

@@ -98,7 +98,7 @@ class BatchProducer:
 
     def _produce(self, topic: str, message: Encoded) -> None:
         try:
-            enqueue(self._producer, topic, message, patience_seconds=self._ack_seconds)
+            enqueue(self._producer, topic, message, timeout_seconds=self._ack_seconds)
         except BufferError:
             raise UndeliveredError(self._silence()) from None
         except KafkaException as error:

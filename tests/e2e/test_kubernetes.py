@@ -183,7 +183,7 @@ def test_a_store_that_refuses_the_login_is_told_in_the_pods_status(release: Rele
         for pod in kubernetes.pods("migrations", "refused"):
             for status in pod["status"].get("containerStatuses", []):
                 ended = status["state"].get("terminated") or status.get("lastState", {}).get("terminated") or {}
-                if "PostgreSQL at postgres:5432 did not let 'insights' into" in ended.get("message", ""):
+                if "PostgreSQL at postgres:5432 refused the login of 'insights' to" in ended.get("message", ""):
                     return str(ended["message"])
         return ""
 

@@ -1,4 +1,4 @@
-"""An Airflow with a home and a database of its own."""
+"""Run Airflow with a home directory and a database of its own."""
 
 import os
 import subprocess
@@ -8,19 +8,21 @@ from pathlib import Path
 from tests.helpers.support import REPOSITORY
 
 
-def environment(home: Path, **more: str) -> dict[str, str]:
-    """Of its processes, which know our DAGs."""
+def make_environment(home: Path, **variables: str) -> dict[str, str]:
+    """The environment of its processes, which load the project's DAGs."""
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'dags'}",
         "PATH": os.environ["PATH"],
-        **more,
+        **variables,
     }
 
 
-def run(environment: dict[str, str], *arguments: str) -> None:
-    """Python with these arguments, to its good end."""
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-1000:]}{done.stderr[-3000:]}"
+def run_python(environment: dict[str, str], *arguments: str) -> None:
+    """Run Python with these arguments; fail if it exits with an error."""
+    completed = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert completed.returncode == 0, f"{arguments}: {completed.stdout[-1000:]}{completed.stderr[-3000:]}"

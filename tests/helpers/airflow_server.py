@@ -1,4 +1,4 @@
-"""A server that answers as Airflow's API does: one login, tokens that are counted, runs that are started."""
+"""A fake of Airflow's API server, with one login, one DAG and its runs."""
 
 import json
 import threading
@@ -21,38 +21,38 @@ Answer = tuple[int, str]
 """Status and body."""
 
 
-class Airflow:
-    """One login, tokens that are counted, and the runs that were triggered; `broken` answers in the place of a path."""
+class FakeAirflow:
+    """What the server holds and what it was asked. A function in `overrides` answers instead of its path."""
 
     def __init__(self) -> None:
         self.address = ""
         self.logins = 0
-        self.valid = ""
-        self.refusal = 401
-        self.may = True
+        self.valid_token = ""
+        self.rejection_status = 401
+        self.allowed = True
         self.runs: list[dict[str, Any]] = [RUN]
         self.triggered: list[Any] = []
-        self.seen: list[str] = []
+        self.requested: list[str] = []
         self.authorizations: list[str | None] = []
-        self.broken: dict[str, Callable[[], Answer]] = {}
+        self.overrides: dict[str, Callable[[], Answer]] = {}
 
     def answer(self, path: str, authorization: str | None, body: Any) -> Answer:
-        self.seen.append(path)
-        place = path.partition("?")[0].removeprefix("/base")
-        if place in self.broken:
-            return self.broken[place]()
-        if place == "/auth/token":
+        self.requested.append(path)
+        endpoint = path.partition("?")[0].removeprefix("/base")
+        if endpoint in self.overrides:
+            return self.overrides[endpoint]()
+        if endpoint == "/auth/token":
             if body != {"username": "dashboard", "password": "secret"}:
                 return 401, '{"detail": "Invalid credentials"}'
             self.logins += 1
-            self.valid = f"token {self.logins}"
-            return 201, json.dumps({"access_token": self.valid})
+            self.valid_token = f"token {self.logins}"
+            return 201, json.dumps({"access_token": self.valid_token})
         self.authorizations.append(authorization)
-        if authorization != f"Bearer {self.valid}":
-            return self.refusal, '{"detail": "Token Expired"}'
-        if not self.may:
+        if authorization != f"Bearer {self.valid_token}":
+            return self.rejection_status, '{"detail": "Token Expired"}'
+        if not self.allowed:
             return 403, '{"detail": "Forbidden"}'
-        if place != f"/api/v2/dags/{DAG}/dagRuns":
+        if endpoint != f"/api/v2/dags/{DAG}/dagRuns":
             return 404, '{"detail": "Dag with dag_id: \'x\' not found"}'
         if body is None:
             return 200, json.dumps({"dag_runs": self.runs})
@@ -61,9 +61,9 @@ class Airflow:
 
 
 @contextmanager
-def serving() -> Iterator[Airflow]:
-    """A fake at an address of its own."""
-    fake = Airflow()
+def serve_airflow() -> Iterator[FakeAirflow]:
+    """Serve a fake on a free port until the block ends."""
+    fake = FakeAirflow()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -82,7 +82,7 @@ def serving() -> Iterator[Airflow]:
                 self.wfile.write(text.encode())
 
         def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
+            """Keep the output of the tests clean."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     fake.address = f"http://127.0.0.1:{server.server_port}"

@@ -108,12 +108,12 @@ class FakeStores:
 
     def _cassandra(self) -> object:
         if "Cassandra" in self.down:
-            raise UserError("No Cassandra node let us in.")
+            raise UserError("No Cassandra node accepted a connection.")
         return object()
 
     def _postgres(self, *_: object) -> "FakeConnection":
         if "PostgreSQL" in self.down:
-            raise UserError("PostgreSQL did not let us in.")
+            raise UserError("PostgreSQL did not accept a connection.")
         return FakeConnection(self)
 
     def _kafka(self) -> None:

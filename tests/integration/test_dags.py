@@ -29,8 +29,8 @@ DATE = "2026-11-20T12:00:00Z"
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An Airflow with a database of its own."""
-    environment = airflow_home.environment(tmp_path_factory.mktemp("airflow"))
-    airflow_home.run(environment, "-m", "airflow", "db", "migrate")
+    environment = airflow_home.make_environment(tmp_path_factory.mktemp("airflow"))
+    airflow_home.run_python(environment, "-m", "airflow", "db", "migrate")
     return environment
 
 

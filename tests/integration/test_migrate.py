@@ -98,7 +98,7 @@ def test_a_password_of_any_characters_logs_in(empty_postgres: PostgresSettings) 
     try:
         other = empty_postgres.model_copy(update={"user": "special", "password": SecretStr(password)})
         assert migrate_postgres(other) != []
-        with pytest.raises(UserError, match="did not let 'special' into database"):
+        with pytest.raises(UserError, match="refused the login of 'special' to database"):
             migrate_postgres(other.model_copy(update={"password": SecretStr("wrong")}))
     finally:
         with closing(psycopg2.connect(**empty_postgres.connection("tests"))) as connection:

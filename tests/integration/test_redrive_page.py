@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from insights.settings import AirflowSettings, to_environment
-from tests.helpers.airflow_server import Airflow, serving
+from tests.helpers.airflow_server import FakeAirflow, serve_airflow
 from tests.helpers.browser import opened
 from tests.helpers.dashboard_data import fill_postgres
 from tests.helpers.dashboard_process import process
@@ -15,8 +15,8 @@ from tests.helpers.support import eventually, free_port
 
 
 @pytest.fixture
-def airflow() -> Iterator[Airflow]:
-    with serving() as fake:
+def airflow() -> Iterator[FakeAirflow]:
+    with serve_airflow() as fake:
         yield fake
 
 
@@ -37,8 +37,8 @@ def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(addr
         page.get_by_role("button", name="Re-drive ...").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_text("8 open records of this reason").wait_for()
-        asked = len(airflow.seen)
-        eventually(lambda: len(airflow.seen) >= asked + 2, 120, "the page does not look again")
+        asked = len(airflow.requested)
+        eventually(lambda: len(airflow.requested) >= asked + 2, 120, "the page does not look again")
         assert airflow.triggered == []
         page.screenshot(path=tmp_path / "dialog.png")
         dialog.get_by_role("button", name="Start the run").click()

@@ -126,7 +126,7 @@ def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_pat
     wrong = empty_postgres.model_copy(update={"password": SecretStr("wrong")})
     assert job(wrong, CassandraSettings(), "--patience", "600") == 1
     [told] = capsys.readouterr().err.splitlines()
-    assert "did not let 'insights' into database" in told
+    assert "refused the login of 'insights' to database" in told
     assert caplog.messages == []
 
     assert job(wrong, CassandraSettings(), "--patience", "0.1", "--new-logins", "postgres") == 1

@@ -1,4 +1,4 @@
-"""A server that refuses our login is told apart from one that is not ready."""
+"""A server that refuses the login is distinguished from one that is not ready."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_cassandra_refuses_or_is_not_ready(
             raise NoHostAvailable("Unable to connect to any servers", {"db": cause})
 
         def shutdown(self) -> None:
-            """Nothing is open."""
+            """There is nothing to close."""
 
     monkeypatch.setattr(connections, "make_cassandra_cluster", lambda _: Cluster())
     with pytest.raises(kind) as raised, connections.open_cassandra(CassandraSettings(hosts="db")):

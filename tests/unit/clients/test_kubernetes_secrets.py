@@ -1,4 +1,4 @@
-"""The Secrets of a release, against a namespace made of a dictionary."""
+"""The Secrets of a release, against a fake namespace."""
 
 import base64
 import json
@@ -29,48 +29,48 @@ PLAN = SecretPlan(
 
 
 class ApiError(Exception):
-    """As the client raises it."""
+    """The error of the client's `ApiException`, without its class."""
 
     def __init__(self, status: int, message: str = "") -> None:
         super().__init__(message)
         self.status, self.reason, self.body = status, "Reason", json.dumps({"message": message})
 
 
-class Namespace:
-    """The two calls of `CoreV1Api` that are used."""
+class FakeNamespace:
+    """Implements the two calls of `CoreV1Api` that are used; `errors` are raised by verb."""
 
-    def __init__(self, **found: dict[str, str]) -> None:
-        self.found: dict[str, dict[str, str]] = dict(found)
+    def __init__(self, **secrets: dict[str, str]) -> None:
+        self.secrets: dict[str, dict[str, str]] = dict(secrets)
         self.bodies: dict[str, dict[str, Any]] = {}
-        self.refuses: dict[str, Exception] = {}
+        self.errors: dict[str, Exception] = {}
 
     def read_namespaced_secret(self, name: str, namespace: str, _request_timeout: int) -> Any:
         assert namespace == "data"
-        self._maybe_refuse("read")
-        if name not in self.found:
+        self._maybe_raise("read")
+        if name not in self.secrets:
             raise ApiError(404)
-        return SimpleNamespace(data=self.found[name] or None)
+        return SimpleNamespace(data=self.secrets[name] or None)
 
     def create_namespaced_secret(self, namespace: str, body: dict[str, Any], _request_timeout: int) -> None:
         assert namespace == "data"
-        self._maybe_refuse("create")
+        self._maybe_raise("create")
         name = body["metadata"]["name"]
-        if name in self.found:
+        if name in self.secrets:
             raise ApiError(409)
-        self.found[name] = body["stringData"]
+        self.secrets[name] = body["stringData"]
         self.bodies[name] = body
 
-    def _maybe_refuse(self, verb: str) -> None:
-        if verb in self.refuses:
-            raise self.refuses[verb]
+    def _maybe_raise(self, verb: str) -> None:
+        if verb in self.errors:
+            raise self.errors[verb]
 
 
-def run(api: Namespace, *plans: SecretPlan, required: list[tuple[str, str]] | None = None) -> list[str]:
+def run(api: FakeNamespace, *plans: SecretPlan, required: list[tuple[str, str]] | None = None) -> list[str]:
     return create_secrets(SecretStore(api, "data"), plans, required or [])
 
 
 def test_an_absent_secret_is_created_with_its_values_and_random_ones() -> None:
-    api = Namespace()
+    api = FakeNamespace()
     assert run(api, PLAN) == ["r-airflow-keys"]
     body = api.bodies["r-airflow-keys"]
     assert body["type"] == "Opaque"
@@ -79,87 +79,87 @@ def test_an_absent_secret_is_created_with_its_values_and_random_ones() -> None:
         "labels": {"app": "r"},
         "annotations": {"helm.sh/resource-policy": "keep"},
     }
-    made = body["stringData"]
-    assert made["username"] == "admin"
-    assert re.fullmatch(r"[A-Za-z0-9_-]{32}", made["password"])
-    assert len(base64.urlsafe_b64decode(made["fernet-key"])) == 32
+    data = body["stringData"]
+    assert data["username"] == "admin"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{32}", data["password"])
+    assert len(base64.urlsafe_b64decode(data["fernet-key"])) == 32
 
 
-def test_the_fernet_key_is_one() -> None:
+def test_the_generated_fernet_key_is_valid() -> None:
     fernet = pytest.importorskip("cryptography.fernet")
-    api = Namespace()
+    api = FakeNamespace()
     run(api, PLAN)
-    key = fernet.Fernet(api.found["r-airflow-keys"]["fernet-key"])
+    key = fernet.Fernet(api.secrets["r-airflow-keys"]["fernet-key"])
     assert key.decrypt(key.encrypt(b"text")) == b"text"
 
 
 def test_no_two_secrets_are_alike() -> None:
-    first, second = PLAN.manifest()["stringData"], PLAN.manifest()["stringData"]
+    first, second = PLAN.make_manifest()["stringData"], PLAN.make_manifest()["stringData"]
     assert first["password"] != second["password"]
     assert first["fernet-key"] != second["fernet-key"]
 
 
 def test_a_secret_that_exists_is_never_changed() -> None:
-    kept = {"username": "other", "password": "old", "fernet-key": "old", "more": "own"}
-    api = Namespace(**{"r-airflow-keys": dict(kept)})
+    existing = {"username": "other", "password": "old", "fernet-key": "old", "more": "own"}
+    api = FakeNamespace(**{"r-airflow-keys": dict(existing)})
     assert run(api, PLAN) == []
-    assert api.found == {"r-airflow-keys": kept}
+    assert api.secrets == {"r-airflow-keys": existing}
 
 
-@pytest.mark.parametrize("lost", ["username", "password", "fernet-key"])
-def test_a_secret_that_exists_without_a_key_is_told_with_its_remedy(lost: str) -> None:
-    kept = {"username": "x", "password": "x", "fernet-key": "x"}
-    kept.pop(lost)
-    api = Namespace(**{"r-airflow-keys": kept})
+@pytest.mark.parametrize("missing", ["username", "password", "fernet-key"])
+def test_a_secret_that_exists_without_a_key_is_reported_with_the_remedy(missing: str) -> None:
+    existing = {"username": "x", "password": "x", "fernet-key": "x"}
+    existing.pop(missing)
+    api = FakeNamespace(**{"r-airflow-keys": existing})
     with pytest.raises(
         UserError,
-        match=f"Secret r-airflow-keys in namespace data exists without the key {lost}: add the key, or delete",
+        match=f"Secret r-airflow-keys in namespace data exists without the key {missing}: add the key, or delete",
     ):
         run(api, PLAN)
-    assert api.found == {"r-airflow-keys": kept}
+    assert api.secrets == {"r-airflow-keys": existing}
 
 
-def test_a_secret_that_another_creates_meanwhile_is_taken() -> None:
-    class Late(Namespace):
+def test_a_secret_that_somebody_else_creates_meanwhile_is_used() -> None:
+    class Contended(FakeNamespace):
         def create_namespaced_secret(self, namespace: str, body: dict[str, Any], _request_timeout: int) -> None:
-            self.found[body["metadata"]["name"]] = dict.fromkeys(body["stringData"], "theirs")
+            self.secrets[body["metadata"]["name"]] = dict.fromkeys(body["stringData"], "theirs")
             super().create_namespaced_secret(namespace, body, _request_timeout)
 
-    api = Late()
+    api = Contended()
     assert run(api, PLAN) == []
-    assert set(api.found["r-airflow-keys"].values()) == {"theirs"}
+    assert set(api.secrets["r-airflow-keys"].values()) == {"theirs"}
 
 
 def test_a_secret_without_keys_is_created_too() -> None:
-    api = Namespace()
+    api = FakeNamespace()
     assert run(api, SecretPlan(name="empty")) == ["empty"]
     assert run(api, SecretPlan(name="empty")) == []
 
 
 @pytest.mark.parametrize("verb", ["read", "create"])
-def test_what_the_api_server_forbids_is_one_sentence(verb: str) -> None:
-    api = Namespace()
-    api.refuses[verb] = ApiError(403, "secrets is forbidden")
+def test_what_the_api_server_forbids_is_reported_in_one_sentence(verb: str) -> None:
+    api = FakeNamespace()
+    api.errors[verb] = ApiError(403, "secrets is forbidden")
     with pytest.raises(
-        UserError, match=f"does not let us {verb} Secret r-airflow-keys in namespace data: allow this service account"
+        UserError, match=f"does not allow this pod to {verb} Secret r-airflow-keys in namespace data: allow its service"
     ):
         run(api, PLAN)
 
 
-def test_another_answer_of_the_api_server_is_told() -> None:
-    api = Namespace()
-    api.refuses["create"] = ApiError(422, 'Secret "r" is invalid')
+def test_another_answer_of_the_api_server_is_reported() -> None:
+    api = FakeNamespace()
+    api.errors["create"] = ApiError(422, 'Secret "r" is invalid')
     with pytest.raises(UserError, match=r'did not create Secret r-airflow-keys .*Secret "r" is invalid'):
         run(api, PLAN)
-    api.refuses = {"read": OSError("Connection refused")}
+    api.errors = {"read": OSError("Connection refused")}
     with pytest.raises(UserError, match=r"did not read Secret r-airflow-keys .*Connection refused"):
         run(api, PLAN)
 
 
-def test_a_required_secret_is_looked_for_before_anything_is_created() -> None:
-    api = Namespace(there={"password": "x"})
-    with pytest.raises(UserError, match=r"Secret lost in namespace data is missing \(key password\): create it, or"):
-        run(api, PLAN, required=[("there", "password"), ("lost", "password")])
+def test_required_secrets_are_checked_before_anything_is_created() -> None:
+    api = FakeNamespace(there={"password": "x"})
+    with pytest.raises(UserError, match=r"Secret missing in namespace data is missing \(key password\): create it, or"):
+        run(api, PLAN, required=[("there", "password"), ("missing", "password")])
     with pytest.raises(UserError, match=r"Secret there in namespace data lacks the key username: add it, or"):
         run(api, PLAN, required=[("there", "username")])
     assert api.bodies == {}
@@ -185,7 +185,7 @@ def test_a_list_is_read_from_yaml_or_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("- name: a\n  generate: {k: uuid}\n", r"entry 0\.generate\.k: Input should be 'password' or 'fernet-key'"),
         ("- nmae: a\n", r"entry 0\.name: Field required"),
@@ -194,25 +194,27 @@ def test_a_list_is_read_from_yaml_or_json(tmp_path: Path) -> None:
         ("- [\n", "cannot be read as a list of Secrets"),
     ],
 )
-def test_a_file_that_is_no_such_list_is_told_by_its_entry(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_is_not_a_list_of_secrets_is_reported_with_the_entry(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "secrets.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         read_plans(path)
 
 
-def test_a_file_that_is_absent_is_told(tmp_path: Path) -> None:
+def test_a_file_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.yaml cannot be read"):
         read_plans(tmp_path / "none.yaml")
 
 
-def test_a_requirement_names_secret_and_key() -> None:
+def test_a_requirement_names_a_secret_and_a_key() -> None:
     assert read_requirement("login:ca.crt") == ("login", "ca.crt")
     for wrong in ("login", "login:", ":key", ""):
         with pytest.raises(UserError, match="is not NAME:KEY"):
             read_requirement(wrong)
 
 
-def test_outside_a_cluster_is_one_sentence() -> None:
-    with pytest.raises(UserError, match="no pod with a service account"):
+def test_outside_a_cluster_the_error_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="does not run in a pod with a service account"):
         open_secret_store()

@@ -74,7 +74,7 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
         require_postgres(PostgresSettings(port=port))
     with pytest.raises(NotReadyError, match=rf"No Cassandra node of 127\.0\.0\.1 port {port} "):
         require_cassandra(CassandraSettings(port=port))
-    with pytest.raises(NotReadyError, match=r"No name of Cassandra's nodes nowhere\.invalid resolves"):
+    with pytest.raises(NotReadyError, match=r"None of Cassandra's host names nowhere\.invalid resolves"):
         require_cassandra(CassandraSettings(hosts="nowhere.invalid"))
 
 
