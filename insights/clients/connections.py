@@ -20,9 +20,9 @@ from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 CASSANDRA_ERRORS: tuple[type[Exception], ...] = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
-"""Raised by a statement that Cassandra rejects or does not answer; the driver's exceptions have no common base class."""
+"""Raised by a statement that Cassandra rejects or does not answer; the driver's exceptions have no common base."""
 _TCP_USER_TIMEOUT_MILLISECONDS = 30_000
-"""How long sent data may stay unacknowledged; with TCP's default, a lost server is noticed after a quarter of an hour."""
+"""How long sent data may stay unacknowledged; with TCP's defaults a lost server goes unnoticed for 15 minutes."""
 _LOGIN_REFUSED = re.compile(
     r"authentication failed|role .* does not exist|not permitted to log in|pg_hba\.conf|permission denied|no password"
     r"|certificate|does not support SSL|password are incorrect|requires authentication",
@@ -93,13 +93,14 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
         )
     except UnresolvableContactPoints as error:
         raise NotReadyError(
-            f"None of Cassandra's host names {settings.hosts} resolves; check that it runs and INSIGHTS_CASSANDRA_HOSTS."
+            f"None of Cassandra's host names {settings.hosts} resolves;"
+            " check that it runs and INSIGHTS_CASSANDRA_HOSTS."
         ) from error
 
 
 @contextmanager
 def open_cassandra(settings: CassandraSettings, *, use_keyspace: bool = True) -> Iterator[Session]:
-    """Open a `Session` of the driver until the block ends, in the settings' keyspace unless `use_keyspace` is false.
+    """Open a driver `Session` until the block ends, in the settings' keyspace if `use_keyspace` is true.
 
     Raises:
         NotReadyError: no node answers.
@@ -133,7 +134,7 @@ def make_kafka_producer(settings: KafkaSettings, application: str, config: dict[
         return Producer(properties | (config or {}))
     except KafkaException as error:
         raise UserError(
-            f"The Kafka client's configuration is invalid ({error.args[0].str()}); check the INSIGHTS_KAFKA_* variables."
+            f"The Kafka client rejects its configuration ({error.args[0].str()}); check the INSIGHTS_KAFKA_* variables."
         ) from None
 
 
@@ -153,7 +154,8 @@ def _connect_session(cluster: Cluster, settings: CassandraSettings, keyspace: st
         if _is_login_refusal(reason):
             user = repr(settings.username) if settings.username else "an anonymous client"
             raise RefusedError(
-                f"Cassandra at {nodes} refused the login of {user} ({reason}); check the INSIGHTS_CASSANDRA_* variables."
+                f"Cassandra at {nodes} refused the login of {user} ({reason});"
+                " check the INSIGHTS_CASSANDRA_* variables."
             ) from error
         raise NotReadyError(
             f"No Cassandra node of {nodes} accepted a connection ({reason});"

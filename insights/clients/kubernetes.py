@@ -88,7 +88,7 @@ def describe_pod(pod: Any) -> Workload:
 
 
 def _list_applications(api: Any, namespace: str, api_error: type[Any]) -> list[dict[str, Any]]:
-    """The SparkApplications; an empty list if the Spark operator is not installed and the stream runs as a Deployment."""
+    """The SparkApplications; none if the Spark operator is not installed, as the stream then runs as a Deployment."""
     try:
         applications: dict[str, Any] = api.list_namespaced_custom_object(
             **_SPARK_APPLICATIONS, namespace=namespace, label_selector=_LABEL_SELECTOR, _request_timeout=10

@@ -1,6 +1,6 @@
-"""Bring the stores to the schema and the privileges of this version: SQL files, CQL files, topics, grants."""
+"""Migrate the stores to the schema and the privileges of this version: SQL files, CQL files, topics, grants."""
 
 from pathlib import Path
 
 MIGRATIONS = Path(__file__).parent
-"""The folders `postgres` and `cassandra` hold a file per migration."""
+"""The directory of `postgres` and `cassandra`, which hold one file per migration."""

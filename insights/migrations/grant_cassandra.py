@@ -1,4 +1,4 @@
-"""Create Cassandra's roles and set their declared permissions, where the cluster asks for logins."""
+"""Create Cassandra's roles and set their declared permissions, if the cluster requires logins."""
 
 import logging
 import re
@@ -21,35 +21,36 @@ _RESOURCE = re.compile(r"<(?:(?P<kind>keyspace|all tables in|table) )?(?P<keyspa
 
 
 def grant_cassandra(settings: CassandraSettings, roles: Mapping[str, str], passwords: Path | None) -> None:
-    """Create the role of each user where absent, with its file's password, and set its permissions in the keyspace.
+    """Create the role of each user if it does not exist, set its password, and set its permissions in the keyspace.
 
-    `roles` are names by user; `passwords` holds `<user>/password` files. The role that we log in by stays as it is.
+    `roles` are role names by user; `passwords` is a directory with a file `<user>/password` for each. The role that
+    the migration itself logs in with is left unchanged.
 
     Raises:
-        NotReadyError: no server answers.
-        UserError: a password is missing, or our login may not do this; names the remedy.
+        NotReadyError: no node answers.
+        UserError: a password is missing, or the login lacks the permissions for this.
     """
     by_role = group_users_by_role(_VARIABLE, roles, CASSANDRA)
     by_role.pop(settings.username or "", None)
-    secrets = {role: _password(passwords, users[0]) for role, users in by_role.items()}
+    role_passwords = {role: _read_password(passwords, users[0]) for role, users in by_role.items()}
     try:
         with connections.open_cassandra(settings, use_keyspace=False) as session:
             for role, users in by_role.items():
-                _ensure_role(session, settings, role, secrets[role])
-                _set(session, role, settings.keyspace, list_cassandra_privileges(users, settings.keyspace))
+                _ensure_role(session, settings, role, role_passwords[role])
+                _set_permissions(session, role, settings.keyspace, list_cassandra_privileges(users, settings.keyspace))
     except Unauthorized as error:
         if "not anonymous" not in str(error):
-            raise _refused(settings, error) from error
-        _log.info("Cassandra asks for no login: it has no roles to set up")
+            raise _denied(settings, error) from error
+        _log.info("Cassandra requires no login: there are no roles to set up")
     except InvalidRequest as error:
         if "not supported by" not in str(error):
-            raise _refused(settings, error) from error
-        _log.info("Cassandra has no authorizer: its roles may do everything")
+            raise _denied(settings, error) from error
+        _log.info("Cassandra has no authorizer: every role has all permissions")
     except connections.CASSANDRA_ERRORS as error:
-        raise UserError(f"Cassandra did not finish setting up roles ({error}); run the migrations again.") from error
+        raise UserError(f"Cassandra failed while the roles were set up ({error}); run the migrations again.") from error
 
 
-def _password(folder: Path | None, user: str) -> str:
+def _read_password(folder: Path | None, user: str) -> str:
     path = (folder or Path()) / user / "password"
     try:
         password = path.read_text(encoding="utf-8").strip() if folder else ""
@@ -57,58 +58,58 @@ def _password(folder: Path | None, user: str) -> str:
         password = ""
     if not password:
         raise UserError(
-            f"{_VARIABLE} names a role for {user!r} and INSIGHTS_ACCESS_PASSWORDS has no password for it"
-            f" ({path if folder else 'it is not set'}); put one in that file of the folder."
+            f"{_VARIABLE} names a role for {user!r} but INSIGHTS_ACCESS_PASSWORDS has no password for it"
+            f" ({path if folder else 'it is not set'}); write one to the file {user}/password in that directory."
         )
     return password
 
 
 def _ensure_role(session: Session, settings: CassandraSettings, role: str, password: str) -> None:
-    """A role whose password is right is left alone: Cassandra refuses changes that follow each other within seconds."""
-    options = f"LOGIN = true AND PASSWORD = {_text(password)}"
-    session.execute(f"CREATE ROLE IF NOT EXISTS {_name(role)} WITH {options}")
-    own = settings.model_copy(update={"username": role, "password": SecretStr(password)})
+    """Create the role, and set its password only if it cannot log in: Cassandra rejects frequent changes of a role."""
+    options = f"LOGIN = true AND PASSWORD = {_quote_text(password)}"
+    session.execute(f"CREATE ROLE IF NOT EXISTS {_quote_name(role)} WITH {options}")
+    as_role = settings.model_copy(update={"username": role, "password": SecretStr(password)})
     try:
-        with connections.open_cassandra(own, use_keyspace=False):
+        with connections.open_cassandra(as_role, use_keyspace=False):
             pass
     except RefusedError:
-        session.execute(f"ALTER ROLE {_name(role)} WITH {options}")
+        session.execute(f"ALTER ROLE {_quote_name(role)} WITH {options}")
         _log.info("role %s: password set", role)
 
 
-def _set(session: Session, role: str, keyspace: str, wanted: set[Privilege]) -> None:
-    rows = session.execute(f"LIST ALL PERMISSIONS OF {_name(role)} NORECURSIVE")
-    held = {privilege for row in rows if (privilege := _privilege(row, keyspace))}
+def _set_permissions(session: Session, role: str, keyspace: str, wanted: set[Privilege]) -> None:
+    rows = session.execute(f"LIST ALL PERMISSIONS OF {_quote_name(role)} NORECURSIVE")
+    held = {privilege for row in rows if (privilege := _parse_permission(row, keyspace))}
     for privilege in sorted(held - wanted):
-        session.execute(f"REVOKE {privilege.name} ON {privilege.object} FROM {_name(role)}")
+        session.execute(f"REVOKE {privilege.name} ON {privilege.object} FROM {_quote_name(role)}")
     for privilege in sorted(wanted - held):
-        session.execute(f"GRANT {privilege.name} ON {privilege.object} TO {_name(role)}")
+        session.execute(f"GRANT {privilege.name} ON {privilege.object} TO {_quote_name(role)}")
     if held != wanted:
-        _log.info("role %s: %d permissions given, %d taken", role, len(wanted - held), len(held - wanted))
+        _log.info("role %s: %d permissions granted, %d revoked", role, len(wanted - held), len(held - wanted))
 
 
-def _privilege(row: Any, keyspace: str) -> Privilege | None:
-    """A listed permission, in the words of GRANT, if it is on this keyspace or a table of it."""
-    found = _RESOURCE.fullmatch(row.resource)
-    if found is None or found["kind"] is None or found["keyspace"] != keyspace:
+def _parse_permission(row: Any, keyspace: str) -> Privilege | None:
+    """A listed permission in the terms of GRANT, or None if it is not on this keyspace or a table of it."""
+    resource = _RESOURCE.fullmatch(row.resource)
+    if resource is None or resource["kind"] is None or resource["keyspace"] != keyspace:
         return None
     kinds = {"keyspace": "KEYSPACE", "all tables in": "ALL TABLES IN KEYSPACE", "table": "TABLE"}
-    table = f'."{found["table"]}"' if found["table"] else ""
-    return Privilege(row.permission, f'{kinds[found["kind"]]} "{keyspace}"{table}')
+    table = f'."{resource["table"]}"' if resource["table"] else ""
+    return Privilege(row.permission, f'{kinds[resource["kind"]]} "{keyspace}"{table}')
 
 
-def _refused(settings: CassandraSettings, error: Exception) -> UserError:
+def _denied(settings: CassandraSettings, error: Exception) -> UserError:
     return UserError(
-        f"Cassandra did not let {settings.username!r} set up the roles of keyspace {settings.keyspace!r} ({error});"
-        " run the migrations as a superuser."
+        f"Cassandra did not allow {settings.username!r} to set up the roles of keyspace {settings.keyspace!r}"
+        f" ({error}); run the migrations as a superuser."
     )
 
 
-def _name(role: str) -> str:
+def _quote_name(role: str) -> str:
     doubled = role.replace('"', '""')
     return f'"{doubled}"'
 
 
-def _text(value: str) -> str:
+def _quote_text(value: str) -> str:
     doubled = value.replace("'", "''")
     return f"'{doubled}'"

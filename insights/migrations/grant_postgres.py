@@ -1,4 +1,4 @@
-"""Set the declared privileges in PostgreSQL, as the owner of the tables, who need not be a superuser."""
+"""Set the declared privileges in PostgreSQL. The owner of the tables can do so; no superuser is required."""
 
 import logging
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ from insights.settings import PostgresSettings
 _log = logging.getLogger(__name__)
 _VARIABLE = "INSIGHTS_ACCESS_POSTGRES"
 
-_OWNER = "SELECT tableowner FROM pg_tables WHERE schemaname = 'staging' AND tablename = 'users'"
-_HELD = """
+_SELECT_OWNER = "SELECT tableowner FROM pg_tables WHERE schemaname = 'staging' AND tablename = 'users'"
+_SELECT_PRIVILEGES = """
     SELECT a.privilege_type, o.name FROM (
         SELECT format('DATABASE %%I', datname), datacl FROM pg_database WHERE datname = current_database()
         UNION ALL SELECT format('SCHEMA %%I', nspname), nspacl FROM pg_namespace WHERE nspname = ANY(%(schemas)s)
@@ -40,46 +40,50 @@ _HELD = """
 
 
 def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None:
-    """Give the role of each user what `insights.access` declares and take the rest, in one transaction.
+    """Grant the role of each user its declared privileges and revoke all others, in one transaction.
 
-    `roles` are names of login roles by user. A role that owns the tables has everything and stays as it is.
+    `roles` are names of login roles by user. A role that owns the tables has every privilege and is left unchanged.
 
     Raises:
-        NotReadyError: no server answers, or a role is not there yet.
-        UserError: a role or our login lacks what only an administrator can give; names the statement to run.
+        NotReadyError: the server does not answer, or a role or its membership does not exist yet.
+        UserError: the login lacks the rights for this.
     """
     by_role = group_users_by_role(_VARIABLE, roles, POSTGRES)
     with closing(connections.connect_postgres(settings, "access")) as connection:
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.migrate', 0))")
-                owner, database = _one(cursor, _OWNER), _one(cursor, "SELECT quote_ident(current_database())")
+                owner = _fetch_value(cursor, _SELECT_OWNER)
+                database = _fetch_value(cursor, "SELECT quote_ident(current_database())")
                 for role, users in by_role.items():
                     if role != owner:
-                        _check(cursor, role, users, owner)
-                        _set(cursor, role, list_postgres_privileges(users, database))
+                        _check_role(cursor, role, users, owner)
+                        _set_privileges(cursor, role, list_postgres_privileges(users, database))
         except psycopg2.Error as error:
             raise UserError(
-                f"PostgreSQL did not let {settings.user!r} set the privileges of database {settings.dbname!r}"
+                f"PostgreSQL did not allow {settings.user!r} to set the privileges of database {settings.dbname!r}"
                 f" ({str(error).strip().splitlines()[0]}); run the migrations as the database's owner."
             ) from error
 
 
-def _check(cursor: PgCursor, role: str, users: list[str], owner: str) -> None:
-    if _one(cursor, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role) == 0:
+def _check_role(cursor: PgCursor, role: str, users: list[str], owner: str) -> None:
+    if _fetch_value(cursor, "SELECT count(*) FROM pg_roles WHERE rolname = %s", role) == 0:
         raise NotReadyError(
             f"PostgreSQL has no role {role!r}, which {_VARIABLE} names for {users[0]!r};"
             " create it with LOGIN or name another."
         )
-    if set(users) & set(OWNER_MEMBERS) and not _one(cursor, "SELECT pg_has_role(%s, %s, 'MEMBER')", role, owner):
+    if set(users) & set(OWNER_MEMBERS) and not _fetch_value(
+        cursor, "SELECT pg_has_role(%s, %s, 'MEMBER')", role, owner
+    ):
         raise NotReadyError(
-            f"PostgreSQL's role {role!r} is no member of {owner!r}, the owner of the partitions that {users[0]} creates"
-            f" and drops; have an administrator run: GRANT {quote_ident(owner, cursor)} TO {quote_ident(role, cursor)}."
+            f"PostgreSQL's role {role!r} is not a member of {owner!r}, the owner of the partitions that {users[0]}"
+            " creates and drops; have an administrator run:"
+            f" GRANT {quote_ident(owner, cursor)} TO {quote_ident(role, cursor)}."
         )
 
 
-def _set(cursor: PgCursor, role: str, wanted: set[Privilege]) -> None:
-    held = _held(cursor, role)
+def _set_privileges(cursor: PgCursor, role: str, wanted: set[Privilege]) -> None:
+    held = _read_privileges(cursor, role)
     name = quote_ident(role, cursor)
     for privilege in sorted(held - wanted):
         cursor.execute(f"REVOKE {privilege.name} ON {privilege.object} FROM {name}")
@@ -87,19 +91,19 @@ def _set(cursor: PgCursor, role: str, wanted: set[Privilege]) -> None:
         cursor.execute(f"GRANT {privilege.name} ON {privilege.object} TO {name}")
     if held == wanted:
         return
-    for privilege in sorted(wanted ^ _held(cursor, role)):
+    for privilege in sorted(wanted ^ _read_privileges(cursor, role)):
         raise UserError(
-            f"PostgreSQL did not let us set {privilege.name} on {privilege.object} for role {role!r};"
+            f"PostgreSQL did not change {privilege.name} on {privilege.object} for role {role!r};"
             " run the migrations as the owner of the database and its tables."
         )
-    _log.info("role %s: %d privileges given, %d taken", role, len(wanted - held), len(held - wanted))
+    _log.info("role %s: %d privileges granted, %d revoked", role, len(wanted - held), len(held - wanted))
 
 
-def _held(cursor: PgCursor, role: str) -> set[Privilege]:
-    cursor.execute(_HELD, {"schemas": list(POSTGRES_SCHEMAS), "role": role})
+def _read_privileges(cursor: PgCursor, role: str) -> set[Privilege]:
+    cursor.execute(_SELECT_PRIVILEGES, {"schemas": list(POSTGRES_SCHEMAS), "role": role})
     return {Privilege(*row) for row in cursor.fetchall()}
 
 
-def _one(cursor: PgCursor, query: str, *values: str) -> Any:
-    cursor.execute(query, values)
+def _fetch_value(cursor: PgCursor, query: str, *parameters: str) -> Any:
+    cursor.execute(query, parameters)
     return fetch_row(cursor)[0]

@@ -1,4 +1,4 @@
-"""Create Kafka's topics, where no operator owns them, and keep their largest message size as the settings say."""
+"""Create Kafka's topics where no operator manages them, and set their `max.message.bytes`."""
 
 from typing import Any
 
@@ -17,14 +17,15 @@ from insights.settings import KafkaSettings
 
 
 def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[str]:
-    """Create the platform's topics where absent, and give those that exist the settings' largest message size.
+    """Create the platform's topics if they do not exist, and set `max.message.bytes` of those that do.
 
-    Partitions of an existing topic stay as they are: adding some would move keys. Returns the names created.
+    The partitions of an existing topic are not changed, as that would move keys. Returns the names of the topics
+    created.
 
     Raises:
         NotReadyError: no broker answers.
-        RefusedError: it does not let us in.
-        UserError: it does not set the topics up.
+        RefusedError: the broker refuses the login.
+        UserError: the broker rejects the changes.
     """
     errors: list[KafkaError] = []
     admin = AdminClient(settings.client() | {"log_level": 0, "error_cb": errors.append})
@@ -34,34 +35,35 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
         NewTopic(name, settings.partitions, settings.replication_factor, config={"max.message.bytes": size})
         for name in names
     ]
-    where = f"Kafka at {settings.bootstrap_servers}"
+    broker = f"Kafka at {settings.bootstrap_servers}"
     remedy = "check that it runs and the INSIGHTS_KAFKA_* variables"
     try:
         admin.list_topics(timeout=timeout_seconds)
     except KafkaException as error:
         admin.poll(0)
-        for told in errors:
-            if told.code() == KafkaError._AUTHENTICATION:
+        for cause in errors:
+            if cause.code() == KafkaError._AUTHENTICATION:
                 raise RefusedError(
-                    f"{where} did not let {settings.username!r} in ({told.str()}); check INSIGHTS_KAFKA_USERNAME and"
-                    " INSIGHTS_KAFKA_PASSWORD."
+                    f"{broker} refused the login of {settings.username!r} ({cause.str()}); check"
+                    " INSIGHTS_KAFKA_USERNAME and INSIGHTS_KAFKA_PASSWORD."
                 ) from error
-        reason = next((told.str() for told in errors if told.code() == KafkaError._SSL), error.args[0].str())
-        raise NotReadyError(f"{where} does not answer ({reason}); {remedy}.") from error
+        reason = next((cause.str() for cause in errors if cause.code() == KafkaError._SSL), error.args[0].str())
+        raise NotReadyError(f"{broker} does not answer ({reason}); {remedy}.") from error
     try:
         futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
-        created = [name for name in names if _created(futures[name])]
-        if existing := [_size_limit(name, size) for name in names if name not in created]:
+        created = [name for name in names if _await_creation(futures[name])]
+        if existing := [_make_size_limit(name, size) for name in names if name not in created]:
             for future in admin.incremental_alter_configs(existing, request_timeout=timeout_seconds).values():
                 future.result()
     except KafkaException as error:
         raise UserError(
-            f"{where} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
+            f"{broker} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
         ) from error
     return created
 
 
-def _created(future: Any) -> bool:
+def _await_creation(future: Any) -> bool:
+    """Wait for the broker's answer. Returns false if the topic exists already."""
     try:
         future.result()
     except KafkaException as error:
@@ -71,6 +73,6 @@ def _created(future: Any) -> bool:
     return True
 
 
-def _size_limit(topic: str, size: str) -> Any:
+def _make_size_limit(topic: str, size: str) -> Any:
     entry = ConfigEntry("max.message.bytes", size, incremental_operation=AlterConfigOpType.SET)
     return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])

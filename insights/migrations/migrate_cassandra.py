@@ -23,14 +23,14 @@ _LOCK_SECONDS = 120
 
 
 def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "cassandra") -> list[str]:
-    """Create the keyspace if absent and apply the CQL files that are new, in order. Returns their names.
+    """Create the keyspace if it does not exist, and apply the CQL files that are new, in order. Returns their names.
 
-    A file is marked after its last statement and run again if interrupted, so its statements must be repeatable
-    (`IF NOT EXISTS`). Runs at the same time wait for each other.
+    A file is recorded after its last statement and is applied again if that was interrupted, so its statements must be
+    idempotent (`IF NOT EXISTS`). Concurrent runs serialise on a lock row.
 
     Raises:
-        NotReadyError: no server answers.
-        UserError: it refuses us or a statement, or an applied file has changed.
+        NotReadyError: no node answers.
+        UserError: Cassandra refuses the login or rejects a statement, or an applied file has changed.
     """
     with connections.open_cassandra(settings, use_keyspace=False) as session:
         session.cluster.max_schema_agreement_wait = 60
@@ -39,22 +39,22 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
                 f'CREATE KEYSPACE IF NOT EXISTS "{settings.keyspace}" WITH replication = {settings.replication}'
             )
             session.set_keyspace(settings.keyspace)
-            _create_bookkeeping(session, settings.keyspace)
-            return _apply_cassandra(session, folder)
+            _create_migration_tables(session, settings.keyspace)
+            return _apply_files(session, folder)
         except (InvalidRequest, SyntaxException) as error:
             raise UserError(
-                f"Cassandra refused a migration of keyspace {settings.keyspace!r} ({error});"
+                f"Cassandra rejected a migration of keyspace {settings.keyspace!r} ({error});"
                 " check INSIGHTS_CASSANDRA_REPLICATION and run the migrations again."
             ) from error
         except connections.CASSANDRA_ERRORS as error:
             raise UserError(
-                f"Cassandra did not finish a migration of keyspace {settings.keyspace!r} ({error});"
+                f"Cassandra failed during a migration of keyspace {settings.keyspace!r} ({error});"
                 " check that its nodes run and run the migrations again."
             ) from error
 
 
-def _create_bookkeeping(session: Session, keyspace: str) -> None:
-    """Tables with ids that follow from the keyspace: two nodes that create one at the same time create the same."""
+def _create_migration_tables(session: Session, keyspace: str) -> None:
+    """Create the tables of the migrations. Their ids derive from the keyspace, so that concurrent creations agree."""
     for name, columns in (
         ("schema_migrations", "name text PRIMARY KEY, checksum text, applied_at timestamp"),
         ("schema_lock", "name text PRIMARY KEY, owner uuid"),
@@ -63,20 +63,20 @@ def _create_bookkeeping(session: Session, keyspace: str) -> None:
         session.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH ID = {table_id}")
 
 
-def _apply_cassandra(session: Session, folder: Path) -> list[str]:
+def _apply_files(session: Session, folder: Path) -> list[str]:
     applied = []
-    with closing(_SchemaLock(session)) as lock:
-        lock.take()
-        known = {row.name: row.checksum for row in session.execute("SELECT name, checksum FROM schema_migrations")}
+    with closing(_MigrationLock(session)) as lock:
+        lock.acquire()
+        checksums = {row.name: row.checksum for row in session.execute("SELECT name, checksum FROM schema_migrations")}
         for path in sorted(folder.glob("*.cql")):
             text = path.read_text(encoding="utf-8")
             checksum = hashlib.sha256(text.encode()).hexdigest()
-            if path.stem in known:
-                _refuse_change(path, known[path.stem], checksum)
+            if path.stem in checksums:
+                _check_unchanged(path, checksums[path.stem], checksum)
                 continue
             for statement in split_cql_statements(text):
                 lock.renew()
-                _execute_schema(session, statement)
+                _execute_ddl(session, statement)
             session.execute(
                 "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))",
                 (path.stem, checksum),
@@ -87,12 +87,12 @@ def _apply_cassandra(session: Session, folder: Path) -> list[str]:
 
 
 def split_cql_statements(text: str) -> list[str]:
-    """The statements of a CQL file: ended by `;` at the end of a line, `--` lines dropped."""
+    """The statements of a CQL file, each ended by `;` at the end of a line; lines that start with `--` are dropped."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("--"))
     return [statement.strip() for statement in re.split(r";[ \t]*$", code, flags=re.MULTILINE) if statement.strip()]
 
 
-def _refuse_change(path: Path, applied: str, checksum: str) -> None:
+def _check_unchanged(path: Path, applied: str, checksum: str) -> None:
     if applied != checksum:
         raise UserError(
             f"Migration {path.name} has changed since it was applied (checksum {applied[:12]} then, {checksum[:12]}"
@@ -100,39 +100,40 @@ def _refuse_change(path: Path, applied: str, checksum: str) -> None:
         )
 
 
-def _execute_schema(session: Session, statement: str) -> None:
+def _execute_ddl(session: Session, statement: str) -> None:
     result = session.execute(statement)
     if not result.response_future.is_schema_agreed:
         raise UserError(
-            "Cassandra's nodes do not agree on the schema after a minute;"
-            " bring all of them up and run the migrations again."
+            "Cassandra's nodes did not agree on the schema within a minute;"
+            " start all nodes and run the migrations again."
         )
 
 
-class _SchemaLock:
-    """One migration at a time, by a row that only one can insert and that expires with a killed owner."""
+class _MigrationLock:
+    """A lock row, inserted by a lightweight transaction, that expires if its owner is killed."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._owner = uuid4()
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         deadline = time.monotonic() + 2 * _LOCK_SECONDS
-        while not self._applied(
+        while not self._execute(
             f"INSERT INTO schema_lock (name, owner) VALUES ('migrate', %s) IF NOT EXISTS USING TTL {_LOCK_SECONDS}"
         ):
             if time.monotonic() > deadline:
-                raise UserError("Another migration of Cassandra has held its lock for minutes; wait for it or stop it.")
+                raise UserError("Another migration of Cassandra has held the lock for minutes; wait for it or stop it.")
             time.sleep(0.2)
 
     def renew(self) -> None:
-        if not self._applied(
+        if not self._execute(
             f"UPDATE schema_lock USING TTL {_LOCK_SECONDS} SET owner = %s WHERE name = 'migrate' IF owner = %s", 2
         ):
-            raise UserError("This migration of Cassandra lost its lock, having paused too long; run it again.")
+            raise UserError("This migration of Cassandra was paused for too long and lost its lock; run it again.")
 
     def close(self) -> None:
-        self._applied("DELETE FROM schema_lock WHERE name = 'migrate' IF owner = %s")
+        self._execute("DELETE FROM schema_lock WHERE name = 'migrate' IF owner = %s")
 
-    def _applied(self, statement: str, times: int = 1) -> bool:
+    def _execute(self, statement: str, times: int = 1) -> bool:
+        """Execute a conditional statement whose parameters are all the owner. Returns whether it was applied."""
         return bool(self._session.execute(statement, (self._owner,) * times).was_applied)

@@ -20,47 +20,47 @@ _log = logging.getLogger(__name__)
 
 
 def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "postgres") -> list[str]:
-    """Apply the SQL files that are new, each in one transaction with its mark. Returns their names.
+    """Apply the SQL files that are new, in order, each in one transaction that also records it. Returns their names.
 
-    Runs at the same time wait for each other.
+    Concurrent runs serialise on an advisory lock.
 
     Raises:
-        NotReadyError: no server answers.
-        UserError: it refuses us or a migration.
+        NotReadyError: the server does not answer.
+        UserError: the server refuses the login or rejects a migration.
     """
     with closing(connections.connect_postgres(settings, "migrate")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(hashtextextended('insights.migrate', 0))")
         try:
-            return _apply_postgres(_Backend(connection), folder)
+            return _apply_files(_Backend(connection), folder)
         except psycopg2.Error as error:
             raise UserError(
-                f"PostgreSQL refused a migration of database {settings.dbname!r} ({str(error).strip()});"
-                " mend the cause and run the migrations again."
+                f"PostgreSQL rejected a migration of database {settings.dbname!r} ({str(error).strip()});"
+                " fix the cause and run the migrations again."
             ) from error
 
 
 class _Backend(PostgresqlBackend):  # type: ignore[misc]
-    """yoyo on a connection of ours, so that no password passes through a URL."""
+    """A yoyo backend on an open connection, so that the password need not be part of a URL."""
 
     def __init__(self, connection: PgConnection) -> None:
-        self._given = connection
+        self._open_connection = connection
         super().__init__(DatabaseURI("postgresql", None, None, None, None, None, {}), "_yoyo_migration")
 
     def connect(self, _: Any) -> Any:
-        return self._given
+        return self._open_connection
 
     def copy(self) -> Any:
         return nullcontext(self)
 
     def log_migration(self, *_: object) -> None:
-        """Nothing: yoyo's log asks for the operating system's user, whom a container need not have."""
+        """Do nothing: yoyo's log needs a user name of the operating system, which a container may not have."""
 
 
-def _apply_postgres(backend: Any, folder: Path) -> list[str]:
+def _apply_files(backend: Any, folder: Path) -> list[str]:
     backend.init_database()
-    backend.break_lock()  # Left by a killed run: the advisory lock says that no other is alive.
+    backend.break_lock()  # Left by a killed run: the advisory lock proves that no other run is alive.
     migrations = backend.to_apply(read_migrations(str(folder)))
     for migration in migrations:
         with backend.transaction():

@@ -1,4 +1,4 @@
-"""What each component's login may do in the stores: declared here, set by the migrations, nothing else left."""
+"""The privileges of each component's login in the stores. The migrations grant exactly these."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -48,14 +48,14 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
     },
     "dashboard": _LEDGER,
 }
-"""Privileges by user and object. A parent's hold for the partitions that come; beside these, each user may enter the
-schemas of its objects and read which migrations were applied."""
+"""Privileges by user and object. Those on a partitioned table cover its future partitions. Each user also gets USAGE on
+the schemas of its objects, and SELECT on the table of applied migrations."""
 
 OWNER_MEMBERS = ("ingest",)
-"""Users whose role must be a member of the tables' owner, as whom they create and drop partitions."""
+"""Users whose role must be a member of the tables' owner, because they create and drop partitions as the owner."""
 
 CASSANDRA: Mapping[str, str] = {"ingest": "SELECT", "stream": "SELECT, MODIFY", "dashboard": "SELECT"}
-"""Permissions by user on every table that is served; beside these, each may read which migrations were applied."""
+"""Permissions by user on every query table. Each user also gets SELECT on the table of applied migrations."""
 
 POSTGRES_SCHEMAS = ("staging", "quarantine", "analytics", "public")
 _POSTGRES_MIGRATIONS = ("TABLE public._yoyo_migration", "SELECT")
@@ -64,48 +64,50 @@ _CASSANDRA_MIGRATIONS = "schema_migrations"
 
 
 class Privilege(NamedTuple):
-    """One privilege on one object, in the words of GRANT."""
+    """One privilege on one object, in the terms of GRANT."""
 
     name: str
     object: str
 
 
 def list_postgres_privileges(users: list[str], database: str) -> set[Privilege]:
-    """What the users together need; `database` is the quoted name of the database."""
-    found = set()
+    """The privileges that the users need together; `database` is the quoted name of the database."""
+    privileges = set()
     for user in users:
-        for what, names in (*POSTGRES[user].items(), _POSTGRES_MIGRATIONS):
-            target = f"DATABASE {database}" if what == "DATABASE" else what
-            found |= {Privilege(name, target) for name in names.split(", ")}
-            if what != "DATABASE":
-                found.add(Privilege("USAGE", f"SCHEMA {what.split()[1].split('.')[0]}"))
-    return found
+        for target, names in (*POSTGRES[user].items(), _POSTGRES_MIGRATIONS):
+            object_ = f"DATABASE {database}" if target == "DATABASE" else target
+            privileges |= {Privilege(name, object_) for name in names.split(", ")}
+            if target != "DATABASE":
+                privileges.add(Privilege("USAGE", f"SCHEMA {target.split()[1].split('.')[0]}"))
+    return privileges
 
 
 def list_cassandra_privileges(users: list[str], keyspace: str) -> set[Privilege]:
-    """What the users together need in the keyspace."""
-    found = {Privilege("SELECT", f"TABLE {_table(keyspace, _CASSANDRA_MIGRATIONS)}")}
+    """The permissions that the users need together in the keyspace."""
+    privileges = {Privilege("SELECT", f"TABLE {_quote_table(keyspace, _CASSANDRA_MIGRATIONS)}")}
     for user in users:
         for table in _CASSANDRA_TABLES:
-            found |= {Privilege(name, f"TABLE {_table(keyspace, table)}") for name in CASSANDRA[user].split(", ")}
-    return found
+            privileges |= {
+                Privilege(name, f"TABLE {_quote_table(keyspace, table)}") for name in CASSANDRA[user].split(", ")
+            }
+    return privileges
 
 
 def group_users_by_role(
     variable: str, roles: Mapping[str, str], declared: Mapping[str, object]
 ) -> dict[str, list[str]]:
-    """The users of each role, from the variable's roles of each user.
+    """The users of each role; `roles`, the value of `variable`, has the role of each user.
 
     Raises:
-        UserError: a user is none that is declared.
+        UserError: a user is not declared.
     """
-    found: dict[str, list[str]] = {}
+    users_by_role: dict[str, list[str]] = {}
     for user, role in roles.items():
         if user not in declared:
-            raise UserError(f"{variable} names the user {user!r}; name only {', '.join(declared)}.")
-        found.setdefault(role, []).append(user)
-    return found
+            raise UserError(f"{variable} names the unknown user {user!r}; name only {', '.join(declared)}.")
+        users_by_role.setdefault(role, []).append(user)
+    return users_by_role
 
 
-def _table(keyspace: str, table: str) -> str:
+def _quote_table(keyspace: str, table: str) -> str:
     return f'"{keyspace}"."{table}"'

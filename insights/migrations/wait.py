@@ -1,4 +1,4 @@
-"""Waiting for the stores: until a server answers, or until it holds every migration of this code."""
+"""Wait for the stores: until a server is ready, or until every migration of this version was applied."""
 
 import logging
 import time
@@ -21,35 +21,35 @@ _PAUSE_SECONDS = 1.0
 
 
 def retry_until_ready(store: str, work: Callable[[], T], deadline: float) -> T:
-    """The result of `work`, begun again while the store is not ready; `deadline` is of `time.monotonic`.
+    """Call `work` until the store is ready, and return its result; `deadline` is a time of `time.monotonic`.
 
-    Logs what it waits for, once for each cause, and that the store is there.
+    Logs each cause of waiting once, and that the store is ready.
 
     Raises:
-        UserError: from `work`, at once if it is no `NotReadyError`, else after the deadline.
+        UserError: raised by `work`; a `NotReadyError` only after the deadline.
     """
-    told = ""
+    logged_cause = ""
     while True:
         try:
             result = work()
         except NotReadyError as error:
             if time.monotonic() >= deadline:
                 raise
-            if str(error) != told:
-                told = str(error)
-                _log.info("waiting for %s: %s", store, told)
+            if str(error) != logged_cause:
+                logged_cause = str(error)
+                _log.info("waiting for %s: %s", store, logged_cause)
             time.sleep(max(0.0, min(_PAUSE_SECONDS, deadline - time.monotonic())))
         else:
-            if told:
-                _log.info("%s is there", store)
+            if logged_cause:
+                _log.info("%s is ready", store)
             return result
 
 
 def retry_login_refusal(work: Callable[[], T]) -> T:
-    """The result of `work` at a store whose logins others may still be making.
+    """Call `work` on a store whose logins may still be being created, and return its result.
 
     Raises:
-        NotReadyError: the store does not let us in, too.
+        NotReadyError: raised by `work`, also in place of a `RefusedError`.
     """
     try:
         return work()
@@ -58,12 +58,12 @@ def retry_login_refusal(work: Callable[[], T]) -> T:
 
 
 def require_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "postgres") -> None:
-    """Return if every SQL file was applied; more may have been, by a newer version. Reads what any user may read.
+    """Check that every SQL file was applied; a newer version may have applied more. Every declared user may read this.
 
     Raises:
-        NotReadyError: the server does not answer, does not know our login yet, or lacks a migration.
+        NotReadyError: the server does not answer, refuses the login (it may not exist yet), or lacks a migration.
     """
-    where = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.dbname!r},"
+    store = f"PostgreSQL at {settings.host}:{settings.port}, database {settings.dbname!r},"
     try:
         with closing(connections.connect_postgres(settings, "wait")) as connection, connection.cursor() as cursor:
             cursor.execute("SELECT migration_id FROM public._yoyo_migration")
@@ -71,17 +71,17 @@ def require_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
     except RefusedError as error:
         raise NotReadyError(str(error)) from error
     except psycopg2.Error as error:
-        raise _unreadable(where, str(error).strip().splitlines()[0], settings.user) from error
-    _require(where, (path.stem for path in folder.glob("*.sql")), applied)
+        raise _no_access(store, str(error).strip().splitlines()[0], settings.user) from error
+    _check_applied(store, (path.stem for path in folder.glob("*.sql")), applied)
 
 
 def require_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "cassandra") -> None:
-    """Return if every CQL file was applied; more may have been, by a newer version. Reads what any user may read.
+    """Check that every CQL file was applied; a newer version may have applied more. Every declared user may read this.
 
     Raises:
-        NotReadyError: the server does not answer, does not know our login yet, or lacks a migration.
+        NotReadyError: the server does not answer, refuses the login (it may not exist yet), or lacks a migration.
     """
-    where = f"Cassandra at {settings.hosts}, keyspace {settings.keyspace!r},"
+    store = f"Cassandra at {settings.hosts}, keyspace {settings.keyspace!r},"
     try:
         with connections.open_cassandra(settings, use_keyspace=False) as session:
             rows = session.execute(f'SELECT name FROM "{settings.keyspace}".schema_migrations')
@@ -89,17 +89,20 @@ def require_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
     except RefusedError as error:
         raise NotReadyError(str(error)) from error
     except connections.CASSANDRA_ERRORS as error:
-        raise _unreadable(where, str(error), settings.username) from error
-    _require(where, (path.stem for path in folder.glob("*.cql")), applied)
+        raise _no_access(store, str(error), settings.username) from error
+    _check_applied(store, (path.stem for path in folder.glob("*.cql")), applied)
 
 
-def _unreadable(where: str, reason: str, user: str | None) -> UserError:
+def _no_access(store: str, reason: str, user: str | None) -> UserError:
+    reader = repr(user) if user else "an anonymous client"
     return NotReadyError(
-        f"{where} does not show its migrations to {user or 'us'!r} ({reason}); run jobs/migrate.py, which creates the"
-        " tables and grants each user its own, and look at its log."
+        f"{store} does not let {reader} read its applied migrations ({reason}); run jobs/migrate.py,"
+        " which creates the tables and grants the privileges, and check its log."
     )
 
 
-def _require(where: str, needed: Iterable[str], applied: set[str]) -> None:
+def _check_applied(store: str, needed: Iterable[str], applied: set[str]) -> None:
     if missing := sorted(set(needed) - applied):
-        raise NotReadyError(f"{where} lacks the migrations {', '.join(missing)}; run jobs/migrate.py, see its log.")
+        raise NotReadyError(
+            f"{store} lacks the migrations {', '.join(missing)}; run jobs/migrate.py and check its log."
+        )

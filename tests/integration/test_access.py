@@ -1,4 +1,4 @@
-"""Each component does its whole job with its own role, and nothing else."""
+"""Each component does its whole job with its own role, which allows nothing else."""
 
 import logging
 import random
@@ -50,7 +50,7 @@ def superuser(
 
 @pytest.fixture
 def fresh(superuser: StoreSettings, tmp_path: Path) -> Iterator[Logins]:
-    """Logins on stores without tables."""
+    """Logins to stores without tables."""
     logins = make_logins(superuser, tmp_path)
     yield logins
     drop_logins(superuser, logins)
@@ -74,9 +74,9 @@ def publish(logins: Logins, total: int) -> None:
 
 
 def stream(logins: Logins, number: int, version: int) -> None:
-    """Serve every staged user but one, which is refused."""
+    """Write every staged user to the sinks but one, which is rejected."""
     stores = logins.of("stream")
-    *staged, refused = sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
+    *staged, rejected = sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
     dice = random.Random(number)
     rows = [
         served_users.user(
@@ -100,7 +100,7 @@ def stream(logins: Logins, number: int, version: int) -> None:
         closing(connections.connect_postgres(stores.postgres, "stream")) as connection,
         connections.open_cassandra(stores.cassandra) as session,
     ):
-        merged = store.merge_batch(connection, batch, accepted, [[refusal(*refused)]])
+        merged = store.merge_batch(connection, batch, accepted, [[quarantine_record(*rejected)]])
         assert len(merged.current) == len(rows)
         writer = CassandraWriter(session, in_flight=4, batch_rows=30)
         write_users(writer, accepted)
@@ -109,7 +109,7 @@ def stream(logins: Logins, number: int, version: int) -> None:
         store.mark_delivered(connection, batch)
 
 
-def refusal(event: str, key: str) -> QuarantineRecord:
+def quarantine_record(event: str, key: str) -> QuarantineRecord:
     return QuarantineRecord(
         origin=f"raw/0/{event}",
         event_id=event,
@@ -127,8 +127,8 @@ def refusal(event: str, key: str) -> QuarantineRecord:
     )
 
 
-def look(logins: Logins) -> None:
-    """What the pages and the test of a release ask."""
+def query(logins: Logins) -> None:
+    """Run the queries of the dashboard and of the release's test."""
     stores = logins.of("dashboard")
     ledger = check_ledger(stores)
     assert ledger.closed, [hop.sentence for hop in ledger.open_hops()]
@@ -152,7 +152,7 @@ def look(logins: Logins) -> None:
 
 
 def maintain(logins: Logins) -> None:
-    """The other DAGs: redrive, check, and both retentions."""
+    """Do the work of the other DAGs: re-drive, check, and both retentions."""
     stores = logins.of("ingest")
     assert len(list(prepare_redrive(stores.postgres, RedriveSelection()).messages)) == 1
     assert check_ledger(stores).closed
@@ -170,21 +170,21 @@ def test_each_component_does_its_whole_job_with_its_own_role(logins: Logins) -> 
     publish(logins, 10)
     stream(logins, 0, version=1000)
     stream(logins, 1, version=2000)
-    look(logins)
+    query(logins)
     sql(logins.owner.postgres, "UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender'")
     as_stream = logins.of("stream")
     assert recount(as_stream.postgres, as_stream.cassandra, StreamSettings())
     maintain(logins)
 
 
-def test_each_component_sees_which_migrations_were_applied(logins: Logins) -> None:
+def test_each_component_can_read_the_applied_migrations(logins: Logins) -> None:
     for user in logins.postgres_roles:
         require_postgres(logins.of(user).postgres)
     for user in logins.cassandra_roles:
         require_cassandra(logins.of(user).cassandra)
 
 
-REFUSED_SQL = [
+FORBIDDEN_SQL = [
     ("dashboard", "INSERT INTO staging.epochs (system_identifier) VALUES (1)"),
     ("dashboard", "DELETE FROM analytics.users"),
     ("dashboard", "UPDATE quarantine.records SET resolved_at = now()"),
@@ -200,7 +200,7 @@ REFUSED_SQL = [
     ("stream", "CREATE TABLE analytics.mine (id int)"),
     ("stream", "INSERT INTO public._yoyo_migration (migration_hash) VALUES ('x')"),
 ]
-REFUSED_CQL = [
+FORBIDDEN_CQL = [
     ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("dashboard", "TRUNCATE users_by_id"),
     ("ingest", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
@@ -212,11 +212,11 @@ REFUSED_CQL = [
 ]
 
 
-def test_each_component_is_refused_what_is_not_its_business(logins: Logins) -> None:
-    for user, statement in REFUSED_SQL:
+def test_each_component_is_denied_what_its_job_does_not_need(logins: Logins) -> None:
+    for user, statement in FORBIDDEN_SQL:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             sql(logins.of(user).postgres, statement.format(owner=logins.owner.postgres.user))
-    for user, statement in REFUSED_CQL:
+    for user, statement in FORBIDDEN_CQL:
         with connections.open_cassandra(logins.of(user).cassandra) as session, pytest.raises(Unauthorized):
             session.execute(statement)
     with (
@@ -226,7 +226,7 @@ def test_each_component_is_refused_what_is_not_its_business(logins: Logins) -> N
         pass
 
 
-def test_a_second_run_changes_nothing_and_takes_what_is_not_declared(
+def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
     logins: Logins, superuser: StoreSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="insights")
@@ -246,8 +246,8 @@ def test_a_second_run_changes_nothing_and_takes_what_is_not_declared(
         session.execute(f"REVOKE SELECT ON users_by_id FROM {name}")
     logins.grant()
     assert caplog.messages == [
-        f"role {role}: 1 privileges given, 3 taken",
-        f"role {name}: 1 permissions given, 1 taken",
+        f"role {role}: 1 privileges granted, 3 revoked",
+        f"role {name}: 1 permissions granted, 1 revoked",
     ]
     for statement in ("DELETE FROM analytics.users", "CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -258,19 +258,19 @@ def test_a_changed_password_is_set(logins: Logins) -> None:
     (logins.passwords / "stream" / "password").write_text("another one")
     changed = logins.of("stream").cassandra.model_copy(update={"password": SecretStr("another one")})
 
-    def holds(work: Callable[[], object]) -> bool:
-        """Cassandra takes a second password after five seconds, and knows it everywhere after two more."""
+    def succeeds(work: Callable[[], object]) -> bool:
+        """Cassandra accepts a second password after five seconds, and every cache has it after two more."""
         try:
             work()
         except UserError as error:
             raise AssertionError(error) from error
         return True
 
-    eventually(lambda: holds(logins.grant))
-    eventually(lambda: holds(lambda: require_cassandra(changed)))
+    eventually(lambda: succeeds(logins.grant))
+    eventually(lambda: succeeds(lambda: require_cassandra(changed)))
 
 
-def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> None:
+def test_several_users_may_share_a_role_and_a_role_may_be_the_owner(logins: Logins) -> None:
     shared = logins.postgres_roles["stream"]
     grant_postgres(logins.owner.postgres, {"stream": shared, "publisher": shared, "ingest": logins.owner.postgres.user})
     for statement in ("SELECT FROM staging.users", "SELECT FROM analytics.users"):
@@ -280,15 +280,17 @@ def test_one_role_may_serve_several_users_or_be_the_owner(logins: Logins) -> Non
         assert load_page(connection, MadePage(records(1)), "dag", "run").staged == 1
 
 
-def test_what_an_administrator_has_to_give_is_told_in_a_sentence(logins: Logins, superuser: StoreSettings) -> None:
+def test_what_an_administrator_has_to_grant_is_reported_in_a_sentence(logins: Logins, superuser: StoreSettings) -> None:
     owner = logins.owner.postgres
     with pytest.raises(NotReadyError, match="no role 'nobody', which INSIGHTS_ACCESS_POSTGRES names for 'stream'"):
         grant_postgres(owner, {"stream": "nobody"})
     member = logins.postgres_roles["ingest"]
     administer(superuser, f'REVOKE "{owner.user}" FROM "{member}"')
-    with pytest.raises(NotReadyError, match=f'no member of .*: GRANT "{owner.user}" TO "{member}"'):
+    with pytest.raises(NotReadyError, match=f'not a member of .*: GRANT "{owner.user}" TO "{member}"'):
         grant_postgres(owner, logins.postgres_roles)
-    with pytest.raises(UserError, match="names the user 'streem'; name only ingest, publisher, stream, dashboard"):
+    with pytest.raises(
+        UserError, match="names the unknown user 'streem'; name only ingest, publisher, stream, dashboard"
+    ):
         grant_postgres(owner, {"streem": "x"})
     with pytest.raises(UserError, match="run the migrations as the"):
         grant_postgres(logins.of("stream").postgres, {"publisher": logins.postgres_roles["dashboard"]})

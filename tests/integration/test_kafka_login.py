@@ -1,4 +1,4 @@
-"""Every client of ours through a broker's TLS and SCRAM, as Strimzi sets them up; and a login that is refused."""
+"""Every Kafka client of the platform with TLS and SCRAM, as Strimzi configures them, and a refused login."""
 
 import json
 from collections.abc import Iterator
@@ -44,26 +44,28 @@ def kafka(broker: GuardedKafka) -> KafkaSettings:
     )
 
 
-def test_records_pass_every_client_by_tls_and_password(
+def test_every_client_connects_with_tls_and_a_password(
     kafka: KafkaSettings, postgres: PostgresSettings, cassandra: CassandraSettings, tmp_path: Path, jars: Path
 ) -> None:
     assert ensure_topics(kafka) == [kafka.raw_topic, kafka.quarantine_topic]
     good = [json.dumps(user(login=user()["login"] | {"uuid": str(uuid4())})).encode() for _ in range(3)]
     stage(postgres, [*good, *records(2)])
     with running(postgres, kafka):
-        eventually(lambda: cursor_of(postgres)["published"] == 5, message="the publisher moved nothing")
+        eventually(lambda: cursor_of(postgres)["published"] == 5, message="the publisher published nothing")
     with Stream(tmp_path, jars, postgres, kafka, cassandra).running() as stream:
         stream.wait(lambda: sql(postgres, "SELECT count(*) FROM analytics.users") == [(3,)])
         eventually(lambda: len(published(kafka, kafka.quarantine_topic)) == 2)
 
 
 @pytest.mark.parametrize("change", [{"password": SecretStr("wrong")}, {"username": "mallory"}])
-def test_a_refused_login_is_told_at_once(kafka: KafkaSettings, change: dict[str, Any]) -> None:
-    who = change.get("username", "alice")
-    with pytest.raises(RefusedError, match=rf"Kafka at .* did not let {who!r} in .*INSIGHTS_KAFKA_USERNAME"):
+def test_a_refused_login_is_reported_at_once(kafka: KafkaSettings, change: dict[str, Any]) -> None:
+    user_name = change.get("username", "alice")
+    with pytest.raises(
+        RefusedError, match=rf"Kafka at .* refused the login of {user_name!r} .*INSIGHTS_KAFKA_USERNAME"
+    ):
         ensure_topics(kafka.model_copy(update=change), timeout_seconds=10)
 
 
-def test_a_broker_of_an_unknown_authority_is_named_with_the_reason(kafka: KafkaSettings) -> None:
+def test_a_broker_with_an_untrusted_certificate_is_named_with_the_reason(kafka: KafkaSettings) -> None:
     with pytest.raises(NotReadyError, match=r"Kafka at .* \(.*certificate.*\)"):
         ensure_topics(kafka.model_copy(update={"ca_file": None}), timeout_seconds=10)

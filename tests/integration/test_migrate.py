@@ -21,7 +21,7 @@ from tests.helpers.flow_at_rest import user, user_id
 from tests.helpers.support import eventually, free_port
 
 
-def tables(settings: PostgresSettings) -> set[str]:
+def list_tables(settings: PostgresSettings) -> set[str]:
     with closing(connections.connect_postgres(settings, "tests")) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('staging', 'analytics')"
@@ -29,14 +29,14 @@ def tables(settings: PostgresSettings) -> set[str]:
         return {name for (name,) in cursor}
 
 
-def test_postgres_gets_every_file_once(empty_postgres: PostgresSettings) -> None:
+def test_postgres_files_are_applied_once(empty_postgres: PostgresSettings) -> None:
     names = sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
     assert migrate_postgres(empty_postgres) == names
-    assert {"staging.users", "staging.batches", "analytics.users"} <= tables(empty_postgres)
+    assert {"staging.users", "staging.batches", "analytics.users"} <= list_tables(empty_postgres)
     assert migrate_postgres(empty_postgres) == []
 
 
-def test_postgres_runs_at_the_same_time_apply_each_file_once(empty_postgres: PostgresSettings) -> None:
+def test_concurrent_postgres_runs_apply_each_file_once(empty_postgres: PostgresSettings) -> None:
     with ThreadPoolExecutor(4) as pool:
         applied = [name for run in pool.map(migrate_postgres, [empty_postgres] * 4) for name in run]
     assert sorted(applied) == sorted(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
@@ -63,7 +63,7 @@ def test_a_postgres_file_that_fails_leaves_nothing_behind(empty_postgres: Postgr
     (tmp_path / "0001_half.sql").write_text("CREATE SCHEMA staging; CREATE TABLE staging.half (id int); SELECT 1 / 0;")
     with pytest.raises(UserError, match="division by zero"):
         migrate_postgres(empty_postgres, tmp_path)
-    assert tables(empty_postgres) == set()
+    assert list_tables(empty_postgres) == set()
     (tmp_path / "0001_half.sql").write_text("CREATE SCHEMA staging; CREATE TABLE staging.half (id int);")
     assert migrate_postgres(empty_postgres, tmp_path) == ["0001_half"]
 
@@ -76,7 +76,7 @@ def test_a_run_killed_while_migrating_does_not_block_the_next(empty_postgres: Po
     assert migrate_postgres(empty_postgres) != []
 
 
-def test_a_file_that_could_not_be_marked_is_not_applied(
+def test_a_file_that_could_not_be_recorded_is_not_applied(
     empty_postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object, **__: object) -> None:
@@ -86,7 +86,7 @@ def test_a_file_that_could_not_be_marked_is_not_applied(
         patched.setattr(_Backend, "mark_one", killed)
         with pytest.raises(KeyboardInterrupt):
             migrate_postgres(empty_postgres)
-    assert tables(empty_postgres) == set()
+    assert list_tables(empty_postgres) == set()
     assert migrate_postgres(empty_postgres) != []
 
 
@@ -108,7 +108,7 @@ def test_a_password_of_any_characters_logs_in(empty_postgres: PostgresSettings) 
             connection.commit()
 
 
-def test_servers_that_are_absent_are_named_in_one_sentence() -> None:
+def test_servers_that_do_not_answer_are_named_in_one_sentence() -> None:
     port = free_port()
     with pytest.raises(UserError, match=rf"PostgreSQL at 127\.0\.0\.1:{port} .*INSIGHTS_POSTGRES_"):
         migrate_postgres(PostgresSettings(port=port))
@@ -118,26 +118,26 @@ def test_servers_that_are_absent_are_named_in_one_sentence() -> None:
         ensure_topics(KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}"), timeout_seconds=1)
 
 
-def described(admin: AdminClient, topics: list[str]) -> list[tuple[int, str]]:
+def describe_topics(admin: AdminClient, topics: list[str]) -> list[tuple[int, str]]:
     futures = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic) for topic in topics])
     sizes = {resource.name: future.result()["max.message.bytes"].value for resource, future in futures.items()}
     return [(len(admin.list_topics(topic).topics[topic].partitions), sizes[topic]) for topic in topics]
 
 
-def test_topics_are_created_once_with_the_settings_size(empty_kafka: KafkaSettings) -> None:
+def test_topics_are_created_once_with_the_configured_size(empty_kafka: KafkaSettings) -> None:
     admin = AdminClient(empty_kafka.client())
     topics = [empty_kafka.raw_topic, empty_kafka.quarantine_topic]
     try:
         assert ensure_topics(empty_kafka) == topics
         bigger = empty_kafka.model_copy(update={"max_message_bytes": 2_000_000})
         assert ensure_topics(bigger) == []
-        eventually(lambda: described(admin, topics) == [(empty_kafka.partitions, "2000000")] * 2, seconds=20)
+        eventually(lambda: describe_topics(admin, topics) == [(empty_kafka.partitions, "2000000")] * 2, seconds=20)
     finally:
         for deleted in admin.delete_topics(topics).values():
             deleted.result(20)
 
 
-def test_cassandra_gets_keyspace_and_every_file_once(empty_cassandra: CassandraSettings) -> None:
+def test_the_keyspace_is_created_and_cassandra_files_are_applied_once(empty_cassandra: CassandraSettings) -> None:
     names = sorted(path.stem for path in (MIGRATIONS / "cassandra").glob("*.cql"))
     with (
         pytest.raises(UserError, match=f"no keyspace {empty_cassandra.keyspace!r}"),
@@ -150,13 +150,13 @@ def test_cassandra_gets_keyspace_and_every_file_once(empty_cassandra: CassandraS
         assert session.execute("SELECT count(*) FROM users_by_id").one().count == 0
 
 
-def test_cassandra_runs_at_the_same_time_apply_each_file_once(empty_cassandra: CassandraSettings) -> None:
+def test_concurrent_cassandra_runs_apply_each_file_once(empty_cassandra: CassandraSettings) -> None:
     with ThreadPoolExecutor(2) as pool:
         applied = [name for run in pool.map(migrate_cassandra, [empty_cassandra] * 2) for name in run]
     assert sorted(applied) == sorted(path.stem for path in (MIGRATIONS / "cassandra").glob("*.cql"))
 
 
-def test_a_changed_cassandra_file_is_refused(empty_cassandra: CassandraSettings, tmp_path: Path) -> None:
+def test_a_changed_cassandra_file_is_rejected(empty_cassandra: CassandraSettings, tmp_path: Path) -> None:
     for path in (MIGRATIONS / "cassandra").glob("*.cql"):
         shutil.copy(path, tmp_path)
     migrate_cassandra(empty_cassandra, tmp_path)

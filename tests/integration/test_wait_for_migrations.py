@@ -1,4 +1,4 @@
-"""`jobs/migrate.py` beside stores that are not ready, and `--wait` for a migration that others run."""
+"""`jobs/migrate.py` with stores that are not ready, and `--wait` for a migration that another process runs."""
 
 import json
 import logging
@@ -33,7 +33,7 @@ Job = Callable[..., int]
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Job:
-    """The job's exit code with these settings and arguments."""
+    """Runs the job with these settings and arguments, and returns its exit code."""
     caplog.set_level(logging.INFO, logger="insights.migrations.wait")
 
     def run(postgres: PostgresSettings, cassandra: CassandraSettings, *arguments: str, **environment: str) -> int:
@@ -45,7 +45,7 @@ def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Jo
     return run
 
 
-def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
+def test_the_job_migrates_and_grants_and_the_waiting_jobs_end(
     job: Job,
     empty_postgres: PostgresSettings,
     empty_cassandra: CassandraSettings,
@@ -66,17 +66,17 @@ def test_the_job_migrates_and_sets_privileges_and_the_others_stop_waiting(
         with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as waiting:
             try:
                 assert job(owner.postgres, owner.cassandra, **access) == 0
-                _, told = waiting.communicate(timeout=150)
+                _, stderr = waiting.communicate(timeout=150)
             finally:
                 waiting.kill()
-        assert waiting.returncode == 0, told
-        assert told.count("PostgreSQL is there") <= 1
+        assert waiting.returncode == 0, stderr
+        assert stderr.count("PostgreSQL is ready") <= 1
         assert job(dashboard.postgres, dashboard.cassandra, "--wait", "0") == 0
     finally:
         drop_logins(superuser, logins)
 
 
-def test_a_newer_schema_is_enough(postgres: PostgresSettings, cassandra: CassandraSettings) -> None:
+def test_a_newer_schema_is_sufficient(postgres: PostgresSettings, cassandra: CassandraSettings) -> None:
     sql(postgres, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
     with connections.open_cassandra(cassandra) as session:
         session.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('9999_later', 'x')")
@@ -90,26 +90,28 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     last = max(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
     sql(postgres, "DELETE FROM _yoyo_migration WHERE migration_id = %s", last)
     assert job(postgres, empty_cassandra, "--wait", "0.1") == 1
-    [told] = capsys.readouterr().err.splitlines()
-    assert told.startswith("PostgreSQL at 127.0.0.1:")
-    assert f"database {postgres.dbname!r}, lacks the migrations {last};" in told
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("PostgreSQL at 127.0.0.1:")
+    assert f"database {postgres.dbname!r}, lacks the migrations {last};" in sentence
 
     migrate_cassandra(empty_cassandra)
     with connections.open_cassandra(empty_cassandra) as session:
         session.execute("TRUNCATE schema_migrations")
     assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
-    [told] = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001")
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(
+        f"Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001"
+    )
 
 
-def test_stores_without_tables_are_told_too(
+def test_stores_without_tables_are_reported_too(
     job: Job, empty_postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for store, told in (("postgres", "PostgreSQL at"), ("cassandra", "Cassandra at")):
+    for store, beginning in (("postgres", "PostgreSQL at"), ("cassandra", "Cassandra at")):
         assert job(empty_postgres, empty_cassandra, "--wait", "0", "--store", store) == 1
         [sentence] = capsys.readouterr().err.splitlines()
-        assert sentence.startswith(told)
-        assert "does not show its migrations" in sentence
+        assert sentence.startswith(beginning)
+        assert "read its applied migrations" in sentence
 
 
 def test_one_store_may_be_migrated_alone(
@@ -125,20 +127,20 @@ def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_pat
 ) -> None:
     wrong = empty_postgres.model_copy(update={"password": SecretStr("wrong")})
     assert job(wrong, CassandraSettings(), "--patience", "600") == 1
-    [told] = capsys.readouterr().err.splitlines()
-    assert "refused the login of 'insights' to database" in told
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert "refused the login of 'insights' to database" in sentence
     assert caplog.messages == []
 
     assert job(wrong, CassandraSettings(), "--patience", "0.1", "--new-logins", "postgres") == 1
-    assert capsys.readouterr().err.splitlines() == [told]
-    assert caplog.messages == [f"waiting for PostgreSQL: {told}"]
+    assert capsys.readouterr().err.splitlines() == [sentence]
+    assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
     caplog.clear()
 
     away = empty_postgres.model_copy(update={"port": free_port()})
     assert job(away, CassandraSettings(), "--patience", "0.1") == 1
-    [told] = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"PostgreSQL at 127.0.0.1:{away.port} ")
-    assert caplog.messages == [f"waiting for PostgreSQL: {told}"]
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"PostgreSQL at 127.0.0.1:{away.port} ")
+    assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
 
 
 def test_a_refused_login_of_cassandra_ends_the_job_at_once(
@@ -147,5 +149,5 @@ def test_a_refused_login_of_cassandra_ends_the_job_at_once(
     migrate_postgres(empty_postgres)
     wrong = empty_cassandra.model_copy(update={"password": SecretStr("wrong")})
     assert job(empty_postgres, wrong, "--patience", "600") == 1
-    [told] = capsys.readouterr().err.splitlines()
-    assert "password are incorrect" in told
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert "password are incorrect" in sentence

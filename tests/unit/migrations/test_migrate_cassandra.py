@@ -13,14 +13,14 @@ def test_a_cql_file_splits_at_semicolons_that_end_a_line() -> None:
     assert split_cql_statements(text) == ["CREATE TABLE a (\n  b text\n)", "INSERT INTO a (b) VALUES ('x;y')"]
 
 
-def test_every_statement_for_cassandra_can_be_repeated() -> None:
+def test_every_statement_for_cassandra_is_idempotent() -> None:
     files = sorted((MIGRATIONS / "cassandra").glob("*.cql"))
     statements = [statement for path in files for statement in split_cql_statements(path.read_text())]
     assert len(statements) >= 5
     assert [statement for statement in statements if "IF NOT EXISTS" not in statement] == []
 
 
-def test_a_broker_that_is_away_is_one_sentence_and_nothing_of_the_client_s_own(
+def test_a_broker_that_does_not_answer_is_one_sentence_without_the_clients_own_log(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     address = f"127.0.0.1:{free_port()}"

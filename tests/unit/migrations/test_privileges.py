@@ -1,4 +1,4 @@
-"""The declared privileges, and Cassandra without logins, which has none to set."""
+"""The declared privileges, and the grants to a Cassandra cluster without logins or an authorizer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,12 +36,12 @@ def test_the_dashboard_only_reads() -> None:
         ("stream", {"analytics", "quarantine"}),
     ],
 )
-def test_each_component_writes_its_own_schemas_only(user: str, schemas: set[str]) -> None:
+def test_each_component_writes_to_its_own_schemas_only(user: str, schemas: set[str]) -> None:
     written = {p.object for p in list_postgres_privileges([user], "insights") if p.name in WRITES}
     assert {name.split()[1].split(".")[0] for name in written} == schemas
 
 
-def test_users_of_one_role_get_what_all_of_them_need() -> None:
+def test_users_that_share_a_role_get_the_privileges_of_all() -> None:
     both = list_postgres_privileges(["stream", "publisher"], "d")
     assert both == list_postgres_privileges(["stream"], "d") | list_postgres_privileges(["publisher"], "d")
     assert Privilege("TEMPORARY", "DATABASE d") in both
@@ -55,8 +55,8 @@ def test_only_the_stream_writes_to_cassandra_and_not_to_the_migrations() -> None
     assert 'TABLE "k"."schema_migrations"' not in written
 
 
-class Session:
-    """Refuses the first statement that begins with `verb`."""
+class FakeSession:
+    """Raises `error` on the first statement that begins with `verb`, and records every statement."""
 
     def __init__(self, verb: str, error: Exception) -> None:
         self.verb, self.error = verb, error
@@ -69,9 +69,9 @@ class Session:
         return []
 
 
-def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) -> None:
+def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: FakeSession) -> None:
     @contextmanager
-    def connect(*_: object, **__: object) -> Iterator[Session]:
+    def connect(*_: object, **__: object) -> Iterator[FakeSession]:
         yield session
 
     monkeypatch.setattr("insights.clients.connections.open_cassandra", connect)
@@ -80,28 +80,28 @@ def grant(monkeypatch: pytest.MonkeyPatch, passwords: Path, session: Session) ->
     grant_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, passwords)
 
 
-def test_a_cluster_that_asks_for_no_login_gets_no_roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_cluster_that_requires_no_login_gets_no_roles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     anonymous = Unauthorized("You have to be logged in and not anonymous to perform this request")
-    session = Session("CREATE ROLE", anonymous)
+    session = FakeSession("CREATE ROLE", anonymous)
     grant(monkeypatch, tmp_path, session)
     assert session.statements == ["CREATE ROLE IF NOT EXISTS \"s\" WITH LOGIN = true AND PASSWORD = 'it''s'"]
 
 
 def test_a_cluster_without_an_authorizer_gets_roles_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    session = Session("LIST", InvalidRequest("LIST PERMISSIONS operation is not supported by AllowAllAuthorizer"))
+    session = FakeSession("LIST", InvalidRequest("LIST PERMISSIONS operation is not supported by AllowAllAuthorizer"))
     grant(monkeypatch, tmp_path, session)
     assert not any(statement.startswith("GRANT") for statement in session.statements)
 
 
-def test_another_refusal_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    session = Session("LIST", InvalidRequest("Resource doesn't exist"))
+def test_another_rejected_statement_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    session = FakeSession("LIST", InvalidRequest("Resource doesn't exist"))
     with pytest.raises(UserError, match="run the migrations as a superuser"):
         grant(monkeypatch, tmp_path, session)
 
 
-def test_a_role_without_a_password_is_told_with_its_file(tmp_path: Path) -> None:
-    for folder, told in ((None, "it is not set"), (tmp_path, str(tmp_path / "stream" / "password"))):
-        with pytest.raises(UserError, match=f"no password for it \\({told}\\)"):
+def test_a_role_without_a_password_is_reported_with_its_file(tmp_path: Path) -> None:
+    for folder, reported in ((None, "it is not set"), (tmp_path, str(tmp_path / "stream" / "password"))):
+        with pytest.raises(UserError, match=f"no password for it \\({reported}\\)"):
             grant_cassandra.grant_cassandra(CassandraSettings(), {"stream": "s"}, folder)
 
 

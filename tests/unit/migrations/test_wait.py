@@ -1,4 +1,4 @@
-"""Patience with a store that is not ready, and none with what waiting does not mend."""
+"""Waiting for a store that is not ready, and not for an error that waiting does not fix."""
 
 import logging
 import os
@@ -31,44 +31,44 @@ class Store:
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def no_pause(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr("insights.migrations.wait._PAUSE_SECONDS", 0.001)
     caplog.set_level(logging.INFO, logger="insights")
 
 
-def test_a_store_that_is_not_ready_is_tried_again_with_a_line_for_each_cause(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_is_not_ready_is_retried_and_each_cause_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     away, starting = NotReadyError("no answer"), NotReadyError("it starts")
     assert retry_until_ready("Store", Store(away, away, starting), time.monotonic() + 60) == "done"
-    assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is there"]
+    assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is ready"]
 
 
-def test_a_login_that_an_operator_still_makes_is_waited_for() -> None:
+def test_a_login_that_an_operator_is_still_creating_is_waited_for() -> None:
     store = Store(RefusedError("no such role"), RefusedError("no such role"))
     assert retry_until_ready("Store", partial(retry_login_refusal, store), time.monotonic() + 60) == "done"
     assert store.calls == 3
 
 
-def test_a_store_that_is_ready_is_not_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_store_that_is_ready_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert retry_until_ready("Store", Store(), time.monotonic()) == "done"
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("error", [RefusedError("not you"), UserError("a broken file")])
-def test_what_waiting_does_not_mend_ends_at_once(error: UserError) -> None:
+@pytest.mark.parametrize("error", [RefusedError("not you"), UserError("an invalid file")])
+def test_an_error_that_waiting_does_not_fix_is_raised_at_once(error: UserError) -> None:
     store = Store(error)
     with pytest.raises(type(error), match=str(error)):
         retry_until_ready("Store", store, time.monotonic() + 60)
     assert store.calls == 1
 
 
-def test_after_the_deadline_the_last_cause_is_the_error() -> None:
+def test_after_the_deadline_the_last_cause_is_raised() -> None:
     store = Store(*[NotReadyError("no answer")] * 100_000)
     with pytest.raises(NotReadyError, match="no answer"):
         retry_until_ready("Store", store, time.monotonic() + 0.05)
     assert store.calls > 1
 
 
-def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
+def test_a_server_that_does_not_answer_is_not_ready() -> None:
     port = free_port()
     with pytest.raises(NotReadyError, match=rf"PostgreSQL at 127\.0\.0\.1:{port} "):
         require_postgres(PostgresSettings(port=port))
@@ -78,7 +78,7 @@ def test_a_server_that_is_away_is_one_that_is_not_ready() -> None:
         require_cassandra(CassandraSettings(hosts="nowhere.invalid"))
 
 
-def test_the_job_that_waits_ends_by_the_signal_that_ends_a_pod() -> None:
+def test_the_waiting_job_ends_on_the_signal_that_stops_a_pod() -> None:
     environment = os.environ | to_environment(PostgresSettings(port=free_port())) | {"PYTHONPATH": str(REPOSITORY)}
     command = [sys.executable, "jobs/migrate.py", "--wait", "60", "--store", "postgres"]
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True) as process:
