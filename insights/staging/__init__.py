@@ -1,1 +1,1 @@
-"""Raw pages in PostgreSQL: load one, read a period again, drop what is old and published."""
+"""Raw pages in PostgreSQL: load a page, read a period again, drop old published partitions."""

@@ -1,4 +1,4 @@
-"""Read staged rows again, as messages of a newer version."""
+"""Read staged rows again, as messages with a newer version."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,15 +9,15 @@ from psycopg2.extensions import connection as PgConnection
 from insights.model.message import RawMessage
 
 _CLOCK_SKEW = timedelta(hours=1)
-"""How far the clock that a page was fetched by may be ahead of the server's, whose day chose the partition."""
+"""How far the clock of the fetching host may be ahead of the server's clock, whose date selects the partition."""
 
 
 def read_period(
     connection: PgConnection, from_: datetime, to: datetime, fetch_rows: int = 2000
 ) -> Iterator[RawMessage]:
-    """The rows fetched from `from_` until before `to`, as messages of a newer version, in order of staging.
+    """The rows fetched from `from_` (inclusive) to `to` (exclusive), as messages with a newer version, in commit order.
 
-    Read through a server-side cursor: memory holds `fetch_rows` rows at most.
+    Reads through a server-side cursor that holds at most `fetch_rows` rows in memory.
     """
     with connection, connection.cursor("replay") as cursor:
         cursor.itersize = fetch_rows

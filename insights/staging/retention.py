@@ -1,4 +1,4 @@
-"""Drop the daily partitions that are published and past their retention."""
+"""Drop the daily partitions that are published and older than the retention period."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -9,26 +9,27 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients.sql import fetch_row
 from insights.staging.partitions import become_owner, partition_name
 
-_LOCK_WAIT = "5s"
-"""Retention gives way to loads and reads: it tries again on its next run."""
+_LOCK_TIMEOUT = "5s"
+"""How long retention waits for loads and reads before it leaves the partition to its next run."""
 
 
 def drop_expired(connection: PgConnection, now: datetime, retention_days: int, publisher: str) -> list[date]:
     """Drop the daily partitions that ended `retention_days` ago and that the cursor of `publisher` has passed.
 
-    Goes from the oldest day on and stops at the first that must stay, or that is in use. Each dropped day is noted
-    in `staging.pruned`, in the same transaction. Returns the days dropped.
+    Starts with the oldest day and stops at the first that has to be kept or is in use. Each dropped day is recorded in
+    `staging.pruned` in the same transaction. Returns the days dropped.
     """
-    last = now.astimezone(UTC).date() - timedelta(days=retention_days + 1)
+    last_expired = now.astimezone(UTC).date() - timedelta(days=retention_days + 1)
     dropped = []
-    for day in _days(connection):
-        if day > last or not _drop(connection, day, publisher):
+    for day in _list_days(connection):
+        if day > last_expired or not _drop_published(connection, day, publisher):
             break
         dropped.append(day)
     return dropped
 
 
-def _days(connection: PgConnection) -> list[date]:
+def _list_days(connection: PgConnection) -> list[date]:
+    """The days of the partitions, oldest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT to_date(right(c.relname, 8), 'YYYYMMDD') FROM pg_inherits AS i JOIN pg_class AS c"
@@ -37,10 +38,11 @@ def _days(connection: PgConnection) -> list[date]:
         return [day for (day,) in cursor]
 
 
-def _drop(connection: PgConnection, day: date, publisher: str) -> bool:
+def _drop_published(connection: PgConnection, day: date, publisher: str) -> bool:
+    """Drop the partition of `day`. Returns false if it has unpublished rows or is in use."""
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_WAIT}'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             become_owner(cursor)
             cursor.execute("LOCK TABLE staging.users IN ACCESS EXCLUSIVE MODE")
             if _has_unpublished(cursor, day, publisher):

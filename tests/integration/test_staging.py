@@ -23,8 +23,8 @@ from tests.helpers.support import eventually
 TOPIC = "users.raw"
 
 
-def counts(postgres: PostgresSettings) -> tuple[int, int, int]:
-    """Rows, keys and pages."""
+def count_rows(postgres: PostgresSettings) -> tuple[int, int, int]:
+    """The numbers of staged rows, keys and pages."""
     [row] = sql(
         postgres,
         "SELECT (SELECT count(*) FROM staging.users), (SELECT count(*) FROM staging.user_keys),"
@@ -61,10 +61,10 @@ def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, 
     assert load_page(connection, MadePage([made[2], *records(1)], page=2), "dag", "run") == LoadedPage(
         "seed/2", 2, 1, 1
     )
-    assert counts(postgres) == (4, 4, 2)
+    assert count_rows(postgres) == (4, 4, 2)
 
 
-def test_the_first_record_of_a_user_stays(connection: Any, postgres: PostgresSettings) -> None:
+def test_the_first_record_of_a_user_is_kept(connection: Any, postgres: PostgresSettings) -> None:
     user = str(uuid.uuid4())
     load_page(connection, MadePage([raw(user, n=1), raw(user, n=2)]), "dag", "run")
     assert sql(postgres, "SELECT payload->>'n' FROM staging.users") == [("1",)]
@@ -76,10 +76,10 @@ def test_a_record_without_uuid_is_staged_under_a_key_of_its_content(
     made = [b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"login":"x"}', b'{"login":{"uuid":7}}', b"[]"]
     assert load_page(connection, MadePage(made), "dag", "run").staged == 4
     assert load_page(connection, MadePage(made, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5)
-    assert counts(postgres) == (4, 4, 2)
+    assert count_rows(postgres) == (4, 4, 2)
 
 
-def test_escapes_that_no_text_type_could_hold_stay_as_they_are(connection: Any, postgres: PostgresSettings) -> None:
+def test_escapes_that_a_text_column_cannot_hold_are_preserved(connection: Any, postgres: PostgresSettings) -> None:
     made = [
         b'{"login":{"uuid":"%s"},"name":"%s"}' % (str(uuid.uuid4()).encode(), name)
         for name in (rb"a\u0000b", rb"\ud800", rb"\udc00\ud800", b"\\\\u0000", "\u2028\x7f".encode(), b"\\t\\\\t\\n")
@@ -90,26 +90,26 @@ def test_escapes_that_no_text_type_could_hold_stay_as_they_are(connection: Any, 
     assert {message.value for message in read_period(connection, past, future)} == set(made)
 
 
-@pytest.mark.parametrize("window", ["_copy", "_enter"])
+@pytest.mark.parametrize("step", ["_copy_rows", "_insert_ledger_row"])
 def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page(
-    postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch, window: str
+    postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     page = MadePage(records(5))
-    done = getattr(staging_load, window)
+    original = getattr(staging_load, step)
 
-    def killed(cursor: Any, *arguments: Any) -> None:
-        done(cursor, *arguments)
+    def kill(cursor: Any, *arguments: Any) -> None:
+        original(cursor, *arguments)
         sql(postgres, "SELECT pg_terminate_backend(%s)", cursor.connection.info.backend_pid)
         cursor.execute("SELECT 1")
 
     with monkeypatch.context() as patched:
-        patched.setattr(staging_load, window, killed)
+        patched.setattr(staging_load, step, kill)
         with pytest.raises(psycopg2.Error):
             load_page(connections.connect_postgres(postgres, "doomed"), page, "dag", "run")
-    assert counts(postgres) == (0, 0, 0)
+    assert count_rows(postgres) == (0, 0, 0)
 
     assert load_page(connection, page, "dag", "run") == LoadedPage("seed/1", 5, 5, 0)
-    assert counts(postgres) == (5, 5, 1)
+    assert count_rows(postgres) == (5, 5, 1)
 
 
 def test_a_task_retried_after_commit_changes_nothing(postgres: PostgresSettings, connection: Any) -> None:
@@ -118,10 +118,10 @@ def test_a_task_retried_after_commit_changes_nothing(postgres: PostgresSettings,
     before = sql(postgres, "SELECT * FROM staging.batches")
     assert load_page(connection, MadePage([*made, made[0]]), "dag", "retry") == first
     assert sql(postgres, "SELECT * FROM staging.batches") == before
-    assert counts(postgres) == (5, 5, 1)
+    assert count_rows(postgres) == (5, 5, 1)
 
 
-def in_threads(*calls: Any) -> list[Any]:
+def run_in_threads(*calls: Any) -> list[Any]:
     results: list[Any] = [None] * len(calls)
 
     def run(number: int) -> None:
@@ -138,15 +138,15 @@ def in_threads(*calls: Any) -> list[Any]:
     return results
 
 
-def test_one_page_loaded_twice_at_once_is_loaded_once(postgres: PostgresSettings) -> None:
+def test_a_page_loaded_concurrently_is_loaded_once(postgres: PostgresSettings) -> None:
     page = MadePage(records(2000))
 
     def load() -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, page, "dag", "run")
 
-    assert in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0)] * 3
-    assert counts(postgres) == (2000, 2000, 1)
+    assert run_in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0)] * 3
+    assert count_rows(postgres) == (2000, 2000, 1)
 
 
 def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: PostgresSettings) -> None:
@@ -157,17 +157,17 @@ def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: Postgres
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(ordered, page=page), "dag", "run")
 
-    loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
+    loaded = run_in_threads(*(lambda page=page: load(page) for page in range(4)))
     assert [type(result) for result in loaded] == [LoadedPage] * 4, loaded
     assert sorted(result.staged for result in loaded) == [0, 0, 0, 3000]
     assert sum(result.duplicates for result in loaded) == 9000
-    assert counts(postgres) == (3000, 3000, 4)
+    assert count_rows(postgres) == (3000, 3000, 4)
 
 
 def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The deadlock made certain: each transaction claims its first half, waits for the other, claims the second."""
+    """Each transaction claims the first half of its keys, waits for the other, then claims the second half."""
     made = records(200)
-    claim, meeting = staging_load._claim, threading.Barrier(2)
+    claim, meeting = staging_load._claim_keys, threading.Barrier(2)
 
     def claim_by_halves(cursor: Any, keys: list[str], *rest: Any) -> dict[str, int]:
         half = len(keys) // 2
@@ -176,28 +176,28 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
             meeting.wait(1)
         return ids | claim(cursor, keys[half:], *rest)
 
-    monkeypatch.setattr(staging_load, "_claim", claim_by_halves)
+    monkeypatch.setattr(staging_load, "_claim_keys", claim_by_halves)
 
     def load(page: int) -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(made if page else made[::-1], page=page), "dag", "run")
 
-    loaded = in_threads(lambda: load(0), lambda: load(1))
+    loaded = run_in_threads(lambda: load(0), lambda: load(1))
     assert [type(result) for result in loaded] == [LoadedPage] * 2, loaded
     assert sum(result.staged for result in loaded) == 200
 
 
-def test_the_first_pages_of_a_day_at_once_make_one_partition(postgres: PostgresSettings) -> None:
+def test_concurrent_first_pages_of_a_day_create_one_partition(postgres: PostgresSettings) -> None:
     def load(page: int) -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(records(3), page=page), "dag", "run")
 
-    loaded = in_threads(*(lambda page=page: load(page) for page in range(4)))
+    loaded = run_in_threads(*(lambda page=page: load(page) for page in range(4)))
     assert [type(result) for result in loaded] == [LoadedPage] * 4, loaded
-    assert counts(postgres) == (12, 12, 4)
+    assert count_rows(postgres) == (12, 12, 4)
 
 
-def test_a_new_partition_waits_for_no_reader_and_no_writer(postgres: PostgresSettings, connection: Any) -> None:
+def test_a_new_partition_waits_for_neither_readers_nor_writers(postgres: PostgresSettings, connection: Any) -> None:
     load_page(connection, MadePage(records(1)), "dag", "run")
     sql(postgres, "ALTER TABLE staging.users_" + f"{datetime.now(UTC):%Y%m%d}" + " RENAME TO users_20000101")
     sql(postgres, "ALTER TABLE staging.users DETACH PARTITION staging.users_20000101")
@@ -207,7 +207,7 @@ def test_a_new_partition_waits_for_no_reader_and_no_writer(postgres: PostgresSet
         assert load_page(connection, MadePage(records(1), page=2), "dag", "run").staged == 1
 
 
-def test_rows_of_a_period_come_again_with_a_newer_version(postgres: PostgresSettings, connection: Any) -> None:
+def test_rows_of_a_period_are_read_again_with_a_newer_version(postgres: PostgresSettings, connection: Any) -> None:
     noon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     for hour in range(3):
         made = records(4, hour=hour)
@@ -223,7 +223,7 @@ def test_rows_of_a_period_come_again_with_a_newer_version(postgres: PostgresSett
     assert {str(message.key) for message in messages} == {user_of(message.value) for message in messages}
 
 
-def test_a_row_fetched_by_a_clock_that_was_already_past_midnight_comes_again(
+def test_a_row_fetched_by_a_clock_already_past_midnight_is_read_again(
     postgres: PostgresSettings, connection: Any
 ) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -232,8 +232,8 @@ def test_a_row_fetched_by_a_clock_that_was_already_past_midnight_comes_again(
     assert len(list(read_period(connection, midnight, midnight + timedelta(hours=1)))) == 2
 
 
-def aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
-    """Stage a page, and make it as if that had been `days` ago."""
+def stage_aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
+    """Stage a page as if that had been `days` ago."""
     with closing(connections.connect_postgres(postgres, "tests")) as connection:
         load_page(connection, MadePage(made, page=page), "dag", "run")
     today, day = datetime.now(UTC).date(), now.date() - timedelta(days=days)
@@ -245,8 +245,8 @@ def aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime
     sql(postgres, f"ALTER TABLE staging.users ATTACH PARTITION staging.{old} FOR VALUES {bounds}")
 
 
-def pass_rows(postgres: PostgresSettings, page: int) -> None:
-    """Move the publisher's cursor past a page."""
+def advance_cursor(postgres: PostgresSettings, page: int) -> None:
+    """Advance the publisher's cursor past a page."""
     sql(postgres, "INSERT INTO staging.publisher (name) VALUES (%s) ON CONFLICT DO NOTHING", TOPIC)
     sql(
         postgres,
@@ -256,32 +256,32 @@ def pass_rows(postgres: PostgresSettings, page: int) -> None:
     )
 
 
-def test_retention_drops_what_is_old_and_published_and_notes_it(postgres: PostgresSettings, connection: Any) -> None:
+def test_retention_drops_and_records_old_published_partitions(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
     for page, days in enumerate((16, 15, 14)):
-        aged(postgres, records(3 + page), days, now, page)
-        pass_rows(postgres, page)
+        stage_aged(postgres, records(3 + page), days, now, page)
+        advance_cursor(postgres, page)
     dropped = drop_expired(connection, now, 14, TOPIC)
     assert dropped == [now.date() - timedelta(days=16), now.date() - timedelta(days=15)]
     assert sql(postgres, "SELECT staged_on, row_count FROM staging.pruned ORDER BY 1") == list(
         zip(dropped, [3, 4], strict=True)
     )
-    assert counts(postgres) == (5, 12, 3)
+    assert count_rows(postgres) == (5, 12, 3)
     assert drop_expired(connection, now, 14, TOPIC) == []
 
 
-def test_retention_keeps_what_is_unpublished(postgres: PostgresSettings, connection: Any) -> None:
+def test_retention_keeps_unpublished_partitions(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
-    aged(postgres, records(3), 30, now, 0)
+    stage_aged(postgres, records(3), 30, now, 0)
     assert drop_expired(connection, now, 14, TOPIC) == []
-    pass_rows(postgres, 0)
-    aged(postgres, records(3), 20, now, 1)
+    advance_cursor(postgres, 0)
+    stage_aged(postgres, records(3), 20, now, 1)
     assert drop_expired(connection, now, 14, TOPIC) == [now.date() - timedelta(days=30)]
-    assert counts(postgres) == (3, 6, 2)
+    assert count_rows(postgres) == (3, 6, 2)
 
 
 def insert_uncommitted(connection: Any) -> None:
-    """One more row in the oldest partition."""
+    """Insert one more row into the oldest partition."""
     connection.cursor().execute(
         "INSERT INTO staging.users SELECT id + 1000, epoch, pg_current_xact_id(), staged_on, gen_random_uuid(),"
         " version, event_time, batch_id, payload FROM staging.users ORDER BY staged_on LIMIT 1"
@@ -292,9 +292,9 @@ def test_retention_gives_way_to_a_writer(
     postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
-    aged(postgres, records(3), 30, now, 0)
-    pass_rows(postgres, 0)
-    monkeypatch.setattr(retention, "_LOCK_WAIT", "200ms")
+    stage_aged(postgres, records(3), 30, now, 0)
+    advance_cursor(postgres, 0)
+    monkeypatch.setattr(retention, "_LOCK_TIMEOUT", "200ms")
     with closing(connections.connect_postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
         assert drop_expired(connection, now, 14, TOPIC) == []
@@ -302,10 +302,10 @@ def test_retention_gives_way_to_a_writer(
     assert drop_expired(connection, now, 14, TOPIC) == [now.date() - timedelta(days=30)]
 
 
-def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: PostgresSettings, connection: Any) -> None:
+def test_retention_sees_a_row_committed_while_it_waits(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
-    aged(postgres, records(3), 30, now, 0)
-    pass_rows(postgres, 0)
+    stage_aged(postgres, records(3), 30, now, 0)
+    advance_cursor(postgres, 0)
     with closing(connections.connect_postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
         dropped: list[Any] = []
@@ -324,7 +324,7 @@ def test_retention_sees_a_row_that_is_committed_while_it_waits(postgres: Postgre
         writer.commit()
         retention.join(30)
     assert dropped == ["none"]
-    assert counts(postgres)[0] == 4
+    assert count_rows(postgres)[0] == 4
 
 
 def test_rows_of_another_cluster_have_another_epoch(postgres: PostgresSettings, connection: Any) -> None:
