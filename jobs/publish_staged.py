@@ -26,8 +26,8 @@ def main() -> int:
             settings.http_port,
             "INSIGHTS_PUBLISHER_HTTP_PORT",
             metrics.registry,
-            healthz=metrics.dead,
-            readyz=metrics.unready,
+            healthz=metrics.explain_liveness_failure,
+            readyz=metrics.explain_readiness_failure,
         )
         with closing(probes):
             publisher.run()

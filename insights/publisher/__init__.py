@@ -1,1 +1,1 @@
-"""Staged rows to the raw topic: at least once, none lost, in commit order, by one publisher at a time."""
+"""Publish staged rows to the raw topic: at least once, in commit order, by one publisher at a time."""

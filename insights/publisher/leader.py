@@ -1,4 +1,4 @@
-"""Leadership and the cursor: one publisher at a time, and only the leader moves the cursor."""
+"""Leader election and the publisher's cursor: one publisher leads at a time, and only it advances the cursor."""
 
 import logging
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ _log = logging.getLogger(__name__)
 
 
 class FencedError(Exception):
-    """Another publisher has taken over since this one became the leader."""
+    """Another publisher has become the leader in the meantime."""
 
 
 class LeaderCursor:
-    """The row of `staging.publisher` named after the topic, through one connection in autocommit mode.
+    """A row of `staging.publisher`, named after the topic, accessed through a connection in autocommit mode.
 
-    The lock belongs to the database session: it ends with the connection. The fence refuses a leader whose lock was
-    lost without its knowing.
+    Leadership is an advisory lock of the database session, which ends with the connection. The fencing token stops a
+    leader that has lost the lock without noticing.
     """
 
     def __init__(self, connection: PgConnection, name: str) -> None:
@@ -31,8 +31,8 @@ class LeaderCursor:
         self.position = CommitPosition(0, 0, 0)
         self.epoch = 0
 
-    def acquire(self) -> bool:
-        """Become the leader if there is none: lock, raise the fence, learn the position."""
+    def try_acquire(self) -> bool:
+        """Become the leader if there is none: take the lock, increment the fencing token and read the position."""
         with self._connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_try_advisory_lock(hashtextextended('staging.publisher/' || %s, 0))", (self._name,)
@@ -53,15 +53,17 @@ class LeaderCursor:
         return True
 
     def release(self) -> None:
-        """Let another publisher lead at once."""
+        """Give up leadership, so that another publisher can take over at once."""
         with self._connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock_all()")
 
-    def move(self, end: CommitPosition, rows: int, refused: Sequence[QuarantineRecord]) -> None:
-        """Move past `rows` rows up to `end`, and record `refused`, in one transaction. The others are acknowledged.
+    def advance(self, end: CommitPosition, rows: int, rejected: Sequence[QuarantineRecord]) -> None:
+        """Advance the cursor by `rows` rows to `end`, and quarantine the rejected ones, in one transaction.
+
+        All other rows must have been acknowledged by the broker.
 
         Raises:
-            FencedError: another publisher leads now; nothing has changed.
+            FencedError: another publisher leads; nothing was changed.
         """
         with self._connection.cursor() as cursor:
             cursor.execute("BEGIN")
@@ -72,12 +74,12 @@ class LeaderCursor:
                     published = published + %s, quarantined = quarantined + %s
                 WHERE name = %s AND fence = %s
                 """,
-                (end.epoch, str(end.xact_id), end.id, rows, len(refused), self._name, self._fence),
+                (end.epoch, str(end.xact_id), end.id, rows, len(rejected), self._name, self._fence),
             )
             if cursor.rowcount != 1:
                 cursor.execute("ROLLBACK")
                 raise FencedError(f"another publisher of {self._name} has taken over; standing by")
-            if refused:
-                quarantine_table.insert_records(cursor, refused)
+            if rejected:
+                quarantine_table.insert_records(cursor, rejected)
             cursor.execute("COMMIT")
         self.position = end

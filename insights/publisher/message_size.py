@@ -1,32 +1,35 @@
-"""The bytes that a message needs on the wire, before compression: what `max.message.bytes` is compared with.
+"""The uncompressed size of a message on the wire, which the broker compares with `max.message.bytes`.
 
-Kafka protocol, record batch format of magic 2: a batch that holds one record.
+Computed for a record batch (magic 2) that holds a single record.
 """
 
 from insights.model.message import RawMessage
 
-_BATCH_OVERHEAD = 61
-_KEY = 36
-_AMPLE = 1024
-"""More than everything but the value and the batch id ever needs."""
+_BATCH_OVERHEAD_BYTES = 61
+_KEY_BYTES = 36
+_MAX_OVERHEAD_BYTES = 1024
+"""Upper bound for everything but the value and the batch id."""
 
 
 def fits_topic(message: RawMessage, limit: int) -> bool:
-    """Whether a topic whose `max.message.bytes` is `limit` takes the message."""
-    return len(message.value) + 4 * len(message.batch_id) + _AMPLE <= limit or compute_wire_size(message) <= limit
+    """Whether a topic with a `max.message.bytes` of `limit` accepts the message."""
+    return (
+        len(message.value) + 4 * len(message.batch_id) + _MAX_OVERHEAD_BYTES <= limit
+        or compute_wire_size(message) <= limit
+    )
 
 
 def compute_wire_size(message: RawMessage) -> int:
-    """Bytes of a record batch with this message alone."""
+    """The size in bytes of a record batch that holds this message alone."""
     body = 1 + 1 + 1  # attributes, timestamp delta 0, offset delta 0
-    body += _varint(_KEY) + _KEY + _varint(len(message.value)) + len(message.value)
+    body += _varint_size(_KEY_BYTES) + _KEY_BYTES + _varint_size(len(message.value)) + len(message.value)
     headers = message.headers()
-    body += _varint(len(headers))
+    body += _varint_size(len(headers))
     for name, value in headers:
-        body += _varint(len(name.encode())) + len(name.encode()) + _varint(len(value)) + len(value)
-    return _BATCH_OVERHEAD + _varint(body) + body
+        body += _varint_size(len(name.encode())) + len(name.encode()) + _varint_size(len(value)) + len(value)
+    return _BATCH_OVERHEAD_BYTES + _varint_size(body) + body
 
 
-def _varint(length: int) -> int:
-    """Bytes of a zigzag variable-length integer."""
+def _varint_size(length: int) -> int:
+    """The size in bytes of a zigzag-encoded variable-length integer."""
     return max(1, ((2 * length).bit_length() + 6) // 7)

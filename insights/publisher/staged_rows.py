@@ -1,4 +1,4 @@
-"""What is staged beyond the cursor: rows that no later commit can precede, as messages."""
+"""Read the staged rows beyond the cursor, in commit order, up to the first row that a later commit could precede."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ from insights.model.reasons import Reason
 from insights.publisher.message_size import compute_wire_size, fits_topic
 
 BATCH_BYTES = 32 * 1024 * 1024
-"""A batch ends early when its payloads reach this."""
+"""A batch ends early when its payloads reach this size."""
 _FETCH_ROWS = 250
 
-# Transactions below the snapshot's xmin have ended: what they wrote is visible now or never, so nothing can appear
-# behind the cursor. The rows of an older epoch (before a logical restore) are all from ended transactions.
+# All transactions below the snapshot's xmin have ended, so no row can appear behind the cursor later. Rows of an older
+# epoch (before a logical restore) were all written by transactions that have ended.
 NEXT_ROWS = """
     SELECT epoch, xact_id::text::bigint, id, user_key::text, batch_id, version,
            (extract(epoch FROM event_time) * 1000)::bigint,
@@ -35,7 +35,7 @@ NEXT_ROWS = """
 
 
 class CommitPosition(NamedTuple):
-    """A place in commit order."""
+    """A position in commit order."""
 
     epoch: int
     xact_id: int
@@ -44,54 +44,55 @@ class CommitPosition(NamedTuple):
 
 @dataclass(slots=True)
 class StagedBatch:
-    """Rows in commit order, up to `end`; `refused` are those that the topic cannot take."""
+    """Rows in commit order up to `end`: `messages`, and `rejected` records, which are too large for the topic."""
 
     end: CommitPosition
     messages: list[RawMessage] = field(default_factory=list)
-    refused: list[QuarantineRecord] = field(default_factory=list)
+    rejected: list[QuarantineRecord] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.messages) + len(self.refused)
+        return len(self.messages) + len(self.rejected)
 
 
 def read_batch(
-    connection: PgConnection, current_epoch: int, after: CommitPosition, limit_rows: int, limit_message: int
+    connection: PgConnection, current_epoch: int, after: CommitPosition, max_rows: int, max_message_bytes: int
 ) -> StagedBatch:
-    """The next rows after `after`. A message above `limit_message` bytes is refused; if its value alone is, that stays
-    in the database.
+    """Read up to `max_rows` rows, and about `BATCH_BYTES`, beyond `after`. `connection` is in autocommit mode.
 
-    `connection` must be in autocommit mode.
+    Messages of more than `max_message_bytes` are rejected. A value that alone exceeds this is not fetched.
     """
-    batch, size = StagedBatch(after), 0
+    batch, payload_bytes = StagedBatch(after), 0
     with connection.cursor() as cursor:
         register_type(BYTES, cursor)
-        large = []
-        for epoch, xact_id, id_, key, batch_id, version, milliseconds, payload in _fetch(
-            cursor, current_epoch, after, limit_rows, limit_message
+        unfetched = []
+        for epoch, xact_id, id_, key, batch_id, version, milliseconds, payload in _fetch_rows(
+            cursor, current_epoch, after, max_rows, max_message_bytes
         ):
             batch.end = CommitPosition(epoch, xact_id, id_)
             message = RawMessage(
-                str(id_), UUID(key.decode()), payload or b"", batch_id.decode(), version, _instant(milliseconds)
+                str(id_), UUID(key.decode()), payload or b"", batch_id.decode(), version, _to_datetime(milliseconds)
             )
             if payload is None:
-                large.append((batch.end, message))
-            elif fits_topic(message, limit_message):
+                unfetched.append((batch.end, message))
+            elif fits_topic(message, max_message_bytes):
                 batch.messages.append(message)
-                size += len(payload)
+                payload_bytes += len(payload)
             else:
-                batch.refused.append(_refusal(message, limit_message))
-            if size >= BATCH_BYTES:
+                batch.rejected.append(_reject_fetched(message, max_message_bytes))
+            if payload_bytes >= BATCH_BYTES:
                 break
-        batch.refused += [_stored_refusal(cursor, position, message, limit_message) for position, message in large]
+        batch.rejected += [
+            _reject_unfetched(cursor, position, message, max_message_bytes) for position, message in unfetched
+        ]
         cursor.execute("COMMIT")
     return batch
 
 
 def prepare_connection(connection: PgConnection) -> None:
-    """Have `connection` notified of every staged page, and read batches by index.
+    """Subscribe `connection` to notifications of staged pages, and have it read batches by index.
 
-    Without statistics, as on a new day's partition, the planner would rather sort all that waits: of 700,000 rows in 15
-    partitions a batch of 5,000 took 3.7 s, by index 0.03 s.
+    Without statistics, as on a new day's partition, the planner prefers to sort all unpublished rows. With 700,000 rows
+    in 15 partitions, a batch of 5,000 then took 3.7 s instead of 0.03 s by index.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET enable_sort = off")
@@ -99,7 +100,7 @@ def prepare_connection(connection: PgConnection) -> None:
 
 
 def has_gated_rows(connection: PgConnection, after: CommitPosition) -> bool:
-    """Whether committed rows beyond `after` wait for an older transaction to end."""
+    """Whether committed rows beyond `after` exist; those that `read_batch` leaves out wait for an older transaction."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT EXISTS (SELECT FROM staging.users WHERE (epoch, xact_id, id) > (%s, %s::xid8, %s))",
@@ -108,8 +109,16 @@ def has_gated_rows(connection: PgConnection, after: CommitPosition) -> bool:
         return bool(fetch_row(cursor)[0])
 
 
-def find_oldest_writer(connection: PgConnection) -> tuple[int | None, str, float] | None:
-    """The transaction that rows wait for: process id (none if prepared), application name, its age in seconds."""
+class OpenTransaction(NamedTuple):
+    """A transaction that has written; a prepared transaction has no process id."""
+
+    pid: int | None
+    application: str
+    age_seconds: float
+
+
+def find_oldest_writer(connection: PgConnection) -> OpenTransaction | None:
+    """The oldest transaction in the server that has written and has not ended, for which newer rows wait."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -119,11 +128,12 @@ def find_oldest_writer(connection: PgConnection) -> tuple[int | None, str, float
             ORDER BY age(l.transactionid) DESC LIMIT 1
             """
         )
-        return cursor.fetchone()  # type: ignore[no-any-return]
+        row = cursor.fetchone()
+        return OpenTransaction(*row) if row else None
 
 
 def count_lag(connection: PgConnection, name: str) -> int:
-    """Rows that the cursor has not passed, from the totals of pages: costs O(pages), not O(rows)."""
+    """The number of rows beyond the cursor, computed from the totals of the pages: costs O(pages), not O(rows)."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT (SELECT coalesce(sum(staged), 0) FROM staging.batches)"
@@ -134,7 +144,7 @@ def count_lag(connection: PgConnection, name: str) -> int:
 
 
 def reject_too_large(message: RawMessage, size: int, digest: str, detail: str) -> QuarantineRecord:
-    """The quarantine record of a row that is too large."""
+    """Make the quarantine record of a row that is too large."""
     return QuarantineRecord(
         origin=f"staging/{message.event_id}",
         event_id=message.event_id,
@@ -152,17 +162,19 @@ def reject_too_large(message: RawMessage, size: int, digest: str, detail: str) -
     )
 
 
-def _fetch(cursor: PgCursor, current: int, after: CommitPosition, limit_rows: int, limit_message: int) -> Iterator[Any]:
+def _fetch_rows(
+    cursor: PgCursor, current_epoch: int, after: CommitPosition, max_rows: int, max_message_bytes: int
+) -> Iterator[Any]:
     cursor.execute("BEGIN READ ONLY")
     cursor.execute(
         f"DECLARE staged NO SCROLL CURSOR FOR {NEXT_ROWS}",
         {
-            "current": current,
+            "current": current_epoch,
             "epoch": after.epoch,
             "xact_id": str(after.xact_id),
             "id": after.id,
-            "limit": limit_message,
-            "rows": limit_rows,
+            "limit": max_message_bytes,
+            "rows": max_rows,
         },
     )
     while True:
@@ -174,16 +186,16 @@ def _fetch(cursor: PgCursor, current: int, after: CommitPosition, limit_rows: in
 
 
 @lru_cache(maxsize=64)
-def _instant(milliseconds: int) -> datetime:
+def _to_datetime(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=milliseconds)
 
 
-def _refusal(message: RawMessage, limit: int) -> QuarantineRecord:
+def _reject_fetched(message: RawMessage, limit: int) -> QuarantineRecord:
     detail = f"{compute_wire_size(message)} bytes with key and headers exceed the topic's {limit}"
     return reject_too_large(message, len(message.value), sha256(message.value).hexdigest(), detail)
 
 
-def _stored_refusal(cursor: PgCursor, position: CommitPosition, message: RawMessage, limit: int) -> QuarantineRecord:
+def _reject_unfetched(cursor: PgCursor, position: CommitPosition, message: RawMessage, limit: int) -> QuarantineRecord:
     cursor.execute(
         """
         SELECT octet_length(payload::text), encode(sha256(convert_to(payload::text, 'UTF8')), 'hex')

@@ -1,4 +1,4 @@
-"""Sleep that a notification, or a request to stop, ends at once."""
+"""Waits that a database notification or a request to stop ends at once."""
 
 import os
 import select
@@ -8,31 +8,32 @@ from psycopg2.extensions import connection as PgConnection
 
 
 class WakeUp:
-    """A stop flag that signal handlers may set, and waits that watch it."""
+    """A stop flag that a signal handler may set, and waits that it ends."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._write, False)
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
         self._stopped = False
 
     def stop(self, *_: object) -> None:
-        """Ask for the end; usable as a signal handler."""
+        """Request a stop; usable as a signal handler."""
         self._stopped = True
-        os.write(self._write, b"\0")
+        os.write(self._write_end, b"\0")
 
     @property
     def stopped(self) -> bool:
+        """Whether a stop was requested."""
         return self._stopped
 
     def wait(self, seconds: float, connection: PgConnection | None = None) -> None:
-        """Return after `seconds`, at a stop, or when `connection` has a notification or has ended."""
-        watched: list[Any] = [self._read]
+        """Return after `seconds`, on a stop, or when `connection` receives a notification or ends."""
+        sources: list[Any] = [self._read_end]
         if connection is not None:
             if connection.notifies:
                 connection.notifies.clear()
                 return
-            watched.append(connection)
-        ready, _, _ = select.select(watched, [], [], seconds)
+            sources.append(connection)
+        ready, _, _ = select.select(sources, [], [], seconds)
         if connection is not None and connection in ready:
             connection.poll()
             connection.notifies.clear()
