@@ -1,4 +1,4 @@
-"""Pages that a test draws without a server are shown to everyone."""
+"""Let tests open the dashboard's pages without a login."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Each component's logins, as operators make them: the database's owner is no superuser, Cassandra has none yet."""
+"""Each component's logins, as operators create them: the database's owner is not a superuser, Cassandra has none."""
 
 import uuid
 from contextlib import closing
@@ -21,16 +21,16 @@ PASSWORD = 'it\'s a "password"; --'
 
 @dataclass(frozen=True)
 class Logins:
-    """The stores as the migrations' logins see them, and the names of everyone else's roles."""
+    """The stores with the logins of the migrations, and the roles of all other users."""
 
     owner: StoreSettings
     postgres_roles: dict[str, str]
     cassandra_roles: dict[str, str]
     passwords: Path
-    """Folder of the passwords of Cassandra's roles."""
+    """Directory of the passwords of Cassandra's roles."""
 
     def of(self, user: str) -> StoreSettings:
-        """The stores by the user's own logins; without one, by a login that none knows."""
+        """The stores with the user's own logins, or with an unknown login if it has none."""
         secret = SecretStr(PASSWORD)
         postgres = {"user": self.postgres_roles[user], "password": secret}
         cassandra = {"username": self.cassandra_roles.get(user, "nobody"), "password": secret}
@@ -41,22 +41,24 @@ class Logins:
         )
 
     def migrate(self) -> None:
+        """Run the migrations and set the privileges."""
         migrate_postgres(self.owner.postgres)
         migrate_cassandra(self.owner.cassandra)
         self.grant()
 
     def grant(self) -> None:
+        """Set the privileges of all roles."""
         grant_postgres(self.owner.postgres, self.postgres_roles)
         grant_cassandra(self.owner.cassandra, self.cassandra_roles, self.passwords)
 
 
 def make_logins(superuser: StoreSettings, folder: Path) -> Logins:
-    """Roles of names of their own; the test's database gets a new owner."""
-    mark = uuid.uuid4().hex[:8]
-    owner = f"owner-{mark}"
-    roles = {user: f"{user}-{mark}" for user in POSTGRES}
+    """Create roles with unique names, and make one of them the owner of the test's database."""
+    suffix = uuid.uuid4().hex[:8]
+    owner = f"owner-{suffix}"
+    roles = {user: f"{user}-{suffix}" for user in POSTGRES}
     database = superuser.postgres.dbname
-    administer(
+    execute_as_superuser(
         superuser,
         *(
             f"CREATE ROLE \"{role}\" LOGIN PASSWORD '{PASSWORD.replace(chr(39), 2 * chr(39))}'"
@@ -69,18 +71,19 @@ def make_logins(superuser: StoreSettings, folder: Path) -> Logins:
         (folder / user).mkdir()
         (folder / user / "password").write_text(PASSWORD + "\n")
     postgres = superuser.postgres.model_copy(update={"user": owner, "password": SecretStr(PASSWORD)})
-    cassandra_roles = {user: f"{user}_{mark}" for user in CASSANDRA}
+    cassandra_roles = {user: f"{user}_{suffix}" for user in CASSANDRA}
     return Logins(StoreSettings(postgres, superuser.kafka, superuser.cassandra), roles, cassandra_roles, folder)
 
 
 def drop_logins(superuser: StoreSettings, logins: Logins) -> None:
-    """Take PostgreSQL's roles away with all they own."""
+    """Drop PostgreSQL's roles and all that they own."""
     for role in (*logins.postgres_roles.values(), logins.owner.postgres.user):
-        administer(superuser, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER')
-        administer(superuser, f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
+        execute_as_superuser(superuser, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER')
+        execute_as_superuser(superuser, f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
 
 
-def administer(superuser: StoreSettings, *statements: str) -> None:
+def execute_as_superuser(superuser: StoreSettings, *statements: str) -> None:
+    """Execute each statement in a transaction of its own."""
     with closing(psycopg2.connect(**superuser.postgres.connection("tests"))) as connection:
         connection.autocommit = True
         for statement in statements:

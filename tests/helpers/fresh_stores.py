@@ -1,4 +1,4 @@
-"""A database, topics or a keyspace of one's own on a running server, gone at the end."""
+"""A database, topics or a keyspace of a test's own on a running server, dropped at the end."""
 
 import uuid
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ from tests.helpers.support import eventually
 
 
 @contextmanager
-def database(server: PostgresServer) -> Iterator[PostgresSettings]:
-    """A database without any table of ours."""
-    name = _unique("test")
+def create_database(server: PostgresServer) -> Iterator[PostgresSettings]:
+    """Create an empty database."""
+    name = _make_unique("test")
     server.create_database(name)
     yield PostgresSettings(
         host=server.host, port=server.port, dbname=name, user=server.user, password=SecretStr(server.password)
@@ -30,17 +30,17 @@ def database(server: PostgresServer) -> Iterator[PostgresSettings]:
     connection.close()
 
 
-def topic_names(server: KafkaServer, name: str = "") -> KafkaSettings:
-    """Names of topics that do not exist yet; unique ones, or `name.raw` and `name.quarantine`."""
-    name = name or _unique("users")
+def name_topics(server: KafkaServer, name: str = "") -> KafkaSettings:
+    """Settings with names of topics that do not exist yet: unique ones, or `name.raw` and `name.quarantine`."""
+    name = name or _make_unique("users")
     return KafkaSettings(
         bootstrap_servers=server.bootstrap_servers, raw_topic=f"{name}.raw", quarantine_topic=f"{name}.quarantine"
     )
 
 
 @contextmanager
-def topics(settings: KafkaSettings) -> Iterator[KafkaSettings]:
-    """The two topics, of 2 partitions each."""
+def create_topics(settings: KafkaSettings) -> Iterator[KafkaSettings]:
+    """Create the two topics, with 2 partitions each."""
     admin = AdminClient(settings.client())
     names = [settings.raw_topic, settings.quarantine_topic]
     for created in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
@@ -52,9 +52,9 @@ def topics(settings: KafkaSettings) -> Iterator[KafkaSettings]:
 
 
 @contextmanager
-def keyspace(server: Any) -> Iterator[CassandraSettings]:
-    """The name of a keyspace that does not exist yet, on a node that asks for `server.user`."""
-    name = _unique("test")
+def name_keyspace(server: Any) -> Iterator[CassandraSettings]:
+    """Settings with the name of a keyspace that does not exist yet, and the login of `server`."""
+    name = _make_unique("test")
     yield CassandraSettings(
         hosts=server.host,
         port=server.port,
@@ -68,5 +68,5 @@ def keyspace(server: Any) -> Iterator[CassandraSettings]:
     cluster.shutdown()
 
 
-def _unique(prefix: str) -> str:
+def _make_unique(prefix: str) -> str:
     return f"{prefix}_{uuid.uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""A broker that lets in who has a password, over TLS by a certificate authority of its own."""
+"""A broker that requires SASL authentication over TLS, with a certificate authority of its own."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -17,7 +17,7 @@ PASSWORD = 'quoted " and \\ back'
 
 
 class GuardedKafka(KafkaServer):
-    """`PLAINTEXT` for the tests' own clients, and `SASL_SSL` on `guarded_port` for the user `alice`."""
+    """Listens with `PLAINTEXT` for the tests' own clients, and with `SASL_SSL` on `guarded_port` for user `alice`."""
 
     def __init__(self, state_dir: Path, port: int, *, guarded_port: int, **others: Any) -> None:
         super().__init__(state_dir, port, **others)
@@ -51,15 +51,15 @@ class GuardedKafka(KafkaServer):
         if self.authority.exists():
             return
         issuer, broker = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        authority = _certificate("tests", issuer, issuer, x509.BasicConstraints(ca=True, path_length=None))
+        authority = _sign_certificate("tests", issuer, issuer, x509.BasicConstraints(ca=True, path_length=None))
         address = x509.SubjectAlternativeName([x509.IPAddress(ip_address(self.host))])
-        certificate = _certificate("broker", broker, issuer, address)
+        certificate = _sign_certificate("broker", broker, issuer, address)
         self.authority.write_bytes(authority)
         key = broker.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         (self.state / "broker.pem").write_bytes(key + certificate + authority)
 
 
-def _certificate(
+def _sign_certificate(
     name: str, key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, extension: Any
 ) -> bytes:
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Publishers to test: on a thread, or as the real job in a process of its own."""
+"""Run a publisher on a thread, or as the job in a process of its own."""
 
 import os
 import subprocess
@@ -14,29 +14,30 @@ from insights.publisher.loop import Publisher
 from insights.publisher.metrics import PublisherMetrics
 from insights.publisher.wakeup import WakeUp
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, to_environment
-from tests.helpers.staged_pages import sql, user_of
+from tests.helpers.staged_pages import read_user_id, run_sql
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
 @dataclass
-class Running:
-    """A publisher on a thread."""
+class RunningPublisher:
+    """The handles of a publisher that runs on a thread."""
 
     metrics: PublisherMetrics = field(default_factory=PublisherMetrics)
     wake: WakeUp = field(default_factory=WakeUp)
 
     def sample(self, name: str) -> float:
+        """The current value of the metric `insights_publisher_NAME`."""
         value = self.metrics.registry.get_sample_value(f"insights_publisher_{name}")
         assert value is not None
         return value
 
 
 @contextmanager
-def running(postgres: PostgresSettings, kafka: KafkaSettings, **settings: Any) -> Iterator[Running]:
-    """Publish until the block ends."""
-    handle = Running()
-    chosen = PublisherSettings(**({"poll_seconds": 0.2, "flush_seconds": 20} | settings))
-    publisher = Publisher(postgres, kafka, chosen, handle.wake, handle.metrics)
+def run_publisher(postgres: PostgresSettings, kafka: KafkaSettings, **settings: Any) -> Iterator[RunningPublisher]:
+    """Run a publisher with these settings until the block ends."""
+    handle = RunningPublisher()
+    publisher_settings = PublisherSettings(**({"poll_seconds": 0.2, "flush_seconds": 20} | settings))
+    publisher = Publisher(postgres, kafka, publisher_settings, handle.wake, handle.metrics)
     thread = threading.Thread(target=publisher.run)
     thread.start()
     try:
@@ -48,19 +49,19 @@ def running(postgres: PostgresSettings, kafka: KafkaSettings, **settings: Any) -
 
 
 @contextmanager
-def job(
+def run_job(
     postgres: PostgresSettings, kafka: KafkaSettings, patch: str = "", http_port: int = 0, **environment: str
 ) -> Iterator[subprocess.Popen[str]]:
-    """`jobs/publish_staged.py` in a process, after `patch`; killed at the end of the block if it still runs."""
+    """Run `jobs/publish_staged.py` in a process, after the code `patch`; kill it when the block ends."""
     code = f"import sys\n{patch}\nfrom jobs.publish_staged import main\nsys.exit(main())"
-    own = {
+    overrides = {
         "INSIGHTS_PUBLISHER_HTTP_PORT": str(http_port or free_port()),
         "INSIGHTS_PUBLISHER_POLL_SECONDS": "0.2",
     }
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,
-        env=os.environ | to_environment(postgres, kafka) | own | environment,
+        env=os.environ | to_environment(postgres, kafka) | overrides | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,18 +75,20 @@ def job(
         process.stdout.close()
 
 
-def cursor_of(postgres: PostgresSettings) -> dict[str, int]:
-    """The publisher's row; zeros before its first start."""
+def read_cursor(postgres: PostgresSettings) -> dict[str, int]:
+    """The publisher's cursor row; zeros before its first start."""
     names = ("fence", "epoch", "xact_id", "id", "published", "quarantined")
-    found = sql(
+    rows = run_sql(
         postgres, "SELECT fence, epoch, xact_id::text::bigint, id, published, quarantined FROM staging.publisher"
     )
-    return dict(zip(names, found[0] if found else (0,) * len(names), strict=True))
+    return dict(zip(names, rows[0] if rows else (0,) * len(names), strict=True))
 
 
-def users(made: list[bytes]) -> Counter[str]:
-    return Counter(map(user_of, made))
+def count_users(records: list[bytes]) -> Counter[str]:
+    """The number of records of each user."""
+    return Counter(map(read_user_id, records))
 
 
-def done(postgres: PostgresSettings, count: int) -> None:
-    eventually(lambda: cursor_of(postgres)["published"] >= count, seconds=30, message="the cursor did not move")
+def wait_until_published(postgres: PostgresSettings, count: int) -> None:
+    """Wait until the cursor has passed `count` rows."""
+    eventually(lambda: read_cursor(postgres)["published"] >= count, seconds=30, message="the cursor did not advance")

@@ -1,4 +1,4 @@
-"""Pages to stage, and what the raw topic then holds."""
+"""Make and stage pages, and read what the raw topic then holds."""
 
 import json
 import uuid
@@ -17,6 +17,8 @@ from insights.staging.load import load_page
 
 @dataclass(frozen=True)
 class MadePage:
+    """A page of the source."""
+
     records: list[bytes]
     seed: str = "seed"
     page: int = 1
@@ -26,26 +28,29 @@ class MadePage:
     body_bytes: int = 9
 
 
-def records(count: int, **fields: Any) -> list[bytes]:
-    """Raw records of distinct users."""
-    return [raw(str(uuid.uuid4()), **fields) for _ in range(count)]
+def make_records(count: int, **fields: Any) -> list[bytes]:
+    """Make raw records of distinct users."""
+    return [make_record(str(uuid.uuid4()), **fields) for _ in range(count)]
 
 
-def raw(user: str, **fields: Any) -> bytes:
+def make_record(user: str, **fields: Any) -> bytes:
+    """Make the raw record of a user."""
     return json.dumps({"login": {"uuid": user}, **fields}, separators=(",", ":")).encode()
 
 
-def user_of(record: bytes) -> str:
+def read_user_id(record: bytes) -> str:
+    """The `login.uuid` of a raw record."""
     return str(json.loads(record)["login"]["uuid"])
 
 
-def stage(postgres: PostgresSettings, made: list[bytes], page: int = 1) -> None:
+def stage_page(postgres: PostgresSettings, records: list[bytes], page: int = 1) -> None:
+    """Load a page of these records."""
     with closing(connections.connect_postgres(postgres, "tests")) as connection:
-        load_page(connection, MadePage(made, page=page), "dag", "run")
+        load_page(connection, MadePage(records, page=page), "dag", "run")
 
 
-def sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of one statement in a transaction of its own."""
+def run_sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Execute one statement in a transaction of its own. Returns its rows."""
     with (
         closing(connections.connect_postgres(postgres, "tests")) as connection,
         connection,
@@ -55,19 +60,21 @@ def sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tu
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def published(kafka: KafkaSettings, topic: str | None = None) -> list[Any]:
-    """Every message of the raw topic (or another) as it is now."""
+def read_topic(kafka: KafkaSettings, topic: str | None = None) -> list[Any]:
+    """Read every message that the raw topic (or another) holds now."""
     name = topic or kafka.raw_topic
     consumer = Consumer(kafka.client() | {"group.id": "tests", "enable.auto.commit": False})
     try:
-        parts = consumer.list_topics(name, timeout=10).topics[name].partitions
-        ends = {part: consumer.get_watermark_offsets(TopicPartition(name, part), timeout=10)[1] for part in parts}
-        consumer.assign([TopicPartition(name, part, 0) for part in parts])
+        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        ends = {
+            number: consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)[1] for number in partitions
+        }
+        consumer.assign([TopicPartition(name, number, 0) for number in partitions])
         messages: list[Any] = []
-        wanted = sum(ends.values())
-        while len(messages) < wanted:
+        expected = sum(ends.values())
+        while len(messages) < expected:
             message = consumer.poll(10)
-            assert message is not None, f"{len(messages)} of {wanted} messages of {name} came"
+            assert message is not None, f"{len(messages)} of {expected} messages of {name} were read"
             assert message.error() is None, message.error()
             messages.append(message)
         return messages
@@ -75,10 +82,11 @@ def published(kafka: KafkaSettings, topic: str | None = None) -> list[Any]:
         consumer.close()
 
 
-def published_users(kafka: KafkaSettings) -> Counter[str]:
-    """How often each user is on the raw topic."""
-    return Counter(message.key().decode() for message in published(kafka))
+def count_published_users(kafka: KafkaSettings) -> Counter[str]:
+    """The number of messages of each user on the raw topic."""
+    return Counter(message.key().decode() for message in read_topic(kafka))
 
 
-def headers(message: Any) -> dict[str, str]:
+def decode_headers(message: Any) -> dict[str, str]:
+    """The headers of a message as text, by name."""
     return {name: value.decode() for name, value in message.headers()}

@@ -1,4 +1,4 @@
-"""What tests of every level share."""
+"""Helpers for tests of every level."""
 
 import socket
 import time
@@ -12,8 +12,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str = "", pause: float = 0.05) -> Value:
-    """Poll every `pause` seconds until `predicate` returns something true and return that; fail with `message` and the
-    last value after `seconds`. An assertion error inside the predicate counts as not yet."""
+    """Poll `predicate` every `pause` seconds until it returns a true value, and return that value.
+
+    An assertion error in the predicate counts as a false value.
+
+    Raises:
+        AssertionError: there was no true value within `seconds`; names `message` and the last value.
+    """
     deadline = time.monotonic() + seconds
     while True:
         last: object
@@ -30,7 +35,7 @@ def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+    """Find a port on the loopback interface that nothing listens on at present."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Real servers, started once a session when first needed; every test gets a database, topics or keyspace of its own."""
+"""Real servers, started once per session on first use; every test gets a database, topics or keyspace of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.helpers.support import free_port
 
 
 class GuardedCassandra(CassandraServer):
-    """A node that asks for logins and knows permissions, as in a cluster of others."""
+    """A node that requires logins and checks permissions, as an external cluster does."""
 
     user = password = "cassandra"
 
@@ -54,31 +54,31 @@ def jars(java: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    yield from _served(PostgresServer(tmp_path_factory.mktemp("servers"), free_port()))
+    yield from _run_server(PostgresServer(tmp_path_factory.mktemp("servers"), free_port()))
 
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[KafkaServer]:
     home = tmp_path_factory.mktemp("servers")
-    yield from _served(KafkaServer(home, free_port(), java=java, jars=jars, controller_port=free_port()))
+    yield from _run_server(KafkaServer(home, free_port(), java=java, jars=jars, controller_port=free_port()))
 
 
 @pytest.fixture(scope="session")
 def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[GuardedCassandra]:
     home = tmp_path_factory.mktemp("servers")
-    yield from _served(GuardedCassandra(home, free_port(), java=java, jars=jars, storage_port=free_port()))
+    yield from _run_server(GuardedCassandra(home, free_port(), java=java, jars=jars, storage_port=free_port()))
 
 
 @pytest.fixture
 def empty_postgres(postgres_server: PostgresServer) -> Iterator[PostgresSettings]:
-    """A fresh database without any table of ours."""
-    with fresh_stores.database(postgres_server) as settings:
+    """A new, empty database."""
+    with fresh_stores.create_database(postgres_server) as settings:
         yield settings
 
 
 @pytest.fixture
 def postgres(empty_postgres: PostgresSettings) -> PostgresSettings:
-    """A fresh database with the project's migrations."""
+    """A new database with all migrations applied."""
     migrate_postgres(empty_postgres)
     return empty_postgres
 
@@ -93,34 +93,34 @@ def connection(postgres: PostgresSettings) -> Iterator[Any]:
 
 @pytest.fixture
 def empty_kafka(kafka_server: KafkaServer) -> KafkaSettings:
-    """The broker with topic names of the test's own, which do not exist yet."""
-    return fresh_stores.topic_names(kafka_server)
+    """The broker, with names of topics of the test's own that do not exist yet."""
+    return fresh_stores.name_topics(kafka_server)
 
 
 @pytest.fixture
 def kafka(empty_kafka: KafkaSettings) -> Iterator[KafkaSettings]:
-    """The broker with the test's two topics, of 2 partitions each."""
-    with fresh_stores.topics(empty_kafka) as settings:
+    """The broker, with two topics of the test's own, of 2 partitions each."""
+    with fresh_stores.create_topics(empty_kafka) as settings:
         yield settings
 
 
 @pytest.fixture
 def empty_cassandra(cassandra_server: GuardedCassandra) -> Iterator[CassandraSettings]:
-    """The node with a keyspace name of the test's own, which does not exist yet."""
-    with fresh_stores.keyspace(cassandra_server) as settings:
+    """The node, with the name of a keyspace of the test's own that does not exist yet."""
+    with fresh_stores.name_keyspace(cassandra_server) as settings:
         yield settings
 
 
 @pytest.fixture
 def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
-    """A fresh keyspace with the project's migrations."""
+    """A new keyspace with all migrations applied."""
     migrate_cassandra(empty_cassandra)
     return empty_cassandra
 
 
 @pytest.fixture(scope="module")
 def topic_name() -> str:
-    """What the topics of a module's own are called; a module may say."""
+    """The prefix of the names of a module's own topics; unique unless a module overrides it."""
     return ""
 
 
@@ -128,18 +128,18 @@ def topic_name() -> str:
 def own_stores(
     postgres_server: PostgresServer, kafka_server: KafkaServer, cassandra_server: GuardedCassandra, topic_name: str
 ) -> Iterator[StoreSettings]:
-    """A database, topics and a keyspace that the tests of a module share."""
+    """A database, topics and a keyspace that all tests of a module share."""
     with (
-        fresh_stores.database(postgres_server) as postgres,
-        fresh_stores.topics(fresh_stores.topic_names(kafka_server, topic_name)) as kafka,
-        fresh_stores.keyspace(cassandra_server) as cassandra,
+        fresh_stores.create_database(postgres_server) as postgres,
+        fresh_stores.create_topics(fresh_stores.name_topics(kafka_server, topic_name)) as kafka,
+        fresh_stores.name_keyspace(cassandra_server) as cassandra,
     ):
         migrate_postgres(postgres)
         migrate_cassandra(cassandra)
         yield StoreSettings(postgres, kafka, cassandra)
 
 
-def _served(server: Component) -> Iterator[Any]:
+def _run_server(server: Component) -> Iterator[Any]:
     server.start()
     try:
         server.wait_ready(90)

@@ -35,9 +35,9 @@ from insights.sinks.micro_batch import delete_moved, write_users
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
 from tests.helpers import served_users
-from tests.helpers.component_logins import Logins, administer, drop_logins, make_logins
-from tests.helpers.publisher_process import cursor_of, running
-from tests.helpers.staged_pages import MadePage, records, sql
+from tests.helpers.component_logins import Logins, drop_logins, execute_as_superuser, make_logins
+from tests.helpers.publisher_process import read_cursor, run_publisher
+from tests.helpers.staged_pages import MadePage, make_records, run_sql
 from tests.helpers.support import eventually
 
 
@@ -64,19 +64,19 @@ def logins(fresh: Logins) -> Logins:
 
 def ingest(logins: Logins, count: int, page: int) -> None:
     with closing(connections.connect_postgres(logins.of("ingest").postgres, "ingest")) as connection:
-        load_page(connection, MadePage(records(count), page=page), "ingest_users", "run")
+        load_page(connection, MadePage(make_records(count), page=page), "ingest_users", "run")
 
 
 def publish(logins: Logins, total: int) -> None:
     stores = logins.of("publisher")
-    with running(stores.postgres, stores.kafka):
-        eventually(lambda: cursor_of(stores.postgres)["published"] == total, message="the publisher did not publish")
+    with run_publisher(stores.postgres, stores.kafka):
+        eventually(lambda: read_cursor(stores.postgres)["published"] == total, message="the publisher did not publish")
 
 
 def stream(logins: Logins, number: int, version: int) -> None:
     """Write every staged user to the sinks but one, which is rejected."""
     stores = logins.of("stream")
-    *staged, rejected = sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
+    *staged, rejected = run_sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
     dice = random.Random(number)
     rows = [
         served_users.user(
@@ -165,13 +165,13 @@ def maintain(logins: Logins) -> None:
 
 def test_each_component_does_its_whole_job_with_its_own_role(logins: Logins) -> None:
     ingest(logins, 10, page=1)
-    owners = sql(logins.owner.postgres, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'staging'")
+    owners = run_sql(logins.owner.postgres, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'staging'")
     assert owners == [(logins.owner.postgres.user,)], "a migration could not alter a partition of another owner"
     publish(logins, 10)
     stream(logins, 0, version=1000)
     stream(logins, 1, version=2000)
     query(logins)
-    sql(logins.owner.postgres, "UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender'")
+    run_sql(logins.owner.postgres, "UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender'")
     as_stream = logins.of("stream")
     assert recount(as_stream.postgres, as_stream.cassandra, StreamSettings())
     maintain(logins)
@@ -215,7 +215,7 @@ FORBIDDEN_CQL = [
 def test_each_component_is_denied_what_its_job_does_not_need(logins: Logins) -> None:
     for user, statement in FORBIDDEN_SQL:
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            sql(logins.of(user).postgres, statement.format(owner=logins.owner.postgres.user))
+            run_sql(logins.of(user).postgres, statement.format(owner=logins.owner.postgres.user))
     for user, statement in FORBIDDEN_CQL:
         with connections.open_cassandra(logins.of(user).cassandra) as session, pytest.raises(Unauthorized):
             session.execute(statement)
@@ -233,7 +233,7 @@ def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
     logins.grant()
     assert caplog.messages == []
     role = logins.postgres_roles["dashboard"]
-    administer(
+    execute_as_superuser(
         superuser,
         f'GRANT DELETE ON analytics.users TO "{role}"',
         f'GRANT CREATE ON SCHEMA public TO "{role}"',
@@ -251,7 +251,7 @@ def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
     ]
     for statement in ("DELETE FROM analytics.users", "CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-            sql(logins.of("dashboard").postgres, statement)
+            run_sql(logins.of("dashboard").postgres, statement)
 
 
 def test_a_changed_password_is_set(logins: Logins) -> None:
@@ -274,10 +274,10 @@ def test_several_users_may_share_a_role_and_a_role_may_be_the_owner(logins: Logi
     shared = logins.postgres_roles["stream"]
     grant_postgres(logins.owner.postgres, {"stream": shared, "publisher": shared, "ingest": logins.owner.postgres.user})
     for statement in ("SELECT FROM staging.users", "SELECT FROM analytics.users"):
-        assert sql(logins.of("stream").postgres, statement) == []
+        assert run_sql(logins.of("stream").postgres, statement) == []
     ingest_as_owner = logins.owner.postgres
     with closing(connections.connect_postgres(ingest_as_owner, "ingest")) as connection:
-        assert load_page(connection, MadePage(records(1)), "dag", "run").staged == 1
+        assert load_page(connection, MadePage(make_records(1)), "dag", "run").staged == 1
 
 
 def test_what_an_administrator_has_to_grant_is_reported_in_a_sentence(logins: Logins, superuser: StoreSettings) -> None:
@@ -285,7 +285,7 @@ def test_what_an_administrator_has_to_grant_is_reported_in_a_sentence(logins: Lo
     with pytest.raises(NotReadyError, match="no role 'nobody', which INSIGHTS_ACCESS_POSTGRES names for 'stream'"):
         grant_postgres(owner, {"stream": "nobody"})
     member = logins.postgres_roles["ingest"]
-    administer(superuser, f'REVOKE "{owner.user}" FROM "{member}"')
+    execute_as_superuser(superuser, f'REVOKE "{owner.user}" FROM "{member}"')
     with pytest.raises(NotReadyError, match=f'not a member of .*: GRANT "{owner.user}" TO "{member}"'):
         grant_postgres(owner, logins.postgres_roles)
     with pytest.raises(

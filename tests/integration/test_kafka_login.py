@@ -13,9 +13,9 @@ from insights.errors import NotReadyError, RefusedError
 from insights.migrations.kafka_topics import ensure_topics
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.helpers.guarded_kafka import PASSWORD, GuardedKafka
-from tests.helpers.publisher_process import cursor_of, running
+from tests.helpers.publisher_process import read_cursor, run_publisher
 from tests.helpers.raw_users import user
-from tests.helpers.staged_pages import published, records, sql, stage
+from tests.helpers.staged_pages import make_records, read_topic, run_sql, stage_page
 from tests.helpers.stream_process import Stream
 from tests.helpers.support import eventually, free_port
 
@@ -49,12 +49,12 @@ def test_every_client_connects_with_tls_and_a_password(
 ) -> None:
     assert ensure_topics(kafka) == [kafka.raw_topic, kafka.quarantine_topic]
     good = [json.dumps(user(login=user()["login"] | {"uuid": str(uuid4())})).encode() for _ in range(3)]
-    stage(postgres, [*good, *records(2)])
-    with running(postgres, kafka):
-        eventually(lambda: cursor_of(postgres)["published"] == 5, message="the publisher published nothing")
+    stage_page(postgres, [*good, *make_records(2)])
+    with run_publisher(postgres, kafka):
+        eventually(lambda: read_cursor(postgres)["published"] == 5, message="the publisher published nothing")
     with Stream(tmp_path, jars, postgres, kafka, cassandra).running() as stream:
-        stream.wait(lambda: sql(postgres, "SELECT count(*) FROM analytics.users") == [(3,)])
-        eventually(lambda: len(published(kafka, kafka.quarantine_topic)) == 2)
+        stream.wait(lambda: run_sql(postgres, "SELECT count(*) FROM analytics.users") == [(3,)])
+        eventually(lambda: len(read_topic(kafka, kafka.quarantine_topic)) == 2)
 
 
 @pytest.mark.parametrize("change", [{"password": SecretStr("wrong")}, {"username": "mallory"}])

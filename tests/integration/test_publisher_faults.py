@@ -1,4 +1,4 @@
-"""The publisher's processes killed, stopped and cut off, at the windows that matter."""
+"""Publishers that are killed, paused, stopped and cut off at the critical moments."""
 
 import os
 import signal
@@ -17,26 +17,26 @@ from insights.migrations.kafka_topics import ensure_topics
 from insights.publisher.leader import FencedError, LeaderCursor
 from insights.publisher.staged_rows import CommitPosition
 from insights.settings import KafkaSettings, PostgresSettings
-from tests.helpers.publisher_process import cursor_of, done, job, running, users
-from tests.helpers.staged_pages import published, published_users, records, sql, stage
+from tests.helpers.publisher_process import count_users, read_cursor, run_job, run_publisher, wait_until_published
+from tests.helpers.staged_pages import count_published_users, make_records, read_topic, run_sql, stage_page
 from tests.helpers.support import eventually, free_port
 
-BEFORE_MOVE = """
+SIGNAL_BEFORE_ADVANCE = """
 import os, signal, pathlib
 from insights.publisher.leader import LeaderCursor
-move, mark = LeaderCursor.move, pathlib.Path({mark!r})
-def stopped(*arguments):
+advance, mark = LeaderCursor.advance, pathlib.Path({mark!r})
+def signal_then_advance(*arguments):
     if not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.{signal})
-    return move(*arguments)
-LeaderCursor.move = stopped
+    return advance(*arguments)
+LeaderCursor.advance = signal_then_advance
 """
 
 
-def leaders(postgres: PostgresSettings) -> list[int]:
-    """Database sessions that hold the leader's lock."""
-    held = sql(
+def find_leaders(postgres: PostgresSettings) -> list[int]:
+    """The process ids of the database sessions that hold the leader's lock."""
+    held = run_sql(
         postgres,
         "SELECT l.pid FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database"
         " WHERE l.locktype = 'advisory' AND l.granted AND d.datname = current_database()",
@@ -44,68 +44,68 @@ def leaders(postgres: PostgresSettings) -> list[int]:
     return [pid for (pid,) in held]
 
 
-def test_a_publisher_killed_between_ack_and_cursor_repeats_and_loses_nothing(
+def test_a_publisher_killed_before_it_advances_the_cursor_repeats_and_loses_nothing(
     postgres: PostgresSettings, kafka: KafkaSettings, tmp_path: Path
 ) -> None:
-    made = records(30)
-    stage(postgres, made)
-    patch = BEFORE_MOVE.format(mark=str(tmp_path / "mark"), signal="SIGKILL")
-    with job(postgres, kafka, patch, INSIGHTS_PUBLISHER_BATCH_ROWS="20") as process:
+    records = make_records(30)
+    stage_page(postgres, records)
+    patch = SIGNAL_BEFORE_ADVANCE.format(mark=str(tmp_path / "mark"), signal="SIGKILL")
+    with run_job(postgres, kafka, patch, INSIGHTS_PUBLISHER_BATCH_ROWS="20") as process:
         assert process.wait(60) == -signal.SIGKILL
-    assert cursor_of(postgres)["published"] == 0
-    acknowledged = published_users(kafka)
+    assert read_cursor(postgres)["published"] == 0
+    acknowledged = count_published_users(kafka)
     assert sum(acknowledged.values()) == 20
 
-    with running(postgres, kafka):
-        done(postgres, 30)
-    assert published_users(kafka) == users(made) + acknowledged
+    with run_publisher(postgres, kafka):
+        wait_until_published(postgres, 30)
+    assert count_published_users(kafka) == count_users(records) + acknowledged
 
 
 def test_of_two_publishers_one_leads_and_the_other_takes_over(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
-    made = records(20)
-    with running(postgres, kafka) as first:
+    records = make_records(20)
+    with run_publisher(postgres, kafka) as first:
         eventually(lambda: first.sample("leader") == 1)
-        with running(postgres, kafka) as second:
-            eventually(lambda: second.metrics.unready() is None)
-            stage(postgres, made[:10], page=1)
-            done(postgres, 10)
+        with run_publisher(postgres, kafka) as second:
+            eventually(lambda: second.metrics.explain_readiness_failure() is None)
+            stage_page(postgres, records[:10], page=1)
+            wait_until_published(postgres, 10)
             assert (first.sample("leader"), second.sample("leader")) == (1, 0)
-            assert first.metrics.unready() is None
-            assert len(leaders(postgres)) == 1
+            assert first.metrics.explain_readiness_failure() is None
+            assert len(find_leaders(postgres)) == 1
             first.wake.stop()
             eventually(lambda: second.sample("leader") == 1)
-            stage(postgres, made[10:], page=2)
-            done(postgres, 20)
+            stage_page(postgres, records[10:], page=2)
+            wait_until_published(postgres, 20)
             assert (first.sample("published_total"), second.sample("published_total")) == (10, 10)
-    assert published_users(kafka) == users(made)
+    assert count_published_users(kafka) == count_users(records)
 
 
-def test_a_zombie_cannot_move_the_cursor(postgres: PostgresSettings, kafka: KafkaSettings, tmp_path: Path) -> None:
-    made, mark = records(40), tmp_path / "mark"
-    stage(postgres, made[:20], page=1)
-    patch = BEFORE_MOVE.format(mark=str(mark), signal="SIGSTOP")
-    with job(postgres, kafka, patch, INSIGHTS_PUBLISHER_BATCH_ROWS="5") as zombie:
+def test_a_zombie_cannot_advance_the_cursor(postgres: PostgresSettings, kafka: KafkaSettings, tmp_path: Path) -> None:
+    records, mark = make_records(40), tmp_path / "mark"
+    stage_page(postgres, records[:20], page=1)
+    patch = SIGNAL_BEFORE_ADVANCE.format(mark=str(mark), signal="SIGSTOP")
+    with run_job(postgres, kafka, patch, INSIGHTS_PUBLISHER_BATCH_ROWS="5") as zombie:
         eventually(mark.exists, seconds=60)
-        [pid] = leaders(postgres)
-        sql(postgres, "SELECT pg_terminate_backend(%s)", pid)
-        with running(postgres, kafka) as successor:
-            done(postgres, 20)
-            stage(postgres, made[20:], page=2)
-            done(postgres, 40)
-            before = cursor_of(postgres)
+        [pid] = find_leaders(postgres)
+        run_sql(postgres, "SELECT pg_terminate_backend(%s)", pid)
+        with run_publisher(postgres, kafka) as successor:
+            wait_until_published(postgres, 20)
+            stage_page(postgres, records[20:], page=2)
+            wait_until_published(postgres, 40)
+            before = read_cursor(postgres)
             os.kill(zombie.pid, signal.SIGCONT)
             eventually(
-                lambda: sql(
+                lambda: run_sql(
                     postgres,
                     "SELECT 1 FROM pg_stat_activity WHERE application_name = %s",
                     f"insights-publisher/{zombie.pid}",
                 ),
                 message="the zombie did not come back as a standby",
             )
-            assert cursor_of(postgres) == before
+            assert read_cursor(postgres) == before
             assert successor.sample("leader") == 1
-    topic = published_users(kafka)
-    assert set(topic) == set(users(made))
+    topic = count_published_users(kafka)
+    assert set(topic) == set(count_users(records))
     assert sum(topic.values()) == 40 + 5
 
 
@@ -116,14 +116,14 @@ def test_a_leader_that_lost_its_lock_without_knowing_is_fenced(postgres: Postgre
     ):
         one.autocommit = two.autocommit = True
         old, new = LeaderCursor(one, "topic"), LeaderCursor(two, "topic")
-        assert old.acquire()
-        assert not new.acquire()
+        assert old.try_acquire()
+        assert not new.try_acquire()
         old.release()
-        assert new.acquire()
-        new.move(CommitPosition(1, 20, 20), 20, [])
+        assert new.try_acquire()
+        new.advance(CommitPosition(1, 20, 20), 20, [])
         with pytest.raises(FencedError, match="another publisher of topic has taken over"):
-            old.move(CommitPosition(1, 10, 10), 10, [])
-        assert cursor_of(postgres) == {
+            old.advance(CommitPosition(1, 10, 10), 10, [])
+        assert read_cursor(postgres) == {
             "fence": 2,
             "epoch": 1,
             "xact_id": 20,
@@ -131,37 +131,37 @@ def test_a_leader_that_lost_its_lock_without_knowing_is_fenced(postgres: Postgre
             "published": 20,
             "quarantined": 0,
         }
-        new.move(CommitPosition(1, 30, 30), 10, [])
+        new.advance(CommitPosition(1, 30, 30), 10, [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_finishes_the_batch_in_hand(
+def test_a_stop_finishes_the_batch_in_flight(
     postgres: PostgresSettings, kafka: KafkaSettings, number: signal.Signals
 ) -> None:
-    made = records(6000)
-    stage(postgres, made)
-    with job(postgres, kafka, INSIGHTS_PUBLISHER_BATCH_ROWS="20") as process:
-        eventually(lambda: cursor_of(postgres)["published"] >= 100)
+    records = make_records(6000)
+    stage_page(postgres, records)
+    with run_job(postgres, kafka, INSIGHTS_PUBLISHER_BATCH_ROWS="20") as process:
+        eventually(lambda: read_cursor(postgres)["published"] >= 100)
         process.send_signal(number)
         assert process.wait(60) == 0
         assert "Traceback" not in process.communicate()[0]
-    moved = cursor_of(postgres)
-    assert 100 <= moved["published"] < 6000
-    passed = sql(
+    cursor = read_cursor(postgres)
+    assert 100 <= cursor["published"] < 6000
+    passed = run_sql(
         postgres,
         "SELECT user_key::text FROM staging.users WHERE (epoch, xact_id, id) <= (%s, %s::xid8, %s)",
-        moved["epoch"],
-        str(moved["xact_id"]),
-        moved["id"],
+        cursor["epoch"],
+        str(cursor["xact_id"]),
+        cursor["id"],
     )
-    assert published_users(kafka) == {user: 1 for (user,) in passed}
-    assert len(passed) == moved["published"]
-    assert leaders(postgres) == []
+    assert count_published_users(kafka) == {user: 1 for (user,) in passed}
+    assert len(passed) == cursor["published"]
+    assert find_leaders(postgres) == []
 
 
 @pytest.fixture
 def own_kafka(tmp_path: Path, java: Path, jars: Path) -> Iterator[KafkaServer]:
-    """A broker that the test may stop."""
+    """A broker of the test's own, which it may stop."""
     server = KafkaServer(tmp_path, free_port(), java=java, jars=jars, controller_port=free_port())
     server.start()
     server.wait_ready(90)
@@ -172,66 +172,64 @@ def own_kafka(tmp_path: Path, java: Path, jars: Path) -> Iterator[KafkaServer]:
 def test_nothing_is_lost_while_the_broker_is_down(postgres: PostgresSettings, own_kafka: KafkaServer) -> None:
     kafka = KafkaSettings(bootstrap_servers=own_kafka.bootstrap_servers)
     ensure_topics(kafka)
-    made = records(300)
-    with running(postgres, kafka, batch_rows=20, flush_seconds=2) as publishing:
-        stage(postgres, made[:100], page=1)
-        done(postgres, 100)
+    records = make_records(300)
+    with run_publisher(postgres, kafka, batch_rows=20, flush_seconds=2) as publishing:
+        stage_page(postgres, records[:100], page=1)
+        wait_until_published(postgres, 100)
         own_kafka.stop()
-        stage(postgres, made[100:200], page=2)
+        stage_page(postgres, records[100:200], page=2)
         eventually(lambda: publishing.sample("reconnects_total") >= 2, seconds=60)
-        assert publishing.metrics.unready()
-        assert publishing.metrics.dead() is None
+        assert publishing.metrics.explain_readiness_failure()
+        assert publishing.metrics.explain_liveness_failure() is None
         own_kafka.start()
         own_kafka.wait_ready(90)
-        stage(postgres, made[200:], page=3)
-        done(postgres, 300)
-    assert set(published_users(kafka)) == set(users(made))
-    assert cursor_of(postgres)["published"] == 300
+        stage_page(postgres, records[200:], page=3)
+        wait_until_published(postgres, 300)
+    assert set(count_published_users(kafka)) == set(count_users(records))
+    assert read_cursor(postgres)["published"] == 300
 
 
 def test_a_stop_does_not_wait_for_a_broker_that_is_down(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
-    stage(postgres, records(3))
-    with job(postgres, kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})) as process:
-        eventually(lambda: cursor_of(postgres)["fence"] >= 1)
+    stage_page(postgres, make_records(3))
+    with run_job(postgres, kafka.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})) as process:
+        eventually(lambda: read_cursor(postgres)["fence"] >= 1)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    assert cursor_of(postgres)["published"] == 0
+    assert read_cursor(postgres)["published"] == 0
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def fetch(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
 
 
-def answers(port: int) -> Any:
+def try_fetch_health(port: int) -> Any:
     try:
-        return get(port, "/healthz")
+        return fetch(port, "/healthz")
     except OSError:
         return None
 
 
-def test_the_job_answers_probes_whether_postgres_is_there_or_not(
-    postgres: PostgresSettings, kafka: KafkaSettings
-) -> None:
+def test_the_job_answers_probes_with_and_without_postgres(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
     port = free_port()
-    with job(postgres.model_copy(update={"port": free_port()}), kafka, http_port=port):
-        assert eventually(lambda: answers(port)) == (200, "ok\n")
-        assert get(port, "/readyz") == (503, "not connected\n")
+    with run_job(postgres.model_copy(update={"port": free_port()}), kafka, http_port=port):
+        assert eventually(lambda: try_fetch_health(port)) == (200, "ok\n")
+        assert fetch(port, "/readyz") == (503, "not connected\n")
     port = free_port()
-    with job(postgres, kafka, http_port=port):
-        eventually(lambda: answers(port))
-        eventually(lambda: get(port, "/readyz")[0] == 200)
-        stage(postgres, records(7))
-        eventually(lambda: "insights_publisher_published_total 7.0" in get(port, "/metrics")[1])
-        assert "insights_publisher_leader 1.0" in get(port, "/metrics")[1]
-    assert len(published(kafka)) == 7
+    with run_job(postgres, kafka, http_port=port):
+        eventually(lambda: try_fetch_health(port))
+        eventually(lambda: fetch(port, "/readyz")[0] == 200)
+        stage_page(postgres, make_records(7))
+        eventually(lambda: "insights_publisher_published_total 7.0" in fetch(port, "/metrics")[1])
+        assert "insights_publisher_leader 1.0" in fetch(port, "/metrics")[1]
+    assert len(read_topic(kafka)) == 7
 
 
 def test_a_mistake_in_the_settings_is_one_sentence(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
-    with job(postgres, kafka, INSIGHTS_PUBLISHER_BATCH_ROWS="many") as process:
+    with run_job(postgres, kafka, INSIGHTS_PUBLISHER_BATCH_ROWS="many") as process:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
     assert output.startswith("INSIGHTS_PUBLISHER_BATCH_ROWS is 'many': ")

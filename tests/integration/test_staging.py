@@ -17,7 +17,7 @@ from insights.staging import retention
 from insights.staging.load import LoadedPage, load_page
 from insights.staging.read_again import read_period
 from insights.staging.retention import drop_expired
-from tests.helpers.staged_pages import MadePage, raw, records, sql, user_of
+from tests.helpers.staged_pages import MadePage, make_record, make_records, read_user_id, run_sql
 from tests.helpers.support import eventually
 
 TOPIC = "users.raw"
@@ -25,7 +25,7 @@ TOPIC = "users.raw"
 
 def count_rows(postgres: PostgresSettings) -> tuple[int, int, int]:
     """The numbers of staged rows, keys and pages."""
-    [row] = sql(
+    [row] = run_sql(
         postgres,
         "SELECT (SELECT count(*) FROM staging.users), (SELECT count(*) FROM staging.user_keys),"
         " (SELECT count(*) FROM staging.batches)",
@@ -38,17 +38,17 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
     listener.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
     listener.cursor().execute("LISTEN insights_staged")
     fetched_at = datetime(2026, 11, 20, 23, 59, 59, 123456, tzinfo=UTC)
-    made = records(3, name="Zoë\t\\n")
+    records = make_records(3, name="Zoë\t\\n")
 
-    loaded = load_page(connection, MadePage(made, fetched_at=fetched_at), "ingest", "run-1")
+    loaded = load_page(connection, MadePage(records, fetched_at=fetched_at), "ingest", "run-1")
 
     assert loaded == LoadedPage("seed/1", 3, 3, 0)
-    rows = sql(postgres, "SELECT user_key::text, payload::text, batch_id, event_time, version FROM staging.users")
-    assert {key: payload.encode() for key, payload, *_ in rows} == {user_of(record): record for record in made}
+    rows = run_sql(postgres, "SELECT user_key::text, payload::text, batch_id, event_time, version FROM staging.users")
+    assert {key: payload.encode() for key, payload, *_ in rows} == {read_user_id(record): record for record in records}
     assert {(batch, at) for _, _, batch, at, _ in rows} == {("seed/1", fetched_at.replace(microsecond=123000))}
     now = datetime.now(UTC).timestamp() * 1_000_000
     assert all(now - 60_000_000 < version <= now for *_, version in rows)
-    assert sql(postgres, "SELECT dag_id, run_id, seed, page, fetched, staged, duplicates FROM staging.batches") == [
+    assert run_sql(postgres, "SELECT dag_id, run_id, seed, page, fetched, staged, duplicates FROM staging.batches") == [
         ("ingest", "run-1", "seed", 1, 3, 3, 0)
     ]
     eventually(lambda: listener.poll() or listener.notifies, seconds=5)
@@ -56,9 +56,9 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
 
 
 def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, postgres: PostgresSettings) -> None:
-    made = records(3)
-    assert load_page(connection, MadePage([*made, made[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1)
-    assert load_page(connection, MadePage([made[2], *records(1)], page=2), "dag", "run") == LoadedPage(
+    records = make_records(3)
+    assert load_page(connection, MadePage([*records, records[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1)
+    assert load_page(connection, MadePage([records[2], *make_records(1)], page=2), "dag", "run") == LoadedPage(
         "seed/2", 2, 1, 1
     )
     assert count_rows(postgres) == (4, 4, 2)
@@ -66,40 +66,42 @@ def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, 
 
 def test_the_first_record_of_a_user_is_kept(connection: Any, postgres: PostgresSettings) -> None:
     user = str(uuid.uuid4())
-    load_page(connection, MadePage([raw(user, n=1), raw(user, n=2)]), "dag", "run")
-    assert sql(postgres, "SELECT payload->>'n' FROM staging.users") == [("1",)]
+    load_page(connection, MadePage([make_record(user, n=1), make_record(user, n=2)]), "dag", "run")
+    assert run_sql(postgres, "SELECT payload->>'n' FROM staging.users") == [("1",)]
 
 
 def test_a_record_without_uuid_is_staged_under_a_key_of_its_content(
     connection: Any, postgres: PostgresSettings
 ) -> None:
-    made = [b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"login":"x"}', b'{"login":{"uuid":7}}', b"[]"]
-    assert load_page(connection, MadePage(made), "dag", "run").staged == 4
-    assert load_page(connection, MadePage(made, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5)
+    records = [b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"login":"x"}', b'{"login":{"uuid":7}}', b"[]"]
+    assert load_page(connection, MadePage(records), "dag", "run").staged == 4
+    assert load_page(connection, MadePage(records, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5)
     assert count_rows(postgres) == (4, 4, 2)
 
 
 def test_escapes_that_a_text_column_cannot_hold_are_preserved(connection: Any, postgres: PostgresSettings) -> None:
-    made = [
+    records = [
         b'{"login":{"uuid":"%s"},"name":"%s"}' % (str(uuid.uuid4()).encode(), name)
         for name in (rb"a\u0000b", rb"\ud800", rb"\udc00\ud800", b"\\\\u0000", "\u2028\x7f".encode(), b"\\t\\\\t\\n")
     ]
-    load_page(connection, MadePage(made), "dag", "run")
-    assert {payload.encode() for (payload,) in sql(postgres, "SELECT payload::text FROM staging.users")} == set(made)
+    load_page(connection, MadePage(records), "dag", "run")
+    assert {payload.encode() for (payload,) in run_sql(postgres, "SELECT payload::text FROM staging.users")} == set(
+        records
+    )
     past, future = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-    assert {message.value for message in read_period(connection, past, future)} == set(made)
+    assert {message.value for message in read_period(connection, past, future)} == set(records)
 
 
 @pytest.mark.parametrize("step", ["_copy_rows", "_insert_ledger_row"])
 def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page(
     postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    page = MadePage(records(5))
+    page = MadePage(make_records(5))
     original = getattr(staging_load, step)
 
     def kill(cursor: Any, *arguments: Any) -> None:
         original(cursor, *arguments)
-        sql(postgres, "SELECT pg_terminate_backend(%s)", cursor.connection.info.backend_pid)
+        run_sql(postgres, "SELECT pg_terminate_backend(%s)", cursor.connection.info.backend_pid)
         cursor.execute("SELECT 1")
 
     with monkeypatch.context() as patched:
@@ -113,11 +115,11 @@ def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page
 
 
 def test_a_task_retried_after_commit_changes_nothing(postgres: PostgresSettings, connection: Any) -> None:
-    made = records(5)
-    first = load_page(connection, MadePage([*made, made[0]]), "dag", "run")
-    before = sql(postgres, "SELECT * FROM staging.batches")
-    assert load_page(connection, MadePage([*made, made[0]]), "dag", "retry") == first
-    assert sql(postgres, "SELECT * FROM staging.batches") == before
+    records = make_records(5)
+    first = load_page(connection, MadePage([*records, records[0]]), "dag", "run")
+    before = run_sql(postgres, "SELECT * FROM staging.batches")
+    assert load_page(connection, MadePage([*records, records[0]]), "dag", "retry") == first
+    assert run_sql(postgres, "SELECT * FROM staging.batches") == before
     assert count_rows(postgres) == (5, 5, 1)
 
 
@@ -139,7 +141,7 @@ def run_in_threads(*calls: Any) -> list[Any]:
 
 
 def test_a_page_loaded_concurrently_is_loaded_once(postgres: PostgresSettings) -> None:
-    page = MadePage(records(2000))
+    page = MadePage(make_records(2000))
 
     def load() -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
@@ -150,10 +152,10 @@ def test_a_page_loaded_concurrently_is_loaded_once(postgres: PostgresSettings) -
 
 
 def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: PostgresSettings) -> None:
-    made = records(3000)
+    records = make_records(3000)
 
     def load(page: int) -> LoadedPage:
-        ordered = made if page % 2 else made[::-1]
+        ordered = records if page % 2 else records[::-1]
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, MadePage(ordered, page=page), "dag", "run")
 
@@ -166,7 +168,7 @@ def test_pages_that_overlap_in_opposite_order_do_not_deadlock(postgres: Postgres
 
 def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each transaction claims the first half of its keys, waits for the other, then claims the second half."""
-    made = records(200)
+    records = make_records(200)
     claim, meeting = staging_load._claim_keys, threading.Barrier(2)
 
     def claim_by_halves(cursor: Any, keys: list[str], *rest: Any) -> dict[str, int]:
@@ -180,7 +182,7 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
 
     def load(page: int) -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
-            return load_page(connection, MadePage(made if page else made[::-1], page=page), "dag", "run")
+            return load_page(connection, MadePage(records if page else records[::-1], page=page), "dag", "run")
 
     loaded = run_in_threads(lambda: load(0), lambda: load(1))
     assert [type(result) for result in loaded] == [LoadedPage] * 2, loaded
@@ -190,7 +192,7 @@ def test_overlapping_pages_claim_keys_in_one_order(postgres: PostgresSettings, m
 def test_concurrent_first_pages_of_a_day_create_one_partition(postgres: PostgresSettings) -> None:
     def load(page: int) -> LoadedPage:
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
-            return load_page(connection, MadePage(records(3), page=page), "dag", "run")
+            return load_page(connection, MadePage(make_records(3), page=page), "dag", "run")
 
     loaded = run_in_threads(*(lambda page=page: load(page) for page in range(4)))
     assert [type(result) for result in loaded] == [LoadedPage] * 4, loaded
@@ -198,21 +200,21 @@ def test_concurrent_first_pages_of_a_day_create_one_partition(postgres: Postgres
 
 
 def test_a_new_partition_waits_for_neither_readers_nor_writers(postgres: PostgresSettings, connection: Any) -> None:
-    load_page(connection, MadePage(records(1)), "dag", "run")
-    sql(postgres, "ALTER TABLE staging.users_" + f"{datetime.now(UTC):%Y%m%d}" + " RENAME TO users_20000101")
-    sql(postgres, "ALTER TABLE staging.users DETACH PARTITION staging.users_20000101")
+    load_page(connection, MadePage(make_records(1)), "dag", "run")
+    run_sql(postgres, "ALTER TABLE staging.users_" + f"{datetime.now(UTC):%Y%m%d}" + " RENAME TO users_20000101")
+    run_sql(postgres, "ALTER TABLE staging.users DETACH PARTITION staging.users_20000101")
     with closing(connections.connect_postgres(postgres, "reader")) as reader:
         reader.cursor().execute("LOCK TABLE staging.users IN ROW EXCLUSIVE MODE")
         connection.cursor().execute("SET lock_timeout = '3s'")
-        assert load_page(connection, MadePage(records(1), page=2), "dag", "run").staged == 1
+        assert load_page(connection, MadePage(make_records(1), page=2), "dag", "run").staged == 1
 
 
 def test_rows_of_a_period_are_read_again_with_a_newer_version(postgres: PostgresSettings, connection: Any) -> None:
     noon = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     for hour in range(3):
-        made = records(4, hour=hour)
-        load_page(connection, MadePage(made, page=hour, fetched_at=noon + timedelta(hours=hour)), "dag", "run")
-    old = dict(sql(postgres, "SELECT id::text, version FROM staging.users"))
+        records = make_records(4, hour=hour)
+        load_page(connection, MadePage(records, page=hour, fetched_at=noon + timedelta(hours=hour)), "dag", "run")
+    old = dict(run_sql(postgres, "SELECT id::text, version FROM staging.users"))
 
     start, end = noon + timedelta(hours=1), noon + timedelta(hours=2)
     messages = list(read_period(connection, start, end, fetch_rows=3))
@@ -220,35 +222,35 @@ def test_rows_of_a_period_are_read_again_with_a_newer_version(postgres: Postgres
     assert [json.loads(message.value)["hour"] for message in messages] == [1] * 4
     assert all(message.version > old[message.event_id] for message in messages)
     assert {(message.batch_id, message.event_time, message.redrives) for message in messages} == {("seed/1", start, 0)}
-    assert {str(message.key) for message in messages} == {user_of(message.value) for message in messages}
+    assert {str(message.key) for message in messages} == {read_user_id(message.value) for message in messages}
 
 
 def test_a_row_fetched_by_a_clock_already_past_midnight_is_read_again(
     postgres: PostgresSettings, connection: Any
 ) -> None:
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    load_page(connection, MadePage(records(2), fetched_at=midnight + timedelta(seconds=3)), "dag", "run")
-    assert sql(postgres, "SELECT DISTINCT staged_on FROM staging.users") == [(midnight.date() - timedelta(days=1),)]
+    load_page(connection, MadePage(make_records(2), fetched_at=midnight + timedelta(seconds=3)), "dag", "run")
+    assert run_sql(postgres, "SELECT DISTINCT staged_on FROM staging.users") == [(midnight.date() - timedelta(days=1),)]
     assert len(list(read_period(connection, midnight, midnight + timedelta(hours=1)))) == 2
 
 
-def stage_aged(postgres: PostgresSettings, made: list[bytes], days: int, now: datetime, page: int) -> None:
+def stage_aged(postgres: PostgresSettings, records: list[bytes], days: int, now: datetime, page: int) -> None:
     """Stage a page as if that had been `days` ago."""
     with closing(connections.connect_postgres(postgres, "tests")) as connection:
-        load_page(connection, MadePage(made, page=page), "dag", "run")
+        load_page(connection, MadePage(records, page=page), "dag", "run")
     today, day = datetime.now(UTC).date(), now.date() - timedelta(days=days)
     name, old = f"staging.users_{today:%Y%m%d}", f"users_{day:%Y%m%d}"
-    sql(postgres, f"ALTER TABLE staging.users DETACH PARTITION {name}")
-    sql(postgres, f"ALTER TABLE {name} RENAME TO {old}")
-    sql(postgres, f"UPDATE staging.{old} SET staged_on = %s", day)
+    run_sql(postgres, f"ALTER TABLE staging.users DETACH PARTITION {name}")
+    run_sql(postgres, f"ALTER TABLE {name} RENAME TO {old}")
+    run_sql(postgres, f"UPDATE staging.{old} SET staged_on = %s", day)
     bounds = f"FROM ('{day}') TO ('{day + timedelta(days=1)}')"
-    sql(postgres, f"ALTER TABLE staging.users ATTACH PARTITION staging.{old} FOR VALUES {bounds}")
+    run_sql(postgres, f"ALTER TABLE staging.users ATTACH PARTITION staging.{old} FOR VALUES {bounds}")
 
 
 def advance_cursor(postgres: PostgresSettings, page: int) -> None:
     """Advance the publisher's cursor past a page."""
-    sql(postgres, "INSERT INTO staging.publisher (name) VALUES (%s) ON CONFLICT DO NOTHING", TOPIC)
-    sql(
+    run_sql(postgres, "INSERT INTO staging.publisher (name) VALUES (%s) ON CONFLICT DO NOTHING", TOPIC)
+    run_sql(
         postgres,
         "UPDATE staging.publisher SET (epoch, xact_id, id) = (SELECT epoch, xact_id, id FROM staging.users"
         " WHERE batch_id = %s ORDER BY epoch DESC, xact_id DESC, id DESC LIMIT 1)",
@@ -259,11 +261,11 @@ def advance_cursor(postgres: PostgresSettings, page: int) -> None:
 def test_retention_drops_and_records_old_published_partitions(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
     for page, days in enumerate((16, 15, 14)):
-        stage_aged(postgres, records(3 + page), days, now, page)
+        stage_aged(postgres, make_records(3 + page), days, now, page)
         advance_cursor(postgres, page)
     dropped = drop_expired(connection, now, 14, TOPIC)
     assert dropped == [now.date() - timedelta(days=16), now.date() - timedelta(days=15)]
-    assert sql(postgres, "SELECT staged_on, row_count FROM staging.pruned ORDER BY 1") == list(
+    assert run_sql(postgres, "SELECT staged_on, row_count FROM staging.pruned ORDER BY 1") == list(
         zip(dropped, [3, 4], strict=True)
     )
     assert count_rows(postgres) == (5, 12, 3)
@@ -272,10 +274,10 @@ def test_retention_drops_and_records_old_published_partitions(postgres: Postgres
 
 def test_retention_keeps_unpublished_partitions(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
-    stage_aged(postgres, records(3), 30, now, 0)
+    stage_aged(postgres, make_records(3), 30, now, 0)
     assert drop_expired(connection, now, 14, TOPIC) == []
     advance_cursor(postgres, 0)
-    stage_aged(postgres, records(3), 20, now, 1)
+    stage_aged(postgres, make_records(3), 20, now, 1)
     assert drop_expired(connection, now, 14, TOPIC) == [now.date() - timedelta(days=30)]
     assert count_rows(postgres) == (3, 6, 2)
 
@@ -292,7 +294,7 @@ def test_retention_gives_way_to_a_writer(
     postgres: PostgresSettings, connection: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = datetime.now(UTC)
-    stage_aged(postgres, records(3), 30, now, 0)
+    stage_aged(postgres, make_records(3), 30, now, 0)
     advance_cursor(postgres, 0)
     monkeypatch.setattr(retention, "_LOCK_TIMEOUT", "200ms")
     with closing(connections.connect_postgres(postgres, "writer")) as writer:
@@ -304,7 +306,7 @@ def test_retention_gives_way_to_a_writer(
 
 def test_retention_sees_a_row_committed_while_it_waits(postgres: PostgresSettings, connection: Any) -> None:
     now = datetime.now(UTC)
-    stage_aged(postgres, records(3), 30, now, 0)
+    stage_aged(postgres, make_records(3), 30, now, 0)
     advance_cursor(postgres, 0)
     with closing(connections.connect_postgres(postgres, "writer")) as writer:
         insert_uncommitted(writer)
@@ -314,7 +316,7 @@ def test_retention_sees_a_row_committed_while_it_waits(postgres: PostgresSetting
         )
         retention.start()
         eventually(
-            lambda: sql(
+            lambda: run_sql(
                 postgres,
                 "SELECT 1 FROM pg_locks JOIN pg_database AS d ON d.oid = database"
                 " WHERE NOT granted AND datname = current_database()",
@@ -328,8 +330,8 @@ def test_retention_sees_a_row_committed_while_it_waits(postgres: PostgresSetting
 
 
 def test_rows_of_another_cluster_have_another_epoch(postgres: PostgresSettings, connection: Any) -> None:
-    sql(postgres, "INSERT INTO staging.epochs (system_identifier) VALUES (1)")
-    load_page(connection, MadePage(records(1)), "dag", "run")
-    load_page(connection, MadePage(records(1), page=2), "dag", "run")
-    assert sql(postgres, "SELECT epoch, count(*) FROM staging.users GROUP BY 1") == [(2, 2)]
-    assert sql(postgres, "SELECT count(*) FROM staging.epochs") == [(2,)]
+    run_sql(postgres, "INSERT INTO staging.epochs (system_identifier) VALUES (1)")
+    load_page(connection, MadePage(make_records(1)), "dag", "run")
+    load_page(connection, MadePage(make_records(1), page=2), "dag", "run")
+    assert run_sql(postgres, "SELECT epoch, count(*) FROM staging.users GROUP BY 1") == [(2, 2)]
+    assert run_sql(postgres, "SELECT count(*) FROM staging.epochs") == [(2,)]

@@ -25,7 +25,7 @@ from insights.settings import (
 )
 from jobs import migrate
 from tests.helpers.component_logins import drop_logins, make_logins
-from tests.helpers.staged_pages import sql
+from tests.helpers.staged_pages import run_sql
 from tests.helpers.support import REPOSITORY, free_port
 
 Job = Callable[..., int]
@@ -77,7 +77,7 @@ def test_the_job_migrates_and_grants_and_the_waiting_jobs_end(
 
 
 def test_a_newer_schema_is_sufficient(postgres: PostgresSettings, cassandra: CassandraSettings) -> None:
-    sql(postgres, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
+    run_sql(postgres, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_later')")
     with connections.open_cassandra(cassandra) as session:
         session.execute("INSERT INTO schema_migrations (name, checksum) VALUES ('9999_later', 'x')")
     require_postgres(postgres)
@@ -88,7 +88,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     job: Job, postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     last = max(path.stem for path in (MIGRATIONS / "postgres").glob("*.sql"))
-    sql(postgres, "DELETE FROM _yoyo_migration WHERE migration_id = %s", last)
+    run_sql(postgres, "DELETE FROM _yoyo_migration WHERE migration_id = %s", last)
     assert job(postgres, empty_cassandra, "--wait", "0.1") == 1
     [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith("PostgreSQL at 127.0.0.1:")
