@@ -5,7 +5,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -46,10 +46,17 @@ class SecretPlan(BaseModel):
         }
 
 
+class SecretApi(Protocol):
+    """The methods of `CoreV1Api` that a `SecretStore` calls."""
+
+    def read_namespaced_secret(self, name: str, namespace: str, /, *, _request_timeout: int) -> Any: ...
+    def create_namespaced_secret(self, namespace: str, body: dict[str, Any], /, *, _request_timeout: int) -> object: ...
+
+
 class SecretStore:
     """The Secrets of one namespace, accessed through a `CoreV1Api`."""
 
-    def __init__(self, api: Any, namespace: str) -> None:
+    def __init__(self, api: SecretApi, namespace: str) -> None:
         self._api = api
         self.namespace = namespace
 

@@ -1,6 +1,6 @@
 """Create Kafka's topics where no operator manages them, and set their `max.message.bytes`."""
 
-from typing import Any
+from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
@@ -62,7 +62,7 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     return created
 
 
-def _await_creation(future: Any) -> bool:
+def _await_creation(future: "Future[None]") -> bool:
     """Wait for the broker's answer. Returns false if the topic exists already."""
     try:
         future.result()
@@ -73,6 +73,6 @@ def _await_creation(future: Any) -> bool:
     return True
 
 
-def _make_size_limit(topic: str, size: str) -> Any:
+def _make_size_limit(topic: str, size: str) -> ConfigResource:
     entry = ConfigEntry("max.message.bytes", size, incremental_operation=AlterConfigOpType.SET)
     return ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])

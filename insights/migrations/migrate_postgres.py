@@ -58,7 +58,7 @@ class _Backend(PostgresqlBackend):  # type: ignore[misc]
         """Do nothing: yoyo's log needs a user name of the operating system, which a container may not have."""
 
 
-def _apply_files(backend: Any, folder: Path) -> list[str]:
+def _apply_files(backend: _Backend, folder: Path) -> list[str]:
     backend.init_database()
     backend.break_lock()  # Left by a killed run: the advisory lock proves that no other run is alive.
     migrations = backend.to_apply(read_migrations(str(folder)))

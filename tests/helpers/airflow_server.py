@@ -22,7 +22,7 @@ Answer = tuple[int, str]
 
 
 class FakeAirflow:
-    """What the server holds and what it was asked. A function in `overrides` answers instead of its path."""
+    """The state of the server and the requests it got. A function in `overrides` answers requests to its path."""
 
     def __init__(self) -> None:
         self.address = ""

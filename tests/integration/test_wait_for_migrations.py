@@ -136,10 +136,10 @@ def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_pat
     assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
     caplog.clear()
 
-    away = empty_postgres.model_copy(update={"port": free_port()})
-    assert job(away, CassandraSettings(), "--patience", "0.1") == 1
+    unreachable = empty_postgres.model_copy(update={"port": free_port()})
+    assert job(unreachable, CassandraSettings(), "--patience", "0.1") == 1
     [sentence] = capsys.readouterr().err.splitlines()
-    assert sentence.startswith(f"PostgreSQL at 127.0.0.1:{away.port} ")
+    assert sentence.startswith(f"PostgreSQL at 127.0.0.1:{unreachable.port} ")
     assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
 
 

@@ -1,4 +1,4 @@
-"""Settings to variables and back."""
+"""Settings are written to environment variables and read back."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ def test_another_process_reads_the_same_settings_from_their_variables(monkeypatc
     postgres = PostgresSettings(host="::1", port=15432, password=SecretStr("p w"), sslrootcert=Path("/ca.pem"))
     kafka = KafkaSettings(bootstrap_servers="a:1,b:2", username=None, ca_file=None)
     stream = StreamSettings(trigger_seconds=0.2)
-    told = to_environment(postgres, kafka, stream)
-    assert told == {
+    variables = to_environment(postgres, kafka, stream)
+    assert variables == {
         "INSIGHTS_POSTGRES_HOST": "::1",
         "INSIGHTS_POSTGRES_PORT": "15432",
         "INSIGHTS_POSTGRES_PASSWORD": "p w",
@@ -21,6 +21,6 @@ def test_another_process_reads_the_same_settings_from_their_variables(monkeypatc
         "INSIGHTS_KAFKA_BOOTSTRAP_SERVERS": "a:1,b:2",
         "INSIGHTS_STREAM_TRIGGER_SECONDS": "0.2",
     }
-    for name, value in told.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert (load(PostgresSettings), load(KafkaSettings), load(StreamSettings)) == (postgres, kafka, stream)

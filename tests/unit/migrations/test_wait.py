@@ -37,8 +37,8 @@ def no_pause(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_store_that_is_not_ready_is_retried_and_each_cause_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    away, starting = NotReadyError("no answer"), NotReadyError("it starts")
-    assert retry_until_ready("Store", Store(away, away, starting), time.monotonic() + 60) == "done"
+    absent, starting = NotReadyError("no answer"), NotReadyError("it starts")
+    assert retry_until_ready("Store", Store(absent, absent, starting), time.monotonic() + 60) == "done"
     assert caplog.messages == ["waiting for Store: no answer", "waiting for Store: it starts", "Store is ready"]
 
 
