@@ -61,10 +61,10 @@ class Rendered:
 
 
 def values_of(profile: str) -> dict[str, Any]:
-    """The values of a file in ci/; none for `defaults`."""
+    """The values of a file in profiles/; none for `defaults`."""
     if profile == "defaults":
         return {}
-    values: dict[str, Any] = yaml.safe_load((CHART / "ci" / f"{profile}.yaml").read_text()) or {}
+    values: dict[str, Any] = yaml.safe_load((CHART / "profiles" / f"{profile}.yaml").read_text()) or {}
     return values
 
 

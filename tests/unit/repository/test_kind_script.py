@@ -97,7 +97,7 @@ def test_everything_is_done_in_its_order(machine: Machine) -> None:
         r"^helm pull cnpg --repo https://cnpg.io/charts --version 0.29.0 --destination charts/operators/charts",
         r"^kubectl .* apply ",
         r"upgrade --install operators charts/operators --namespace insights-operators .*--wait",
-        r"upgrade --install insights charts/user-insights .*--values charts/user-insights/ci/kind.yaml",
+        r"upgrade --install insights charts/user-insights .*--values charts/user-insights/profiles/kind.yaml",
     )
     places = [[place for place, call in enumerate(machine.calls) if re.search(step, call)] for step in steps]
     assert [len(found) for found in places] == [1] * len(steps)
