@@ -14,18 +14,17 @@ from tests.helpers.support import eventually
 CHART = "charts/user-insights"
 SMALL = ("--values", f"{CHART}/profiles/small.yaml")
 INSTALL_SECONDS = 900
-_LEDGER = """
+LEDGER_PROGRAM = """
 import json
-from insights.settings import StoreSettings
 from insights.ledger.check import check_ledger
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, load
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
-ledger = check(StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
+ledger = check_ledger(StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings)), 200)
 assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.open_hops())
 print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
 """
-_REDRIVE = """
-from insights.airflow_api import trigger
+REDRIVE_PROGRAM = """
+from insights.clients.airflow import trigger
 from insights.settings import AirflowSettings, load
 
 print(trigger(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
@@ -54,12 +53,12 @@ class Release:
 
     def ledger(self) -> dict[str, int]:
         """The left side of each hop of the closed ledger, counted by the dashboard's pod: it knows all stores."""
-        counts: dict[str, int] = json.loads(self._in_the_dashboard(_LEDGER))
+        counts: dict[str, int] = json.loads(self._in_the_dashboard(LEDGER_PROGRAM))
         return counts
 
     def redrive(self) -> str:
         """Start a re-drive as the dashboard does, with its login to Airflow; returns the run's id."""
-        return self._in_the_dashboard(_REDRIVE).strip()
+        return self._in_the_dashboard(REDRIVE_PROGRAM).strip()
 
     @contextmanager
     def airflow(self) -> Iterator["Airflow"]:
