@@ -5,7 +5,7 @@ from tests.helpers.chart.pod_security import violations
 from tests.helpers.chart.render import Rendered, Resource, overlaid, render, values_of
 
 LABELS = {"part-of", "name", "instance", "component"}
-IMAGES = {name: f"ours/{name}" for name in ("airflow", "publisher", "spark", "dashboard")}
+IMAGES = {name: {"repository": f"ours/{name}"} for name in ("airflow", "publisher", "spark", "dashboard")}
 
 
 def lacks_labels(labels: dict[str, str]) -> bool:
@@ -109,7 +109,7 @@ def test_only_pods_that_ask_kubernetes_get_its_token(rendered: Rendered) -> None
 
 def test_every_image_of_ours_comes_from_the_values(profile: str) -> None:
     images = {"registry": "registry.test/", "tag": "v9", **IMAGES}
-    ours = {f"registry.test/{name}:v9" for name in IMAGES.values()}
+    ours = {f"registry.test/{image['repository']}:v9" for image in IMAGES.values()}
     rendered = render(overlaid(values_of(profile), {"images": images}))
     other = {
         f"{pod.owner} {container.name} {container.spec['image']}"

@@ -41,10 +41,27 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 app.kubernetes.io/part-of: user-insights
 {{- end -}}
 
-{{/* Calling convention: (dict "root" $ "image" "publisher") */}}
+{{/* The image of a container and its pull policy: every image of the platform is rendered here.
+     Calling convention: (dict "root" $ "name" "publisher") */}}
 {{- define "user-insights.image" -}}
+image: {{ include "user-insights.imageReference" . }}
+imagePullPolicy: {{ .root.Values.images.pullPolicy }}
+{{- end -}}
+
+{{/* The reference of an image, by its digest where it has one. Values of earlier charts give the repository as a string.
+     Calling convention: (dict "root" $ "name" "publisher") */}}
+{{- define "user-insights.imageReference" -}}
 {{- $images := .root.Values.images -}}
-{{- printf "%s%s:%s" $images.registry (get $images .image) (default .root.Chart.AppVersion $images.tag) -}}
+{{- $image := get $images .name -}}
+{{- if kindIs "string" $image -}}
+{{- $image = dict "repository" $image -}}
+{{- end -}}
+{{- $name := printf "%s/%s" (default "" $images.registry | trimSuffix "/") $image.repository | trimPrefix "/" -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $name $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (coalesce $image.tag $images.tag .root.Chart.AppVersion) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What every pod of ours has. Calling convention: (dict "root" $ "component" "publisher" "uid" 10001) */}}

@@ -172,8 +172,7 @@
      Calling convention: $ */}}
 {{- define "user-insights.waitForSchema" -}}
 - name: wait-for-schema
-  image: {{ include "user-insights.image" (dict "root" . "image" "publisher") }}
-  imagePullPolicy: {{ .Values.images.pullPolicy }}
+  {{- include "user-insights.image" (dict "root" . "name" "publisher") | nindent 2 }}
   command: [python, jobs/migrate.py, --wait, {{ .Values.migrations.patienceSeconds | quote }}]
   env:
     {{- include "user-insights.stores.env" (dict "root" . "user" "dashboard" "stores" (list "postgres" "cassandra")) | nindent 4 }}

@@ -83,6 +83,7 @@ def _spark_pod(owner: str, application: dict[str, Any], role: dict[str, Any]) ->
     memory = {"memory": f"{role['memory']}+{role['memoryOverhead']}"}
     requests = {"cpu": role.get("coreRequest", role.get("cores"))} | memory
     container |= {"name": "spark", "image": role.get("image", application["image"])}
+    container |= {"imagePullPolicy": role.get("imagePullPolicy", application["imagePullPolicy"])}
     container |= {"resources": {"requests": requests, "limits": memory}}
     base = (role.get("template") or {}).get("spec") or {}
     spec = base | {

@@ -1,7 +1,6 @@
 {{/* What every container of Airflow has. Calling convention: $ */}}
 {{- define "user-insights.airflow.container" -}}
-image: {{ include "user-insights.image" (dict "root" . "image" "airflow") }}
-imagePullPolicy: {{ .Values.images.pullPolicy }}
+{{ include "user-insights.image" (dict "root" . "name" "airflow") }}
 securityContext:
   {{- include "user-insights.containerSecurityContext" . | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError

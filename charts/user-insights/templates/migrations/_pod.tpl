@@ -24,8 +24,7 @@ spec:
   restartPolicy: OnFailure
   containers:
     - name: migrate
-      image: {{ include "user-insights.image" (dict "root" $ "image" "publisher") }}
-      imagePullPolicy: {{ .Values.images.pullPolicy }}
+      {{- include "user-insights.image" (dict "root" $ "name" "publisher") | nindent 6 }}
       command: [python, jobs/migrate.py, --patience, {{ .Values.migrations.patienceSeconds | quote }}{{ if $topics }}, --topics{{ end }}{{ range $newLogins }}, --new-logins, {{ . }}{{ end }}]
       env:
         {{- include "user-insights.stores.env" (dict "root" $ "user" "migrations" "stores" $stores) | nindent 8 }}
