@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots lint lock chart-docs bench bench-dashboard images kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots lint lock chart-docs bench bench-dashboard images push kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -56,13 +56,23 @@ bench-dashboard: setup ## Measure the dashboard's pages with 10 million users in
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-images: image-airflow image-publisher image-spark image-dashboard ## Build the images; TAG=name instead of the version, EXTRA_JARS=object-store for S3.
+IMAGES := airflow publisher spark dashboard
+
+images: $(IMAGES:%=image-%) ## Build the images; TAG=name replaces the version, EXTRA_JARS=object-store adds S3 to Spark.
 
 image-spark: ARGUMENTS := --build-arg EXTRA_JARS=$(EXTRA_JARS)
 image-%:
 	@docker build --quiet --network host $(ARGUMENTS) -f images/$*/Dockerfile -t user-insights/$*:$(TAG) . >/dev/null
 	@docker image inspect -f '{{.Size}}' user-insights/$*:$(TAG) | \
 	  awk '{printf "%-32s %5.0f MB\n", "user-insights/$*:$(TAG)", $$1 / 1e6}'
+
+push: ## Build the images and push them to REGISTRY=registry.example.org/team; TAG and EXTRA_JARS as for images.
+	$(if $(REGISTRY),,$(error REGISTRY is not set: name the registry to push to, as in `make push REGISTRY=registry.example.org/team`))
+	@$(MAKE) --no-print-directory images
+	@for name in $(IMAGES:%=user-insights/%:$(TAG)); do \
+	  docker tag $$name $(REGISTRY:/=)/$$name && docker push --quiet $(REGISTRY:/=)/$$name || exit 1; \
+	done
+	@echo "Install them with --set images.registry=$(REGISTRY:/=) --set images.tag=$(TAG)"
 
 kind: ## Run the whole platform on a kind cluster; CLUSTER=name instead of user-insights. Again, it upgrades.
 	@scripts/kind up
