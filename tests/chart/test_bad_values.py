@@ -45,6 +45,14 @@ TYPOS = [
     Case("publisher.resources.request={}", r"'/publisher/resources': additional properties 'request' not allowed"),
 ]
 CONTRADICTIONS = [
+    Case(
+        "images.registry=''",
+        r"images\.registry is empty, so nodes cannot pull user-insights/publisher:\S+: build and push",
+    ),
+    Case(
+        "images.registry='', images.preloaded=true, images.pullPolicy=Always",
+        "images.preloaded is true but images.pullPolicy is Always",
+    ),
     Case("kafka.external.bootstrapServers=''", "kafka.external.bootstrapServers is empty: set it"),
     Case("kafka.external.enabled=false", 'kafka.external.bootstrapServers is "kafka:9092" but'),
     Case("kafka.external.securityProtocol=SASL_SSL", "kafka.external.existingSecret is empty: name the Secret"),

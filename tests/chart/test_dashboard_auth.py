@@ -18,7 +18,7 @@ SECRETS_FILE = "/etc/insights/login/secrets.toml"
 
 
 def with_auth(auth: dict[str, Any]) -> Rendered:
-    return render({"dashboard": {"auth": auth}})
+    return render(overlaid(values_of("defaults"), {"dashboard": {"auth": auth}}))
 
 
 def dashboard(rendered: Rendered) -> Pod:

@@ -54,6 +54,43 @@ def test_an_image_that_is_a_string_is_its_repository(profile: str) -> None:
     assert references(rendered) == {f"registry.test/mine/{name}:v9" for name in REPOSITORIES}
 
 
+@pytest.mark.parametrize("profile", ["defaults", "small", "production"])
+def test_a_profile_for_a_cluster_of_ones_own_requires_a_registry(profile: str) -> None:
+    with pytest.raises(HelmError) as refused:
+        with_images(profile, registry="")
+    [sentence] = [line for line in str(refused.value).splitlines() if "images.registry" in line]
+    assert "`make push REGISTRY=registry.example.org/team`" in sentence
+    assert "`--set images.registry=registry.example.org/team`" in sentence
+    assert "images.preloaded" in sentence
+
+
+def test_the_profile_for_kind_says_that_the_images_are_on_the_node() -> None:
+    assert "registry" not in values_of("kind")["images"]
+    assert references(render("kind")) == {f"{one}:0.1.0" for one in REPOSITORIES.values()}
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"preloaded": True},
+        {"preloaded": True, "pullPolicy": "Never"},
+        {"pullPolicy": "Never"},
+        {name: {"repository": f"example.org/{name}"} for name in REPOSITORIES},
+        {name: f"mine/{name}" for name in REPOSITORIES},
+    ],
+)
+def test_no_registry_is_required_for_images_on_the_node_and_for_repositories_of_ones_own(
+    images: dict[str, Any],
+) -> None:
+    with_images("small", registry="", **images)
+    with_images("small", registry=None, **images)
+
+
+def test_an_image_that_nothing_runs_requires_no_registry() -> None:
+    images = {name: f"mine/{name}" for name in REPOSITORIES if name != "airflow"}
+    render(overlaid(values_of("small"), {"airflow": {"enabled": False}, "images": {"registry": "", **images}}))
+
+
 @pytest.mark.parametrize(
     ("image", "value"),
     [

@@ -91,7 +91,7 @@ def test_every_container_of_cassandra_gives_up_its_privileges() -> None:
 
 
 def test_without_tls_cassandra_needs_no_certificate() -> None:
-    rendered = render({"cassandra": {"tls": {"enabled": False}}})
+    rendered = render(overlaid(values_of("defaults"), {"cassandra": {"tls": {"enabled": False}}}))
     [cluster] = rendered.of("K8ssandraCluster")
     assert rendered.of("Certificate", "Issuer") == []
     assert "clientEncryptionStores" not in cluster["spec"]["cassandra"]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helpers.chart.render import Rendered, Resource, render, values_of
+from tests.helpers.chart.render import Rendered, Resource, nested, overlaid, render
 from tests.helpers.support import REPOSITORY
 
 IMAGES = {"airflow": "airflow", "publisher": "publisher", "spark": "stream", "dashboard": "dashboard"}
@@ -58,15 +58,23 @@ class Tilt:
             **{name: lambda *_, **__: None for name in nothing},
         }
 
-    def _tilt_helm(self, _: str, namespace: str, **__: Any) -> str:
-        return self._rendered(namespace, lambda one: one["kind"] != "Pod")
+    def _tilt_helm(self, _: str, **how: Any) -> str:
+        return self._rendered(how["namespace"], how["values"], how["set"], lambda one: one["kind"] != "Pod")
 
     def _tilt_local(self, command: str, **_: bool) -> str:
-        assert "--show-only templates/tests/check.yaml" in command
-        return self._rendered("user-insights", lambda one: one["kind"] == "Pod")
+        words = command.split()
+        assert words[-2:] == ["--show-only", "templates/tests/check.yaml"]
+        namespace, file, switches = (words[words.index(f"--{name}") + 1] for name in ("namespace", "values", "set"))
+        return self._rendered(namespace, [file], switches.split(","), lambda one: one["kind"] == "Pod")
 
-    def _rendered(self, namespace: str, wanted: Any) -> str:
-        rendered: Rendered = render(values_of(self.profile), namespace=namespace)
+    def _rendered(self, namespace: str, files: list[str], switches: list[str], wanted: Any) -> str:
+        values: dict[str, Any] = {}
+        for file in files:
+            values = overlaid(values, yaml.safe_load((REPOSITORY / file).read_text()))
+        for switch in switches:
+            path, value = switch.split("=")
+            values = overlaid(values, nested(tuple(path.split(".")), yaml.safe_load(value)))
+        rendered: Rendered = render(values, namespace=namespace)
         return "---\n".join(yaml.safe_dump(one) for one in rendered.resources if wanted(one))
 
     def _tilt_custom_build(self, image: str, command: str, **how: Any) -> None:

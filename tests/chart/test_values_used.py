@@ -10,7 +10,7 @@ from tests.helpers.chart.render import PROFILES, HelmError, effective, nested, o
 
 ROOT = read_values((CHART / "values.yaml").read_text())
 LEAVES = list(ROOT.leaves())
-REFUSES_ONLY = {"requireCrds"}
+REFUSES_ONLY = {"requireCrds", "images.preloaded"}
 """Values that change no manifest, only what the chart refuses."""
 NEEDS: dict[str, dict[str, Any]] = {
     "kafka.external.enabled": {"kafka": {"external": {"bootstrapServers": "b:9092"}}},
@@ -44,12 +44,13 @@ EXTERNAL = {
     "cassandra": {"external": LOGIN},
 }
 LOGIN_SECRETS = {"oidc": {"existingSecret": "s"}, "proxy": {"existingSecret": "s"}}
-OBJECT_STORE = {"stream": {"checkpoint": {"uri": "s3a://b/p", "existingSecret": "s"}}}
+OBJECT_STORE: dict[str, Any] = {"stream": {"checkpoint": {"uri": "s3a://b/p", "existingSecret": "s"}}}
+LOGINS: list[dict[str, Any]] = [
+    {"dashboard": {"auth": {"mode": mode, "viewers": ["*"]} | LOGIN_SECRETS}} for mode in ("oidc", "proxy")
+]
 BASES: list[dict[str, Any]] = [
-    EVERYTHING,
+    *(overlaid(values_of("defaults"), over) for over in (EVERYTHING, OBJECT_STORE, *LOGINS)),
     overlaid(values_of("small"), EXTERNAL),
-    OBJECT_STORE,
-    *({"dashboard": {"auth": {"mode": mode, "viewers": ["*"]} | LOGIN_SECRETS}} for mode in ("oidc", "proxy")),
     *(values_of(profile) for profile in PROFILES),
 ]
 
@@ -66,7 +67,7 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
         case int() | float():
             yield from (current + 1, current + 1_000_000, 1, 2)
         case str():
-            yield from ("other", "7Gi", "9.9.9", "app: v1")
+            yield from ("other", "7Gi", "9.9.9", "app: v1", f"sha256:{'7' * 64}")
         case list() if described["items"].get("type") == "object":
             yield from ([{"name": "r9", "zone": "z9"}], [{"key": "k", "operator": "Exists"}])
         case list():

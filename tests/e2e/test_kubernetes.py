@@ -74,7 +74,7 @@ def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
     namespace = Kubernetes(f"insights-{profile}")
     run("kubectl", "create", "namespace", namespace.namespace)
     try:
-        values = ("--values", f"{CHART}/profiles/{profile}.yaml", "--set", "requireCrds=false")
+        values = ("--values", f"{CHART}/profiles/{profile}.yaml", "--set", "requireCrds=false,images.preloaded=true")
         rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values))
         objects = [one for one in rendered if one and not one["apiVersion"].startswith("cert-manager.io")]
         # A pod is refused where its account does not exist yet.

@@ -1,5 +1,6 @@
 {{/* Everything that cannot work, each as one sentence, before anything is created. */}}
 {{- define "user-insights.validate" -}}
+{{- include "user-insights.validate.images" . -}}
 {{- include "user-insights.validate.stores" . -}}
 {{- include "user-insights.validate.components" . -}}
 {{- include "user-insights.dashboard.validate" . -}}
@@ -10,6 +11,22 @@
 {{- include "user-insights.validate.crds" . -}}
 {{- end -}}
 {{- include "user-insights.validate.secrets" . -}}
+{{- end -}}
+
+{{/* The repositories' default namespace on Docker Hub, which a reference without a registry means, is not this project's. */}}
+{{- define "user-insights.validate.images" -}}
+{{- $images := .Values.images -}}
+{{- $onNodes := or $images.preloaded (eq $images.pullPolicy "Never") -}}
+{{- range ternary (list "airflow") list .Values.airflow.enabled | concat (list "publisher" "spark" "dashboard") -}}
+{{- $reference := include "user-insights.imageReference" (dict "root" $ "name" .) -}}
+{{- if hasPrefix "user-insights/" $reference -}}
+{{- if not $onNodes -}}
+{{- fail (printf "images.registry is empty, so nodes cannot pull %s: build and push the images with `make push REGISTRY=registry.example.org/team` and add `--set images.registry=registry.example.org/team`, or set images.preloaded to true if every node has the images." $reference) -}}
+{{- else if eq $images.pullPolicy "Always" -}}
+{{- fail (printf "images.preloaded is true but images.pullPolicy is Always, which pulls %s from a registry that does not have it: set images.pullPolicy to IfNotPresent, or set images.registry." $reference) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "user-insights.validate.stores" -}}

@@ -15,6 +15,7 @@ from tests.helpers.support import REPOSITORY
 
 CHART = REPOSITORY / "charts" / "user-insights"
 PROFILES = ("defaults", "small", "kind", "production")
+REGISTRY = {"images": {"registry": "registry.test"}}
 KUBERNETES_VERSION = "1.35"
 API_VERSIONS = (
     "kafka.strimzi.io/v1",
@@ -61,11 +62,10 @@ class Rendered:
 
 
 def values_of(profile: str) -> dict[str, Any]:
-    """The values of a file in profiles/; none for `defaults`."""
-    if profile == "defaults":
-        return {}
-    values: dict[str, Any] = yaml.safe_load((CHART / "profiles" / f"{profile}.yaml").read_text()) or {}
-    return values
+    """The values of a file in profiles/, none for `defaults`, with a registry where the chart requires one."""
+    file = CHART / "profiles" / f"{profile}.yaml"
+    values: dict[str, Any] = {} if profile == "defaults" else yaml.safe_load(file.read_text())
+    return overlaid({} if profile == "kind" else REGISTRY, values)
 
 
 def render(

@@ -12,7 +12,7 @@ from tests.helpers.cluster.kubectl import Kubernetes
 from tests.helpers.support import eventually
 
 CHART = "charts/user-insights"
-SMALL = ("--values", f"{CHART}/profiles/small.yaml")
+SMALL = ("--values", f"{CHART}/profiles/small.yaml", "--set", "images.preloaded=true")
 INSTALL_SECONDS = 900
 LEDGER_PROGRAM = """
 import json
