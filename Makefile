@@ -45,7 +45,7 @@ lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite
 	@.venv/bin/python -m insights.local.jars --lock
 	@.venv/bin/python -m benchmarks.connector.environment --lock
 
-chart-docs: setup ## Write the chart's values.schema.json and the table of values in its README from values.yaml.
+chart-docs: setup ## Generate the chart's values.schema.json and its README's table of values from values.yaml.
 	@.venv/bin/python scripts/chart_docs.py
 
 bench: setup ## Run the benchmarks.
@@ -66,7 +66,7 @@ image-%:
 	@docker image inspect -f '{{.Size}}' user-insights/$*:$(TAG) | \
 	  awk '{printf "%-32s %5.0f MB\n", "user-insights/$*:$(TAG)", $$1 / 1e6}'
 
-push: ## Build the images and push them to REGISTRY=registry.example.org/team; TAG and EXTRA_JARS as for images.
+push: ## Build the images and push them to REGISTRY=registry.example.org/team; TAG and EXTRA_JARS as above.
 	$(if $(REGISTRY),,$(error REGISTRY is not set: name the registry to push to, as in `make push REGISTRY=registry.example.org/team`))
 	@$(MAKE) --no-print-directory images
 	@for name in $(IMAGES:%=user-insights/%:$(TAG)); do \
@@ -74,8 +74,8 @@ push: ## Build the images and push them to REGISTRY=registry.example.org/team; T
 	done
 	@echo "Install them with --set images.registry=$(REGISTRY:/=) --set images.tag=$(TAG)"
 
-kind: ## Run the whole platform on a kind cluster; CLUSTER=name instead of user-insights. Again, it upgrades.
+kind: ## Install or upgrade the whole platform on a kind cluster; CLUSTER=name replaces user-insights.
 	@scripts/kind up
 
-kind-down: ## Delete that cluster with all its data.
+kind-down: ## Delete that cluster and all its data.
 	@scripts/kind down

@@ -1,8 +1,8 @@
 """Write the chart's values.schema.json and the README's table of values from values.yaml and its comments.
 
-Above every value stands `# -- What it is.`; further comment lines continue the sentence. A line `# @schema: {...}` adds
-JSON Schema keywords to what the default already says. With `--check` nothing is written and the exit code is 1 when a
-file is not current.
+Each value is preceded by `# -- Its description.`; further comment lines continue the description. A line
+`# @schema: {...}` adds JSON Schema keywords to those derived from the default. With `--check`, nothing is written and
+the exit code is 1 if a file is out of date.
 """
 
 import argparse
@@ -28,11 +28,11 @@ RESOURCES: dict[str, Any] = {
 
 
 class ChartError(Exception):
-    """values.yaml or the README lacks something; the message names it."""
+    """values.yaml or the README is incomplete; the message names what is missing."""
 
 
 class Comment(NamedTuple):
-    """What stands above a key: its sentence, and the JSON Schema keywords of its hints."""
+    """The comment above a key: its description, and the JSON Schema keywords of its hints."""
 
     description: str
     hint: dict[str, Any]
@@ -40,7 +40,7 @@ class Comment(NamedTuple):
 
 @dataclass(frozen=True)
 class Value:
-    """A key of values.yaml: `children` is None for one that a user sets as a whole."""
+    """A key of values.yaml; `children` is None for a value that is set as a whole."""
 
     path: tuple[str, ...]
     default: Any
@@ -59,10 +59,10 @@ class Value:
 
 
 def read_values(text: str) -> Value:
-    """The root of the values.
+    """Return the root of the values.
 
     Raises:
-        ChartError: a hint is no JSON object.
+        ChartError: a hint is not a JSON object.
     """
     lines = text.splitlines()
     return _value((), yaml.compose(text, Loader=yaml.SafeLoader), Comment("", {}), lines)
@@ -103,7 +103,7 @@ def _hint(path: tuple[str, ...], text: str) -> dict[str, Any]:
     except ValueError:
         hint = None
     if not isinstance(hint, dict):
-        raise ChartError(f"The {HINT} of {'.'.join(path)} is {text.strip()}: write one JSON object.")
+        raise ChartError(f"The {HINT} of {'.'.join(path)} is {text.strip()}: it must be a single JSON object.")
     return hint
 
 
@@ -112,10 +112,10 @@ def _is_resources(path: tuple[str, ...]) -> bool:
 
 
 def schema(value: Value) -> dict[str, Any]:
-    """The JSON Schema of a value; closed, but for maps that the comments open.
+    """Return the JSON Schema of a value, which allows unknown keys only where a hint does.
 
     Raises:
-        ChartError: a default of null has no hint of its type.
+        ChartError: a default is null and no hint gives its type.
     """
     if value.children is None:
         described = {"description": value.comment.description.replace("<br>", "")} if value.comment.description else {}
@@ -142,37 +142,37 @@ def _typed(value: Value) -> dict[str, Any]:
         case dict():
             return {"type": "object", "additionalProperties": {"type": "string"}} | hint
     if "type" not in hint:
-        raise ChartError(f'{value.key} is null: say its type above it, `# {HINT} {{"type": ["string", "null"]}}`.')
+        raise ChartError(f'{value.key} is null: give its type above it, `# {HINT} {{"type": ["string", "null"]}}`.')
     return hint
 
 
 def schema_text(root: Value) -> str:
-    """The chart's values.schema.json. `global` is what Helm hands to a chart inside another."""
+    """Return the chart's values.schema.json. Helm passes `global` to a subchart."""
     document = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of user-insights"} | schema(root)
     document["properties"] = document["properties"] | {"global": {"type": "object"}}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def table(root: Value) -> str:
-    """The values as a Markdown table.
+    """Return the values as a Markdown table.
 
     Raises:
         ChartError: a value has no comment.
     """
-    rows = ["| Value | Default | What it is |", "| --- | --- | --- |"]
+    rows = ["| Value | Default | Description |", "| --- | --- | --- |"]
     for leaf in root.leaves():
         if not leaf.comment.description:
-            raise ChartError(f"{leaf.key} has no comment: write `# -- What it is.` above it.")
+            raise ChartError(f"{leaf.key} has no comment: write `# -- Its description.` above it.")
         default = json.dumps(leaf.default, ensure_ascii=False).replace("|", "\\|")
         rows.append(f"| `{leaf.key}` | `{default}` | {leaf.comment.description.replace('|', chr(92) + '|')} |")
     return "\n".join(rows) + "\n"
 
 
 def readme_text(readme: str, root: Value) -> str:
-    """The README with the table of values between its markers.
+    """Return the README with the table of values between its markers.
 
     Raises:
-        ChartError: it has no markers.
+        ChartError: the README has no markers.
     """
     parts = re.split(f"{BEGIN}\n.*?{END}", readme, flags=re.DOTALL)
     if len(parts) != 2:
@@ -181,10 +181,10 @@ def readme_text(readme: str, root: Value) -> str:
 
 
 def generate(chart: Path) -> dict[Path, str]:
-    """The text of each generated file.
+    """Return the text of each generated file.
 
     Raises:
-        ChartError: what they are made from lacks something.
+        ChartError: values.yaml or the README is incomplete.
     """
     root = read_values((chart / "values.yaml").read_text())
     readme = chart / "README.md"
@@ -196,7 +196,7 @@ def generate(chart: Path) -> dict[Path, str]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file is not current")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is out of date")
     parser.add_argument("--chart", type=Path, default=CHART, help="folder of the chart")
     options = parser.parse_args(arguments)
     try:
@@ -208,9 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ChartError as error:
         sys.exit(f"error: {error}")
     if options.check and stale:
-        sys.exit(
-            f"error: {', '.join(path.name for path in stale)} is not what values.yaml says: run `make chart-docs`."
-        )
+        sys.exit(f"error: {', '.join(path.name for path in stale)} does not match values.yaml: run `make chart-docs`.")
     for path, text in stale.items():
         path.write_text(text)
 

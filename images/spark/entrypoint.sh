@@ -1,12 +1,12 @@
 #!/bin/bash
-# What Spark on Kubernetes asks of an image: `driver ARGUMENTS...` and `executor`. Anything else is a command to run.
+# The arguments that Spark on Kubernetes passes to an image: `driver ARGUMENTS...` or `executor`. Others run as a command.
 set -euo pipefail
 
-children() { # the processes that $1 started, oldest first
+children() { # the child processes of $1, oldest first
   grep -lsE "^PPid:[[:space:]]+$1$" /proc/[0-9]*/status | cut -d/ -f3 | sort -n || true
 }
 
-stop() { # let the Python driver end its batch and then Spark; the JVM ends with it
+stop() { # lets the Python driver finish its micro-batch and stop Spark, with which the JVM exits
   signalled=yes
   local python
   python=$(children "$jvm" | head -n 1)

@@ -11,7 +11,7 @@ import yaml
 from tests.helpers.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
 
 FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
-ASKS_THE_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s has a CassandraDatacenter")
+ASKS_THE_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s already has a CassandraDatacenter")
 """Refusals that `helm template` cannot come to."""
 SMALL, DEFAULTS = values_of("small"), values_of("defaults")
 
@@ -62,19 +62,21 @@ CONTRADICTIONS = [
     Case("postgres.external.sslmode=verify-full", "postgres.external.caSecret is empty: name the Secret"),
     Case("cassandra.external.hosts=''", "cassandra.external.hosts is empty: set it"),
     Case("cassandra.external.enabled=false", 'cassandra.external.hosts is "cassandra" but'),
-    Case("airflow.dashboardUser.username=admin", 'dashboardUser.username is "admin", the name of airflow.admin'),
-    Case("kafka.topics.minInSyncReplicas=2", r"more than kafka.topics.replicas \(1\)"),
-    Case("kafka.topics.replicas=3", r"more than kafka.brokers.replicas \(1\)", DEFAULTS),
+    Case("airflow.dashboardUser.username=admin", 'dashboardUser.username is "admin", as is airflow.admin.username'),
+    Case("kafka.topics.minInSyncReplicas=2", r"which exceeds kafka.topics.replicas \(1\)"),
+    Case("kafka.topics.replicas=3", r"which exceeds kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
-    Case("postgres.backup.enabled=true", "set postgres.backup.destinationPath and", DEFAULTS),
-    Case("cassandra.replicationFactor=3", r"more than cassandra.size \(1\)", DEFAULTS),
+    Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath and", DEFAULTS),
+    Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
     Case(
-        f"cassandra.datacenter={'d' * 40}", "characters too long: set fullnameOverride, cassandra.datacenter", DEFAULTS
+        f"cassandra.datacenter={'d' * 40}",
+        "characters too long: shorten fullnameOverride, cassandra.datacenter",
+        DEFAULTS,
     ),
     Case("airflow.config.AIRFLOW__CORE__FERNET_KEY=x", "AIRFLOW__CORE__FERNET_KEY, which is secret: put it"),
-    Case("airflow.config.parallelism=x", '"parallelism", which is no setting of Airflow: write it'),
+    Case("airflow.config.parallelism=x", '"parallelism", which is not an Airflow setting: write it'),
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
@@ -86,7 +88,7 @@ CONTRADICTIONS = [
         DEFAULTS,
     ),
     Case("dashboard.auth.mode=oidc", "dashboard.auth.mode is oidc, which lets nobody in without a login"),
-    Case("dashboard.auth.viewers=[ann@example.org]", "is none, where nobody has a name", DEFAULTS),
+    Case("dashboard.auth.viewers=[ann@example.org]", "is none, which identifies no visitor", DEFAULTS),
     Case("dashboard.auth.mode=proxy", "dashboard.auth.viewers is empty but dashboard.auth.mode is proxy", DEFAULTS),
     Case("dashboard.auth.mode=oidc, dashboard.auth.viewers=['*']", "name the Secret with secrets.toml", DEFAULTS),
     Case(

@@ -1,4 +1,4 @@
-"""values.schema.json and the README's table say what values.yaml says."""
+"""values.schema.json and the README's table match values.yaml."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def make_chart(folder: Path, values: str) -> Path:
 
 def test_the_schema_and_the_table_of_the_chart_are_current() -> None:
     for path, text in generate(CHART).items():
-        assert path.read_text() == text, f"{path.name} is not what values.yaml says: run `make chart-docs`"
+        assert path.read_text() == text, f"{path.name} does not match values.yaml: run `make chart-docs`"
 
 
 def test_a_schema_has_the_types_of_the_defaults_and_the_keywords_of_the_hints() -> None:
@@ -71,7 +71,7 @@ def test_a_value_without_a_comment_is_refused_by_name() -> None:
 
 
 def test_a_null_without_a_type_is_refused_by_name() -> None:
-    with pytest.raises(ChartError, match=r"^a is null: say its type"):
+    with pytest.raises(ChartError, match=r"^a is null: give its type"):
         schema(read_values("# -- One.\na:\n"))
     hinted = schema(read_values('# -- One.\n# @schema: {"type": ["string", "null"]}\na:\n'))
     assert hinted["properties"]["a"]["type"] == ["string", "null"]
@@ -100,7 +100,7 @@ def test_a_readme_without_markers_is_refused(tmp_path: Path) -> None:
 
 def test_a_check_fails_on_files_that_are_not_current_and_writes_nothing(tmp_path: Path) -> None:
     chart = make_chart(tmp_path, "# -- One.\na: 1\n")
-    with pytest.raises(SystemExit, match=r"values\.schema\.json, README\.md is not what values\.yaml says"):
+    with pytest.raises(SystemExit, match=r"values\.schema\.json, README\.md does not match values\.yaml"):
         main(["--chart", str(chart), "--check"])
     assert not (chart / "values.schema.json").exists()
     main(["--chart", str(chart)])

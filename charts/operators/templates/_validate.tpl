@@ -1,8 +1,8 @@
-{{/* What would end in an operator that waits silently, or in an install that stops half-way, as one sentence. */}}
+{{/* Rejects values that would leave an operator idle or an installation incomplete, each with one sentence. */}}
 {{- define "operators.validate" -}}
 {{- $watched := include "operators.watched" . | fromYaml -}}
 {{- if and .Values.enabled.postgresBackup (not .Values.enabled.postgres) -}}
-{{- fail "enabled.postgresBackup is true but enabled.postgres is false: the plugin belongs beside its operator; enable both, or neither." -}}
+{{- fail "enabled.postgresBackup is true but enabled.postgres is false, and the plugin needs its operator: enable both, or neither." -}}
 {{- end -}}
 {{- $first := keys $watched | sortAlpha | first -}}
 {{- range $value := keys $watched | sortAlpha -}}
@@ -11,7 +11,7 @@
 {{- fail (printf "%s is %s but %s is %s: name the same namespaces in both." $value $namespaces $first (get $watched $first | sortAlpha | join ",")) -}}
 {{- end -}}
 {{- if has $.Release.Namespace (get $watched $value) -}}
-{{- fail (printf "%s names %s, the operators' own namespace: install the operators in a namespace of theirs." $value $.Release.Namespace) -}}
+{{- fail (printf "%s contains %s, the operators' own namespace: install the operators in another namespace." $value $.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- if lookup "v1" "Namespace" "" "kube-system" -}}
@@ -22,7 +22,7 @@
 {{- define "operators.validate.cluster" -}}
 {{- range include "operators.watched" . | fromYaml | values | first | default list -}}
 {{- if not (lookup "v1" "Namespace" "" .) -}}
-{{- fail (printf "Namespace %s does not exist and the operators get roles in it: run `kubectl create namespace %s` first." . .) -}}
+{{- fail (printf "Namespace %s does not exist, but the operators need roles in it: run `kubectl create namespace %s` first." . .) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (or .Values.enabled.cassandra .Values.enabled.postgresBackup) (not (.Capabilities.APIVersions.Has "cert-manager.io/v1")) -}}

@@ -1,4 +1,4 @@
-{{/* Namespaces that each enabled operator watches, by the value that says so. */}}
+{{/* Namespaces that each enabled operator watches, keyed by the value that lists them. */}}
 {{- define "operators.watched" -}}
 {{- $values := .Values -}}
 {{- $watched := dict -}}

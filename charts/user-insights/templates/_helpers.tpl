@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Truncated to 26 characters: the operators add as many for Cassandra, whose pods may have 52. */}}
+{{/* Truncated to 26 characters: K8ssandra appends up to 26 more, and a StatefulSet's name may have 52. */}}
 {{- define "user-insights.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 26 | trimSuffix "-" -}}
@@ -34,21 +34,21 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Labels of a pod: those that an upgrade of the chart alone does not change, so that it restarts nothing.
+{{/* Labels of a pod. The chart's version is not among them, so that an upgrade of the chart alone restarts nothing.
      Calling convention: (dict "root" $ "component" "publisher") */}}
 {{- define "user-insights.podLabels" -}}
 {{ include "user-insights.selectorLabels" . }}
 app.kubernetes.io/part-of: user-insights
 {{- end -}}
 
-{{/* The image of a container and its pull policy: every image of the platform is rendered here.
+{{/* Image and pull policy of a container; every image of the platform is rendered here.
      Calling convention: (dict "root" $ "name" "publisher") */}}
 {{- define "user-insights.image" -}}
 image: {{ include "user-insights.imageReference" . }}
 imagePullPolicy: {{ .root.Values.images.pullPolicy }}
 {{- end -}}
 
-{{/* The reference of an image, by its digest where it has one. Values of earlier charts give the repository as a string.
+{{/* Reference of an image, by its digest if it has one. Values for earlier charts give the repository as a string.
      Calling convention: (dict "root" $ "name" "publisher") */}}
 {{- define "user-insights.imageReference" -}}
 {{- $images := .root.Values.images -}}
@@ -64,7 +64,7 @@ imagePullPolicy: {{ .root.Values.images.pullPolicy }}
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod of ours has. Calling convention: (dict "root" $ "component" "publisher" "uid" 10001) */}}
+{{/* Fields of every pod of the platform. Calling convention: (dict "root" $ "component" "publisher" "uid" 10001) */}}
 {{- define "user-insights.podSpec" -}}
 enableServiceLinks: false
 {{- with .root.Values.images.pullSecrets }}
@@ -101,7 +101,7 @@ runAsNonRoot: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Replicas of one component, spread. Calling convention: (dict "root" $ "component" "publisher") */}}
+{{/* Spreads the replicas of a component. Calling convention: (dict "root" $ "component" "publisher") */}}
 {{- define "user-insights.topologySpread" -}}
 topologySpreadConstraints:
   - maxSkew: 1
@@ -112,7 +112,7 @@ topologySpreadConstraints:
         {{- include "user-insights.selectorLabels" . | nindent 8 }}
 {{- end -}}
 
-{{/* What Prometheus' usual scrape configuration looks for. Calling convention: the port */}}
+{{/* The annotations that Prometheus's usual scrape configuration looks for. Calling convention: the port */}}
 {{- define "user-insights.metricsAnnotations" -}}
 prometheus.io/scrape: "true"
 prometheus.io/port: {{ . | quote }}
@@ -134,7 +134,7 @@ spec:
       {{- include "user-insights.selectorLabels" . | nindent 6 }}
 {{- end -}}
 
-{{/* Where the DAG fetches from. Calling convention: $ */}}
+{{/* URL of the API that the DAG fetches from. Calling convention: $ */}}
 {{- define "user-insights.source.url" -}}
 {{- default (printf "http://%s-source:8084/api/1.4/" (include "user-insights.fullname" .)) .Values.source.url -}}
 {{- end -}}

@@ -1,11 +1,12 @@
-{{/* Labels of a resource whose operator copies them to pods: a label that follows the chart's version would restart them.
+{{/* Labels of a resource whose operator copies them to its pods. The chart's version is not among them: each upgrade would
+     restart the pods.
      Calling convention: (dict "root" $ "component" "kafka") */}}
 {{- define "user-insights.storeLabels" -}}
 {{ include "user-insights.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 
-{{/* For containers whose images write to their root file system. */}}
+{{/* For containers whose images write to the root file system. */}}
 {{- define "user-insights.storeContainerSecurityContext" -}}
 allowPrivilegeEscalation: false
 runAsNonRoot: true

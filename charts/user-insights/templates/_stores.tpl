@@ -1,4 +1,5 @@
-{{/* The Secret with a user's login. Calling convention: (dict "root" $ "store" "postgres" "user" "publisher") */}}
+{{/* Name of the Secret with a user's credentials for a store.
+     Calling convention: (dict "root" $ "store" "postgres" "user" "publisher") */}}
 {{- define "user-insights.store.secret" -}}
 {{- $external := (get .root.Values .store).external -}}
 {{- if $external.enabled -}}
@@ -12,7 +13,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The Secret with the certificate of a store's authority, empty without TLS. Calling convention: (dict "root" $ "store" "kafka") */}}
+{{/* Name of the Secret with the CA certificate of a store; empty without TLS.
+     Calling convention: (dict "root" $ "store" "kafka") */}}
 {{- define "user-insights.store.caSecret" -}}
 {{- $values := get .root.Values .store -}}
 {{- if $values.external.enabled -}}
@@ -24,7 +26,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Environment of a program that uses the stores. Calling convention: (dict "root" $ "user" "publisher" "stores" (list "postgres" "kafka")) */}}
+{{/* Environment of a program that connects to the stores.
+     Calling convention: (dict "root" $ "user" "publisher" "stores" (list "postgres" "kafka")) */}}
 {{- define "user-insights.stores.env" -}}
 {{- range .stores }}
 {{- include (printf "user-insights.%s.env" .) (dict "root" $.root "user" $.user) }}
@@ -146,7 +149,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* The authorities' certificates as one volume; empty where no store of the list has one.
+{{/* One volume with the CA certificates of the stores; empty if none of them has one.
      Calling convention: (dict "root" $ "stores" (list "postgres" "kafka")) */}}
 {{- define "user-insights.stores.volume" -}}
 {{- $sources := list -}}
@@ -168,8 +171,8 @@
   readOnly: true
 {{- end -}}
 
-{{/* Until the migrations have brought both stores to this version. It logs in as the one who may read everything.
-     Calling convention: $ */}}
+{{/* Waits until the migrations have brought both stores to this version. It logs in as the dashboard's user, which may read all
+     tables. Calling convention: $ */}}
 {{- define "user-insights.waitForSchema" -}}
 - name: wait-for-schema
   {{- include "user-insights.image" (dict "root" . "name" "publisher") | nindent 2 }}

@@ -1,4 +1,4 @@
-{{/* Everything that cannot work, each as one sentence, before anything is created. */}}
+{{/* Rejects values that cannot work, each with one sentence, before anything is created. */}}
 {{- define "user-insights.validate" -}}
 {{- include "user-insights.validate.images" . -}}
 {{- include "user-insights.validate.stores" . -}}
@@ -13,7 +13,7 @@
 {{- include "user-insights.validate.secrets" . -}}
 {{- end -}}
 
-{{/* The repositories' default namespace on Docker Hub, which a reference without a registry means, is not this project's. */}}
+{{/* A reference without a registry means Docker Hub, where nobody publishes the default repositories. */}}
 {{- define "user-insights.validate.images" -}}
 {{- $images := .Values.images -}}
 {{- $onNodes := or $images.preloaded (eq $images.pullPolicy "Never") -}}
@@ -34,7 +34,7 @@
 {{- if and .enabled (not .bootstrapServers) -}}
 {{- fail "kafka.external.enabled is true but kafka.external.bootstrapServers is empty: set it to the brokers' host:port." -}}
 {{- else if and .bootstrapServers (not .enabled) -}}
-{{- fail (printf "kafka.external.bootstrapServers is %q but kafka.external.enabled is false: set it to true, or empty the address." .bootstrapServers) -}}
+{{- fail (printf "kafka.external.bootstrapServers is %q but kafka.external.enabled is false: set it to true, or clear the address." .bootstrapServers) -}}
 {{- else if and .enabled (contains "SASL" .securityProtocol) (not .existingSecret) (not .existingSecrets) -}}
 {{- fail (printf "kafka.external.securityProtocol is %s but kafka.external.existingSecret is empty: name the Secret with username and password." .securityProtocol) -}}
 {{- end -}}
@@ -43,7 +43,7 @@
 {{- if and .enabled (not .host) -}}
 {{- fail "postgres.external.enabled is true but postgres.external.host is empty: set it to the server's name." -}}
 {{- else if and .host (not .enabled) -}}
-{{- fail (printf "postgres.external.host is %q but postgres.external.enabled is false: set it to true, or empty the host." .host) -}}
+{{- fail (printf "postgres.external.host is %q but postgres.external.enabled is false: set it to true, or clear the host." .host) -}}
 {{- else if and .enabled (not .existingSecret) (not .existingSecrets) -}}
 {{- fail "postgres.external.enabled is true but postgres.external.existingSecret is empty: name the Secret with username and password." -}}
 {{- else if and .enabled (hasPrefix "verify" .sslmode) (not .caSecret) -}}
@@ -54,26 +54,26 @@
 {{- if and .enabled (not .hosts) -}}
 {{- fail "cassandra.external.enabled is true but cassandra.external.hosts is empty: set it to the contact points." -}}
 {{- else if and .hosts (not .enabled) -}}
-{{- fail (printf "cassandra.external.hosts is %q but cassandra.external.enabled is false: set it to true, or empty the hosts." .hosts) -}}
+{{- fail (printf "cassandra.external.hosts is %q but cassandra.external.enabled is false: set it to true, or clear the hosts." .hosts) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.kafka -}}
 {{- if gt (int .topics.minInSyncReplicas) (int .topics.replicas) -}}
-{{- fail (printf "kafka.topics.minInSyncReplicas is %d, more than kafka.topics.replicas (%d): nothing could be written; lower it." (int .topics.minInSyncReplicas) (int .topics.replicas)) -}}
+{{- fail (printf "kafka.topics.minInSyncReplicas is %d, which exceeds kafka.topics.replicas (%d), so no write could succeed: lower it." (int .topics.minInSyncReplicas) (int .topics.replicas)) -}}
 {{- else if and (not .external.enabled) (gt (int .topics.replicas) (int .brokers.replicas)) -}}
-{{- fail (printf "kafka.topics.replicas is %d, more than kafka.brokers.replicas (%d): add brokers, or lower it." (int .topics.replicas) (int .brokers.replicas)) -}}
+{{- fail (printf "kafka.topics.replicas is %d, which exceeds kafka.brokers.replicas (%d): add brokers, or lower it." (int .topics.replicas) (int .brokers.replicas)) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.postgres -}}
 {{- if and (not .external.enabled) (ge (int .synchronousReplicas) (int .instances)) -}}
-{{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d: no commit could end; lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
+{{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d, so no commit could complete: lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
 {{- else if and .backup.enabled (or (not .backup.destinationPath) (not .backup.existingSecret)) -}}
-{{- fail "postgres.backup.enabled is true: set postgres.backup.destinationPath and postgres.backup.existingSecret too." -}}
+{{- fail "postgres.backup.enabled is true: also set postgres.backup.destinationPath and postgres.backup.existingSecret." -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.cassandra -}}
 {{- if and (not .external.enabled) (gt (int .replicationFactor) (int .size)) -}}
-{{- fail (printf "cassandra.replicationFactor is %d, more than cassandra.size (%d): add nodes, or lower it." (int .replicationFactor) (int .size)) -}}
+{{- fail (printf "cassandra.replicationFactor is %d, which exceeds cassandra.size (%d): add nodes, or lower it." (int .replicationFactor) (int .size)) -}}
 {{- else if and .backup.enabled (not .backup.medusaConfiguration) -}}
 {{- fail "cassandra.backup.enabled is true but cassandra.backup.medusaConfiguration is empty: name the MedusaConfiguration." -}}
 {{- end -}}
@@ -83,50 +83,51 @@
 {{- define "user-insights.validate.components" -}}
 {{- with .Values -}}
 {{- if gt (len .fullnameOverride) 26 -}}
-{{- fail (printf "fullnameOverride %q has %d characters: operators add to it, so give it at most 26." .fullnameOverride (len .fullnameOverride)) -}}
+{{- fail (printf "fullnameOverride %q has %d characters: shorten it to at most 26, because operators append to it." .fullnameOverride (len .fullnameOverride)) -}}
 {{- else if and (not .source.url) (not .source.simulator.enabled) -}}
-{{- fail "source.url is empty and source.simulator.enabled is false: there is nothing to fetch from; set one of them." -}}
+{{- fail "source.url is empty and source.simulator.enabled is false, so there is nothing to fetch from: set one of them." -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
-{{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret whose uri is a database for Airflow." -}}
+{{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret whose uri is that of a database for Airflow." -}}
 {{- else if and .airflow.enabled (eq .airflow.dashboardUser.username .airflow.admin.username) -}}
-{{- fail (printf "airflow.dashboardUser.username is %q, the name of airflow.admin, who would lose all rights but the dashboard's: give it another." .airflow.admin.username) -}}
+{{- fail (printf "airflow.dashboardUser.username is %q, as is airflow.admin.username, so the administrator would be left with the dashboard's rights: choose another name." .airflow.admin.username) -}}
 {{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
-{{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or switch it off." -}}
+{{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or dynamicAllocation.enabled to false." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "user-insights.validate.crds" -}}
+{{- $operators := "cert-manager and charts/operators" -}}
 {{- $needed := list -}}
 {{- if not .Values.kafka.external.enabled -}}
-{{- $needed = append $needed (list "kafka.strimzi.io/v1/Kafka" "Strimzi 1.2" "kafka.external.enabled=true") -}}
+{{- $needed = append $needed (list "kafka.strimzi.io/v1/Kafka" "Strimzi 1.2" $operators "kafka.external.enabled=true") -}}
 {{- end -}}
 {{- if not .Values.postgres.external.enabled -}}
-{{- $needed = append $needed (list "postgresql.cnpg.io/v1/DatabaseRole" "CloudNativePG 1.30" "postgres.external.enabled=true") -}}
+{{- $needed = append $needed (list "postgresql.cnpg.io/v1/DatabaseRole" "CloudNativePG 1.30" $operators "postgres.external.enabled=true") -}}
 {{- if .Values.postgres.backup.enabled -}}
-{{- $needed = append $needed (list "barmancloud.cnpg.io/v1/ObjectStore" "the Barman Cloud plugin" "postgres.backup.enabled=false") -}}
+{{- $needed = append $needed (list "barmancloud.cnpg.io/v1/ObjectStore" "the Barman Cloud plugin" "charts/operators with enabled.postgresBackup=true" "postgres.backup.enabled=false") -}}
 {{- end -}}
 {{- end -}}
 {{- if not .Values.cassandra.external.enabled -}}
-{{- $needed = append $needed (list "k8ssandra.io/v1alpha1/K8ssandraCluster" "K8ssandra operator 1.32" "cassandra.external.enabled=true") -}}
+{{- $needed = append $needed (list "k8ssandra.io/v1alpha1/K8ssandraCluster" "K8ssandra operator 1.32" $operators "cassandra.external.enabled=true") -}}
 {{- if .Values.cassandra.tls.enabled -}}
-{{- $needed = append $needed (list "cert-manager.io/v1/Certificate" "cert-manager" "cassandra.tls.enabled=false") -}}
+{{- $needed = append $needed (list "cert-manager.io/v1/Certificate" "cert-manager" "cert-manager" "cassandra.tls.enabled=false") -}}
 {{- end -}}
 {{- end -}}
 {{- if eq .Values.stream.runner "sparkOperator" -}}
-{{- $needed = append $needed (list "sparkoperator.k8s.io/v1beta2/SparkApplication" "Spark operator 2.5" "stream.runner=deployment") -}}
+{{- $needed = append $needed (list "sparkoperator.k8s.io/v1beta2/SparkApplication" "Spark operator 2.5" $operators "stream.runner=deployment") -}}
 {{- end -}}
 {{- if .Values.dashboard.httpRoute.enabled -}}
-{{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "dashboard.httpRoute.enabled=false") -}}
+{{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "the Gateway API" "dashboard.httpRoute.enabled=false") -}}
 {{- end -}}
 {{- range $needed -}}
 {{- if not ($.Capabilities.APIVersions.Has (index . 0)) -}}
-{{- fail (printf "This cluster does not know %s of %s: install charts/operators (and cert-manager before it) first, or set %s." (index . 0) (index . 1) (index . 2)) -}}
+{{- fail (printf "This cluster does not know %s of %s: install %s first, or set %s." (index . 0) (index . 1) (index . 2) (index . 3)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Only where the cluster can be asked: `helm template` cannot, and a namespace that is yet to be made has none. */}}
+{{/* Checked only with a cluster: `helm template` has none, and a namespace that does not exist yet has no Secrets. */}}
 {{- define "user-insights.validate.secrets" -}}
 {{- if lookup "v1" "Namespace" "" .Release.Namespace -}}
 {{- range include "user-insights.existingSecrets" . | fromYamlArray -}}
@@ -137,7 +138,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Names of the Secrets that the values say exist, as a YAML list. */}}
+{{/* Names of the existing Secrets that the values refer to, as a YAML list. */}}
 {{- define "user-insights.existingSecrets" -}}
 {{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret -}}
 {{- with .Values.dashboard.auth -}}

@@ -1,6 +1,6 @@
-"""What `scripts/kind` asks of docker, kind, kubectl and helm, in which order, and what it says when one refuses.
+"""How `scripts/kind` calls docker, kind, kubectl and helm, and what it reports when one of them fails.
 
-The four are stand-ins that note how they are called; the cluster that they pretend is a folder.
+The programs are stand-ins that record their calls; the cluster is a folder.
 """
 
 import os
@@ -40,7 +40,7 @@ esac
 
 
 class Machine:
-    """A folder with the script, the stand-ins, and what they were asked."""
+    """A folder with the script, the stand-ins and their recorded calls."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -179,25 +179,25 @@ def test_a_missing_program_is_told_in_one_sentence(machine: Machine, missing: st
 @pytest.mark.parametrize(
     ("refused", "sentence"),
     [
-        ("^docker info", "The Docker daemon does not answer: start it, or let this user reach it."),
+        ("^docker info", "The Docker daemon does not answer: start it, or give this user access to it."),
         (
             "^helm pull cert-manager",
-            "Chart cert-manager v1.21.2 could not be fetched from https://charts.jetstack.io: "
-            "check that this machine reaches it, then run again.",
+            "Chart cert-manager v1.21.2 could not be downloaded from https://charts.jetstack.io: "
+            "check that this machine can reach it, then run again.",
         ),
         (
             "^helm pull oci",
-            "Chart strimzi 1.2.0 could not be fetched from oci://quay.io/charts: "
-            "check that this machine reaches it, then run again.",
+            "Chart strimzi 1.2.0 could not be downloaded from oci://quay.io/charts: "
+            "check that this machine can reach it, then run again.",
         ),
         (
             "^kind create",
-            "cluster user-insights failed: are ports 80 and 443 free, and is the node's image there to fetch?",
+            "cluster user-insights failed: check that ports 80 and 443 are free and that the node image can be pulled.",
         ),
         (
             "install operators",
             "operators failed: `kubectl --context kind-user-insights -n insights-operators get pods,events` "
-            "shows what it waits for, docs/kubernetes.md what to do.",
+            "shows what it is waiting for; docs/kubernetes.md describes remedies.",
         ),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_refuses_ends_the_run_with_one_sentence(machine: Machine, refused: 
 
 def test_an_unknown_command_names_those_that_exist(machine: Machine) -> None:
     done = machine.run("upp")
-    assert (done.returncode, done.stderr) == (1, "error: upp is none of up, cluster, operators, platform, down.\n")
+    assert (done.returncode, done.stderr) == (1, "error: upp is not one of up, cluster, operators, platform, down.\n")
 
 
 def test_down_deletes_the_cluster_and_nothing_else(machine: Machine) -> None:

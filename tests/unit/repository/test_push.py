@@ -1,6 +1,6 @@
-"""What `make push` asks of docker, in which order, and what it says when it cannot do its work.
+"""How `make push` calls docker, and what it reports when it cannot push.
 
-docker is a stand-in that notes how it is called.
+docker is a stand-in that records its calls.
 """
 
 import os
@@ -26,7 +26,7 @@ esac
 
 
 class Machine:
-    """A PATH that begins with the stand-in, and what that was asked."""
+    """A PATH that begins with the stand-in, and the calls that it recorded."""
 
     def __init__(self, state: Path) -> None:
         self.state = state

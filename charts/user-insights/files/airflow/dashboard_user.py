@@ -1,6 +1,7 @@
-"""Give the dashboard's user its role, and the password of its Secret.
+"""Give the dashboard's user its role and the password from its Secret.
 
-The role sees the runs of every DAG and starts runs of one; Airflow's own roles that start runs may start all.
+The role reads the runs of every DAG and starts runs of one. Airflow's built-in roles that may start runs may start
+those of every DAG.
 """
 
 import os
@@ -12,7 +13,7 @@ ROLE = "UserInsightsDashboard"
 RIGHTS = (
     ("can_read", "DAGs"),
     ("can_read", "DAG Runs"),
-    # To start a run of a DAG, Airflow asks for the right to edit it too.
+    # To start a run of a DAG, Airflow also requires the permission to edit it.
     ("can_edit", "DAG:redrive_quarantine"),
     ("can_create", "DAG Run:redrive_quarantine"),
 )
@@ -30,5 +31,5 @@ with get_application_builder() as builder:
         user.roles = [role]
         done = manager.reset_password(user.id, password)
     if not done:
-        sys.exit(f"Airflow's user {name} could not be made.")
-    print(f"Airflow's user {name} has the role {ROLE}.")
+        sys.exit(f"The Airflow user {name} could not be created.")
+    print(f"The Airflow user {name} has the role {ROLE}.")

@@ -1,5 +1,5 @@
-{{/* Airflow's settings for all its pods, as YAML of names and values. Intervals are longer than the defaults where those
-     cost CPU while nothing runs; an edited DAG is seen at once all the same. */}}
+{{/* Settings of all Airflow pods, as a YAML map. Some intervals are longer than Airflow's defaults, which use CPU while nothing
+     runs; an edited DAG is still picked up at once. */}}
 {{- define "user-insights.airflow.config" -}}
 AIRFLOW__CORE__EXECUTOR: KubernetesExecutor
 AIRFLOW__CORE__AUTH_MANAGER: airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager
@@ -15,7 +15,7 @@ AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD: "120"
 AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL: "300"
 AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK: "True"
 AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: "120"
-# A task outlives a minute or two without an API server, which is what a rollout of that takes.
+# A task survives the minute or two that a rollout of the API server takes.
 AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS: "20"
 AIRFLOW__WORKERS__EXECUTION_API_RETRIES: "10"
 AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX: "20"
@@ -27,26 +27,27 @@ AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
 AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE: {{ .Release.Namespace }}
 AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE: /etc/airflow/pod_template_file.yaml
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS: {{ ternary "False" "True" .Values.airflow.keepTaskPods | quote }}
-{{- /* Without a volume the pod of a failed task is the only place of its log. */}}
+{{- /* Without a volume, the log of a failed task is only in its pod. */}}
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and .Values.airflow.logs.persistent (not .Values.airflow.keepTaskPods)) | quote }}
 {{- end -}}
 
-{{/* Where task logs are kept, for those that see the volume. */}}
+{{/* Location of the task logs, for pods that mount the volume. */}}
 {{- define "user-insights.airflow.logs.config" -}}
 {{- if .Values.airflow.logs.persistent -}}
 AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- end -}}
 {{- end -}}
 
-{{/* The user's settings replace ours: a name must not stand twice in a pod. Calling convention: (dict "root" $ "ours" (dict)) */}}
+{{/* The platform's settings as environment variables. `airflow.config` replaces a setting, because a name may occur only once.
+     Calling convention: (dict "root" $ "ours" (dict)) */}}
 {{- define "user-insights.airflow.variables" -}}
 {{- $lines := list -}}
 {{- $secret := list "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" "AIRFLOW__CORE__FERNET_KEY" "AIRFLOW__API_AUTH__JWT_SECRET" "AIRFLOW__API__SECRET_KEY" -}}
 {{- range $name, $_ := .root.Values.airflow.config -}}
 {{- if has $name $secret -}}
-{{- fail (printf "airflow.config has %s, which is secret: put it into airflow.existingDatabaseSecret or airflow.existingKeysSecret." $name) -}}
+{{- fail (printf "airflow.config contains %s, which is secret: put it into airflow.existingDatabaseSecret or airflow.existingKeysSecret." $name) -}}
 {{- else if not (regexMatch "^AIRFLOW__[A-Z0-9_]+__[A-Z0-9_]+$" $name) -}}
-{{- fail (printf "airflow.config has %q, which is no setting of Airflow: write it as AIRFLOW__SECTION__KEY." $name) -}}
+{{- fail (printf "airflow.config contains %q, which is not an Airflow setting: write it as AIRFLOW__SECTION__KEY." $name) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := mergeOverwrite .ours .root.Values.airflow.config -}}
@@ -74,7 +75,7 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
 {{- $external := .root.Values.postgres.external -}}
 {{- $sslmode := ternary "verify-full" (ternary $external.sslmode "" $external.enabled) (empty $airflow.existingDatabaseSecret) }}
-{{- /* Both of Airflow's drivers read these; one of them refuses sslmode in the address. */}}
+{{- /* Both of Airflow's database drivers read these variables; one of them rejects `sslmode` in the URI. */}}
 {{- with $sslmode }}
 - name: PGSSLMODE
   value: {{ . }}
@@ -86,12 +87,12 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
 
-{{/* The Secret with the password of the dashboard's user. Calling convention: $ */}}
+{{/* Name of the Secret with the password of the dashboard's user. Calling convention: $ */}}
 {{- define "user-insights.airflow.dashboardSecret" -}}
 {{- default (printf "%s-airflow-dashboard" (include "user-insights.fullname" .)) .Values.airflow.dashboardUser.existingSecret -}}
 {{- end -}}
 
-{{/* Environment of the dashboard, which reads and starts runs. Calling convention: $ */}}
+{{/* Environment of the dashboard, which reads and starts DAG runs. Calling convention: $ */}}
 {{- define "user-insights.airflow.clientEnv" -}}
 - name: INSIGHTS_AIRFLOW_URL
   value: {{ printf "http://%s:8080" (include "user-insights.componentName" (dict "root" . "component" "airflow-api-server")) }}
@@ -101,7 +102,7 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   valueFrom: {secretKeyRef: {name: {{ include "user-insights.airflow.dashboardSecret" . }}, key: password}}
 {{- end -}}
 
-{{/* Airflow's connection as JSON. Kubernetes puts the login in the place of $(...), so it must not hold " or \. */}}
+{{/* Airflow's connection to Kafka, as JSON. Kubernetes substitutes the credentials for $(...), so they must not contain " or \. */}}
 {{- define "user-insights.airflow.kafkaConnection" -}}
 {{- $protocol := include "user-insights.kafka.securityProtocol" . -}}
 {{- $extra := dict "bootstrap.servers" (include "user-insights.kafka.bootstrapServers" .) "partitioner" "murmur2_random" "security.protocol" $protocol -}}
@@ -116,7 +117,7 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- dict "extra" $extra | toJson -}}
 {{- end -}}
 
-{{/* Environment of a task, which knows Airflow by its API only, and our stores. */}}
+{{/* Environment of a task, which uses Airflow's API and the stores, but not the metadata database. */}}
 {{- define "user-insights.airflow.taskEnv" -}}
 {{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS" "AIRFLOW__WORKERS__EXECUTION_API_RETRIES" "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX" -}}
 {{- $ours = include "user-insights.airflow.logs.config" . | fromYaml | merge $ours -}}

@@ -1,4 +1,4 @@
-{{/* What every container of Airflow has. Calling convention: $ */}}
+{{/* Fields of every Airflow container. Calling convention: $ */}}
 {{- define "user-insights.airflow.container" -}}
 {{ include "user-insights.image" (dict "root" . "name" "airflow") }}
 securityContext:
@@ -6,7 +6,7 @@ securityContext:
 terminationMessagePolicy: FallbackToLogsOnError
 {{- end -}}
 
-{{/* Volumes of a container: `files` is the ConfigMap, `logs` the task logs, for those that write them and for the API server,
+{{/* Mounts of a container: `files` is the ConfigMap, `logs` the task logs, for the pods that write them and the API server,
      which shows them. Calling convention: (dict "root" $ "files" true "logs" true) */}}
 {{- define "user-insights.airflow.mounts" -}}
 - {name: tmp, mountPath: /tmp}
@@ -31,7 +31,7 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- end }}
 {{- end -}}
 
-{{/* Until the scheduler's first step has brought the metadata to this version.
+{{/* Waits until the scheduler's first init container has migrated the metadata database.
      Calling convention: (dict "root" $ "resources" .Values.airflow.triggerer.resources) */}}
 {{- define "user-insights.airflow.waitForMetadata" -}}
 - name: wait-for-metadata
@@ -45,7 +45,7 @@ terminationMessagePolicy: FallbackToLogsOnError
     {{- include "user-insights.airflow.mounts" (dict "root" .root) | nindent 4 }}
 {{- end -}}
 
-{{/* Probes by the heartbeat in the metadata, for processes that serve no HTTP. Calling convention: the job's type */}}
+{{/* Probes of the heartbeat in the metadata database, for processes without an HTTP server. Calling convention: the job type */}}
 {{- define "user-insights.airflow.heartbeatProbes" -}}
 {{- $command := printf "[python, /etc/airflow/heartbeat.py, %s, \"120\"]" . -}}
 startupProbe:

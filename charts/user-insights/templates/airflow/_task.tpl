@@ -1,4 +1,4 @@
-{{/* The pod that KubernetesExecutor starts for a task: the executor gives it a name and the base container its arguments. */}}
+{{/* The pod that KubernetesExecutor creates for a task; it adds the pod's name and the arguments of the container `base`. */}}
 {{- define "user-insights.airflow.podTemplate" -}}
 {{- $component := dict "root" . "component" "airflow-task" -}}
 apiVersion: v1

@@ -1,4 +1,4 @@
-{{/* The operator's own containers; it asks for a whole CPU for one that writes a file, unless told. */}}
+{{/* The containers that K8ssandra adds. Without these requests, the init container that writes a file would request a whole CPU. */}}
 {{- define "user-insights.cassandra.containers" -}}
 initContainers:
   {{- range list "server-config-init-base" "server-config-init" }}
@@ -21,7 +21,7 @@ containers:
       limits: {memory: 128Mi}
 {{- end -}}
 
-{{/* One rack of the operator's own name when none is given. */}}
+{{/* The racks; without any, the one that K8ssandra names `default`. */}}
 {{- define "user-insights.cassandra.racks" -}}
 {{- range default (list (dict "name" "default")) .Values.cassandra.racks }}
 {{- $labels := deepCopy $.Values.nodeSelector }}
@@ -36,7 +36,7 @@ containers:
 {{- end }}
 {{- end -}}
 
-{{/* The operator names Medusa's PEM files after the stores: authority, certificate and key, in this order. */}}
+{{/* K8ssandra names Medusa's PEM files after Java's stores: they are the CA certificate, the certificate and the key, in order. */}}
 {{- define "user-insights.cassandra.medusa" -}}
 {{- $values := .Values.cassandra -}}
 {{- $name := printf "%s-cassandra" (include "user-insights.fullname" .) -}}

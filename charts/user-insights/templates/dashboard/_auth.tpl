@@ -1,11 +1,11 @@
-{{/* Where the pages listen: without a login on loopback, unless everyone may see them. */}}
+{{/* Address on which the pages listen: without a login it is the loopback address, unless anonymous visitors are allowed. */}}
 {{- define "user-insights.dashboard.address" -}}
 {{- with .Values.dashboard.auth -}}
 {{- ternary "127.0.0.1" "0.0.0.0" (and (eq .mode "none") (not .allowAnonymous)) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* How a probe asks for the pages' health; the kubelet does not reach a pod's loopback, so there the pod asks itself. */}}
+{{/* Health probe of the pages. The kubelet cannot reach a pod's loopback interface, so there the probe runs inside the pod. */}}
 {{- define "user-insights.dashboard.health" -}}
 {{- if eq (include "user-insights.dashboard.address" .) "0.0.0.0" -}}
 httpGet: {path: /_stcore/health, port: http}
@@ -18,7 +18,7 @@ exec:
 {{- end -}}
 {{- end -}}
 
-{{/* Environment that says who may see the pages. */}}
+{{/* Environment that determines who may see the pages. */}}
 {{- define "user-insights.dashboard.authEnv" -}}
 {{- with .Values.dashboard.auth }}
 - name: INSIGHTS_DASHBOARD_AUTH
@@ -52,9 +52,9 @@ exec:
 {{- else if and .auth.allowAnonymous (not $none) -}}
 {{- fail (printf "dashboard.auth.allowAnonymous is true but dashboard.auth.mode is %s, which lets nobody in without a login: set it to false." .auth.mode) -}}
 {{- else if and $none .auth.viewers -}}
-{{- fail "dashboard.auth.viewers is set but dashboard.auth.mode is none, where nobody has a name: set the mode to oidc or proxy, or empty the list." -}}
+{{- fail "dashboard.auth.viewers is set but dashboard.auth.mode is none, which identifies no visitor: set the mode to oidc or proxy, or clear the list." -}}
 {{- else if and (not $none) (not .auth.viewers) -}}
-{{- fail (printf "dashboard.auth.viewers is empty but dashboard.auth.mode is %s: name who may see the pages, or [\"*\"] for everyone who is logged in." .auth.mode) -}}
+{{- fail (printf "dashboard.auth.viewers is empty but dashboard.auth.mode is %s: list who may see the pages, or set it to [\"*\"] for everyone who is logged in." .auth.mode) -}}
 {{- else if and (eq .auth.mode "oidc") (not .auth.oidc.existingSecret) -}}
 {{- fail "dashboard.auth.mode is oidc but dashboard.auth.oidc.existingSecret is empty: name the Secret with secrets.toml." -}}
 {{- else if and (eq .auth.mode "proxy") (not .auth.proxy.existingSecret) -}}

@@ -21,7 +21,7 @@
 {{ include "user-insights.kafka.groupAcl" (dict "prefix" "spark-kafka-source" "operations" (list "Read")) }}
 {{- end -}}
 
-{{/* The ledger reads partitions without joining a group, but its client looks for the group's coordinator all the same. */}}
+{{/* The ledger reads partitions without joining a group, but its client still looks up the group's coordinator. */}}
 {{- define "user-insights.kafka.acls.ingest" -}}
 {{ include "user-insights.kafka.topicAcl" (dict "topic" .raw "operations" (list "Read" "Write" "Describe")) }}
 {{ include "user-insights.kafka.groupAcl" (dict "prefix" "insights-ledger-" "operations" (list "Describe")) }}

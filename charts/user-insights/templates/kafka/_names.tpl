@@ -1,4 +1,5 @@
-{{/* A pool's pods are called `<cluster>-<pool>-<number>`: short enough for a label, and of one release alone.
+{{/* The pods of a pool are named `<cluster>-<pool>-<number>`, which must fit into a label; the hash makes the name unique to a
+     release.
      Calling convention: (dict "root" $ "role" "brokers") */}}
 {{- define "user-insights.kafka.poolName" -}}
 {{- printf "%s-%s" .role (include "user-insights.fullname" .root | sha256sum | trunc 6) -}}

@@ -18,7 +18,7 @@ storage:
       class: {{ . }}
       {{- end }}
       kraftMetadata: shared
-      # Helm keeps the cluster; who deletes it means its data, and a new cluster refuses the old one's disks.
+      # Helm keeps the cluster on uninstall. Deleting it deletes its data: a new cluster could not use the old volumes.
       deleteClaim: true
 template:
   pod:
@@ -42,7 +42,7 @@ template:
       {{- include "user-insights.storeContainerSecurityContext" . | nindent 6 }}
 {{- end -}}
 
-{{/* A pod template of Strimzi's; the images' group is 0. Calling convention: $ */}}
+{{/* A pod template of Strimzi, whose images run with group 0. Calling convention: $ */}}
 {{- define "user-insights.kafka.pod" -}}
 metadata:
   labels:

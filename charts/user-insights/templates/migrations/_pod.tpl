@@ -55,7 +55,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* The logins to which the migrations give their rights, where the logins are ours. */}}
+{{/* The logins that the migrations grant privileges to, in stores that the chart creates. */}}
 {{- define "user-insights.migrations.access" -}}
 {{- if not .Values.postgres.external.enabled }}
 - name: INSIGHTS_ACCESS_POSTGRES

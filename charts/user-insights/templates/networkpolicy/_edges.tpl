@@ -1,11 +1,11 @@
-{{/* Name and labels of a policy. Calling convention: (dict "root" $ "edge" "to-kafka") */}}
+{{/* Name and labels of a NetworkPolicy. Calling convention: (dict "root" $ "edge" "to-kafka") */}}
 {{- define "user-insights.edge.metadata" -}}
 name: {{ include "user-insights.fullname" .root }}-{{ .edge }}
 labels:
   {{- include "user-insights.labels" (dict "root" .root "component" "networkpolicy") | nindent 2 }}
 {{- end -}}
 
-{{/* Our pods of some components. Calling convention: (dict "root" $ "components" (list "publisher")) */}}
+{{/* Selects the platform's pods of the given components. Calling convention: (dict "root" $ "components" (list "publisher")) */}}
 {{- define "user-insights.edge.pods" -}}
 matchLabels:
   app.kubernetes.io/name: {{ include "user-insights.name" .root }}
@@ -16,14 +16,14 @@ matchExpressions:
     values: [{{ join ", " .components }}]
 {{- end -}}
 
-{{/* Who needs a store. */}}
+{{/* The components that connect to each store. */}}
 {{- define "user-insights.edge.users" -}}
 postgres: [publisher, stream, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, airflow-task]
 kafka: [publisher, stream, stream-executor, dashboard, migrations, test, airflow-task]
 cassandra: [publisher, stream, dashboard, migrations, test, airflow-scheduler, airflow-task]
 {{- end -}}
 
-{{/* Labels of the pods that an operator makes for a store. Calling convention: (dict "root" $ "store" "postgres") */}}
+{{/* Labels of the pods that an operator creates for a store. Calling convention: (dict "root" $ "store" "postgres") */}}
 {{- define "user-insights.edge.storeLabels" -}}
 {{- $fullname := include "user-insights.fullname" .root -}}
 {{- if eq .store "postgres" -}}
@@ -53,14 +53,14 @@ cassandra.datastax.com/cluster: {{ $fullname }}-cassandra
 {{- end -}}
 {{- end -}}
 
-{{/* Peers outside the release. */}}
+{{/* Peers by address: external stores, the API and the login provider. */}}
 {{- define "user-insights.edge.outside" -}}
 {{- range .Values.networkPolicy.externalCidrs }}
 - ipBlock: {cidr: {{ . }}}
 {{- end -}}
 {{- end -}}
 
-{{/* Pods of namespaces with these labels, of any namespace without labels. */}}
+{{/* Pods of the namespaces that have these labels; of any namespace when there are none. */}}
 {{- define "user-insights.edge.namespaces" -}}
 - namespaceSelector:
     {{- if . }}

@@ -1,4 +1,4 @@
-{{/* Role of each user in PostgreSQL. */}}
+{{/* The PostgreSQL role of each user. */}}
 {{- define "user-insights.postgres.roles" -}}
 migrations: insights
 ingest: insights_ingest
@@ -7,7 +7,7 @@ stream: insights_stream
 dashboard: insights_dashboard
 {{- end -}}
 
-{{/* One login per role; the operator sets a changed password only where the label asks for it. */}}
+{{/* One Secret per role. CloudNativePG applies a changed password only to Secrets with the reload label. */}}
 {{- define "user-insights.postgres.generatedSecrets" -}}
 {{- range $user, $role := include "user-insights.postgres.roles" . | fromYaml }}
 - name: {{ include "user-insights.store.secret" (dict "root" $ "store" "postgres" "user" $user) }}

@@ -1,4 +1,4 @@
-{{/* Before everything else; what a failed run leaves is there to look at, and the next one begins anew.
+{{/* Runs before everything else. A failed run leaves its objects for inspection; the next run replaces them.
      Calling convention: the weight */}}
 {{- define "user-insights.secrets.hook" -}}
 helm.sh/hook: pre-install,pre-upgrade
@@ -6,7 +6,7 @@ helm.sh/hook-weight: {{ . | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
-{{/* The Secrets that are made once, as a YAML list. */}}
+{{/* The Secrets that are generated once, as a YAML list. */}}
 {{- define "user-insights.secrets.list" -}}
 {{- if not .Values.postgres.external.enabled }}
 {{ include "user-insights.postgres.generatedSecrets" . }}

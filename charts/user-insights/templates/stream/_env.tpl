@@ -1,4 +1,4 @@
-{{/* Environment of the stream's driver, whichever runs it. */}}
+{{/* Environment of the stream's driver, for either runner. */}}
 {{- define "user-insights.stream.env" -}}
 - name: INSIGHTS_STREAM_HTTP_HOST
   value: "0.0.0.0"

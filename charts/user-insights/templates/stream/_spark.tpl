@@ -1,4 +1,4 @@
-{{/* What driver and executors have alike. */}}
+{{/* Fields that driver and executors have in common. */}}
 {{- define "user-insights.stream.pod" -}}
 podSecurityContext:
   {{- include "user-insights.podSecurityContext" 185 | nindent 2 }}
@@ -29,7 +29,7 @@ tolerations:
 {{- merge (deepCopy .Values.stream.sparkConf) $conf | toYaml -}}
 {{- end -}}
 
-{{/* Java's `768m` and `2g` in MiB. */}}
+{{/* A size in Java's notation, such as `768m` or `2g`, in MiB. */}}
 {{- define "user-insights.mebibytes" -}}
 {{- $number := regexFind "^[0-9]+" . | int -}}
 {{- ternary (mul $number 1024) $number (hasSuffix "g" (lower .)) -}}
