@@ -1,4 +1,4 @@
-"""Values that cannot work are refused before anything is created, by one sentence that names value and remedy."""
+"""Values that cannot work are rejected before anything is created, with a sentence that names value and remedy."""
 
 import re
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ import yaml
 from tests.helpers.chart.render import API_VERSIONS, CHART, HelmError, overlaid, render, values_of
 
 FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
-ASKS_THE_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s already has a CassandraDatacenter")
-"""Refusals that `helm template` cannot come to."""
+NEEDS_A_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s already has a CassandraDatacenter")
+"""Failures that need a cluster, which `helm template` does not have."""
 SMALL, DEFAULTS = values_of("small"), values_of("defaults")
 
 
 class Case(NamedTuple):
-    """Values over a profile's, and what the refusal says."""
+    """Values over a profile's, and what the error message says."""
 
     values: str
     says: str
@@ -26,7 +26,7 @@ class Case(NamedTuple):
 
 
 def values_from(text: str) -> dict[str, Any]:
-    """`a.b=1, c=x` as nested values, each of them YAML."""
+    """Return `a.b=1, c=x` as nested values, each parsed as YAML."""
     values: dict[str, Any] = {}
     for assignment in filter(None, text.split(", ")):
         path, value = assignment.split("=", 1)
@@ -111,45 +111,45 @@ MISSING_OPERATORS = [
 ]
 
 
-def refusal(case: Case) -> str:
+def rejection(case: Case) -> str:
     known = [one for one in API_VERSIONS if not case.unknown_api or not one.startswith(case.unknown_api)]
-    with pytest.raises(HelmError) as refused:
+    with pytest.raises(HelmError) as rejected:
         render(overlaid(case.base, values_from(case.values)), api_versions=tuple(known))
-    return str(refused.value)
+    return str(rejected.value)
 
 
 @pytest.mark.parametrize("case", TYPOS, ids=lambda case: case.values)
-def test_a_value_that_the_chart_does_not_have_is_refused_by_its_name(case: Case) -> None:
-    assert re.search(case.says, refusal(case))
+def test_an_unknown_value_is_rejected_by_name(case: Case) -> None:
+    assert re.search(case.says, rejection(case))
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS, ids=lambda case: case.values[:60])
-def test_values_that_contradict_each_other_are_refused_by_one_sentence(case: Case) -> None:
-    sentence = refusal(case)
+def test_contradictory_values_are_rejected_with_one_sentence(case: Case) -> None:
+    sentence = rejection(case)
     assert re.search(case.says, sentence)
     assert sentence.splitlines()[0].endswith(".")
 
 
 @pytest.mark.parametrize("case", MISSING_OPERATORS, ids=lambda case: case.unknown_api)
-def test_an_operator_that_is_not_installed_is_named_with_the_remedy(case: Case) -> None:
-    sentence = refusal(case).splitlines()[0]
+def test_a_missing_operator_is_named_with_the_remedy(case: Case) -> None:
+    sentence = rejection(case).splitlines()[0]
     assert re.search(case.says, sentence)
     assert re.search(r"install .*, or set [\w.]+=\w+\.$", sentence)
 
 
-def test_a_profile_that_brings_every_store_along_needs_no_operator() -> None:
+def test_a_profile_with_external_stores_needs_no_operator() -> None:
     assert render("small", api_versions=()).resources
 
 
-def test_every_refusal_of_the_templates_is_tested_here() -> None:
-    refusals = [refusal(case) for case in [*CONTRADICTIONS, *MISSING_OPERATORS]]
+def test_every_failure_in_the_templates_is_tested_here() -> None:
+    rejections = [rejection(case) for case in [*CONTRADICTIONS, *MISSING_OPERATORS]]
     untested = [
         text
         for path in (CHART / "templates").rglob("*.[ty]*")
         for text in failures(path)
-        if not any(re.search(pattern(text), said) for said in refusals)
+        if not any(re.search(pattern(text), said) for said in rejections)
     ]
-    assert [text for text in untested if not text.startswith(ASKS_THE_CLUSTER)] == []
+    assert [text for text in untested if not text.startswith(NEEDS_A_CLUSTER)] == []
 
 
 def failures(template: Path) -> Iterator[str]:

@@ -35,7 +35,7 @@ def make_chart(folder: Path, values: str) -> Path:
     return folder
 
 
-def test_the_schema_and_the_table_of_the_chart_are_current() -> None:
+def test_the_schema_and_the_table_of_the_chart_are_up_to_date() -> None:
     for path, text in generate(CHART).items():
         assert path.read_text() == text, f"{path.name} does not match values.yaml: run `make chart-docs`"
 
@@ -48,7 +48,7 @@ def test_a_schema_has_the_types_of_the_defaults_and_the_keywords_of_the_hints() 
     assert group["properties"]["additionalProperties"] == {"type": "string"}
 
 
-def test_a_schema_refuses_unknown_keys_in_groups_and_in_resources() -> None:
+def test_a_schema_rejects_unknown_keys_in_groups_and_in_resources() -> None:
     group = schema(read_values(VALUES))["properties"]["group"]
     assert group["additionalProperties"] is False
     assert group["properties"]["resources"]["additionalProperties"] is False
@@ -65,24 +65,24 @@ def test_a_table_has_defaults_as_json_and_sentences_of_several_lines() -> None:
     )
 
 
-def test_a_value_without_a_comment_is_refused_by_name() -> None:
+def test_a_value_without_a_comment_is_rejected_by_name() -> None:
     with pytest.raises(ChartError, match=r"^b has no comment"):
         table(read_values("# -- One.\na: 1\n\nb: 2\n"))
 
 
-def test_a_null_without_a_type_is_refused_by_name() -> None:
+def test_a_null_without_a_type_is_rejected_by_name() -> None:
     with pytest.raises(ChartError, match=r"^a is null: give its type"):
         schema(read_values("# -- One.\na:\n"))
     hinted = schema(read_values('# -- One.\n# @schema: {"type": ["string", "null"]}\na:\n'))
     assert hinted["properties"]["a"]["type"] == ["string", "null"]
 
 
-def test_a_hint_that_is_no_json_object_is_refused_by_name() -> None:
+def test_a_hint_that_is_not_a_json_object_is_rejected_by_name() -> None:
     with pytest.raises(ChartError, match=r"@schema: of a is \{enum: 1\}"):
         read_values("# -- One.\n# @schema: {enum: 1}\na: 1\n")
 
 
-def test_writing_replaces_what_stands_between_the_markers_only(tmp_path: Path) -> None:
+def test_only_the_text_between_the_markers_is_replaced(tmp_path: Path) -> None:
     chart = make_chart(tmp_path, "# -- One.\na: 1\n")
     main(["--chart", str(chart)])
     readme = (chart / "README.md").read_text()
@@ -91,14 +91,14 @@ def test_writing_replaces_what_stands_between_the_markers_only(tmp_path: Path) -
     assert json.loads((chart / "values.schema.json").read_text())["properties"]["a"]["type"] == "integer"
 
 
-def test_a_readme_without_markers_is_refused(tmp_path: Path) -> None:
+def test_a_readme_without_markers_is_rejected(tmp_path: Path) -> None:
     make_chart(tmp_path, "# -- One.\na: 1\n")
     (tmp_path / "README.md").write_text("nothing\n")
     with pytest.raises(SystemExit, match="README has no lines <!-- values -->"):
         main(["--chart", str(tmp_path)])
 
 
-def test_a_check_fails_on_files_that_are_not_current_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_check_fails_on_outdated_files_and_writes_nothing(tmp_path: Path) -> None:
     chart = make_chart(tmp_path, "# -- One.\na: 1\n")
     with pytest.raises(SystemExit, match=r"values\.schema\.json, README\.md does not match values\.yaml"):
         main(["--chart", str(chart), "--check"])

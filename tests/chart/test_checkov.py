@@ -1,4 +1,4 @@
-"""checkov finds nothing in what the profiles render to, but for what waivers.yaml names."""
+"""checkov finds nothing in the rendered profiles except what waivers.yaml names."""
 
 import fnmatch
 import json
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
 
 
 def installed(rendered: Rendered) -> str:
-    """The manifests in a namespace, and the pods that others make of them, which checkov does not look for."""
+    """Return the manifests in a namespace, with the pods that others create from them, unknown to checkov."""
     made = [
         {"apiVersion": "v1", "kind": "Pod", "metadata": pod.metadata | {"name": pod.owner}, "spec": pod.spec}
         for pod in pods(rendered)
@@ -61,10 +61,10 @@ def test_checkov_finds_nothing_that_is_not_waived(findings: list[Finding]) -> No
     assert [one for one in findings if not any(one.is_waived_by(waiver) for waiver in WAIVERS)] == []
 
 
-def test_every_waiver_is_still_needed_and_says_why_and_since_when(findings: list[Finding]) -> None:
+def test_every_waiver_is_still_needed_and_has_a_reason_and_a_date(findings: list[Finding]) -> None:
     for waiver in WAIVERS:
         assert any(one.is_waived_by(waiver) for one in findings), (
-            f"{waiver['check']} is found no more: remove its waiver"
+            f"{waiver['check']} is no longer found: remove its waiver"
         )
         assert len(waiver["reason"]) > 20
         assert isinstance(waiver["date"], date)

@@ -1,4 +1,4 @@
-"""What the manifests name is what others make or read: settings, topics, stores, Secrets, and each other."""
+"""Everything that the manifests refer to exists: settings, topics, stores, Secrets and each other."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ TOPICS = ("INSIGHTS_KAFKA_RAW_TOPIC", "INSIGHTS_KAFKA_QUARANTINE_TOPIC")
 
 
 def declared() -> set[str]:
-    """The variables that `insights.settings` reads."""
+    """Return the variables that `insights.settings` reads."""
     groups = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, BaseSettings)]
     return {
         str(field.validation_alias or str(group.model_config.get("env_prefix")) + name.upper())
@@ -23,7 +23,7 @@ def declared() -> set[str]:
 
 
 def environment(rendered: Rendered) -> dict[str, set[str]]:
-    """Every literal value of every variable that the manifests set; an empty text for one from elsewhere."""
+    """Return the literal values of each variable in the manifests; a reference counts as an empty value."""
     found: dict[str, set[str]] = {}
     for pod in pods(rendered):
         for container in pod.containers():
@@ -35,13 +35,13 @@ def environment(rendered: Rendered) -> dict[str, set[str]]:
     return found
 
 
-def test_every_variable_of_ours_is_one_that_the_settings_read(rendered: Rendered) -> None:
+def test_every_variable_of_the_platform_is_read_by_the_settings(rendered: Rendered) -> None:
     ours = {name for name in environment(rendered) if name.startswith("INSIGHTS_")}
     assert ours
     assert ours - declared() == set()
 
 
-def test_every_program_is_told_the_topics_of_the_values(profile: str, rendered: Rendered) -> None:
+def test_every_program_gets_the_topics_of_the_values(profile: str, rendered: Rendered) -> None:
     topics = effective(values_of(profile))["kafka"]["topics"]
     told = environment(rendered)
     assert [told[name] for name in TOPICS] == [{topics["raw"]}, {topics["quarantine"]}]
@@ -55,7 +55,7 @@ def test_the_topics_of_the_chart_are_those_that_the_programs_use(rendered: Rende
         assert made == set()
 
 
-def test_kafka_users_have_rights_to_topics_that_exist(rendered: Rendered) -> None:
+def test_kafka_users_have_rights_on_existing_topics(rendered: Rendered) -> None:
     made = {topic["spec"].get("topicName", topic["metadata"]["name"]) for topic in rendered.of("KafkaTopic")}
     for user in rendered.of("KafkaUser"):
         rules = user["spec"]["authorization"]["acls"]
@@ -63,7 +63,7 @@ def test_kafka_users_have_rights_to_topics_that_exist(rendered: Rendered) -> Non
         assert {rule["resource"]["name"] for rule in rules if rule["resource"]["type"] == "topic"} <= made
 
 
-def test_programs_look_for_kafka_where_strimzi_puts_it(rendered: Rendered) -> None:
+def test_programs_connect_to_kafka_where_strimzi_serves_it(rendered: Rendered) -> None:
     told = environment(rendered)
     for kafka in rendered.of("Kafka"):
         [listener] = [one for one in kafka["spec"]["kafka"]["listeners"] if one["tls"]]
@@ -73,14 +73,14 @@ def test_programs_look_for_kafka_where_strimzi_puts_it(rendered: Rendered) -> No
         assert told["INSIGHTS_KAFKA_USERNAME"] <= users
 
 
-def test_programs_look_for_postgres_where_cloudnativepg_puts_it(rendered: Rendered) -> None:
+def test_programs_connect_to_postgres_where_cloudnativepg_serves_it(rendered: Rendered) -> None:
     told = environment(rendered)
     for cluster in rendered.of("Cluster"):
         assert told["INSIGHTS_POSTGRES_HOST"] == {f"{cluster['metadata']['name']}-rw"}
         assert told["INSIGHTS_POSTGRES_DBNAME"] <= {one["spec"]["name"] for one in rendered.of("Database")}
 
 
-def test_programs_look_for_cassandra_where_k8ssandra_puts_it(rendered: Rendered) -> None:
+def test_programs_connect_to_cassandra_where_k8ssandra_serves_it(rendered: Rendered) -> None:
     told = environment(rendered)
     for cluster in rendered.of("K8ssandraCluster"):
         [datacenter] = cluster["spec"]["cassandra"]["datacenters"]
@@ -89,7 +89,7 @@ def test_programs_look_for_cassandra_where_k8ssandra_puts_it(rendered: Rendered)
         assert told["INSIGHTS_CASSANDRA_LOCAL_DC"] == {name}
 
 
-def test_the_dashboard_looks_for_airflow_where_its_service_is(rendered: Rendered) -> None:
+def test_the_dashboard_connects_to_the_service_of_airflow(rendered: Rendered) -> None:
     [address] = environment(rendered)["INSIGHTS_AIRFLOW_URL"]
     [service] = [one for one in rendered.of("Service") if one["metadata"]["name"].endswith("-airflow-api-server")]
     assert address == f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
@@ -116,12 +116,12 @@ def test_every_role_of_postgres_logs_in_by_its_own_name(rendered: Rendered) -> N
         assert secret["type"] == "kubernetes.io/basic-auth"
 
 
-def test_every_secret_that_something_reads_is_made_by_somebody(profile: str, rendered: Rendered) -> None:
+def test_every_secret_that_is_read_is_created(profile: str, rendered: Rendered) -> None:
     known = known_secrets(rendered, values_of(profile))
     missing = []
     for reference in secrets(rendered):
         if reference.name not in known:
-            missing.append(f"{reference.holder} reads the Secret {reference.name}, which nobody makes")
+            missing.append(f"{reference.holder} reads the Secret {reference.name}, which nothing creates")
             continue
         keys = known[reference.name]
         missing += [
@@ -137,7 +137,7 @@ def test_the_profiles_with_stores_read_secrets_of_the_operators() -> None:
     assert {f"insights-user-insights-{end}" for end in ("cluster-ca-cert", "publisher", "postgres-publisher")} <= names
 
 
-def test_every_config_map_that_something_reads_is_in_the_release(rendered: Rendered) -> None:
+def test_every_config_map_that_is_read_is_in_the_release(rendered: Rendered) -> None:
     made = {one["metadata"]["name"]: set(one.get("data") or {}) for one in rendered.of("ConfigMap")}
     made["kube-root-ca.crt"] = {"ca.crt"}
     read = config_maps(rendered)

@@ -1,4 +1,4 @@
-"""Who may see the pages on a cluster: where they listen, what they are told, which Secret they read."""
+"""Who may see the pages on a cluster: the address that they listen on, their settings and their Secret."""
 
 import subprocess
 import threading
@@ -31,14 +31,14 @@ def page(rendered: Rendered) -> Container:
 
 
 def told(rendered: Rendered) -> dict[str, Any]:
-    """What the settings are told of visitors, without the prefix."""
+    """Return the settings that concern visitors, without their prefix."""
     prefix = "INSIGHTS_DASHBOARD_"
     told = {name.removeprefix(prefix): one for name, one in page(rendered).environment.items() if prefix in name}
     del told["CACHE_SECONDS"]
     return {name: one.get("value", one.get("valueFrom")) for name, one in told.items()}
 
 
-def test_without_a_login_the_pages_listen_on_loopback_and_ask_themselves_for_their_health() -> None:
+def test_without_a_login_the_pages_listen_on_loopback_and_are_probed_inside_the_pod() -> None:
     container = page(render()).spec
     assert "--server.address=127.0.0.1" in container["args"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -48,7 +48,7 @@ def test_without_a_login_the_pages_listen_on_loopback_and_ask_themselves_for_the
 
 
 @pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False), (None, False)])
-def test_the_pod_s_question_after_its_own_health_tells_well_from_ill(status: int | None, healthy: bool) -> None:
+def test_the_probe_inside_the_pod_distinguishes_healthy_from_unhealthy(status: int | None, healthy: bool) -> None:
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status if status and self.path == "/_stcore/health" else 404)
@@ -66,7 +66,7 @@ def test_the_pod_s_question_after_its_own_health_tells_well_from_ill(status: int
         server.shutdown()
 
 
-def test_everyone_sees_the_pages_only_where_a_value_says_so() -> None:
+def test_everyone_sees_the_pages_only_if_a_value_allows_it() -> None:
     rendered = with_auth({"allowAnonymous": True, "operators": ["*"]})
     container = page(rendered).spec
     assert "--server.address=0.0.0.0" in container["args"]
@@ -74,7 +74,7 @@ def test_everyone_sees_the_pages_only_where_a_value_says_so() -> None:
     assert told(rendered) == {"AUTH": "none", "ALLOW_ANONYMOUS": "true", "OPERATORS": "*"}
 
 
-def test_a_provider_s_secrets_are_a_file_of_the_named_secret() -> None:
+def test_the_provider_s_credentials_are_a_file_from_the_named_secret() -> None:
     rendered = with_auth(OIDC)
     container = page(rendered).spec
     assert f"--secrets.files={SECRETS_FILE}" in container["args"]
@@ -91,14 +91,14 @@ def test_a_provider_s_secrets_are_a_file_of_the_named_secret() -> None:
     }
 
 
-def test_the_provider_is_reached_on_its_port_and_by_nobody_else() -> None:
+def test_only_oidc_opens_the_provider_s_port() -> None:
     assert not may_send(with_auth(PROXY), dashboard(with_auth(PROXY)), 443, None)
     for port in (443, 8443):
         rendered = with_auth(overlaid(OIDC, {"oidc": {"port": port}}))
         assert [one for one in (443, 8443) if may_send(rendered, dashboard(rendered), one, None)] == [port]
 
 
-def test_a_proxy_s_secret_comes_by_reference() -> None:
+def test_the_proxy_s_secret_is_a_reference() -> None:
     rendered = with_auth(PROXY)
     assert told(rendered) == {
         "AUTH": "proxy",
@@ -110,7 +110,7 @@ def test_a_proxy_s_secret_comes_by_reference() -> None:
     assert Reference("Deployment/insights-user-insights-dashboard", "door", ("secret",)) in secrets(rendered)
 
 
-def test_production_lets_nobody_in_without_a_name() -> None:
+def test_production_lets_nobody_in_without_a_login() -> None:
     production = values_of("production")["dashboard"]["auth"]
     assert production["mode"] != "none"
     assert "*" not in production["operators"]

@@ -21,7 +21,7 @@ def with_images(profile: str, **images: Any) -> Rendered:
 
 
 @pytest.mark.parametrize("registry", ["registry.test:5000/team", "registry.test:5000/team/"])
-def test_a_registry_means_the_same_with_and_without_a_final_slash(profile: str, registry: str) -> None:
+def test_a_registry_means_the_same_with_and_without_a_trailing_slash(profile: str, registry: str) -> None:
     rendered = with_images(profile, registry=registry, tag="v9")
     assert references(rendered) == {f"registry.test:5000/team/{one}:v9" for one in REPOSITORIES.values()}
 
@@ -48,23 +48,23 @@ def test_a_digest_takes_precedence_over_every_tag(name: str) -> None:
 
 
 def test_an_image_that_is_a_string_is_its_repository(profile: str) -> None:
-    """So it was before an image had a tag and a digest; `helm upgrade --reuse-values` still brings such values."""
+    """Earlier charts had no other form, and `helm upgrade --reuse-values` still passes it."""
     mine = {name: f"mine/{name}" for name in REPOSITORIES}
     rendered = with_images(profile, registry="registry.test/", tag="v9", **mine)
     assert references(rendered) == {f"registry.test/mine/{name}:v9" for name in REPOSITORIES}
 
 
 @pytest.mark.parametrize("profile", ["defaults", "small", "production"])
-def test_a_profile_for_a_cluster_of_ones_own_requires_a_registry(profile: str) -> None:
-    with pytest.raises(HelmError) as refused:
+def test_profiles_other_than_kind_require_a_registry(profile: str) -> None:
+    with pytest.raises(HelmError) as rejected:
         with_images(profile, registry="")
-    [sentence] = [line for line in str(refused.value).splitlines() if "images.registry" in line]
+    [sentence] = [line for line in str(rejected.value).splitlines() if "images.registry" in line]
     assert "`make push REGISTRY=registry.example.org/team`" in sentence
     assert "`--set images.registry=registry.example.org/team`" in sentence
     assert "images.preloaded" in sentence
 
 
-def test_the_profile_for_kind_says_that_the_images_are_on_the_node() -> None:
+def test_the_kind_profile_expects_the_images_on_the_node() -> None:
     assert "registry" not in values_of("kind")["images"]
     assert references(render("kind")) == {f"{one}:0.1.0" for one in REPOSITORIES.values()}
 
@@ -79,14 +79,12 @@ def test_the_profile_for_kind_says_that_the_images_are_on_the_node() -> None:
         {name: f"mine/{name}" for name in REPOSITORIES},
     ],
 )
-def test_no_registry_is_required_for_images_on_the_node_and_for_repositories_of_ones_own(
-    images: dict[str, Any],
-) -> None:
+def test_images_on_the_node_and_other_repositories_require_no_registry(images: dict[str, Any]) -> None:
     with_images("small", registry="", **images)
     with_images("small", registry=None, **images)
 
 
-def test_an_image_that_nothing_runs_requires_no_registry() -> None:
+def test_an_unused_image_requires_no_registry() -> None:
     images = {name: f"mine/{name}" for name in REPOSITORIES if name != "airflow"}
     render(overlaid(values_of("small"), {"airflow": {"enabled": False}, "images": {"registry": "", **images}}))
 
@@ -103,7 +101,7 @@ def test_an_image_that_nothing_runs_requires_no_registry() -> None:
         ("registry", "https://registry.test"),
     ],
 )
-def test_a_part_of_a_reference_that_is_malformed_is_rejected_by_its_name(image: str, value: Any) -> None:
+def test_a_malformed_part_of_a_reference_is_rejected_by_name(image: str, value: Any) -> None:
     key = "/".join(["/images", image, *(value if isinstance(value, dict) else ())])
     with pytest.raises(HelmError, match=re.escape(f"'{key}': ")):
         with_images("small", **{image: value})

@@ -1,4 +1,4 @@
-"""Every program may reach what it is told to talk to, and what it talks to lets it in."""
+"""The network policies admit every connection that a program needs, at both ends, and no other."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from tests.helpers.chart.render import Rendered, effective, overlaid, render, va
 
 
 class Store(NamedTuple):
-    """A variable that sends programs to a store, the store's port, and the kind and label of its operator's pods."""
+    """A store: the variable with its address, its port, and the kind and label of the pods of its operator."""
 
     variable: str
     port: int
@@ -30,13 +30,13 @@ def told(pod: Pod, variable: str) -> bool:
 
 
 def store_pods(rendered: Rendered, store: Store) -> dict[str, str] | None:
-    """Labels of a store's pods, None where the chart does not bring it."""
+    """Return the labels of a store's pods, None if the store is external."""
     names = [one["metadata"]["name"] for one in rendered.of(store.kind)]
     return {store.label: names[0]} if names else None
 
 
 @pytest.mark.parametrize("store", STORES, ids=lambda store: store.kind)
-def test_every_program_reaches_the_stores_that_it_is_told_of(rendered: Rendered, store: Store) -> None:
+def test_every_program_reaches_the_stores_in_its_settings(rendered: Rendered, store: Store) -> None:
     labels = store_pods(rendered, store)
     port = store.port if labels or store.kind != "Kafka" else 9092
     users = [pod for pod in pods(rendered) if told(pod, store.variable)]
@@ -82,7 +82,7 @@ def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
             assert lets_in(rendered, server.labels, 8080, pod.labels), pod.owner
 
 
-def test_the_dashboard_reaches_airflow_where_it_is_told_of_it(rendered: Rendered) -> None:
+def test_the_dashboard_reaches_airflow(rendered: Rendered) -> None:
     [server] = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
     [dashboard] = [pod for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")]
     assert dashboard.labels["app.kubernetes.io/component"] == "dashboard"
@@ -90,7 +90,7 @@ def test_the_dashboard_reaches_airflow_where_it_is_told_of_it(rendered: Rendered
     assert lets_in(rendered, server.labels, 8080, dashboard.labels)
 
 
-def test_the_dashboard_of_a_release_without_airflow_is_told_of_none_and_may_not_send_there() -> None:
+def test_without_airflow_the_dashboard_has_no_address_of_it_and_no_route_to_it() -> None:
     rendered = render(overlaid(values_of("small"), {"airflow": {"enabled": False}}))
     assert [pod.owner for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")] == []
     [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
@@ -124,13 +124,13 @@ def test_visitors_reach_the_dashboard_but_no_store(rendered: Rendered) -> None:
             assert not lets_in(rendered, labels, store.port, visitor), store.kind
 
 
-def test_kafka_s_listener_is_open_to_its_users_only_by_strimzi(rendered: Rendered) -> None:
+def test_kafka_s_listeners_authenticate_clients_over_tls(rendered: Rendered) -> None:
     for kafka in rendered.of("Kafka"):
         for listener in kafka["spec"]["kafka"]["listeners"]:
             assert listener["authentication"]["type"] in {"scram-sha-512", "tls"}, name_of(kafka)
             assert listener["tls"] is True
 
 
-def test_no_policy_is_there_when_they_are_switched_off(profile: str) -> None:
+def test_no_policy_is_rendered_when_they_are_disabled(profile: str) -> None:
     off = render(overlaid(values_of(profile), {"networkPolicy": {"enabled": False}}))
     assert off.of("NetworkPolicy") == []

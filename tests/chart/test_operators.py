@@ -1,4 +1,4 @@
-"""The chart of the operators, without the charts that it stands on: those are fetched at an install."""
+"""The chart of the operators, without its dependencies, which are downloaded at installation."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.helpers.support import REPOSITORY
 OPERATORS = REPOSITORY / "charts" / "operators"
 VALUES = yaml.safe_load((OPERATORS / "values.yaml").read_text())
 DEPENDENCIES = yaml.safe_load((OPERATORS / "Chart.yaml").read_text())["dependencies"]
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "a typo": ({"enabled": {"kafak": True}}, "additional properties 'kafak' not allowed"),
     "no namespace": ({"spark-operator": {"spark": {"jobNamespaces": []}}}, "minItems"),
     "other namespaces": (
@@ -49,9 +49,9 @@ def test_its_values_render(chart: Path) -> None:
     assert render({}, namespace="operators", chart=chart).resources == ()
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_values_that_cannot_work_are_refused(chart: Path, case: str) -> None:
-    values, says = REFUSED[case]
+@pytest.mark.parametrize("case", REJECTED)
+def test_values_that_cannot_work_are_rejected(chart: Path, case: str) -> None:
+    values, says = REJECTED[case]
     with pytest.raises(HelmError, match=says):
         render(overlaid({}, values), namespace="operators", chart=chart)
 
@@ -61,6 +61,6 @@ def test_the_operators_do_not_share_the_platforms_namespace(chart: Path) -> None
         render({}, namespace="user-insights", chart=chart)
 
 
-def test_an_operator_that_is_off_may_watch_anything(chart: Path) -> None:
+def test_a_disabled_operator_may_watch_anything(chart: Path) -> None:
     values: dict[str, Any] = {"enabled": {"spark": False}, "spark-operator": {"spark": {"jobNamespaces": ["b"]}}}
     assert render(values, namespace="operators", chart=chart).resources == ()

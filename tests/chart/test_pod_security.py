@@ -1,4 +1,4 @@
-"""The check of the Pod Security Standard itself: a good pod passes, each single fault is named."""
+"""The check of the Pod Security Standard: a conforming pod passes, and each violation is named."""
 
 import copy
 from typing import Any
@@ -57,7 +57,7 @@ def pod_with(path: tuple[str | int, ...], value: Any) -> Pod:
     return Pod("Pod/x", {}, spec, False)
 
 
-def test_a_pod_that_keeps_every_rule_passes() -> None:
+def test_a_conforming_pod_passes() -> None:
     assert violations(Pod("Pod/x", {}, GOOD, False)) == []
     assert (
         violations(pod_with((*MAIN, "securityContext", "capabilities"), {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}))
@@ -66,12 +66,12 @@ def test_a_pod_that_keeps_every_rule_passes() -> None:
 
 
 @pytest.mark.parametrize(("path", "value", "says"), FAULTS, ids=lambda part: part if isinstance(part, str) else "")
-def test_one_fault_is_named(path: tuple[str | int, ...], value: Any, says: str) -> None:
+def test_a_single_violation_is_named(path: tuple[str | int, ...], value: Any, says: str) -> None:
     [found] = violations(pod_with(path, value))
     assert found.startswith(f"Pod/x {says}")
 
 
-def test_init_containers_are_judged_too() -> None:
+def test_init_containers_are_checked_too() -> None:
     found = violations(pod_with(("initContainers",), [{"name": "first"}]))
     assert found == [
         "Pod/x first does not set allowPrivilegeEscalation: false",

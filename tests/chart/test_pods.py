@@ -1,4 +1,4 @@
-"""What every pod of ours has, whichever kind of resource holds it."""
+"""What every pod of the platform has, whichever kind of resource contains it."""
 
 from tests.helpers.chart.manifests import Pod, name_of, pods, selects
 from tests.helpers.chart.pod_security import violations
@@ -13,7 +13,7 @@ def lacks_labels(labels: dict[str, str]) -> bool:
     return ours["part-of"] != "user-insights" or ours["instance"] != "insights" or not all(ours.values())
 
 
-def test_every_resource_and_every_pod_says_what_it_is_part_of(rendered: Rendered) -> None:
+def test_every_resource_and_every_pod_has_the_platform_s_labels(rendered: Rendered) -> None:
     held = {name_of(one): one["metadata"].get("labels") or {} for one in rendered.resources}
     held |= {pod.owner + " pod": pod.labels for pod in pods(rendered)}
     assert [holder for holder, labels in held.items() if lacks_labels(labels)] == []
@@ -23,7 +23,7 @@ def test_pod_security_admission_accepts_every_pod_in_a_restricted_namespace(rend
     assert [text for pod in pods(rendered) for text in violations(pod)] == []
 
 
-def test_every_container_runs_on_a_read_only_file_system_with_room_in_tmp(rendered: Rendered) -> None:
+def test_every_container_has_a_read_only_root_and_a_writable_tmp(rendered: Rendered) -> None:
     lacking = []
     for pod in pods(rendered):
         empty = {volume["name"] for volume in pod.spec.get("volumes") or [] if "emptyDir" in volume}
@@ -35,12 +35,12 @@ def test_every_container_runs_on_a_read_only_file_system_with_room_in_tmp(render
     assert lacking == []
 
 
-def test_every_pod_has_a_numeric_user_of_its_own(rendered: Rendered) -> None:
+def test_every_pod_has_a_numeric_user(rendered: Rendered) -> None:
     users = {pod.owner: (pod.spec.get("securityContext") or {}).get("runAsUser") for pod in pods(rendered)}
     assert {owner: user for owner, user in users.items() if user not in (185, 10001)} == {}
 
 
-def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take(rendered: Rendered) -> None:
+def test_every_container_requests_cpu_and_memory_and_limits_memory(rendered: Rendered) -> None:
     lacking = []
     for pod in pods(rendered):
         for container in pod.containers():
@@ -51,7 +51,7 @@ def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take(rend
     assert lacking == []
 
 
-def test_every_server_is_asked_whether_it_lives_and_whether_it_is_ready(rendered: Rendered) -> None:
+def test_every_server_has_liveness_and_readiness_probes(rendered: Rendered) -> None:
     servers = [(pod, container) for pod in pods(rendered) for container in pod.containers() if container.serves]
     lacking = [
         f"{pod.owner} {container.name} {probe}"
@@ -63,15 +63,15 @@ def test_every_server_is_asked_whether_it_lives_and_whether_it_is_ready(rendered
     assert lacking == []
 
 
-def test_spark_s_driver_has_its_name_before_the_first_batch(rendered: Rendered) -> None:
-    """Executors look for a driver that only a ready pod's name leads to, and without them no batch ever ends."""
+def test_spark_s_driver_has_no_readiness_probe(rendered: Rendered) -> None:
+    """Its name resolves only once its pod is ready, and executors need the name before the first micro-batch."""
     for spec in rendered.of("SparkApplication"):
         driver = spec["spec"]["driver"]["template"]["spec"]["containers"][0]
         assert "readinessProbe" not in driver
         assert spec["spec"]["sparkConf"]["spark.kubernetes.allocation.driver.readinessTimeout"] == "60s"
 
 
-def test_every_probe_by_name_asks_a_port_of_its_container(rendered: Rendered) -> None:
+def test_every_probe_uses_a_named_port_of_its_container(rendered: Rendered) -> None:
     for pod in pods(rendered):
         for container in pod.containers():
             ports = {port.get("name") for port in container.spec.get("ports") or []}
@@ -81,7 +81,7 @@ def test_every_probe_by_name_asks_a_port_of_its_container(rendered: Rendered) ->
             assert named <= ports, f"{pod.owner} {container.name}"
 
 
-def test_every_container_leaves_its_last_words(rendered: Rendered) -> None:
+def test_every_container_reports_its_last_log_lines(rendered: Rendered) -> None:
     silent = [
         f"{pod.owner} {container.name}"
         for pod in pods(rendered)
@@ -92,7 +92,7 @@ def test_every_container_leaves_its_last_words(rendered: Rendered) -> None:
     assert silent == []
 
 
-def test_only_pods_that_ask_kubernetes_get_its_token(rendered: Rendered) -> None:
+def test_only_pods_that_use_the_kubernetes_api_get_a_token(rendered: Rendered) -> None:
     bound = {
         subject["name"]
         for binding in rendered.of("RoleBinding", "ClusterRoleBinding")
@@ -107,7 +107,7 @@ def test_only_pods_that_ask_kubernetes_get_its_token(rendered: Rendered) -> None
     assert wrong == []
 
 
-def test_every_image_of_ours_comes_from_the_values(profile: str) -> None:
+def test_every_image_comes_from_the_values(profile: str) -> None:
     images = {"registry": "registry.test/", "tag": "v9", **IMAGES}
     ours = {f"registry.test/{image['repository']}:v9" for image in IMAGES.values()}
     rendered = render(overlaid(values_of(profile), {"images": images}))
@@ -126,16 +126,16 @@ def policies_of(pod: Pod, rendered: Rendered) -> list[Resource]:
     return [policy for policy in policies if selects(policy["spec"].get("podSelector"), pod.labels)]
 
 
-def test_every_pod_is_closed_in_both_directions_but_for_edges_by_name(rendered: Rendered) -> None:
+def test_every_pod_has_policies_for_both_directions(rendered: Rendered) -> None:
     for pod in pods(rendered):
         policies = policies_of(pod, rendered)
         closed = {kind for policy in policies for kind in policy["spec"].get("policyTypes", [])}
         assert closed == {"Ingress", "Egress"}, pod.owner
         edges = [policy for policy in policies if policy["spec"].get("ingress") or policy["spec"].get("egress")]
-        assert edges, f"{pod.owner} may talk to nobody"
+        assert edges, f"{pod.owner} may connect to nothing"
 
 
-def test_no_edge_of_the_network_leads_from_or_to_nowhere(rendered: Rendered) -> None:
+def test_every_peer_of_a_policy_selects_pods(rendered: Rendered) -> None:
     ours = [pod.labels for pod in pods(rendered)] + [one["metadata"]["labels"] for one in rendered.resources]
     for policy in rendered.of("NetworkPolicy"):
         for rule in [*(policy["spec"].get("ingress") or []), *(policy["spec"].get("egress") or [])]:

@@ -1,4 +1,4 @@
-"""What every profile renders to, as the API server sees it."""
+"""The manifests of every profile, as the API server sees them."""
 
 import json
 import re
@@ -20,17 +20,17 @@ def test_rendering_twice_gives_the_same_manifests(profile: str, rendered: Render
     assert helm_template_again(values, "insights", "default", API_VERSIONS, CHART) == rendered.text
 
 
-def test_kubernetes_knows_every_field_of_its_own_kinds(rendered: Rendered) -> None:
+def test_built_in_kinds_have_only_known_fields(rendered: Rendered) -> None:
     within = [document for _, document in documents(rendered) if isinstance(document, dict) and "kind" in document]
     assert invalid(filter(is_built_in, within), kubernetes_schemas()) == []
 
 
-def test_the_custom_resources_have_only_fields_of_their_definitions(rendered: Rendered) -> None:
+def test_custom_resources_have_only_fields_of_their_definitions(rendered: Rendered) -> None:
     own = [resource for resource in rendered.resources if not is_built_in(resource)]
     assert invalid(own, custom_schemas()) == []
 
 
-def test_the_pod_templates_in_spark_applications_have_only_fields_of_kubernetes(rendered: Rendered) -> None:
+def test_pod_templates_in_spark_applications_have_only_known_fields(rendered: Rendered) -> None:
     templates = [
         {
             "apiVersion": "v1",
@@ -74,7 +74,7 @@ def test_no_container_has_a_variable_a_port_or_a_mount_twice(rendered: Rendered)
     assert twice == []
 
 
-def test_every_mount_has_its_volume_and_every_volume_a_mount(rendered: Rendered) -> None:
+def test_every_mount_has_a_volume_and_every_volume_a_mount(rendered: Rendered) -> None:
     for pod in pods(rendered):
         volumes = Counter(volume["name"] for volume in pod.spec.get("volumes") or [])
         mounts = {mount["name"] for container in pod.containers() for mount in container.spec.get("volumeMounts") or []}

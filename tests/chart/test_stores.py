@@ -1,4 +1,4 @@
-"""What the operators are asked for: who may do what, what outlives an uninstall, what a single node does not get."""
+"""The resources of the operators: permissions, what survives an uninstall, and what a single node does without."""
 
 from itertools import pairwise
 
@@ -34,7 +34,7 @@ def one(profile: str, kind: str) -> Resource:
 
 
 @pytest.mark.parametrize("user", RIGHTS)
-def test_a_user_of_kafka_may_do_what_its_program_does_and_no_more(user: str) -> None:
+def test_a_kafka_user_has_exactly_the_permissions_of_its_program(user: str) -> None:
     [found] = [one for one in render().of("KafkaUser") if one["metadata"]["name"].endswith(f"-{user}")]
     rules = found["spec"]["authorization"]["acls"]
     granted = {f"{rule['resource']['type']} {rule['resource']['name']}": set(rule["operations"]) for rule in rules}
@@ -61,7 +61,7 @@ def test_one_broker_is_its_own_controller() -> None:
     assert one("defaults", "KafkaNodePool")["spec"]["roles"] == ["controller", "broker"]
 
 
-def test_dedicated_controllers_leave_brokers_to_be_brokers() -> None:
+def test_with_dedicated_controllers_brokers_are_only_brokers() -> None:
     roles = [pool["spec"]["roles"] for pool in render("production").of("KafkaNodePool")]
     assert sorted(roles) == [["broker"], ["controller"]]
 
@@ -82,7 +82,7 @@ def test_a_synchronous_commit_survives_the_loss_of_the_primary() -> None:
     assert "synchronous" not in one("defaults", "Cluster")["spec"]["postgresql"]
 
 
-def test_every_container_of_cassandra_gives_up_its_privileges() -> None:
+def test_every_container_of_cassandra_drops_its_capabilities() -> None:
     cassandra = one("defaults", "K8ssandraCluster")["spec"]["cassandra"]
     containers = cassandra["initContainers"] + cassandra["containers"]
     names = {container["name"] for container in containers}
@@ -116,7 +116,7 @@ def test_nodes_of_cassandra_live_in_the_zone_of_their_rack() -> None:
         ),
     ],
 )
-def test_airflow_trusts_its_database_as_ours_is_trusted(
+def test_airflow_verifies_its_database_like_the_platform_does(
     profile: str, external: dict[str, str], expected: dict[str, str]
 ) -> None:
     rendered = render(overlaid(values_of(profile), {"postgres": {"external": external}}))
@@ -127,7 +127,7 @@ def test_airflow_trusts_its_database_as_ours_is_trusted(
 
 
 @pytest.mark.parametrize(("profile", "waited_for"), [("kind", ["postgres", "cassandra"]), ("small", [])])
-def test_the_migrations_wait_for_the_logins_that_operators_make(profile: str, waited_for: list[str]) -> None:
+def test_the_migrations_wait_for_the_logins_that_operators_create(profile: str, waited_for: list[str]) -> None:
     [job] = [one for one in render(profile).of("Job") if "-migrations-" in one["metadata"]["name"]]
     command = job["spec"]["template"]["spec"]["containers"][0]["command"]
     assert [after for before, after in pairwise(command) if before == "--new-logins"] == waited_for

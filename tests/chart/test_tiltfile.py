@@ -1,6 +1,6 @@
-"""What the Tiltfile asks of Tilt, and by Tilt itself where it is installed.
+"""What the Tiltfile declares, evaluated with stand-ins, and by Tilt itself where it is installed.
 
-A Tiltfile is Starlark, whose syntax is Python's: here it runs with stand-ins for Tilt's functions.
+A Tiltfile is Starlark, a subset of Python: here it runs as Python with stand-ins for Tilt's functions.
 """
 
 import json
@@ -24,7 +24,7 @@ IMAGES = {"airflow": "airflow", "publisher": "publisher", "spark": "stream", "da
 
 
 class Tilt:
-    """Notes what a Tiltfile declares, by name."""
+    """Records what a Tiltfile declares, by name."""
 
     def __init__(self, profile: str) -> None:
         self.profile = profile
@@ -108,7 +108,7 @@ class Tilt:
                 yield self.named(SimpleNamespace(kind=one["kind"], name=one["metadata"]["name"]))
 
     def before(self, name: str) -> set[str]:
-        """All that a resource waits for."""
+        """Return everything that a resource waits for."""
         direct = set(self.resources[name].get("resource_deps", []))
         return direct.union(*(self.before(one) for one in direct))
 
@@ -123,7 +123,7 @@ def kind() -> Tilt:
     return Tilt("kind")
 
 
-def test_every_workload_has_its_place_and_every_name_is_a_workload(tilt: Tilt) -> None:
+def test_every_workload_is_a_labelled_resource_and_no_other_name_is_used(tilt: Tilt) -> None:
     others = {"operators", "logins and topics", "run ingest now"}
     assert sorted(tilt.workloads()) == sorted(tilt.resources.keys() - others)
     assert [name for name, how in tilt.resources.items() if not how.get("labels")] == []
@@ -140,7 +140,7 @@ def test_what_needs_an_operator_waits_for_the_operators(kind: Tilt) -> None:
     assert kind.resources["operators"]["command"].endswith("scripts/kind operators")
 
 
-def test_resources_of_operators_are_workloads_where_they_make_pods_and_else_grouped(kind: Tilt) -> None:
+def test_custom_resources_are_workloads_if_they_create_pods_and_grouped_otherwise(kind: Tilt) -> None:
     of_kubernetes = r"(v1|apps/|batch/|policy/|networking\.k8s\.io/|rbac\.authorization\.k8s\.io/)"
     of_operators = {one["kind"] for one in kind.applied if not re.match(of_kubernetes, one["apiVersion"])}
     grouped = {name.split(":")[1] for name in kind.resources["logins and topics"]["objects"]}
@@ -149,7 +149,7 @@ def test_resources_of_operators_are_workloads_where_they_make_pods_and_else_grou
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_image_gets_all_that_its_dockerfile_copies_and_syncs_to_where_that_lies(kind: Tilt, name: str) -> None:
+def test_an_image_gets_what_its_dockerfile_copies_and_syncs_to_the_same_place(kind: Tilt, name: str) -> None:
     dockerfile = (REPOSITORY / "images" / name / "Dockerfile").read_text()
     copied: dict[str, str] = {}
     for line in re.findall(r"^COPY (?!--from)(.*)$", dockerfile, re.MULTILINE):
@@ -163,7 +163,7 @@ def test_an_image_gets_all_that_its_dockerfile_copies_and_syncs_to_where_that_li
         assert target == f"/opt/insights/{copied[source]}"
 
 
-def test_pods_of_tasks_have_the_image_that_the_build_puts_onto_the_node_and_the_dags_of_this_moment(tilt: Tilt) -> None:
+def test_pods_of_tasks_have_the_image_on_the_node_and_the_current_dags(tilt: Tilt) -> None:
     pod = yaml.safe_load(tilt.one("ConfigMap", "-airflow")["data"]["pod_template_file.yaml"])
     [container] = pod["spec"]["containers"]
     build = tilt.images["user-insights/airflow"]["command"]
@@ -175,16 +175,16 @@ def test_pods_of_tasks_have_the_image_that_the_build_puts_onto_the_node_and_the_
     assert dags["data"] == {path.name: path.read_text() for path in (REPOSITORY / "dags").glob("*.py")}
 
 
-def test_containers_that_are_edited_can_be_written_to(tilt: Tilt) -> None:
+def test_containers_with_live_updates_are_writable(tilt: Tilt) -> None:
     for one in tilt.applied:
         if one["kind"] == "Deployment":
             pod = one["spec"]["template"]["spec"]
             assert not any(c["securityContext"]["readOnlyRootFilesystem"] for c in pod["containers"])
-            # An image that runs in an init container only cannot be edited in place.
+            # An image that runs only in an init container cannot be updated in place.
             assert {c["image"] for c in pod["initContainers"]} <= {c["image"] for c in pod["containers"]}
 
 
-def test_a_process_is_started_again_in_its_container_when_asked_and_else_ends_as_it_is(
+def test_a_process_restarts_in_its_container_on_request_and_otherwise_exits_with_its_code(
     kind: Tilt, tmp_path: Path
 ) -> None:
     dockerfile = kind.images["user-insights/publisher"]["dockerfile_contents"]
@@ -194,7 +194,7 @@ def test_a_process_is_started_again_in_its_container_when_asked_and_else_ends_as
     in_place = [part.replace("/tmp/", f"{tmp_path}/") for part in entrypoint]
     program = tmp_path / "program.sh"
     restart = again.replace("/tmp/", f"{tmp_path}/")
-    # The first start asks for another, the second ends.
+    # The first run requests a restart, the second exits.
     program.write_text(
         f"echo started; [ -e {tmp_path}/second ] && exit 7; touch {tmp_path}/second\n{restart}\nsleep 20\n"
     )
@@ -203,7 +203,7 @@ def test_a_process_is_started_again_in_its_container_when_asked_and_else_ends_as
     assert script in json.loads(kind.images["user-insights/spark"]["dockerfile_contents"].split("ENTRYPOINT ")[-1])
 
 
-def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(kind: Tilt, tmp_path: Path) -> None:
+def test_sigterm_reaches_the_process_and_its_exit_code_is_the_container_s(kind: Tilt, tmp_path: Path) -> None:
     entrypoint = json.loads(kind.images["user-insights/publisher"]["dockerfile_contents"].split("ENTRYPOINT ")[1])
     in_place = [part.replace("/tmp/", f"{tmp_path}/") for part in entrypoint]
     program = "trap 'sleep 0.1; echo ended; exit 3' TERM; echo started; while :; do sleep 0.02; done"
@@ -223,7 +223,7 @@ def test_a_signal_to_end_reaches_the_process_whose_exit_code_is_the_containers(k
 
 @pytest.mark.skipif(shutil.which("tilt") is None, reason="tilt is not on PATH")
 @pytest.mark.parametrize("profile", ["kind", "small"])
-def test_tilt_evaluates_it(profile: str) -> None:
+def test_tilt_evaluates_the_tiltfile(profile: str) -> None:
     done = subprocess.run(
         ["tilt", "alpha", "tiltfile-result", "--", f"--profile={profile}"],
         cwd=REPOSITORY,

@@ -1,4 +1,4 @@
-"""Changing any value of values.yaml changes what some profile renders to: no value is there for nothing."""
+"""Changing any value of values.yaml changes the manifests of some profile: no value is unused."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +10,8 @@ from tests.helpers.chart.render import PROFILES, HelmError, effective, nested, o
 
 ROOT = read_values((CHART / "values.yaml").read_text())
 LEAVES = list(ROOT.leaves())
-REFUSES_ONLY = {"requireCrds", "images.preloaded"}
-"""Values that change no manifest, only what the chart refuses."""
+VALIDATION_ONLY = {"requireCrds", "images.preloaded"}
+"""Values that change no manifest, only which values the chart rejects."""
 NEEDS: dict[str, dict[str, Any]] = {
     "kafka.external.enabled": {"kafka": {"external": {"bootstrapServers": "b:9092"}}},
     "postgres.external.enabled": {
@@ -21,7 +21,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
     "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
 }
-"""What else is to be set for a value to be accepted."""
+"""Other values that a changed value requires."""
 LOGIN = {"existingSecret": "login", "caSecret": "authority"}
 EVERYTHING = {
     "podAnnotations": {"a": "b"},
@@ -56,7 +56,7 @@ BASES: list[dict[str, Any]] = [
 
 
 def others(leaf: Value, current: Any) -> Iterator[Any]:
-    """Other values that a leaf may take."""
+    """Yield other values that a leaf may take."""
     described = schema(leaf)
     if "enum" in described:
         yield from (value for value in described["enum"] if value != current)
@@ -80,7 +80,7 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
 
 
 def changed(leaf: Value, base: dict[str, Any]) -> bool:
-    """Whether some other value of the leaf changes what these values render to."""
+    """Return whether some other value of the leaf changes the manifests of these values."""
     current: Any = effective(base)
     for part in leaf.path:
         current = current[part]
@@ -97,4 +97,4 @@ def changed(leaf: Value, base: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.key)
 def test_a_value_changes_what_is_rendered(leaf: Value) -> None:
-    assert leaf.key in REFUSES_ONLY or any(changed(leaf, base) for base in BASES)
+    assert leaf.key in VALIDATION_ONLY or any(changed(leaf, base) for base in BASES)

@@ -1,4 +1,4 @@
-"""Pods, containers and references of rendered manifests, whatever kind holds them."""
+"""Pods and containers of rendered manifests, whichever kind of resource contains them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SERVERS = ("Deployment", "StatefulSet", "DaemonSet")
 
 @dataclass(frozen=True)
 class Container:
-    """A container of a pod; `serves` for one that runs as long as its pod and that is to be probed."""
+    """A container of a pod; `serves` is true if it runs as long as the pod and needs probes."""
 
     name: str
     spec: dict[str, Any]
@@ -26,7 +26,7 @@ class Container:
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod's template and the resource that holds it."""
+    """A pod template and the resource that contains it."""
 
     owner: str
     metadata: dict[str, Any]
@@ -50,7 +50,7 @@ def name_of(resource: Resource) -> str:
 
 
 def pods(rendered: Rendered) -> list[Pod]:
-    """Every pod of ours that the manifests make, sooner or later."""
+    """Return every pod of the platform that the manifests lead to."""
     return [pod for resource in rendered.resources for pod in _pods_of(resource)]
 
 
@@ -76,7 +76,7 @@ def _pods_of(resource: Resource) -> Iterator[Pod]:
 
 
 def _spark_pod(owner: str, application: dict[str, Any], role: dict[str, Any]) -> Pod:
-    """What the Spark operator and Spark make of a role; heap and overhead are the container's memory."""
+    """Return the pod that the operator and Spark create for a role; its memory is heap plus overhead."""
     container: dict[str, Any] = {
         key: role[key] for key in ("env", "envFrom", "securityContext", "volumeMounts", "lifecycle") if key in role
     }
@@ -99,7 +99,7 @@ def _spark_pod(owner: str, application: dict[str, Any], role: dict[str, Any]) ->
 
 
 def selects(selector: dict[str, Any] | None, labels: dict[str, str]) -> bool:
-    """Whether a label selector selects these labels; an empty one selects everything."""
+    """Return whether a label selector matches the labels; an empty one matches everything."""
     selector = selector or {}
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False

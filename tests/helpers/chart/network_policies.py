@@ -1,4 +1,4 @@
-"""Which traffic the rendered NetworkPolicies admit."""
+"""The traffic that the rendered NetworkPolicies admit."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.helpers.chart.render import Rendered, Resource
 
 
 def passes(rules: list[dict[str, Any]], side: str, port: int, labels: dict[str, str] | None) -> bool:
-    """Whether some rule admits a TCP port to or from pods of the namespace; None for an address outside."""
+    """Return whether a rule admits a TCP port for pods with these labels; None stands for an address outside."""
     return any(_port(rule, port) and _peer(rule.get(side), labels) for rule in rules)
 
 
@@ -25,7 +25,7 @@ def _peer(peers: list[dict[str, Any]] | None, labels: dict[str, str] | None) -> 
 
 
 def rules(rendered: Rendered, labels: dict[str, str], direction: str) -> list[dict[str, Any]] | None:
-    """The rules of one direction that hold for a pod; None where no policy closes it."""
+    """Return the rules of one direction that apply to a pod; None if no policy restricts it."""
     closing: list[Resource] = [
         policy
         for policy in rendered.of("NetworkPolicy")

@@ -1,4 +1,4 @@
-"""Kubernetes' Pod Security Standard `restricted`, baseline included, as of Kubernetes 1.35."""
+"""The Pod Security Standard `restricted`, including `baseline`, as of Kubernetes 1.35."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ SELINUX_TYPES = {None, "", "container_t", "container_init_t", "container_kvm_t",
 
 
 def violations(pod: Pod) -> list[str]:
-    """One sentence for each rule that a pod breaks; admission refuses the pod if there is any."""
+    """Return one sentence for each violation; admission rejects a pod that has any."""
     found = [f"{pod.owner} {text}" for text in _of_pod(pod)]
     for container in pod.containers():
         found += [f"{pod.owner} {container.name} {text}" for text in _of_container(container, pod)]

@@ -1,4 +1,4 @@
-"""What manifests name of each other, and which Secrets the operators, the chart and the values bring."""
+"""References between manifests, and the Secrets that operators, the chart and the values provide."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from tests.helpers.chart.manifests import name_of
 from tests.helpers.chart.render import Rendered, effective
 
 Keys = set[str] | None
-"""Keys of a Secret; None where somebody else decides."""
+"""Keys of a Secret; None if they are not known here."""
 POSTGRES_KEYS = "dbname host port user username password pgpass uri jdbc-uri fqdn-uri fqdn-jdbc-uri"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A Secret or ConfigMap that a resource names, with the keys that it reads."""
+    """A Secret or ConfigMap that a resource refers to, with the keys that it reads."""
 
     holder: str
     name: str
@@ -24,7 +24,7 @@ class Reference:
 
 
 def documents(rendered: Rendered) -> Iterator[tuple[str, Any]]:
-    """Every resource, and every document that lies in a ConfigMap as YAML, with its name."""
+    """Yield every resource and every YAML document inside a ConfigMap, with its name."""
     for resource in rendered.resources:
         yield name_of(resource), resource
         for file, text in (resource.get("data") or {}).items() if resource["kind"] == "ConfigMap" else ():
@@ -56,7 +56,7 @@ def _references(holder: str, node: Any, kind: str, key: str = "") -> Iterator[Re
 
 
 def known_secrets(rendered: Rendered, values: dict[str, Any]) -> dict[str, Keys]:
-    """The Secrets that exist once the operators and the chart's hook have done their work, with their keys."""
+    """Return the Secrets that exist once the operators and the chart's hook have finished, with their keys."""
     known: dict[str, Keys] = dict.fromkeys(_existing(effective(values)))
     for made in generated_secrets(rendered):
         known[made["name"]] = set(made.get("values") or {}) | set(made.get("generate") or {})
@@ -85,7 +85,7 @@ def _certificate_keys(spec: dict[str, Any]) -> set[str]:
 
 
 def generated_secrets(rendered: Rendered) -> list[dict[str, Any]]:
-    """The Secrets that the chart's hook makes once."""
+    """Return the Secrets that the chart's hook generates once."""
     texts = [resource["data"]["secrets.yaml"] for resource in rendered.of("ConfigMap") if _lists_secrets(resource)]
     return [secret for text in texts for secret in yaml.safe_load(text) or []]
 
@@ -95,7 +95,7 @@ def _lists_secrets(resource: dict[str, Any]) -> bool:
 
 
 def _existing(node: Any, key: str = "") -> Iterator[str]:
-    """Names of the Secrets that the values say exist."""
+    """Yield the names of the existing Secrets that the values refer to."""
     if isinstance(node, dict):
         for child_key, child in node.items():
             yield from _existing(child, key if key == "existingSecrets" else child_key)

@@ -1,4 +1,4 @@
-"""What `helm template` makes of the chart, once per set of values in a session."""
+"""Manifests from `helm template`, rendered once per set of values in a session."""
 
 import functools
 import json
@@ -47,12 +47,12 @@ Resource = dict[str, Any]
 
 
 class HelmError(Exception):
-    """helm refused; the message is what it wrote."""
+    """helm failed; the message is its standard error."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """The manifests as helm wrote them, and their documents."""
+    """The manifests as text and as parsed documents."""
 
     text: str
     resources: tuple[Resource, ...]
@@ -62,7 +62,7 @@ class Rendered:
 
 
 def values_of(profile: str) -> dict[str, Any]:
-    """The values of a file in profiles/, none for `defaults`, with a registry where the chart requires one."""
+    """Return the values of a file in profiles/, none for `defaults`, with a registry where the chart requires one."""
     file = CHART / "profiles" / f"{profile}.yaml"
     values: dict[str, Any] = {} if profile == "defaults" else yaml.safe_load(file.read_text())
     return overlaid({} if profile == "kind" else REGISTRY, values)
@@ -78,7 +78,7 @@ def render(
     """Render with values, or those of a profile, on a cluster that serves `api_versions`.
 
     Raises:
-        HelmError: helm refuses the values.
+        HelmError: helm rejects the values.
     """
     text = render_text(values, release, namespace, api_versions, chart)
     return Rendered(text, tuple(document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document))
@@ -91,7 +91,7 @@ def render_text(
     api_versions: tuple[str, ...] = API_VERSIONS,
     chart: Path = CHART,
 ) -> str:
-    """As `render`, the manifests only as helm wrote them."""
+    """As `render`, but return only the text."""
     given = values_of(values) if isinstance(values, str) else values
     return helm_template(json.dumps(given, sort_keys=True), release, namespace, api_versions, chart)
 
@@ -102,7 +102,7 @@ def helm_template(values: str, release: str, namespace: str, api_versions: tuple
 
 
 def helm_template_again(values: str, release: str, namespace: str, api_versions: tuple[str, ...], chart: Path) -> str:
-    """As `helm_template`, without its memory."""
+    """As `helm_template`, without its cache."""
     command = [program("helm"), "template", release, str(chart), "--namespace", namespace]
     command += ["--kube-version", KUBERNETES_VERSION]
     command += [argument for version in api_versions for argument in ("--api-versions", version)]
@@ -116,7 +116,7 @@ def helm_template_again(values: str, release: str, namespace: str, api_versions:
 
 
 def effective(values: dict[str, Any]) -> dict[str, Any]:
-    """The chart's own values with these over them, as a template sees them."""
+    """Return the chart's defaults with these values over them, as a template sees them."""
     return overlaid(_defaults(), values)
 
 
@@ -127,12 +127,12 @@ def _defaults() -> dict[str, Any]:
 
 
 def overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the one with the other's values over it, as Helm merges them."""
+    """Return a copy of `base` with the values of `over` over it, merged as Helm does."""
     both = {key: overlaid(base[key], over[key]) for key in base.keys() & over if isinstance(over[key], dict)}
     return base | over | both
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """Values in which one is set."""
+    """Return values in which only one is set."""
     head, *rest = path
     return {head: nested(tuple(rest), value) if rest else value}

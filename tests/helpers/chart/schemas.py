@@ -1,6 +1,6 @@
-"""JSON Schemas for kubeconform, made from Kubernetes' own OpenAPI and from CustomResourceDefinitions.
+"""JSON Schemas for kubeconform, derived from Kubernetes's OpenAPI document and from CustomResourceDefinitions.
 
-They are closed: a field that the API server would drop without a word is an error here.
+They are closed: a field that the API server would drop silently is an error here.
 """
 
 import contextlib
@@ -27,12 +27,12 @@ TEMPLATE = "{{.ResourceKind}}-{{.Group}}-{{.ResourceAPIVersion}}.json"
 
 
 def kubernetes_schemas() -> Path:
-    """Folder of the schemas of Kubernetes' own kinds."""
+    """Return the folder of the schemas of Kubernetes's built-in kinds."""
     return _made(f"kubernetes-{KUBERNETES}", lambda: _built_in(_definitions()))
 
 
 def custom_schemas() -> Path:
-    """Folder of the schemas of the operators', cert-manager's and the Gateway API's kinds."""
+    """Return the folder of the schemas of the operators', cert-manager's and the Gateway API's kinds."""
     if not OPERATORS_CRDS.is_dir():
         pytest.skip(f"{OPERATORS_CRDS} is absent: put the operators' CustomResourceDefinitions there.")
     folders = [
@@ -46,13 +46,13 @@ def custom_schemas() -> Path:
 
 
 def is_built_in(resource: dict[str, Any]) -> bool:
-    """Whether Kubernetes itself has the resource's kind."""
+    """Return whether the resource's kind is built into Kubernetes."""
     group, _, version = resource["apiVersion"].rpartition("/")
     return (kubernetes_schemas() / _file(resource["kind"], group, version)).exists()
 
 
 def invalid(resources: Iterable[dict[str, Any]], schemas: Path) -> list[str]:
-    """What kubeconform finds wrong with resources, a sentence each."""
+    """Return what kubeconform finds wrong with resources, one sentence each."""
     command = [program("kubeconform"), "-strict", "-output", "json", "-schema-location", f"{schemas}/{TEMPLATE}"]
     documents = "\n---\n".join(json.dumps(resource) for resource in resources)
     done = subprocess.run(command, input=documents, capture_output=True, text=True, check=False)
@@ -104,12 +104,12 @@ def _custom(path: Path) -> Iterator[tuple[str, Schema]]:
 
 
 def _file(kind: str, group: str, version: str) -> str:
-    """As kubeconform's template names it, which takes the version for the group of the core kinds."""
+    """Return the file name as in kubeconform's template, which uses the version as the group of core kinds."""
     return f"{kind.lower()}-{group or version}-{version}.json"
 
 
 def _needed(name: str, definitions: dict[str, Schema]) -> dict[str, Schema]:
-    """A definition and all that it refers to."""
+    """Return a definition and all definitions that it refers to."""
     needed: dict[str, Schema] = {}
     waiting = [name]
     while waiting:
@@ -132,7 +132,7 @@ def _references(node: Any) -> Iterator[str]:
 
 
 def closed(node: Any) -> Any:
-    """A copy in which typed objects refuse unknown fields, and which JSON Schema understands."""
+    """Return a copy in which typed objects reject unknown fields, in plain JSON Schema."""
     if isinstance(node, list):
         return [closed(child) for child in node]
     if not isinstance(node, dict):

@@ -1,4 +1,4 @@
-"""The programs that the chart tests run, each of one version: found where they lie, or else built or installed once."""
+"""The programs that the chart tests run, each pinned to a version: found here, or else built or installed once."""
 
 import functools
 import hashlib
@@ -27,7 +27,7 @@ ELSEWHERE = Path("~/.cache/kind-offline/bin").expanduser()
 
 
 def unavailable(reason: str) -> NoReturn:
-    """Skip what cannot be tested on this machine; in CI nothing may go untested."""
+    """Skip the test on a developer's machine; fail it in CI."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -35,7 +35,7 @@ def unavailable(reason: str) -> NoReturn:
 
 @functools.cache
 def program(name: str) -> str:
-    """Path of a program: on PATH, in a cache, or built with Go into ours."""
+    """Return the path of a program: on PATH, in a cache, or built with Go."""
     package, version = PROGRAMS[name]
     folder = CACHE / "tools" / f"{name}-{version}"
     found = shutil.which(name) or shutil.which(name, path=f"{folder}:{ELSEWHERE}")
@@ -49,7 +49,7 @@ def program(name: str) -> str:
 
 @functools.cache
 def module(path: str, version: str) -> Path:
-    """Folder of a Go module's files."""
+    """Return the folder of a Go module's files."""
     answer = _go("mod", "download", "-json", f"{path}@{version}")
     if answer is None:
         unavailable(f"Go could not download {path}@{version}: install Go, or check that it reaches a module proxy.")
@@ -69,7 +69,7 @@ def _go(*arguments: str, **environment: str) -> str | None:
 
 @functools.cache
 def checkov() -> str:
-    """Path of checkov, in an environment of its own: it pins older versions of packages that the platform uses."""
+    """Return the path of checkov, in its own environment: it pins older versions of the platform's packages."""
     requirements = REPOSITORY / "requirements" / "checkov.txt"
     home = CACHE / "tools" / f"checkov-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]}"
     python, complete = home / "bin/python", home / "complete"

@@ -1,4 +1,4 @@
-"""The cluster that the tests run on: the one of `KUBECONFIG`, or one made for them and deleted afterwards."""
+"""The cluster that the tests run on: that of `KUBECONFIG`, or one created for them and deleted afterwards."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def available() -> bool:
 
 @contextmanager
 def cluster() -> Iterator[None]:
-    """`kubectl` and `helm` on PATH, and a cluster that answers; skips the tests where none can be made."""
+    """Provide `kubectl` and `helm` on PATH and a cluster that answers; skip the tests if none can be created."""
     if reachable():
         yield
         return

@@ -1,4 +1,4 @@
-"""kubectl, helm and docker on the test's cluster; a wait that fails says what the cluster knows."""
+"""kubectl, helm and docker on the test's cluster; a failed wait reports the state of the cluster."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ OURS = "app.kubernetes.io/part-of=user-insights"
 
 
 def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
-    """The output of a command; a failure shows its words."""
+    """Return the output of a command; a failure shows it."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command[:6])} ... ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -23,13 +23,13 @@ def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
 
 
 def docker(*arguments: str) -> str:
-    # The classic builder, which every engine has.
+    # Every engine has the classic builder.
     return run("env", "DOCKER_BUILDKIT=0", "docker", *arguments)
 
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """One namespace of the cluster that `KUBECONFIG` names."""
+    """A namespace of the cluster in `KUBECONFIG`."""
 
     namespace: str
 
@@ -53,7 +53,7 @@ class Kubernetes:
         return items
 
     def pods(self, component: str, release: str) -> list[dict[str, Any]]:
-        """Pods of a component that are not on their way out."""
+        """Return the pods of a component that are not terminating."""
         selector = f"app.kubernetes.io/component={component},app.kubernetes.io/instance={release}"
         found = self.get("pods", "-l", selector)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
@@ -64,7 +64,7 @@ class Kubernetes:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:
-        """A local port that leads to `target`."""
+        """Forward a local port to `target`."""
         local = free_port()
         command = ["kubectl", "--namespace", self.namespace, "port-forward", target, f"{local}:{port}"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -78,7 +78,7 @@ class Kubernetes:
             process.wait()
 
     def story(self) -> str:
-        """Pods, events and the last words of what is not well, for a failed wait."""
+        """Return pods, events and the last log lines of unready containers, for a failed wait."""
         told = self._told
         parts = [told("get", "pods,jobs", "-o", "wide"), told("get", "events", "--sort-by=.lastTimestamp")[-6000:]]
         for pod in self.get("pods"):
@@ -93,17 +93,17 @@ class Kubernetes:
 
 
 def cluster_name() -> str:
-    """Name of the kind cluster that the current context is."""
+    """Return the name of the kind cluster of the current context."""
     return run("kubectl", "config", "current-context").strip().removeprefix("kind-")
 
 
 def load_images(*images: str) -> None:
-    """Make images known to the nodes."""
+    """Load images onto the nodes."""
     run("kind", "load", "docker-image", *images, "--name", cluster_name())
 
 
 def reachable() -> bool:
-    """Whether `KUBECONFIG` names a cluster that answers."""
+    """Return whether the cluster in `KUBECONFIG` answers."""
     if "KUBECONFIG" not in os.environ:
         return False
     done = subprocess.run(["kubectl", "version", "--request-timeout=5s"], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""One Helm release of the chart in a namespace with stores, and what its users do with it."""
+"""A Helm release of the chart in a namespace with stores, and what its users do with it."""
 
 import json
 import urllib.error
@@ -33,7 +33,7 @@ print(trigger(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_I
 
 @dataclass(frozen=True)
 class Release:
-    """A release by its name; its objects are called `<name>-user-insights-...`."""
+    """A release; its objects are named `<name>-user-insights-...`."""
 
     kubernetes: Kubernetes
     name: str = "insights"
@@ -43,26 +43,26 @@ class Release:
         return f"{self.name}-user-insights"
 
     def install(self, *arguments: str) -> str:
-        """Install or upgrade, and wait until everything serves."""
+        """Install or upgrade, and wait until everything is ready."""
         wait = ("--wait", "--timeout", f"{INSTALL_SECONDS}s")
         return self.kubernetes.helm("upgrade", "--install", self.name, CHART, *SMALL, *wait, *arguments)
 
     def test(self) -> str:
-        """`helm test`: the ledger, counted inside the cluster."""
+        """Run `helm test`, which checks the ledger inside the cluster."""
         return self.kubernetes.helm("test", self.name, "--timeout", "300s", "--logs")
 
     def ledger(self) -> dict[str, int]:
-        """The left side of each hop of the closed ledger, counted by the dashboard's pod: it knows all stores."""
+        """Return the left side of each hop of the closed ledger, from the dashboard's pod, which reaches all stores."""
         counts: dict[str, int] = json.loads(self._in_the_dashboard(LEDGER_PROGRAM))
         return counts
 
     def redrive(self) -> str:
-        """Start a re-drive as the dashboard does, with its login to Airflow; returns the run's id."""
+        """Start a re-drive with the dashboard's login to Airflow; return the run's id."""
         return self._in_the_dashboard(REDRIVE_PROGRAM).strip()
 
     @contextmanager
     def airflow(self) -> Iterator["Airflow"]:
-        """Airflow's API, as its first user."""
+        """Provide Airflow's API, logged in as the administrator."""
         with self.kubernetes.forwarded(f"service/{self.fullname}-airflow-api-server", 8080) as port:
             password = self.kubernetes.secret(f"{self.fullname}-airflow-admin", "password")
             yield Airflow(f"http://127.0.0.1:{port}", password)
@@ -80,13 +80,13 @@ class Release:
 
 @dataclass(frozen=True)
 class Airflow:
-    """What a user of Airflow's API does."""
+    """A client of Airflow's API."""
 
     url: str
     password: str
 
     def ingest(self, pages: int, page_size: int) -> str:
-        """Start a run, once the DAG is known; returns its id."""
+        """Start a run as soon as the DAG is known; return its id."""
         body = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
         run = eventually(lambda: self.ask("dags/ingest_users/dagRuns", body), 240, "the DAG is not known", pause=2)
         return str(run["dag_run_id"])
@@ -95,11 +95,11 @@ class Airflow:
         return str(self.ask(f"dags/{dag}/dagRuns/{run}").get("state", ""))
 
     def log(self, run: str, task: str) -> str:
-        """The first attempt's log of a task."""
+        """Return the log of a task's first attempt."""
         return json.dumps(self.ask(f"dags/ingest_users/dagRuns/{run}/taskInstances/{task}/logs/1"))
 
     def ask(self, path: str, body: object = None) -> dict[str, Any]:
-        """The answer, empty while Airflow does not give one."""
+        """Return the answer, empty while Airflow gives none."""
         try:
             login = {"username": "admin", "password": self.password}
             token = request_json(f"{self.url}/auth/token", login)["access_token"]

@@ -1,4 +1,4 @@
-# The publisher's image with the servers of the one-machine platform: the stores that a cluster's users bring along.
+# The publisher's image with the servers of the one-machine platform, which stand in for a user's existing stores.
 ARG PUBLISHER
 FROM ${PUBLISHER}
 USER 0

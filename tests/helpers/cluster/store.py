@@ -1,4 +1,4 @@
-"""`store.py NAME STATE`: become one of the one-machine platform's servers, reachable by other pods."""
+"""`store.py NAME STATE`: run one of the servers of the one-machine platform, reachable from other pods."""
 
 import os
 import shutil

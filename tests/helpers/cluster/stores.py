@@ -1,4 +1,4 @@
-"""PostgreSQL, Kafka and Cassandra as plain pods: what a user of the `small` profile has already."""
+"""PostgreSQL, Kafka and Cassandra as plain pods: the existing stores of the `small` profile."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ _MEMORY = {"postgres": "512Mi", "kafka": "768Mi", "cassandra": "1536Mi"}
 
 
 def build_image(context: Path, publisher: str) -> None:
-    """Build the stores' image on the publisher's, from the jars and wheels of the one-machine platform."""
+    """Build the image of the stores from the publisher's, with the jars and wheels of the one-machine platform."""
     settings = load(LocalSettings)
     ensure_jars(read_lock(), settings.jars, find_java(settings.java_home))
     context.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def build_image(context: Path, publisher: str) -> None:
 
 
 def _locked(name: str) -> str:
-    """A package's lines of the lock, hashes and all."""
+    """Return a package's lines of the lock, including its hashes."""
     lock = (REPOSITORY / "requirements" / "dev.txt").read_text()
     found = re.search(rf"^{re.escape(name)}==.*?(?=^\S|\Z)", lock, re.MULTILINE | re.DOTALL)
     assert found, f"{name} is not in requirements/dev.txt"
@@ -64,7 +64,7 @@ def start(kubernetes: Kubernetes) -> None:
 
 
 def prepare(kubernetes: Kubernetes) -> None:
-    """Databases and Secrets, as the owner of such stores would hand them over."""
+    """Create the databases and Secrets that the owner of such stores would provide."""
     for database in ("insights", "airflow", "other"):
         kubernetes.kubectl("exec", "postgres", "--", "python", "-c", _CREATE.format(database=database))
     secrets = {

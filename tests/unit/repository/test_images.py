@@ -1,4 +1,4 @@
-"""What every Dockerfile keeps to: it builds with any builder, from hashed locks, and runs as a plain numeric user."""
+"""Rules for every Dockerfile: it builds with any builder, from locks with hashes, and runs as a numeric user."""
 
 import os
 import re
@@ -18,7 +18,7 @@ each_image = pytest.mark.parametrize("image", sorted(IMAGES))
 
 
 def instructions(image: str) -> list[tuple[str, str]]:
-    """The Dockerfile's instructions in order, as (keyword, the rest on one line)."""
+    """Return the Dockerfile's instructions in order, as (keyword, the rest on one line)."""
     text = (REPOSITORY / "images" / image / "Dockerfile").read_text()
     lines = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
     return [
@@ -45,7 +45,7 @@ def test_the_base_is_an_argument_and_no_stage_starts_elsewhere(image):
 
 
 @each_image
-def test_the_user_is_a_number_above_zero_and_the_last_word_on_it(image):
+def test_the_only_user_is_numeric_and_unprivileged(image):
     users = [rest for keyword, rest in last_stage(image) if keyword == "USER"]
     assert users == ["185:185" if image == "spark" else "10001:10001"]
 
@@ -84,7 +84,7 @@ def test_every_package_is_checked_against_the_hash_of_its_group(image):
 
 
 @each_image
-def test_an_edit_of_the_code_repeats_no_instruction_that_takes_time(image):
+def test_an_edit_of_the_code_repeats_no_slow_instruction(image):
     found = last_stage(image)
     code = [
         index for index, (keyword, rest) in enumerate(found) if keyword == "COPY" and rest.endswith("insights insights")
@@ -108,7 +108,7 @@ def test_what_it_copies_is_in_the_repository_and_in_the_build_context(image):
 
 
 @each_image
-def test_no_address_is_written_down(image):
+def test_no_file_of_an_image_contains_a_url(image):
     folder = REPOSITORY / "images" / image
     assert not any("://" in path.read_text() for path in folder.rglob("*") if path.is_file())
 
@@ -123,7 +123,7 @@ def test_the_object_store_is_the_one_that_spark_was_built_with():
 
 @pytest.fixture
 def entrypoint(tmp_path):
-    """Runs the Spark image's entrypoint beside programs of ours that write their arguments down, one a line."""
+    """Run the Spark image's entrypoint with stand-ins that print their arguments, one per line."""
     for program in ("java", "bin/spark-submit"):
         path = tmp_path / program
         path.parent.mkdir(exist_ok=True)
@@ -181,7 +181,7 @@ def test_a_variable_that_spark_did_not_set_is_named(entrypoint):
     assert "SPARK_DRIVER_URL" in done.stderr
 
 
-def test_another_command_runs_as_it_is(entrypoint):
+def test_any_other_command_runs_unchanged(entrypoint):
     done = entrypoint("printf", "%s|", "a b", "c")
     assert done.stdout == "a b|c|"
 
@@ -189,7 +189,7 @@ def test_another_command_runs_as_it_is(entrypoint):
 def test_sigterm_reaches_the_python_driver_and_the_jvm_ends_after_it(tmp_path):
     submit = tmp_path / "bin/spark-submit"
     submit.parent.mkdir()
-    # It stands for the JVM: it would die of a SIGTERM, and else ends with its child's exit code.
+    # Stands in for the JVM: a SIGTERM would kill it; otherwise it ends with its child's exit code.
     submit.write_text(
         """#!/bin/bash
 bash -c 'trap "sleep 0.2; echo the batch has ended; exit 0" TERM; touch "$STARTED"; while :; do sleep 0.02; done'

@@ -82,7 +82,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_everything_is_done_in_its_order(machine: Machine) -> None:
+def test_the_stages_run_in_order(machine: Machine) -> None:
     done = machine.run("up")
     assert done.returncode == 0, done.stderr
     steps = (
@@ -131,7 +131,7 @@ def test_a_second_run_makes_no_cluster_downloads_nothing_and_upgrades(machine: M
     assert upgraded == ["traefik", "cert-manager", "operators", "insights"]
 
 
-def test_an_ingress_controller_and_a_cert_manager_of_others_are_left_alone(machine: Machine) -> None:
+def test_an_existing_ingress_controller_and_cert_manager_are_left_alone(machine: Machine) -> None:
     (machine.state / "foreign").touch()
     assert machine.run("up").returncode == 0
     assert [call.split()[5] for call in machine.matching("upgrade --install")] == ["operators", "insights"]
@@ -167,7 +167,7 @@ def test_no_other_cluster_is_ever_touched(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("missing", ["docker", "kind", "kubectl", "helm"])
-def test_a_missing_program_is_told_in_one_sentence(machine: Machine, missing: str) -> None:
+def test_a_missing_program_is_reported_in_one_sentence(machine: Machine, missing: str) -> None:
     (machine.bin / missing).unlink()
     for needed in ("bash", "dirname", "mktemp", "rm"):
         (machine.bin / needed).symlink_to(shutil.which(needed) or needed)
@@ -201,7 +201,7 @@ def test_a_missing_program_is_told_in_one_sentence(machine: Machine, missing: st
         ),
     ],
 )
-def test_what_refuses_ends_the_run_with_one_sentence(machine: Machine, refused: str, sentence: str) -> None:
+def test_a_failure_ends_the_run_with_one_sentence(machine: Machine, refused: str, sentence: str) -> None:
     machine.refuse(refused)
     done = machine.run("up")
     assert done.returncode == 1
@@ -210,7 +210,7 @@ def test_what_refuses_ends_the_run_with_one_sentence(machine: Machine, refused: 
     assert done.stderr.count("it was refused") == (0 if "docker" in refused else 1)
 
 
-def test_an_unknown_command_names_those_that_exist(machine: Machine) -> None:
+def test_an_unknown_command_lists_the_known_ones(machine: Machine) -> None:
     done = machine.run("upp")
     assert (done.returncode, done.stderr) == (1, "error: upp is not one of up, cluster, operators, platform, down.\n")
 

@@ -62,7 +62,7 @@ def test_every_image_is_built_tagged_for_the_registry_and_pushed(machine: Machin
     assert verbs == ["build"] * len(NAMES) + ["tag", "push"] * len(NAMES)
 
 
-def test_the_last_line_is_the_values_that_the_chart_needs(machine: Machine) -> None:
+def test_the_last_line_has_the_values_that_the_chart_needs(machine: Machine) -> None:
     lines = machine.push(REGISTRY="registry.test/team/", TAG="v9").stdout.splitlines()
     assert lines[-5:] == [
         *(f"registry.test/team/user-insights/{name}:v9" for name in NAMES),
@@ -70,7 +70,7 @@ def test_the_last_line_is_the_values_that_the_chart_needs(machine: Machine) -> N
     ]
 
 
-def test_without_a_tag_it_pushes_what_the_chart_pulls_without_one(machine: Machine) -> None:
+def test_the_default_tag_is_the_one_that_the_chart_pulls(machine: Machine) -> None:
     machine.push(REGISTRY="registry.test")
     images = yaml.safe_load((CHART / "values.yaml").read_text())["images"]
     tag = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
@@ -78,12 +78,12 @@ def test_without_a_tag_it_pushes_what_the_chart_pulls_without_one(machine: Machi
     assert machine.calls(r"^docker push --quiet (.*)") == pulled
 
 
-def test_the_spark_image_may_have_the_jars_of_an_object_store(machine: Machine) -> None:
+def test_the_spark_image_can_include_the_object_store(machine: Machine) -> None:
     machine.push(REGISTRY="registry.test", EXTRA_JARS="object-store")
     assert machine.calls(r"^docker build .*EXTRA_JARS=object-store .*-t (\S+):") == ["user-insights/spark"]
 
 
-def test_without_a_registry_it_says_what_to_give_and_builds_nothing(machine: Machine) -> None:
+def test_without_a_registry_it_asks_for_one_and_builds_nothing(machine: Machine) -> None:
     done = machine.push()
     assert done.returncode != 0
     assert machine.calls("(.*)") == []
@@ -94,7 +94,7 @@ def test_without_a_registry_it_says_what_to_give_and_builds_nothing(machine: Mac
     )
 
 
-def test_a_push_that_is_denied_ends_the_run_with_the_registrys_words(machine: Machine) -> None:
+def test_a_denied_push_ends_the_run_with_the_registry_s_message(machine: Machine) -> None:
     (machine.state / "refused").write_text("push .*publisher")
     done = machine.push(REGISTRY="registry.test")
     assert done.returncode != 0
