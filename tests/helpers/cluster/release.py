@@ -24,10 +24,10 @@ assert ledger.closed, "; ".join(f"{hop.name}: {hop.sentence}" for hop in ledger.
 print(json.dumps({hop.name: hop.left for hop in ledger.hops}))
 """
 REDRIVE_PROGRAM = """
-from insights.clients.airflow import trigger
+from insights.clients.airflow import trigger_run
 from insights.settings import AirflowSettings, load
 
-print(trigger(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
+print(trigger_run(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
 """
 
 
