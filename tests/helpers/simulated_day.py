@@ -23,7 +23,7 @@ from insights.simulator.formats import nationalities
 from insights.simulator.people import Crowd, people
 from tests.helpers.dashboard_data import fill_cassandra
 from tests.helpers.oracle import Message, parse
-from tests.helpers.oracle.document import Rejected
+from tests.helpers.oracle.document import Rejection
 
 RUNS = 72
 PAGES = 2
@@ -130,7 +130,7 @@ def _message(found: dict[str, Any], event: int, batch: str, fetched_at: datetime
     return RawMessage(str(event), key, value, batch, int(fetched_at.timestamp() * 1e6) + event % 1000, fetched_at)
 
 
-def _quarantined(message: RawMessage, verdict: Rejected, topic: str) -> QuarantineRecord:
+def _quarantined(message: RawMessage, verdict: Rejection, topic: str) -> QuarantineRecord:
     broken = json.loads(message.value)
     detail = next(text for text, change in BROKEN.items() if broken | change == broken)
     number = int(message.event_id) - 1

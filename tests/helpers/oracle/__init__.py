@@ -1,6 +1,6 @@
-"""The rules once more, in plain Python, one record at a time: what `insights.stream` must agree with.
+"""The rules in plain Python, one record at a time, as an oracle for `insights.stream`.
 
-Written from the rules' text (`insights.rules`, `insights.record`), not from their Spark columns, and slow on purpose.
+They are written from the rules' documentation (`docs/rules.md`), not from the Spark columns, for clarity over speed.
 """
 
 import re
@@ -11,19 +11,19 @@ from uuid import UUID
 from insights.model.countries import load_countries
 from insights.model.reasons import Reason
 from insights.model.user import User
-from tests.helpers.oracle.cleanse import MANDATORY, looks_structured, texts
-from tests.helpers.oracle.document import Refused, Rejected, document
+from tests.helpers.oracle.cleanse import MANDATORY, cleanse_texts, is_structure
+from tests.helpers.oracle.document import Rejection, RuleBrokenError, parse_document
 from tests.helpers.oracle.values import (
     EPOCH,
-    age_band,
-    distance,
-    generation,
-    instant,
+    compute_distance_km,
+    count_years,
+    find_age_band,
+    find_generation,
+    format_telephone,
     is_email,
-    number,
-    offset,
-    telephone,
-    years,
+    parse_instant,
+    parse_number,
+    parse_offset_minutes,
 )
 
 
@@ -42,7 +42,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What headers, or coordinates in their place, say about a message."""
+    """A message's metadata, from its headers or else from its coordinates."""
 
     event_id: str
     batch_id: str | None
@@ -51,98 +51,98 @@ class Envelope:
     redrives: int
 
 
-def envelope(message: Message) -> Envelope:
-    """Headers that are well formed; the first of a name counts."""
+def read_envelope(message: Message) -> Envelope:
+    """Read the headers. The first header of a name counts, and a malformed one is ignored."""
 
-    def header(name: str, pattern: str) -> str | None:
-        found = next((value for key, value in message.headers if key == name), None)
-        text = None if found is None else found.decode("utf-8", "replace")
+    def read_header(name: str, pattern: str) -> str | None:
+        value = next((value for key, value in message.headers if key == name), None)
+        text = None if value is None else value.decode("utf-8", "replace")
         return text if text is not None and re.fullmatch(pattern, text) else None
 
     origin = f"{message.topic}/{message.partition}/{message.offset}"
-    version = header("version", "[0-9]{1,18}")
-    at = header("event_time", "[0-9]{1,15}")
-    milliseconds = int(at) if at and int(at) <= 253_402_300_799_999 else message.timestamp
+    version = read_header("version", "[0-9]{1,18}")
+    event_time = read_header("event_time", "[0-9]{1,15}")
+    milliseconds = int(event_time) if event_time and int(event_time) <= 253_402_300_799_999 else message.timestamp
     return Envelope(
-        event_id=header("event_id", r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}") or origin,
-        batch_id=header("batch_id", "[^\x00\ufffd\n]{1,500}"),
+        event_id=read_header("event_id", r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}") or origin,
+        batch_id=read_header("batch_id", "[^\x00\ufffd\n]{1,500}"),
         version=int(version) if version else message.timestamp * 1000 + message.offset % 1000,
         event_time=EPOCH + timedelta(milliseconds=milliseconds),
-        redrives=int(header("redrives", "[0-9]{1,4}") or 0),
+        redrives=int(read_header("redrives", "[0-9]{1,4}") or 0),
     )
 
 
-def parse(message: Message) -> User | Rejected:
-    """The user in a message, or the first rule it breaks."""
+def parse(message: Message) -> User | Rejection:
+    """Return the user in a message, or the first rule that the message breaks."""
     try:
-        return _user(message, envelope(message))
-    except Refused as refused:
-        return refused.verdict
+        return _build_user(message, read_envelope(message))
+    except RuleBrokenError as error:
+        return error.rejection
 
 
-def _user(message: Message, about: Envelope) -> User:
-    found = texts(document(message.value))
+def _build_user(message: Message, envelope: Envelope) -> User:
+    texts = cleanse_texts(parse_document(message.value))
     for field in MANDATORY:
-        if looks_structured(found[field]):
-            raise Refused(Reason.SCHEMA, field)
-    user_id = found["login.uuid"]
+        if is_structure(texts[field]):
+            raise RuleBrokenError(Reason.SCHEMA, field)
+    user_id = texts["login.uuid"]
     if user_id is None or not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", user_id):
-        raise Refused(Reason.MISSING_ID, "login.uuid")
+        raise RuleBrokenError(Reason.MISSING_ID, "login.uuid")
     if message.key is None or message.key.decode("utf-8", "replace").strip(" ").lower() != user_id:
-        raise Refused(Reason.BAD_KEY, "key")
+        raise RuleBrokenError(Reason.BAD_KEY, "key")
     for field in MANDATORY:
-        if found[field] is None:
-            raise Refused(Reason.MISSING_FIELD, field)
-    known = load_countries().get(found["nat"] or "")
-    if known is None:
-        raise Refused(Reason.UNKNOWN_COUNTRY, "nat")
-    if found["gender"] not in ("female", "male"):
-        raise Refused(Reason.BAD_GENDER, "gender")
-    email = found["email"] or ""
+        if texts[field] is None:
+            raise RuleBrokenError(Reason.MISSING_FIELD, field)
+    country = load_countries().get(texts["nat"] or "")
+    if country is None:
+        raise RuleBrokenError(Reason.UNKNOWN_COUNTRY, "nat")
+    if texts["gender"] not in ("female", "male"):
+        raise RuleBrokenError(Reason.BAD_GENDER, "gender")
+    email = texts["email"] or ""
     if not is_email(email):
-        raise Refused(Reason.BAD_EMAIL, "email")
-    dates = {field: instant(found[field] or "") for field in ("dob", "registered")}
+        raise RuleBrokenError(Reason.BAD_EMAIL, "email")
+    dates = {field: parse_instant(texts[field] or "") for field in ("dob", "registered")}
     for field, date in dates.items():
         if date is None:
-            raise Refused(Reason.BAD_DATE, field)
+            raise RuleBrokenError(Reason.BAD_DATE, field)
     born, registered = dates["dob"], dates["registered"]
     assert born is not None
     assert registered is not None
     for field, date in (("dob", born), ("registered", registered)):
-        if date > about.event_time:
-            raise Refused(Reason.FUTURE_DATE, field)
-    latitude = number(found["location.coordinates.latitude"])
-    longitude = number(found["location.coordinates.longitude"])
+        if date > envelope.event_time:
+            raise RuleBrokenError(Reason.FUTURE_DATE, field)
+    latitude = parse_number(texts["location.coordinates.latitude"])
+    longitude = parse_number(texts["location.coordinates.longitude"])
     if latitude is not None and not -90 <= latitude <= 90:
-        raise Refused(Reason.OUT_OF_RANGE, "location.coordinates.latitude")
+        raise RuleBrokenError(Reason.OUT_OF_RANGE, "location.coordinates.latitude")
     if longitude is not None and not -180 <= longitude <= 180:
-        raise Refused(Reason.OUT_OF_RANGE, "location.coordinates.longitude")
-    age = years(born, about.event_time)
+        raise RuleBrokenError(Reason.OUT_OF_RANGE, "location.coordinates.longitude")
+    age = count_years(born, envelope.event_time)
     if age > 130:
-        raise Refused(Reason.OUT_OF_RANGE, "dob")
+        raise RuleBrokenError(Reason.OUT_OF_RANGE, "dob")
     if registered < born:
-        raise Refused(Reason.OUT_OF_RANGE, "registered")
+        raise RuleBrokenError(Reason.OUT_OF_RANGE, "registered")
     kilometres = None
     if latitude is not None and longitude is not None:
-        kilometres = distance(latitude, longitude, known)
-    phone, phone_valid = telephone(found["phone"], known.code)
-    cell, cell_valid = telephone(found["cell"], known.code)
-    street, city, state = (found[f"location.{name}"] for name in ("street", "city", "state"))
-    postcode = found["location.postcode"]
+        kilometres = compute_distance_km(latitude, longitude, country)
+    phone, phone_valid = format_telephone(texts["phone"], country.code)
+    cell, cell_valid = format_telephone(texts["cell"], country.code)
+    street, city, state = (texts[f"location.{name}"] for name in ("street", "city", "state"))
+    postcode = texts["location.postcode"]
     place = " ".join(part for part in (postcode, city) if part)
-    picture = found["picture.large"]
+    picture = texts["picture.large"]
     return User(
         user_id=UUID(user_id),
-        version=about.version,
-        event_id=about.event_id,
-        event_time=about.event_time,
-        batch_id=about.batch_id,
-        gender=found["gender"] or "",
-        title=found["name.title"],
-        first_name=found["name.first"] or "",
-        last_name=found["name.last"] or "",
-        full_name=f"{found['name.first']} {found['name.last']}",
-        username=found["login.username"],
+        version=envelope.version,
+        event_id=envelope.event_id,
+        event_time=envelope.event_time,
+        batch_id=envelope.batch_id,
+        gender=texts["gender"] or "",
+        title=texts["name.title"],
+        first_name=texts["name.first"] or "",
+        last_name=texts["name.last"] or "",
+        full_name=f"{texts['name.first']} {texts['name.last']}",
+        username=texts["login.username"],
         email=email,
         email_domain=email.partition("@")[2],
         phone=phone,
@@ -153,24 +153,24 @@ def _user(message: Message, about: Envelope) -> User:
         city=city,
         state=state,
         postcode=postcode,
-        address=", ".join(part for part in (street, place, state, known.name) if part),
-        country_code=known.code,
-        country=known.name,
-        continent=known.continent,
-        sub_region=known.sub_region,
+        address=", ".join(part for part in (street, place, state, country.name) if part),
+        country_code=country.code,
+        country=country.name,
+        continent=country.continent,
+        sub_region=country.sub_region,
         latitude=latitude,
         longitude=longitude,
         distance_km=kilometres,
-        location_plausible=None if kilometres is None else kilometres <= known.reach_km,
-        timezone=found["location.timezone.description"],
-        utc_offset_minutes=offset(found["location.timezone.offset"]),
+        location_plausible=None if kilometres is None else kilometres <= country.reach_km,
+        timezone=texts["location.timezone.description"],
+        utc_offset_minutes=parse_offset_minutes(texts["location.timezone.offset"]),
         born_at=born,
         age=age,
-        age_band=age_band(age),
-        generation=generation(born.year),
+        age_band=find_age_band(age),
+        generation=find_generation(born.year),
         registered_at=registered,
         registered_year=registered.year,
         registered_month=f"{registered.year:04}-{registered.month:02}",
-        tenure_days=(about.event_time - registered) // timedelta(days=1),
+        tenure_days=(envelope.event_time - registered) // timedelta(days=1),
         picture_url=picture if picture and re.match("https?://", picture) and " " not in picture else None,
     )

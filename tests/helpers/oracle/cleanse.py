@@ -1,4 +1,4 @@
-"""The texts of a record, cleansed and in the record's letters."""
+"""Cleanse the texts of a record and standardise their letter case."""
 
 import json
 import re
@@ -6,10 +6,10 @@ import unicodedata
 from math import isfinite
 from typing import Any
 
-from tests.helpers.oracle.document import Decimals, at
+from tests.helpers.oracle.document import Decimals, get_at
 
 MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
-KEPT_CASE = (
+UNCHANGED_CASE = (
     "location.postcode",
     "location.coordinates.latitude",
     "location.coordinates.longitude",
@@ -23,25 +23,26 @@ KEPT_CASE = (
 TITLED = ("name.title", "name.first", "name.last", "location.street", "location.city", "location.state")
 
 
-def texts(document: dict[str, Any]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for path in (*MANDATORY, "login.uuid", *KEPT_CASE, *TITLED):
-        text = _text(at(document, path))
+def cleanse_texts(document: dict[str, Any]) -> dict[str, str | None]:
+    """Return the cleansed text of each field, by dotted path."""
+    texts: dict[str, str | None] = {}
+    for path in (*MANDATORY, "login.uuid", *UNCHANGED_CASE, *TITLED):
+        text = _to_text(get_at(document, path))
         if text is not None and text.startswith("{") and path in ("location.street", "dob", "registered"):
-            text = _inner(text, path)
+            text = _extract_text(text, path)
         text = _clean(text)
         optional = path not in MANDATORY
-        found[path] = None if optional and looks_structured(text) else text
+        texts[path] = None if optional and is_structure(text) else text
     for path in TITLED:
-        found[path] = _title_case(found[path])
+        texts[path] = _to_title_case(texts[path])
     for path in ("email", "gender", "login.uuid"):
-        found[path] = text.lower() if (text := found[path]) is not None else None
-    found["nat"] = text.upper() if (text := found["nat"]) is not None else None
-    return found
+        texts[path] = text.lower() if (text := texts[path]) is not None else None
+    texts["nat"] = text.upper() if (text := texts["nat"]) is not None else None
+    return texts
 
 
-def _text(value: Any) -> str | None:
-    """A JSON value as text: itself, or its JSON."""
+def _to_text(value: Any) -> str | None:
+    """Return a JSON string as it is, and any other JSON value as JSON text."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Decimals) and not isfinite(value):
@@ -49,31 +50,32 @@ def _text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _inner(text: str, path: str) -> str | None:
-    """The text within an object: number and name of a street, the date of a date."""
+def _extract_text(text: str, path: str) -> str | None:
+    """Return the text within an object: number and name of a street, or the date."""
     try:
         document = json.loads(text, parse_float=Decimals)
     except ValueError:
         document = {}
     if path != "location.street":
-        return _text(document.get("date"))
-    parts = [_text(document.get(name)) for name in ("number", "name")]
+        return _to_text(document.get("date"))
+    parts = [_to_text(document.get(name)) for name in ("number", "name")]
     return " ".join(part for part in parts if part is not None)
 
 
 def _clean(text: str | None) -> str | None:
-    """Runs of white space and control characters to one space, NFC, none at the ends, no blank."""
+    """Collapse white space and control characters, normalise to NFC and trim; None if nothing is left."""
     if text is None:
         return None
     spaced = "".join(" " if c.isspace() or unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp") else c for c in text)
     return unicodedata.normalize("NFC", re.sub(" +", " ", spaced)).strip(" ") or None
 
 
-def looks_structured(text: str | None) -> bool:
+def is_structure(text: str | None) -> bool:
+    """Return whether the text looks like a JSON object or array."""
     return text is not None and text[0] + text[-1] in ("{}", "[]")
 
 
-def _title_case(text: str | None) -> str | None:
+def _to_title_case(text: str | None) -> str | None:
     if text is None:
         return None
     small, capital = text.lower() == text, text.upper() == text

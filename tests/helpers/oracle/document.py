@@ -1,4 +1,4 @@
-"""Bytes to one JSON object, or the reason why they are none."""
+"""Read the bytes of a message as one JSON object, or reject them."""
 
 import json
 import re
@@ -6,87 +6,95 @@ from typing import Any, NamedTuple
 
 from insights.model.reasons import Reason
 
-LARGEST = 1_048_588
+MAX_BYTES = 1_048_588
 OBJECTS = ("name", "location", "location.coordinates", "location.timezone", "login", "picture")
 
 
-class Rejected(NamedTuple):
-    """A rule, and the field that broke it."""
+class Rejection(NamedTuple):
+    """The reason of the broken rule and the field that broke it."""
 
     reason: Reason
     field: str
 
 
-class Refused(Exception):  # noqa: N818
-    """A rule is broken."""
+class RuleBrokenError(Exception):
+    """The record breaks a rule."""
 
     def __init__(self, reason: Reason, field: str) -> None:
         super().__init__(reason, field)
-        self.verdict = Rejected(reason, field)
+        self.rejection = Rejection(reason, field)
 
 
-def document(value: bytes | None) -> dict[str, Any]:
+def parse_document(value: bytes | None) -> dict[str, Any]:
+    """Return the JSON object in a message's value.
+
+    Raises:
+        RuleBrokenError: the value is too large, is not text or does not have the shape of a record.
+    """
     if value is None:
-        raise Refused(Reason.SCHEMA, "value")
-    if len(value) > LARGEST:
-        raise Refused(Reason.TOO_LARGE, "value")
+        raise RuleBrokenError(Reason.SCHEMA, "value")
+    if len(value) > MAX_BYTES:
+        raise RuleBrokenError(Reason.TOO_LARGE, "value")
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise Refused(Reason.ENCODING, "value") from None
+        raise RuleBrokenError(Reason.ENCODING, "value") from None
     if "\0" in text or _has_bad_escape(text):
-        raise Refused(Reason.ENCODING, "value")
+        raise RuleBrokenError(Reason.ENCODING, "value")
     try:
-        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=Decimals)
+        document = json.loads(
+            text, object_pairs_hook=_reject_repeated_keys, parse_constant=_reject_constant, parse_float=Decimals
+        )
     except (ValueError, RecursionError):
-        raise Refused(Reason.SCHEMA, "value") from None
+        raise RuleBrokenError(Reason.SCHEMA, "value") from None
     if not isinstance(document, dict):
-        raise Refused(Reason.SCHEMA, "value")
+        raise RuleBrokenError(Reason.SCHEMA, "value")
     for path in OBJECTS:
-        if not isinstance(at(document, path), dict | None):
-            raise Refused(Reason.SCHEMA, "value")
+        if not isinstance(get_at(document, path), dict | None):
+            raise RuleBrokenError(Reason.SCHEMA, "value")
     return document
 
 
 class Decimals(float):
-    """A JSON number with a fraction or exponent: Spark copies it as the double's own text."""
+    """A JSON number with a fraction or exponent, which Spark copies as the text of the double."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
-        raise ValueError("a key twice")
+        raise ValueError("a key is repeated")
     return document
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(name)
 
 
 def _has_bad_escape(text: str) -> bool:
-    """Walks the escapes: `\\u0000`, or one half of a surrogate pair without the other right behind it."""
-    position, waiting = 0, False
+    """Return whether the text has an escape for U+0000 or for one half of a surrogate pair without the other."""
+    position, expects_low_surrogate = 0, False
     while position < len(text):
         if text[position] != "\\":
-            if waiting:
+            if expects_low_surrogate:
                 return True
             position += 1
             continue
-        code = text[position + 2 : position + 6]
-        if text[position + 1 : position + 2] != "u" or not re.fullmatch("[0-9a-fA-F]{4}", code):
-            if waiting:
+        digits = text[position + 2 : position + 6]
+        if text[position + 1 : position + 2] != "u" or not re.fullmatch("[0-9a-fA-F]{4}", digits):
+            if expects_low_surrogate:
                 return True
             position += 2
             continue
-        number = int(code, 16)
-        if number == 0 or waiting != (0xDC00 <= number < 0xE000):
+        code_unit = int(digits, 16)
+        if code_unit == 0 or expects_low_surrogate != (0xDC00 <= code_unit < 0xE000):
             return True
-        waiting = 0xD800 <= number < 0xDC00
+        expects_low_surrogate = 0xD800 <= code_unit < 0xDC00
         position += 6
-    return waiting
+    return expects_low_surrogate
 
 
-def at(document: Any, path: str) -> Any:
+def get_at(document: Any, path: str) -> Any:
+    """Return the value at a dotted path, None if there is none."""
     for name in path.split("."):
         document = document.get(name) if isinstance(document, dict) else None
     return document

@@ -1,4 +1,4 @@
-"""What cleansed texts say: dates, numbers, addresses, telephones, and what follows from them."""
+"""Parse cleansed texts (dates, numbers, addresses, telephone numbers) and derive values from them."""
 
 import re
 import unicodedata
@@ -38,7 +38,7 @@ def _is_label(label: str) -> bool:
     )
 
 
-def instant(text: str) -> datetime | None:
+def parse_instant(text: str) -> datetime | None:
     if re.fullmatch(r"-?[0-9]{1,12}", text):
         seconds = int(text)
         return EPOCH + timedelta(seconds=seconds) if -62_135_596_800 <= seconds <= 253_402_300_799 else None
@@ -52,13 +52,13 @@ def instant(text: str) -> datetime | None:
     return whole + timedelta(milliseconds=int((match[3] or "0").ljust(3, "0")[:3]))
 
 
-def number(text: str | None) -> float | None:
+def parse_number(text: str | None) -> float | None:
     if text is None or not re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?", text):
         return None
     return float(text)
 
 
-def offset(text: str | None) -> int | None:
+def parse_offset_minutes(text: str | None) -> int | None:
     match = re.fullmatch(r"([+-]?)([0-9]{1,2}):([0-5][0-9])", text or "")
     if match is None:
         return None
@@ -66,34 +66,36 @@ def offset(text: str | None) -> int | None:
     return minutes if -720 <= minutes <= 840 else None
 
 
-def telephone(text: str | None, country: str) -> tuple[str | None, bool]:
-    """libphonenumber's word on whether a national number is one, after the rules' own reading of the text."""
+def format_telephone(text: str | None, country: str) -> tuple[str | None, bool]:
+    """Return the number in E.164 and True if libphonenumber considers it valid, else the text unchanged and False."""
     if text is None:
         return None, False
     compact = re.sub(r"[ ().\-/]", "", text)
     calling_code = phonenumbers.country_code_for_region(country)
     prefix = phonenumbers.ndd_prefix_for_region(country, True)
-    tried = [compact.removeprefix(lead) for lead in (f"+{calling_code}", prefix) if lead and compact.startswith(lead)]
-    for national in (*tried, compact):
+    candidates = [
+        compact.removeprefix(lead) for lead in (f"+{calling_code}", prefix) if lead and compact.startswith(lead)
+    ]
+    for national in (*candidates, compact):
         if not re.fullmatch("[0-9]{1,17}", national):
             continue
         zeros = len(national) - len(national.lstrip("0"))
-        candidate = phonenumbers.PhoneNumber(
+        parsed = phonenumbers.PhoneNumber(
             country_code=calling_code,
             national_number=int(national),
             italian_leading_zero=zeros > 0 or None,
             number_of_leading_zeros=zeros or None,
         )
-        if phonenumbers.is_valid_number_for_region(candidate, country):
+        if phonenumbers.is_valid_number_for_region(parsed, country):
             return f"+{calling_code}{national}", True
     return text, False
 
 
-def years(born: datetime, at: datetime) -> int:
+def count_years(born: datetime, at: datetime) -> int:
     return at.year - born.year - ((at.month, at.day) < (born.month, born.day))
 
 
-def age_band(age: int) -> str:
+def find_age_band(age: int) -> str:
     if age < 18:
         return "0-17"
     if age < 25:
@@ -101,7 +103,7 @@ def age_band(age: int) -> str:
     return "75+" if age >= 75 else f"{(age - 5) // 10 * 10 + 5}-{(age - 5) // 10 * 10 + 14}"
 
 
-def generation(year: int) -> str:
+def find_generation(year: int) -> str:
     first_years = {
         2013: "Alpha",
         1997: "Gen Z",
@@ -113,8 +115,8 @@ def generation(year: int) -> str:
     return next((name for first, name in first_years.items() if year >= first), "Greatest")
 
 
-def distance(latitude: float, longitude: float, to: Country) -> float:
-    """Haversine on a sphere of the mean radius, to a tenth of a kilometre."""
+def compute_distance_km(latitude: float, longitude: float, to: Country) -> float:
+    """Return the great-circle distance by the haversine formula on a sphere of the mean radius, to 100 m."""
     here, there = radians(latitude), radians(to.latitude)
-    chord = sin((there - here) / 2) ** 2 + cos(here) * cos(there) * sin(radians(to.longitude - longitude) / 2) ** 2
-    return round(2 * 6371.0088 * asin(min(1.0, sqrt(chord))), 1)
+    haversine = sin((there - here) / 2) ** 2 + cos(here) * cos(there) * sin(radians(to.longitude - longitude) / 2) ** 2
+    return round(2 * 6371.0088 * asin(min(1.0, sqrt(haversine))), 1)

@@ -15,7 +15,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.user import User
 from tests.helpers import oracle
 from tests.helpers.oracle import Message
-from tests.helpers.oracle.document import Rejected
+from tests.helpers.oracle.document import Rejection
 from tests.helpers.oracle.values import EPOCH
 from tests.helpers.raw_users import UUID, message, user, user_1_1, user_1_2
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
@@ -301,7 +301,7 @@ def assert_agrees(judge, messages: list[Message]) -> list[str]:
     ends = []
     for given_message, verdict in zip(messages, judge(messages), strict=True):
         expected = oracle.parse(given_message)
-        if isinstance(expected, Rejected):
+        if isinstance(expected, Rejection):
             assert isinstance(verdict, QuarantineRecord), (given_message.value, expected)
             assert (verdict.reason, verdict.field) == (expected.reason, expected.field), given_message.value
             ends.append(expected.reason.value)
