@@ -8,7 +8,7 @@ import streamlit as st
 from dashboard import charts
 from dashboard.components import formatting, page, redrive
 from dashboard.data.stores import ask_postgres
-from insights.model.reasons import RULES
+from insights.model.reasons import Rule
 from insights.queries import pipeline
 
 SAMPLES = 50
@@ -104,16 +104,16 @@ def samples(reasons: charts.Counts) -> None:
 
 
 def rules(reason: str) -> str:
-    """What is refused for the reason, as Markdown."""
-    told = [
-        f"- {', '.join(f'`{field}`' for field in rule.fields)}: {rule.refuses}"
-        for rule in RULES
+    """Return the rules that have the reason, as Markdown."""
+    items = [
+        f"- {', '.join(f'`{field}`' for field in rule.fields)}: {f'{rule.detail} {rule.explanation}'.strip()}"
+        for rule in Rule
         if rule.reason == reason
     ]
     return (
-        "\n".join(["What the rule refuses, by field:", "", *told])
-        if told
-        else "No rule of this version has that reason."
+        "\n".join(["Rules with this reason, by field:", "", *items])
+        if items
+        else "No rule of this version has this reason."
     )
 
 

@@ -1,16 +1,15 @@
-"""What each reason refuses, field by field, in the order in which rules are tried: for the pages and the documents."""
+"""The catalogue of rules that reject a record; the stream, the dashboard and the documentation take it from here."""
 
-from enum import StrEnum
-from typing import NamedTuple
+from enum import Enum, StrEnum
 
-from insights.model.user import MANDATORY
+from insights.model.user import MANDATORY, to_dotted_path
+
+MAX_AGE_YEARS = 130
+"""The longest documented human life is 122 years."""
 
 
 class Reason(StrEnum):
-    """Why a record is in quarantine; `insights.reasons` says what each refuses.
-
-    The order is the order in which rules are tried: the first that fails names it.
-    """
+    """Why a record is in quarantine. The order is the order in which rules are tried."""
 
     TOO_LARGE = "TOO_LARGE"
     ENCODING = "ENCODING"
@@ -26,57 +25,84 @@ class Reason(StrEnum):
     OUT_OF_RANGE = "OUT_OF_RANGE"
 
 
-class Rule(NamedTuple):
-    """`refuses` is Markdown. `fields` are paths in the raw record, `value` is the message as a whole, `key` its key."""
-
-    reason: Reason
-    fields: tuple[str, ...]
-    refuses: str
+_VALUE = ("value",)
+_MANDATORY = tuple(to_dotted_path(name) for name in MANDATORY)
+_DATES = ("dob", "registered")
 
 
-_MANDATORY = tuple(name.replace("__", ".") for name in MANDATORY)
+class Rule(Enum):
+    """Each rule once, in the order in which rules are tried; the first that a record breaks is recorded with it.
 
-RULES = (
-    Rule(
+    `insights.stream.rules` holds the condition of each rule for each of its fields.
+    """
+
+    VALUE_TOO_LARGE = (
         Reason.TOO_LARGE,
-        ("value",),
-        "a value larger than `INSIGHTS_KAFKA_MAX_MESSAGE_BYTES`. The publisher refuses a staged row that the topic does"
-        " not admit, and names no field. The payload is not kept, its size and SHA-256 are",
-    ),
-    Rule(
-        Reason.ENCODING,
-        ("value",),
-        "bytes that are not UTF-8; U+0000, also as an escape; half a surrogate pair as an escape",
-    ),
-    Rule(
+        _VALUE,
+        "The value is larger than {limit} bytes.",
+        "The limit is `INSIGHTS_KAFKA_MAX_MESSAGE_BYTES`. The publisher rejects a staged row that exceeds the topic's"
+        " limit and records no field for it. Only the size and the SHA-256 digest of the payload are kept.",
+    )
+    NOT_UTF8 = (Reason.ENCODING, _VALUE, "The value is not UTF-8.")
+    NUL_CHARACTER = (Reason.ENCODING, _VALUE, "The value holds U+0000.")
+    BAD_ESCAPE = (Reason.ENCODING, _VALUE, "The value holds U+0000 or half a surrogate pair as an escape.")
+    NO_VALUE = (Reason.SCHEMA, _VALUE, "The message has no value (a tombstone).")
+    NOT_A_RECORD = (
         Reason.SCHEMA,
-        ("value",),
-        "no value (a tombstone); not one JSON object; a key twice in one object; something else where an object"
-        " belongs: `name`, `location`, its `coordinates` and `timezone`, `login`, `picture`",
-    ),
-    Rule(Reason.SCHEMA, _MANDATORY, "an object or array where text belongs"),
-    Rule(Reason.MISSING_ID, ("login.uuid",), "absent, or not a UUID"),
-    Rule(Reason.BAD_KEY, ("key",), "the message's key is not its `login.uuid`"),
-    Rule(Reason.MISSING_FIELD, _MANDATORY, "absent or blank"),
-    Rule(Reason.UNKNOWN_COUNTRY, ("nat",), "not one of the API's 21 nationalities"),
-    Rule(Reason.BAD_GENDER, ("gender",), "neither `female` nor `male`"),
-    Rule(
+        _VALUE,
+        "The value is not one JSON object of the record's shape.",
+        "No object may repeat a key. `name`, `location`, its `coordinates` and `timezone`, `login` and `picture` are"
+        " objects, null or absent.",
+    )
+    NOT_TEXT = (Reason.SCHEMA, _MANDATORY, "An object or array stands where text belongs.")
+    NO_ID = (Reason.MISSING_ID, ("login.uuid",), "The record has no id.")
+    ID_NOT_UUID = (Reason.MISSING_ID, ("login.uuid",), "The id is not a UUID.")
+    KEY_NOT_ID = (Reason.BAD_KEY, ("key",), "The message key is not the record's login.uuid.")
+    ABSENT = (Reason.MISSING_FIELD, _MANDATORY, "The field is absent or blank.")
+    UNKNOWN_NATIONALITY = (
+        Reason.UNKNOWN_COUNTRY,
+        ("nat",),
+        "The value is not a nationality of the Random User API.",
+        "The API has 21 nationalities.",
+    )
+    UNKNOWN_GENDER = (Reason.BAD_GENDER, ("gender",), "The value is neither female nor male.")
+    NOT_AN_EMAIL = (
         Reason.BAD_EMAIL,
         ("email",),
-        "not an address: dotted words, at most 64 characters before the `@`, a domain name of two labels or more of"
-        " which the last is no number, at most 254 characters in all. Letters of any script are admitted",
-    ),
-    Rule(
+        "The value is not an e-mail address.",
+        "An address has at most 254 characters: dot-separated words of at most 64 characters in all, an `@`, and a"
+        " domain name of at least two labels whose last label is not a number. Letters of any script are allowed.",
+    )
+    NOT_A_DATE = (
         Reason.BAD_DATE,
-        ("dob", "registered"),
-        "no date: neither `YYYY-MM-DDTHH:MM:SS[.fraction][Z]`, with `T` or a space, nor seconds since 1970",
-    ),
-    Rule(Reason.FUTURE_DATE, ("dob", "registered"), "after the record was fetched (`event_time`)"),
-    Rule(
+        _DATES,
+        "The value is not a date in UTC.",
+        "A date is `YYYY-MM-DDTHH:MM:SS[.fraction][Z]`, with `T` or a space, or a number of seconds since 1970.",
+    )
+    AFTER_FETCH = (
+        Reason.FUTURE_DATE,
+        _DATES,
+        "The date is after the record was fetched.",
+        "The record was fetched at `event_time`.",
+    )
+    LATITUDE_OUT_OF_RANGE = (
         Reason.OUT_OF_RANGE,
-        ("location.coordinates.latitude", "location.coordinates.longitude"),
-        "beyond 90 and 180 degrees",
-    ),
-    Rule(Reason.OUT_OF_RANGE, ("dob",), "an age over 130 years"),
-    Rule(Reason.OUT_OF_RANGE, ("registered",), "before the birth"),
-)
+        ("location.coordinates.latitude",),
+        "The latitude is beyond 90 degrees.",
+    )
+    LONGITUDE_OUT_OF_RANGE = (
+        Reason.OUT_OF_RANGE,
+        ("location.coordinates.longitude",),
+        "The longitude is beyond 180 degrees.",
+    )
+    TOO_OLD = (Reason.OUT_OF_RANGE, ("dob",), f"The age would be over {MAX_AGE_YEARS} years.")
+    REGISTERED_BEFORE_BIRTH = (Reason.OUT_OF_RANGE, ("registered",), "The registration is before the birth.")
+
+    def __init__(self, reason: Reason, fields: tuple[str, ...], detail: str, explanation: str = "") -> None:
+        self.reason = reason
+        self.fields = fields
+        """Paths in the raw record. `value` is the message's value as a whole, `key` its key."""
+        self.detail = detail
+        """The sentence recorded with the rejected record; `{limit}` stands for the configured limit."""
+        self.explanation = explanation
+        """Further explanation for readers, in Markdown."""

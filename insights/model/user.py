@@ -132,6 +132,11 @@ def read_field_types(model: type) -> dict[str, tuple[type, bool]]:
     return types
 
 
+def to_dotted_path(name: str) -> str:
+    """Return the dotted path of a field of `RawUser`: `name.first` for `name__first`."""
+    return name.replace("__", ".")
+
+
 def derive_record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
     """The key a raw record is staged and published under.
 

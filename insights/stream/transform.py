@@ -1,9 +1,10 @@
-"""Messages of the raw topic in, served users and refused records out: columns only, no session and no I/O.
+"""Transform messages of the raw topic into users and quarantine records: columns only, no session and no I/O.
 
-The value is parsed once. Spark alone would let three kinds of bad JSON through, so:
- * the value is parsed inside an object and checked inside an array, which between them no text after its end survives;
- * the check (`try_parse_json`) also refuses a key that stands twice in one object;
- * an object or array in a field of text is copied there as JSON, which the rules look at (`rules.is_structure`).
+The value is parsed once. Spark's parser alone accepts three kinds of bad JSON, which are rejected as follows:
+ * Text after the end of the value: the value is parsed inside an object and validated inside an array, and no such text
+   passes both.
+ * A repeated key in one object: the validation (`try_parse_json`) rejects it.
+ * An object or array in a text field: `from_json` copies it as JSON text, which `rules.is_structure` recognises.
 """
 
 from dataclasses import fields
@@ -16,18 +17,19 @@ from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TI
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
+from insights.model.user import to_dotted_path
 from insights.stream import rules
 from insights.stream.rules import Violation
 
-LARGEST_VALUE = 1_048_588
-"""Kafka's own default of `max.message.bytes`; a value larger than the topic takes is refused unread."""
+MAX_VALUE_BYTES = 1_048_588
+"""Kafka's default of `max.message.bytes`. A larger value is rejected without being parsed."""
 SPARK_CONF = {"spark.sql.codegen.hugeMethodLimit": "8000", "spark.sql.ansi.enabled": "false"}
-"""What a session should set. HotSpot never compiles a method of more than 8,000 bytes, and the rules as one stage make
-such methods: above this limit Spark splits the code instead, which took a third off the CPU time. In ANSI mode an
-overflow that nobody foresaw would end the stream."""
+"""Settings that the session needs. HotSpot never compiles a method of more than 8,000 bytes, and the rules generated as
+one stage exceed that. Above this limit Spark generates smaller methods instead, which saved a third of the CPU time.
+In ANSI mode, an unforeseen overflow would end the stream."""
 QUARANTINED_FIELDS = tuple(field.name for field in fields(QuarantineRecord))
 
-_REFUSED = "refused"
+_REJECTION = "rejection"
 _CORRUPT = "corrupt"
 _WRAPPED = f"record STRUCT<{build_raw_spark_ddl()}>, {_CORRUPT} STRING"
 _OPTIONS = {
@@ -36,105 +38,82 @@ _OPTIONS = {
     "allowNonNumericNumbers": "false",
     "allowSingleQuotes": "false",
 }
-_BAD_ESCAPE = (
-    r"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
-    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
-)
 _VERSION_FORMAT = "[0-9]{1,18}"
-"""Microseconds until the year 33658: a version to which one can always be added."""
+"""Microseconds up to the year 33658, so that adding one to a version never overflows."""
 _LAST_MILLISECOND = 253_402_300_799_999
 
 
-def transform_messages(messages: DataFrame, largest_value: int = LARGEST_VALUE) -> DataFrame:
-    """Every Kafka source row, read with `includeHeaders`, once: the user's fields, what quarantine needs, and
-    `refused`, null or the rule it broke. Keep this frame to take both `select_accepted` and `select_rejected` from it.
+def transform_messages(messages: DataFrame, max_value_bytes: int = MAX_VALUE_BYTES) -> DataFrame:
+    """Transform rows of the Kafka source, read with `includeHeaders`, one to one.
+
+    The result has the fields of `User`, those of `QuarantineRecord`, and `rejection`: the rule that the message breaks,
+    or null. Persist it before taking both `select_accepted` and `select_rejected` from it.
     """
-    return _verdict(_typed(_standard(_parsed(_envelope(messages, largest_value)))))
+    envelopes = _read_envelope(messages, max_value_bytes)
+    return _build_user(_derive_values(_cleanse(_parse_value(envelopes))))
 
 
-def select_accepted(judged: DataFrame) -> DataFrame:
-    """The users among judged messages, as `schema.spark_ddl` has them."""
-    return judged.where(F.col(_REFUSED).isNull()).select(*USER_FIELDS)
+def select_accepted(transformed: DataFrame) -> DataFrame:
+    """Select the users, in the columns of `schema.build_spark_ddl`."""
+    return transformed.where(F.col(_REJECTION).isNull()).select(*USER_FIELDS)
 
 
-def select_rejected(judged: DataFrame) -> DataFrame:
-    """The refused among judged messages, as `quarantine.Quarantined` has them, payload without credentials."""
+def select_rejected(transformed: DataFrame) -> DataFrame:
+    """Select the rejected records, in the fields of `QuarantineRecord`, with credentials removed from the payload."""
     value = F.coalesce(F.col("value"), F.lit(b""))
-    masked = F.regexp_replace(F.decode(F.col("value"), "ISO-8859-1"), CREDENTIAL_PATTERN, CREDENTIAL_MASK)
+    redacted = F.regexp_replace(F.decode(F.col("value"), "ISO-8859-1"), CREDENTIAL_PATTERN, CREDENTIAL_MASK)
     columns = {
-        "reason": F.col("refused.reason"),
-        "field": F.col("refused.field"),
-        "detail": F.col("refused.detail"),
+        "reason": F.col("rejection.reason"),
+        "field": F.col("rejection.field"),
+        "detail": F.col("rejection.detail"),
         "size": F.octet_length(value),
         "sha256": F.sha2(value, 256),
-        "payload": F.when(F.col("refused.reason") != Reason.TOO_LARGE.value, F.encode(masked, "ISO-8859-1")),
+        "payload": F.when(F.col("rejection.reason") != Reason.TOO_LARGE.value, F.encode(redacted, "ISO-8859-1")),
     }
-    refused = judged.where(F.col(_REFUSED).isNotNull())
-    return refused.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))
+    rejected = transformed.where(F.col(_REJECTION).isNotNull())
+    return rejected.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))
 
 
-def _envelope(messages: DataFrame, largest_value: int) -> DataFrame:
-    """Where the message stands, what its headers say (a malformed one says nothing), and whether its bytes are text."""
+def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
+    """Read coordinates and headers, ignoring malformed headers, and apply the rules on the bytes of the value."""
     origin = F.concat_ws("/", "topic", "partition", "offset")
     milliseconds = F.unix_millis("timestamp")
-    text = F.col("value").cast("string")
-    escapes = F.replace(text, F.lit("\\\\"), F.lit("  "))
-    bad_escape = text.contains("\\u") & escapes.rlike(_BAD_ESCAPE)
-    event_time = _header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
-    refusal = _first(
-        [
-            Violation(
-                Reason.TOO_LARGE,
-                "value",
-                f"The value is larger than {largest_value} bytes.",
-                F.octet_length("value") > largest_value,
-            ),
-            Violation(Reason.ENCODING, "value", "The value is not UTF-8.", ~F.is_valid_utf8(text)),
-            Violation(Reason.ENCODING, "value", "The value holds U+0000.", text.contains("\0")),
-            Violation(
-                Reason.ENCODING, "value", "The value holds U+0000 or half a surrogate pair as an escape.", bad_escape
-            ),
-            Violation(Reason.SCHEMA, "value", "The message has no value (a tombstone).", F.col("value").isNull()),
-        ]
-    )
+    event_time = _read_header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
     return messages.select(
         origin.alias("origin"),
-        F.coalesce(_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
+        F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
         F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
-        _header(BATCH_ID, r"[^\x00\n\ufffd]{1,500}").alias("batch_id"),
+        _read_header(BATCH_ID, r"[^\x00\n\ufffd]{1,500}").alias("batch_id"),
         F.coalesce(
-            _header(VERSION, _VERSION_FORMAT).try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
+            _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
         ).alias("version"),
         F.when(event_time <= _LAST_MILLISECOND, F.timestamp_millis(event_time))
         .otherwise(F.date_trunc("millisecond", "timestamp"))
         .alias("event_time"),
-        F.coalesce(_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
+        F.coalesce(_read_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
         "value",
-        refusal.alias("unreadable"),
+        _find_first(rules.list_value_violations(F.col("value"), max_value_bytes)).alias("unreadable"),
     )
 
 
-def _header(name: str, pattern: str) -> Column:
-    """The text of the first header of this name, null where there is none or the pattern is not the whole of it."""
+def _read_header(name: str, pattern: str) -> Column:
+    """Return the text of the first header of this name, null if there is none or it does not match the pattern."""
     text = F.get("headers.value", F.array_position("headers.key", name) - 1).cast("string")
     return F.when(text.rlike(rf"^(?:{pattern})(?![\s\S])"), text)
 
 
-def _parsed(messages: DataFrame) -> DataFrame:
+def _parse_value(messages: DataFrame) -> DataFrame:
+    """Parse the value, unless a rule has rejected it, and apply the rules on its shape."""
     text = F.col("value").cast("string")
     wrapped = F.from_json(F.concat(F.lit('{"record":'), text, F.lit("}")), _WRAPPED, _OPTIONS)
     parsed = messages.withColumn("json", F.when(F.col("unreadable").isNull(), wrapped))
-    well_formed = F.col("json.record").isNotNull() & F.col(f"json.{_CORRUPT}").isNull()
-    unique = F.try_parse_json(F.concat(F.lit("["), text, F.lit("]"))).isNotNull()
-    shape = Violation(
-        Reason.SCHEMA, "value", "The value is not one JSON object of the record's shape.", ~(well_formed & unique)
-    )
-    return parsed.withColumn("unreadable", F.coalesce("unreadable", _first([shape])))
+    violations = rules.list_shape_violations(text, F.col("json.record"), F.col(f"json.{_CORRUPT}"))
+    return parsed.withColumn("unreadable", F.coalesce("unreadable", _find_first(violations)))
 
 
-def _standard(messages: DataFrame) -> DataFrame:
-    """The raw fields as text, cleansed and in their letter case, as the columns of `RawUser`."""
-    raw = {name: F.col(f"json.record.{rules.to_dotted_path(name)}") for name in rules.RAW_FIELDS}
+def _cleanse(messages: DataFrame) -> DataFrame:
+    """Add the columns of `RawUser`: the raw fields as text, cleansed and in their letter case."""
+    raw = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
     raw["location__street"] = rules.extract_street(raw["location__street"])
     raw["dob"], raw["registered"] = rules.extract_date(raw["dob"]), rules.extract_date(raw["registered"])
     frame = messages.withColumns(raw).drop("json")
@@ -143,13 +122,13 @@ def _standard(messages: DataFrame) -> DataFrame:
         {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
     ).drop("untidy")
     frame = frame.withColumns({name: rules.drop_blank(name, F.col(name)) for name in raw})
-    return frame.withColumns(rules.standardise(_columns(frame)))
+    return frame.withColumns(rules.standardise(_get_columns(frame)))
 
 
-def _typed(messages: DataFrame) -> DataFrame:
-    """Texts with a meaning become numbers, instants and what the country says."""
-    field = _columns(messages)
-    first = messages.withColumns(
+def _derive_values(messages: DataFrame) -> DataFrame:
+    """Add the numbers, instants, dates and country facts that the texts stand for."""
+    field = _get_columns(messages)
+    parsed = messages.withColumns(
         {
             "born_at": rules.parse_instant(field["dob"]),
             "registered_at": rules.parse_instant(field["registered"]),
@@ -160,7 +139,7 @@ def _typed(messages: DataFrame) -> DataFrame:
             "cell_number": rules.extract_national_number(field["cell"], field["nat"]),
         }
     )
-    return first.withColumns(
+    return parsed.withColumns(
         {
             "born_on": rules.to_day(F.col("born_at")),
             "registered_on": rules.to_day(F.col("registered_at")),
@@ -172,10 +151,10 @@ def _typed(messages: DataFrame) -> DataFrame:
     )
 
 
-def _verdict(messages: DataFrame) -> DataFrame:
-    """The columns of `User` and of `Quarantined`, with the verdict."""
-    field = _columns(messages) | {"country": F.col("facts")}
-    broken = rules.list_violations(field, field["key"], field["event_time"])
+def _build_user(messages: DataFrame) -> DataFrame:
+    """Select the fields of `User` and of `QuarantineRecord`, and the first rule that the message breaks."""
+    field = _get_columns(messages) | {"country": F.col("facts")}
+    violations = rules.list_record_violations(field, field["key"], field["event_time"])
     place = F.concat_ws(" ", "location__postcode", "location__city")
     user = {
         "user_id": F.col("login__uuid"),
@@ -185,8 +164,8 @@ def _verdict(messages: DataFrame) -> DataFrame:
         "full_name": F.concat_ws(" ", "name__first", "name__last"),
         "username": F.col("login__username"),
         "email_domain": F.substring_index("email", "@", -1),
-        **_telephone("phone"),
-        **_telephone("cell"),
+        **_format_telephone("phone"),
+        **_format_telephone("cell"),
         "street": F.col("location__street"),
         "city": F.col("location__city"),
         "state": F.col("location__state"),
@@ -212,37 +191,38 @@ def _verdict(messages: DataFrame) -> DataFrame:
         "key",
         "redrives",
         "value",
-        _barrier(F.coalesce("unreadable", _first(broken))).alias(_REFUSED),
+        _prevent_pushdown(F.coalesce("unreadable", _find_first(violations))).alias(_REJECTION),
     )
 
 
-def _telephone(name: str) -> dict[str, Column]:
+def _format_telephone(name: str) -> dict[str, Column]:
+    """Return `phone` or `cell`, in E.164 if it is valid, and whether it is."""
     number = F.col(f"{name}_number")
     valid = F.coalesce(number != "", F.lit(False))
     international = F.concat(F.lit("+"), F.col("facts.calling_code"), number)
     return {name: F.when(valid, international).otherwise(F.col(name)), f"{name}_valid": valid}
 
 
-def _first(tried: list[Violation]) -> Column:
-    """A struct of the first rule that is broken, null when none is."""
-    verdict = F.lit(None)
-    for rule in reversed(tried):
-        refusal = F.struct(
-            F.lit(rule.reason.value).alias("reason"),
-            F.lit(rule.field).alias("field"),
-            F.lit(rule.detail).alias("detail"),
+def _find_first(violations: list[Violation]) -> Column:
+    """Return a struct of the first rule that is broken, null if none is."""
+    first = F.lit(None)
+    for violation in reversed(violations):
+        rejection = F.struct(
+            F.lit(violation.rule.reason.value).alias("reason"),
+            F.lit(violation.field).alias("field"),
+            F.lit(violation.detail).alias("detail"),
         )
-        verdict = F.when(rule.broken, refusal).otherwise(verdict)
-    return verdict
+        first = F.when(violation.broken, rejection).otherwise(first)
+    return first
 
 
-def _barrier(column: Column) -> Column:
-    """The same column, as one that the optimiser takes for non-deterministic.
+def _prevent_pushdown(column: Column) -> Column:
+    """Return the same column in a form that the optimiser considers non-deterministic.
 
-    Else a filter on it would move below every projection, and the work of all of them with it, once per reference.
+    Otherwise a filter on it would be pushed below every projection and repeat their work for each reference.
     """
     return F.when(F.spark_partition_id() >= 0, column)
 
 
-def _columns(frame: DataFrame) -> dict[str, Column]:
+def _get_columns(frame: DataFrame) -> dict[str, Column]:
     return {name: F.col(name) for name in frame.columns}

@@ -10,8 +10,7 @@ from pydantic_settings import BaseSettings
 
 from insights import settings
 from insights.cli import app
-from insights.model import reasons
-from insights.model.reasons import Reason
+from insights.model.reasons import Reason, Rule
 from insights.publisher.metrics import PublisherMetrics
 from insights.settings import LocalSettings
 from insights.stream.metrics import StreamMetrics
@@ -76,10 +75,11 @@ def exported(registry: CollectorRegistry, prefix: str) -> Iterator[str]:
                 yield f"{name}{{{labels}}}" if labels else name
 
 
-def test_every_reason_is_told_in_the_order_in_which_it_is_tried_with_the_words_of_the_pages() -> None:
-    assert list(dict.fromkeys(rule.reason for rule in reasons.RULES)) == list(Reason)
-    assert rows(RULES, "Reasons") == [
-        [f"`{rule.reason}`", ", ".join(f"`{field}`" for field in rule.fields), rule.refuses] for rule in reasons.RULES
+def test_every_rule_is_documented_in_the_order_and_in_the_words_of_the_catalogue() -> None:
+    assert list(dict.fromkeys(rule.reason for rule in Rule)) == list(Reason)
+    assert rows(RULES, "Rules that reject a record") == [
+        [f"`{rule.reason}`", ", ".join(f"`{field}`" for field in rule.fields), rule.detail, rule.explanation]
+        for rule in Rule
     ]
 
 

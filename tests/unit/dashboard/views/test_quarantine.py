@@ -74,19 +74,19 @@ def test_quarantine_shows_reasons_over_time_and_samples():
 def test_the_rule_of_the_chosen_reason_is_told(fakes):
     fakes.quarantine = {"BAD_DATE": 3, "BAD_EMAIL": 9, "NEW_REASON": 1}
     app = opened("quarantine")
-    assert "- `email`: not an address" in said(app)
+    assert "- `email`: The value is not an e-mail address." in said(app)
     app.selectbox(key="reason").select("BAD_DATE").run()
-    assert "- `dob`, `registered`: no date" in said(app)
+    assert "- `dob`, `registered`: The value is not a date in UTC." in said(app)
     assert "`email`" not in said(app)
     app.selectbox(key="reason").select("NEW_REASON").run()
-    assert "No rule of this version has that reason" in said(app)
+    assert "No rule of this version has this reason" in said(app)
     assert not app.exception
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_rule_that_can_be_told(fakes, reason):
     fakes.quarantine = {str(reason): 1}
-    assert "What the rule refuses" in said(opened("quarantine"))
+    assert "Rules with this reason" in said(opened("quarantine"))
 
 
 def test_a_reason_that_was_resolved_while_it_was_chosen_gives_way_to_another(fakes):

@@ -1,4 +1,4 @@
-"""One small Spark session for all tests in this folder."""
+"""One small Spark session shared by all tests in this folder."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -44,7 +44,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session")
 def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
-    """Messages as the Kafka source gives them."""
+    """Return a function that turns messages into the rows of the Kafka source."""
 
     def frame(messages: list[Message]) -> DataFrame:
         rows = [
@@ -66,31 +66,31 @@ def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
 
 
 @pytest.fixture(scope="session")
-def judge(
+def process(
     messages_frame: Callable[[list[Message]], DataFrame],
 ) -> Callable[[list[Message]], list[User | QuarantineRecord]]:
-    """The stream's verdict on each message, in their order; their offsets must differ."""
+    """Return a function that transforms messages with distinct offsets and returns their outcomes in their order."""
 
-    def verdicts(messages: list[Message]) -> list[User | QuarantineRecord]:
-        judged = transform.transform_messages(messages_frame(messages)).persist()
+    def process_messages(messages: list[Message]) -> list[User | QuarantineRecord]:
+        transformed = transform.transform_messages(messages_frame(messages)).persist()
         try:
             users = (
-                transform.select_accepted(judged.withColumn("event_id", F.struct("origin", "event_id")))
+                transform.select_accepted(transformed.withColumn("event_id", F.struct("origin", "event_id")))
                 .toArrow()
                 .to_pylist()
             )
-            refused = transform.select_rejected(judged).toArrow().to_pylist()
+            rejected = transform.select_rejected(transformed).toArrow().to_pylist()
         finally:
-            judged.unpersist()
+            transformed.unpersist()
         by_origin: dict[str, User | QuarantineRecord] = {}
         for row in users:
             origin, event_id = row["event_id"].values()
             assert origin not in by_origin
             by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
-        for row in refused:
+        for row in rejected:
             assert row["origin"] not in by_origin
             by_origin[row["origin"]] = QuarantineRecord(**row | {"reason": Reason(row["reason"])})
         assert len(by_origin) == len(messages)
         return [by_origin[f"{message.topic}/{message.partition}/{message.offset}"] for message in messages]
 
-    return verdicts
+    return process_messages

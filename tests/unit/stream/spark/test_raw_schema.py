@@ -1,4 +1,4 @@
-"""What Spark parses is the raw record."""
+"""The schema that Spark parses has the fields of the raw record."""
 
 from insights.model import schema
 from insights.model.user import RawUser, read_field_types

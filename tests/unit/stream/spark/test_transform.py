@@ -1,4 +1,4 @@
-"""Poison between good messages: each refused once for its own reason, the neighbours served, nothing thrown."""
+"""Poison between good messages: each is rejected once for its own reason, and its neighbours are accepted."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from insights.model import schema
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
-from insights.model.reasons import Reason
+from insights.model.reasons import Reason, Rule
 from insights.model.user import User
 from insights.stream import transform
 from tests.helpers.oracle import Message
@@ -73,7 +73,7 @@ POISON: dict[str, tuple[Message, Reason, str]] = {
     "10 MB": (message(b'{"x":"' + b"a" * 10_000_000 + b'"}'), Reason.TOO_LARGE, "value"),
     "10 MB of brackets": (message(b"[" * 10_000_000), Reason.TOO_LARGE, "value"),
     "a byte that is not UTF-8": (message(b'{"gender":"\xff"}'), Reason.ENCODING, "value"),
-    "a surrogate in UTF-8": (message(b'{"gender":"\xed\xa0\x80"}'), Reason.ENCODING, "value"),
+    "a surrogate encoded as UTF-8": (message(b'{"gender":"\xed\xa0\x80"}'), Reason.ENCODING, "value"),
     "an overlong slash": (message(b'{"gender":"\xc0\xaf"}'), Reason.ENCODING, "value"),
     "UTF-16": (message(GOOD.encode("utf-16-le")), Reason.ENCODING, "value"),
     "U+0000 as a byte": (message(raw(GOOD.replace("Lyon", "Ly\0on"))), Reason.ENCODING, "value"),
@@ -128,46 +128,51 @@ POISON: dict[str, tuple[Message, Reason, str]] = {
 
 
 @pytest.fixture(scope="module")
-def verdicts(judge):
-    """Every poison with a good message before and behind it."""
+def outcomes(process):
+    """Return the outcomes of all poison messages, each with a good message before and after it."""
     messages = []
     for number, (poison, _, _) in enumerate(POISON.values()):
-        messages += [message(user(), 2 * number), poison.__class__(**_as_dict(poison) | {"offset": 2 * number + 1})]
+        messages += [message(user(), 2 * number), poison.__class__(**_to_dict(poison) | {"offset": 2 * number + 1})]
     messages.append(message(user(), 2 * len(POISON)))
-    return judge(messages)
+    return process(messages)
 
 
-def _as_dict(item):
+def _to_dict(item):
     return {field.name: getattr(item, field.name) for field in fields(item)}
 
 
 @pytest.mark.parametrize("name", POISON)
-def test_a_poisonous_message_is_refused_for_its_own_reason(verdicts, name):
+def test_a_poisonous_message_is_rejected_for_its_own_reason(outcomes, name):
     poison, reason, field = POISON[name]
-    verdict = verdicts[2 * list(POISON).index(name) + 1]
-    assert isinstance(verdict, QuarantineRecord)
-    assert (verdict.reason, verdict.field) == (reason, field)
-    assert 0 < len(verdict.detail) <= 200
+    outcome = outcomes[2 * list(POISON).index(name) + 1]
+    assert isinstance(outcome, QuarantineRecord)
+    assert (outcome.reason, outcome.field) == (reason, field)
+    assert 0 < len(outcome.detail) <= 200
     value = poison.value or b""
-    assert (verdict.size, verdict.sha256) == (len(value), hashlib.sha256(value).hexdigest())
-    kept = None if poison.value is None or reason is Reason.TOO_LARGE else redact(value)
-    assert verdict.payload == kept
+    assert (outcome.size, outcome.sha256) == (len(value), hashlib.sha256(value).hexdigest())
+    payload = None if poison.value is None or reason is Reason.TOO_LARGE else redact(value)
+    assert outcome.payload == payload
 
 
-def test_the_neighbours_of_poison_are_served(verdicts):
-    served = verdicts[::2]
-    assert len(served) == len(POISON) + 1
-    assert all(isinstance(verdict, User) for verdict in served)
+def test_every_rule_of_the_catalogue_rejects_a_poisonous_message_with_its_own_detail(outcomes):
+    details = {outcome.detail for outcome in outcomes if isinstance(outcome, QuarantineRecord)}
+    assert details == {rule.detail.format(limit=transform.MAX_VALUE_BYTES) for rule in Rule}
 
 
-def test_a_refusal_quotes_no_value(verdicts):
-    details = {verdict.detail for verdict in verdicts if isinstance(verdict, QuarantineRecord)}
+def test_the_neighbours_of_poison_are_accepted(outcomes):
+    neighbours = outcomes[::2]
+    assert len(neighbours) == len(POISON) + 1
+    assert all(isinstance(outcome, User) for outcome in neighbours)
+
+
+def test_a_detail_quotes_no_value(outcomes):
+    details = {outcome.detail for outcome in outcomes if isinstance(outcome, QuarantineRecord)}
     assert not [detail for detail in details if "Lyon" in detail or "@" in detail or UUID in detail]
 
 
-def test_a_key_that_is_not_text_is_kept_as_text_that_any_store_holds(verdicts):
-    verdict = verdicts[2 * list(POISON).index("a key of arbitrary bytes") + 1]
-    assert verdict.key == "\ufffd\ufffd\ufffd"
+def test_a_key_that_is_not_text_is_stored_as_text_that_every_store_accepts(outcomes):
+    outcome = outcomes[2 * list(POISON).index("a key of arbitrary bytes") + 1]
+    assert outcome.key == "\ufffd\ufffd\ufffd"
 
 
 SECRET = user(nat="LEGO", id={"name": "SN", "value": "492236833202"})
@@ -193,7 +198,7 @@ ENDED = (
 OTHERS = {
     "with credentials": message(SECRET, 1),
     "with headers": message(user(), 2, headers=tuple(HEADERS.headers())),
-    "refused with headers": message(user(nat="XX"), 3, headers=tuple(HEADERS.headers())),
+    "rejected with headers": message(user(nat="XX"), 3, headers=tuple(HEADERS.headers())),
     "with malformed headers": message(user(), 5004, headers=MALFORMED, timestamp=TIMESTAMP),
     "with absurd headers": message(user(), 5005, headers=ABSURD, timestamp=TIMESTAMP),
     "with line ends after headers": message(user(), 5007, headers=ENDED, timestamp=TIMESTAMP),
@@ -206,42 +211,42 @@ OTHERS = {
 
 
 @pytest.fixture(scope="module")
-def others(judge):
-    return dict(zip(OTHERS, judge(list(OTHERS.values())), strict=True))
+def others(process):
+    return dict(zip(OTHERS, process(list(OTHERS.values())), strict=True))
 
 
-def test_credentials_and_the_national_id_leave_a_refused_payload(others):
-    kept = json.loads(others["with credentials"].payload)
-    assert kept["id"] is None
-    assert {name for name, value in kept["login"].items() if value is not None} == {"uuid", "username"}
+def test_credentials_and_the_national_id_are_removed_from_a_rejected_payload(others):
+    payload = json.loads(others["with credentials"].payload)
+    assert payload["id"] is None
+    assert {name for name, value in payload["login"].items() if value is not None} == {"uuid", "username"}
 
 
 @pytest.mark.parametrize(
     ("name", "city"), [("with an escaped pair", "Ly\U0001f600on"), ("with an escaped backslash", "Ly\\u0000on")]
 )
-def test_an_escape_that_is_text_is_served(others, name, city):
+def test_an_escape_that_is_text_is_accepted(others, name, city):
     assert others[name].city == city
 
 
-def test_headers_say_which_event_it_is(others):
-    for verdict in (others["with headers"], others["refused with headers"]):
-        assert (verdict.event_id, verdict.batch_id) == ("123", "ingest/1")
-        assert (verdict.version, verdict.event_time) == (HEADERS.version, HEADERS.event_time)
-    assert others["refused with headers"].redrives == 2
+def test_headers_identify_the_event(others):
+    for outcome in (others["with headers"], others["rejected with headers"]):
+        assert (outcome.event_id, outcome.batch_id) == ("123", "ingest/1")
+        assert (outcome.version, outcome.event_time) == (HEADERS.version, HEADERS.event_time)
+    assert others["rejected with headers"].redrives == 2
 
 
 @pytest.mark.parametrize(
     "name", ["with malformed headers", "with absurd headers", "with line ends after headers", "without headers"]
 )
-def test_a_message_without_usable_headers_goes_by_its_coordinates(others, name):
-    verdict, offset = others[name], OTHERS[name].offset
-    assert isinstance(verdict, User)
-    assert (verdict.event_id, verdict.batch_id) == (f"users.raw/0/{offset}", None)
-    assert verdict.version == TIMESTAMP * 1000 + offset % 1000
-    assert verdict.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
+def test_a_message_without_usable_headers_is_identified_by_its_coordinates(others, name):
+    outcome, offset = others[name], OTHERS[name].offset
+    assert isinstance(outcome, User)
+    assert (outcome.event_id, outcome.batch_id) == (f"users.raw/0/{offset}", None)
+    assert outcome.version == TIMESTAMP * 1000 + offset % 1000
+    assert outcome.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
 
 
-def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
+def test_answers_of_api_1_2_are_accepted_and_those_of_1_1_have_no_id(others):
     older = others["of API 1.2"]
     assert isinstance(older, User)
     assert (older.first_name, older.last_name, older.street) == ("Jean-Marie", "O'Brien", "6894 Windsor Road")
@@ -250,8 +255,8 @@ def test_the_answers_of_api_1_2_are_served_and_those_of_1_1_have_no_id(others):
 
 
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
-    judged = transform.transform_messages(messages_frame([message(user())]))
-    accepted, rejected = transform.select_accepted(judged), transform.select_rejected(judged)
+    transformed = transform.transform_messages(messages_frame([message(user())]))
+    accepted, rejected = transform.select_accepted(transformed), transform.select_rejected(transformed)
     assert accepted.dtypes == spark.createDataFrame([], schema.build_spark_ddl()).dtypes
     assert rejected.columns == [field.name for field in fields(QuarantineRecord)]
     types = dict.fromkeys(rejected.columns, "string") | {
