@@ -1,1 +1,1 @@
-"""What the platform moves: users, messages and quarantine records as dataclasses and constants, without any driver."""
+"""Users, messages, quarantine records and rules as dataclasses and constants; no driver is imported here."""

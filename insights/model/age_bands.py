@@ -1,18 +1,18 @@
-"""The age bands that users are counted in."""
+"""The age bands by which users are counted."""
 
 AGE_BANDS = ((18, "0-17"), (25, "18-24"), (35, "25-34"), (45, "35-44"), (55, "45-54"), (65, "55-64"), (75, "65-74"))
-"""Each holds the first age of the next one."""
+"""Each pair is the first age after the band and the band's name."""
 OLDEST_BAND = "75+"
 BAND_NAMES = (*(name for _, name in AGE_BANDS), OLDEST_BAND)
-"""The youngest first."""
+"""All bands, the youngest first."""
 
 
 def get_age_range(band: str) -> tuple[int, int]:
-    """The first and last age of a band, in whole years.
+    """Return the first and last age of a band, in whole years.
 
     Raises:
-        KeyError: there is no such band.
+        KeyError: the band does not exist.
     """
-    ends = [first_of_next for first_of_next, _ in AGE_BANDS]
-    bounds = zip([0, *ends], [*(end - 1 for end in ends), 2**31 - 1], strict=True)
-    return dict(zip(BAND_NAMES, bounds, strict=True))[band]
+    limits = [limit for limit, _ in AGE_BANDS]
+    ranges = zip([0, *limits], [*(limit - 1 for limit in limits), 2**31 - 1], strict=True)
+    return dict(zip(BAND_NAMES, ranges, strict=True))[band]

@@ -1,9 +1,9 @@
-"""The countries of the API's nationalities: names, regions, where they lie, how their telephone numbers are written.
+"""The countries of the API's nationalities: names, regions, positions, and formats of telephone numbers.
 
-`countries.csv` holds the ISO 3166-1 codes and short names (without the formal part: "Iran"), the United Nations M49
-continent and sub-region, the centroid in degrees, and the reach: the kilometres from the centroid to the farthest of
-the country's extreme points (north, south, west, east, of the territory its people are listed in: the Canary Islands
-and Hawaii count, overseas departments do not), rounded up to the next 50.
+`countries.csv` has the ISO 3166-1 codes and short names (without the formal part: "Iran"), the United Nations M49
+continent and sub-region, the centroid in degrees, and the reach: the distance in kilometres from the centroid to the
+farthest of the country's northernmost, southernmost, westernmost and easternmost points, rounded up to a multiple of
+50. The Canary Islands and Hawaii count as part of their countries, overseas departments do not.
 """
 
 import csv
@@ -17,7 +17,7 @@ from phonenumbers import PhoneMetadata
 
 @dataclass(frozen=True, slots=True)
 class Country:
-    """One nationality of the API. Degrees and kilometres."""
+    """One nationality of the API. Positions are in degrees, `reach_km` in kilometres."""
 
     code: str
     alpha3: str
@@ -31,18 +31,18 @@ class Country:
 
 @dataclass(frozen=True, slots=True)
 class Telephony:
-    """How a country writes telephone numbers, from libphonenumber's metadata. The patterns match a national number."""
+    """A country's telephone numbers by libphonenumber's metadata. The patterns match national significant numbers."""
 
     calling_code: str
     national_prefix: str | None
     general: str
     kinds: tuple[str, ...]
-    """Fixed lines, mobiles and every other kind of number; some countries give several kinds one pattern."""
+    """One pattern for each kind of number (fixed line, mobile and so on). Kinds with the same pattern share one."""
 
 
 @cache
 def load_countries() -> dict[str, Country]:
-    """All of them, by ISO 3166-1 alpha-2 code."""
+    """Load all countries, by ISO 3166-1 alpha-2 code."""
     with files("insights.model").joinpath("countries.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {
@@ -61,7 +61,7 @@ def load_countries() -> dict[str, Country]:
 
 
 def load_telephony(code: str) -> Telephony:
-    """The rules of the country with this ISO 3166-1 alpha-2 code."""
+    """Load the telephone metadata of the country with this ISO 3166-1 alpha-2 code."""
     metadata: Any = PhoneMetadata.metadata_for_region(code)
     kinds = [
         getattr(metadata, kind).national_number_pattern

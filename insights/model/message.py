@@ -1,4 +1,4 @@
-"""The message on the raw topic: a staged payload as it is, with headers that say which row, page and version it is."""
+"""The message on the raw topic: a staged payload, unchanged, with headers that identify its row, page and version."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,14 +15,14 @@ REDRIVES = "redrives"
 
 Headers = list[tuple[str, bytes]]
 EVENT_ID_FORMAT = r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}"
-"""The whole of an event id, in the syntax that Python's `re` and Java's share. A header that says something else says
-nothing: the message then goes by its coordinates."""
+"""Matches a whole event id, in the syntax common to Python and Java. A header that does not match is ignored, and the
+message is identified by its coordinates."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """One message of the raw topic. `version` is in microseconds, `event_time` UTC to the millisecond."""
+    """One message of the raw topic. `version` is in microseconds, `event_time` is UTC to the millisecond."""
 
     event_id: str
     key: UUID
@@ -33,7 +33,7 @@ class RawMessage:
     redrives: int = 0
 
     def headers(self) -> Headers:
-        """The message's headers, as librdkafka takes them."""
+        """Return the message's headers in the form that librdkafka takes."""
         headers = [
             (EVENT_ID, self.event_id.encode()),
             (BATCH_ID, self.batch_id.encode()),
@@ -48,17 +48,17 @@ class RawMessage:
 
 
 def make_traceparent(batch_id: str, event_id: str) -> str:
-    """W3C trace context: the page is the trace, the row the span, so every hop can name both without a lookup."""
+    """Return a W3C trace context with the page as the trace and the row as the span, so that no hop needs a lookup."""
     span = sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
-    return f"00-{_trace(batch_id)}-{span}-01"
+    return f"00-{_hash_trace_id(batch_id)}-{span}-01"
 
 
 @lru_cache(maxsize=64)
-def _trace(batch_id: str) -> str:
+def _hash_trace_id(batch_id: str) -> str:
     return sha256(batch_id.encode()).hexdigest()[:32]
 
 
 def to_epoch_milliseconds(instant: datetime) -> int:
-    """Whole milliseconds since 1970, exactly."""
+    """Return whole milliseconds since 1970, without rounding errors."""
     elapsed = instant - _EPOCH
     return (elapsed.days * 86_400 + elapsed.seconds) * 1000 + elapsed.microseconds // 1000

@@ -1,4 +1,4 @@
-"""Records that a rule refused: one row each in PostgreSQL, the exact truth, and a copy on the quarantine topic."""
+"""Rejected records: one row each in PostgreSQL, which is authoritative, and a copy on the quarantine topic."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from insights.model.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord:
-    """A refused record. `origin` is `topic/partition/offset`, or `staging/<id>` for one that could not be published."""
+    """A rejected record. `origin` is `topic/partition/offset`, or `staging/<id>` for a row too large to publish."""
 
     origin: str
     event_id: str
@@ -22,14 +22,14 @@ class QuarantineRecord:
     event_time: datetime
     redrives: int
     size: int
-    """Bytes of the value as it came."""
+    """Bytes of the original value."""
     sha256: str
-    """Of the value as it came, in hexadecimal."""
+    """Digest of the original value, in hexadecimal."""
     payload: bytes | None
-    """The value without credentials; none where it is too large to keep."""
+    """The value without credentials; None if it is too large to keep."""
 
     def headers(self) -> Headers:
-        """Headers of the copy on the quarantine topic."""
+        """Return the headers of the copy on the quarantine topic."""
         texts = {
             "origin": self.origin,
             "reason": self.reason,

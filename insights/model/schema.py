@@ -1,4 +1,4 @@
-"""The record as each store sees it, derived from `insights.record` and never written twice."""
+"""The schema of the record in each store, derived from the dataclasses of `insights.model.user`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -72,21 +72,22 @@ CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""Cassandra's user tables: primary key and columns. `bucket` spreads a partition: see `BUCKETS`."""
+"""Cassandra's user tables: primary key and columns. `bucket` splits partitions (see `BUCKETS`)."""
 
 BUCKETS = 16
-"""Partitions per country or month, by the first hexadecimal digit of `user_id`: 10 million users of 21 countries make
-30,000 rows a partition."""
+"""Partitions per country or month, by the first hexadecimal digit of `user_id`. With 10 million users of 21 countries,
+a partition has 30,000 rows."""
 
 _DERIVED_CQL = {"bucket": "int", "hour": "text"}
 
 DERIVED_FROM = {"registered_weekday": "registered_at"}
 DERIVED_SQL = {"registered_weekday": "extract(isodow FROM {} AT TIME ZONE 'UTC')::integer"}
-"""Counted but not kept, each of the field that it is `DERIVED_FROM`: the ISO day of the week, 1 is Monday."""
+"""Fields that are counted but not stored, each computed from the field in `DERIVED_FROM`. `registered_weekday` is the
+ISO day of the week, 1 for Monday."""
 
 
 def build_spark_ddl() -> str:
-    """The served record as a Spark DDL schema string."""
+    """Return the schema of `User` as Spark DDL."""
     return ", ".join(
         f"{name} {_WIDE[name][0] if name in _WIDE else _SPARK[kind]}{'' if optional else ' NOT NULL'}"
         for name, (kind, optional) in read_field_types(User).items()
@@ -94,12 +95,12 @@ def build_spark_ddl() -> str:
 
 
 def build_raw_spark_ddl() -> str:
-    """The raw record as the DDL that `from_json` takes: nested structs of text."""
-    return ", ".join(f"{name} {_raw_type(child)}" for name, child in _raw_tree().items())
+    """Return the schema of `RawUser` as the DDL that `from_json` takes: nested structs of strings."""
+    return ", ".join(f"{name} {_build_raw_type(child)}" for name, child in _build_raw_tree().items())
 
 
 def build_sql_columns() -> dict[str, str]:
-    """PostgreSQL column definitions of `analytics.users`, by name."""
+    """Return the PostgreSQL column definitions of `analytics.users`, by name."""
     return {
         name: (_WIDE[name][2] if name in _WIDE else _SQL[kind]) + ("" if optional else " NOT NULL")
         for name, (kind, optional) in read_field_types(User).items()
@@ -107,13 +108,13 @@ def build_sql_columns() -> dict[str, str]:
 
 
 def build_sql_table(name: str = "analytics.users") -> str:
-    """The `CREATE TABLE` of the relational view of users."""
+    """Return the `CREATE TABLE` statement of the table of users in PostgreSQL."""
     columns = ",\n".join(f"    {column} {definition}" for column, definition in build_sql_columns().items())
     return f"CREATE TABLE {name} (\n{columns},\n    PRIMARY KEY (user_id)\n);\n"
 
 
 def build_cql_types() -> dict[str, str]:
-    """CQL type of each column that a user table may have."""
+    """Return the CQL type of each column that a user table may have."""
     types = {
         name: _WIDE[name][1] if name in _WIDE else _CQL[kind] for name, (kind, _) in read_field_types(User).items()
     }
@@ -121,7 +122,7 @@ def build_cql_types() -> dict[str, str]:
 
 
 def build_cql_table(table: str) -> str:
-    """The `CREATE TABLE` of one of `CASSANDRA_TABLES`, without options."""
+    """Return the `CREATE TABLE` statement of one of `CASSANDRA_TABLES`, without options."""
     key, names = CASSANDRA_TABLES[table]
     types = build_cql_types()
     columns = ",\n".join(f"    {name} {types[name]}" for name in names)
@@ -129,26 +130,26 @@ def build_cql_table(table: str) -> str:
 
 
 def build_wire_json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of the value on the raw topic: the fields that are read, anything else allowed."""
+    """Return the JSON Schema (2020-12) of the value on the raw topic. Fields that are not read may have any value."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "RawUser",
-        **_json_object(_raw_tree()),
+        **_build_json_object(_build_raw_tree()),
     }
 
 
 def list_dimension_fields() -> tuple[str, ...]:
-    """The fields of `User` that the dimensions are made of, each once."""
+    """Return the fields of `User` that the dimensions are derived from, each once."""
     return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for names in DIMENSIONS.values() for field in names))
 
 
 def build_dimension_values_sql(source: str) -> str:
-    """A query that turns each row of `source` into one (dimension, value) row per dimension."""
-    values = ", ".join(f"('{name}', {_dimension_value(source, names)})" for name, names in DIMENSIONS.items())
+    """Return a query that yields one (dimension, value) row for each row of `source` and each dimension."""
+    values = ", ".join(f"('{name}', {_build_dimension_value(source, names)})" for name, names in DIMENSIONS.items())
     return f"SELECT d.dimension, d.value FROM {source} CROSS JOIN LATERAL (VALUES {values}) AS d(dimension, value)"
 
 
-def _dimension_value(source: str, names: Sequence[str]) -> str:
+def _build_dimension_value(source: str, names: Sequence[str]) -> str:
     texts = [
         f"({DERIVED_SQL[name].format(f'{source}.{DERIVED_FROM[name]}')})::text"
         if name in DERIVED_SQL
@@ -158,7 +159,8 @@ def _dimension_value(source: str, names: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"json_build_array({', '.join(texts)})::text"
 
 
-def _raw_tree() -> dict[str, Any]:
+def _build_raw_tree() -> dict[str, Any]:
+    """Return the fields of `RawUser` as nested mappings with None as leaves."""
     tree: dict[str, Any] = {}
     for path in read_field_types(RawUser):
         node = tree
@@ -169,12 +171,12 @@ def _raw_tree() -> dict[str, Any]:
     return tree
 
 
-def _raw_type(child: dict[str, Any] | None) -> str:
+def _build_raw_type(child: dict[str, Any] | None) -> str:
     if child is None:
         return "STRING"
-    return "STRUCT<" + ", ".join(f"{name}: {_raw_type(grandchild)}" for name, grandchild in child.items()) + ">"
+    return "STRUCT<" + ", ".join(f"{name}: {_build_raw_type(grandchild)}" for name, grandchild in child.items()) + ">"
 
 
-def _json_object(tree: dict[str, Any]) -> dict[str, Any]:
-    properties = {name: {} if child is None else _json_object(child) for name, child in tree.items()}
+def _build_json_object(tree: dict[str, Any]) -> dict[str, Any]:
+    properties = {name: {} if child is None else _build_json_object(child) for name, child in tree.items()}
     return {"type": ["object", "null"], "properties": properties}

@@ -1,6 +1,6 @@
-"""The user record: what a raw API record must hold, and what a served user is.
+"""The raw record that is read from the API and the user that every sink stores.
 
-Every other shape of it (wire JSON Schema, Spark, CQL, SQL) is derived from these classes by `schema`.
+`insights.model.schema` derives all other schemas (JSON Schema, Spark, CQL, SQL) from these classes.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
 
 @dataclass(frozen=True, slots=True)
 class RawUser:
-    """The fields read from a raw API record, by path (`__` for a dot). All text: API versions disagree on the types."""
+    """The fields read from a raw API record, by path (`__` for a dot). All are text: API versions differ in types."""
 
     gender: str | None
     nat: str | None
@@ -41,17 +41,17 @@ class RawUser:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A served user: cleansed, formatted, enriched. Instants are UTC to the millisecond, the coarsest of the stores."""
+    """A cleansed, formatted and enriched user. Instants are UTC to the millisecond, which every store can represent."""
 
     user_id: UUID
     version: int
-    """Microseconds; a newer record of the same user has a greater one."""
+    """Microseconds. A newer record of the same user has a greater version."""
     event_id: str
-    """The staged row's id, or `topic/partition/offset` of a message that another producer sent."""
+    """The id of the staged row, or `topic/partition/offset` of a message from another producer."""
     event_time: datetime
-    """When the record was fetched."""
+    """The time at which the record was fetched."""
     batch_id: str | None
-    """The page it was fetched with."""
+    """The page on which the record was fetched."""
     gender: str
     title: str | None
     first_name: str
@@ -61,7 +61,7 @@ class User:
     email: str
     email_domain: str
     phone: str | None
-    """E.164 where `phone_valid`, else as it came."""
+    """E.164 if `phone_valid` is true, else the text as received."""
     phone_valid: bool
     cell: str | None
     cell_valid: bool
@@ -70,7 +70,7 @@ class User:
     state: str | None
     postcode: str | None
     address: str | None
-    """One line: street, postcode city, state, country."""
+    """One line: street, postcode and city, state, country."""
     country_code: str
     """ISO 3166-1 alpha-2."""
     country: str
@@ -82,7 +82,7 @@ class User:
     longitude: float | None
     """Degrees, -180 to 180."""
     distance_km: float | None
-    """Great-circle distance from the coordinates to the country's centroid."""
+    """Great-circle distance from the coordinates to the country's centroid, in kilometres."""
     location_plausible: bool | None
     """Whether that distance is within the country's reach."""
     timezone: str | None
@@ -115,15 +115,16 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "month_country": ("registered_month", "country_code"),
     "year_generation": ("registered_year", "generation"),
 }
-"""What users are counted by, exactly: fields of `User`, or of `schema.DERIVED_SQL`. A count's value is its text;
-of several fields, a JSON array of texts. Another meaning takes another name: what is counted is not counted again."""
+"""The dimensions by which users are counted: fields of `User` or of `schema.DERIVED_SQL`. The value of a dimension is
+the field's text or, for several fields, a JSON array of texts. A changed meaning needs a new name, because a dimension
+that has been counted is not counted again."""
 
 MANDATORY = ("gender", "nat", "name__first", "name__last", "email", "dob", "registered")
-"""The fields of `RawUser` without which there is no user (`login__uuid` has a reason of its own)."""
+"""The fields of `RawUser` that a user must have, besides `login__uuid`, which has a reason of its own."""
 
 
 def read_field_types(model: type) -> dict[str, tuple[type, bool]]:
-    """Each field of `model` in its order, as (Python type, may be null)."""
+    """Return each field of `model` in its order, as (Python type, whether it may be null)."""
     hints = get_type_hints(model)
     types = {}
     for field in fields(model):
@@ -138,10 +139,10 @@ def to_dotted_path(name: str) -> str:
 
 
 def derive_record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
-    """The key a raw record is staged and published under.
+    """Return the key under which a raw record is staged and published.
 
-    `login.uuid` where it is one; else a name-based UUID of the payload, so that a refetch finds the same row.
-    The latter never becomes a user's id: the stream refuses such a record with MISSING_ID.
+    The key is `login.uuid` if that is a UUID, else a name-based UUID of the payload, so that fetching the record again
+    gives the same key. The latter never becomes a user's id: the stream rejects such a record with MISSING_ID.
     """
     if isinstance(login_uuid, str):
         try:

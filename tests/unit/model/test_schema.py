@@ -1,4 +1,4 @@
-"""Every store's schema is the record's, and the migrations are the schema's."""
+"""The schema of every store follows the record, and the migrations create it."""
 
 import json
 import re
@@ -14,12 +14,12 @@ GOLDEN = Path(__file__).parent / "golden"
 USER_FIELDS = list(read_field_types(User))
 
 
-def names_of(ddl: str) -> list[str]:
+def get_column_names(ddl: str) -> list[str]:
     return [column.split()[0] for column in ddl.split(", ")]
 
 
-def test_spark_sql_and_cql_have_the_records_fields_in_its_order():
-    assert names_of(schema.build_spark_ddl()) == USER_FIELDS
+def test_spark_sql_and_cql_have_the_fields_of_the_record_in_its_order():
+    assert get_column_names(schema.build_spark_ddl()) == USER_FIELDS
     assert list(schema.build_sql_columns()) == USER_FIELDS
     assert [name for name in schema.build_cql_types() if name not in ("bucket", "hour")] == USER_FIELDS
     assert list(schema.CASSANDRA_TABLES["users_by_id"][1]) == USER_FIELDS
@@ -35,7 +35,7 @@ def test_spark_sql_and_cql_have_the_records_fields_in_its_order():
         ("raw_user.schema.json", json.dumps(schema.build_wire_json_schema(), indent=2) + "\n"),
     ],
 )
-def test_the_schema_reads_as_the_golden_text(name, text):
+def test_the_schema_equals_the_golden_file(name, text):
     assert text == (GOLDEN / name).read_text(encoding="utf-8")
 
 
@@ -52,7 +52,7 @@ def test_the_cql_migration_creates_the_table_of_the_schema(table):
     assert re.sub(r"\) WITH .*", ")", statement, flags=re.DOTALL) == schema.build_cql_table(table)
 
 
-def test_every_counted_dimension_becomes_one_row_of_its_value():
+def test_every_dimension_becomes_one_row_with_its_value():
     query = schema.build_dimension_values_sql("u")
     for value in (
         "('gender', u.gender::text)",

@@ -1,4 +1,4 @@
-"""The record's own rules: keys, types, credentials."""
+"""Keys, field types and credentials of the record."""
 
 import re
 from uuid import UUID
@@ -34,7 +34,7 @@ def test_a_record_without_a_uuid_is_staged_under_its_content(login_uuid):
     assert key != RECORD_NAMESPACE
 
 
-def test_mandatory_fields_and_dimensions_are_fields():
+def test_mandatory_fields_and_dimensions_are_fields_of_the_record():
     assert set(MANDATORY) <= set(read_field_types(RawUser))
     types = read_field_types(User)
     assert set(list_dimension_fields()) <= set(types)
@@ -82,7 +82,7 @@ def test_the_national_id_is_masked_in_any_shape(national_id):
     assert redact(f'{{"id": {national_id}, "nat":"GB"}}'.encode()) == b'{"id": null, "nat":"GB"}'
 
 
-def test_a_mask_on_huge_or_hostile_text_ends():
+def test_redacting_huge_or_hostile_text_terminates():
     hostile = b'"password":"' + rb"\\" * 200_000 + b'"'
     assert len(redact(hostile)) <= len(hostile)
     assert not re.search(rb'"salt":"[^n]', redact(b'{"salt":"' + b"a" * 1_000_000))
