@@ -28,15 +28,15 @@ def main() -> None:
         postgres,
         cassandra,
         kafka,
-        metrics.served,
+        metrics.record_batch,
     )
     probes = ProbeServer(
         settings.http_host,
         settings.http_port,
         "INSIGHTS_STREAM_HTTP_PORT",
         metrics.registry,
-        healthz=metrics.trouble,
-        readyz=metrics.unready,
+        healthz=metrics.check_liveness,
+        readyz=metrics.check_readiness,
     )
     spark = streaming_query.make_spark_session(settings)
     try:

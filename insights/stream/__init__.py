@@ -1,1 +1,1 @@
-"""The Spark side: raw messages to users and quarantine records, as columns, and the streaming query as a process."""
+"""The Spark side: transform raw messages into users and quarantine records, and run the streaming query."""

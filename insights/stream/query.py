@@ -1,4 +1,4 @@
-"""The streaming query as a process: Spark's session, the Kafka source, a graceful stop, and errors as sentences."""
+"""The streaming query as a process: the Spark session, the Kafka source, graceful shutdown and readable errors."""
 
 import signal
 import threading
@@ -17,12 +17,12 @@ from insights.stream.transform import SPARK_CONF
 
 POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10
-"""The longest wait, once a batch is in every sink, for Spark to note so in the checkpoint."""
+"""The longest wait for Spark to commit a delivered batch to the checkpoint."""
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
 
 def make_spark_session(settings: StreamSettings) -> SparkSession:
-    """The session, of `spark-submit` where it started us, else of a JVM of our own.
+    """Create a Spark session, in the JVM of `spark-submit` if it started this process, else in a new JVM.
 
     Raises:
         UserError: Java or a jar is missing.
@@ -41,10 +41,10 @@ def make_spark_session(settings: StreamSettings) -> SparkSession:
 
 
 def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
-    """Spark's configuration, small and without a web page of its own.
+    """Return the Spark configuration: few shuffle partitions and no web UI.
 
     Raises:
-        UserError: a jar of the settings is not there.
+        UserError: a jar named by the settings does not exist.
     """
     conf = SPARK_CONF | {
         "spark.sql.session.timeZone": "UTC",
@@ -59,7 +59,7 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
         return conf
     jars = [Path(jar).expanduser() for jar in settings.jars.split(",") if jar.strip()]
     if missing := [jar for jar in jars if not jar.is_file()]:
-        raise UserError(f"The jar {missing[0]} is not there: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.")
+        raise UserError(f"The jar {missing[0]} does not exist: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.")
     return conf | {
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.driver.memory": settings.driver_memory,
@@ -70,7 +70,7 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
 
 
 def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) -> DataFrame:
-    """The raw topic as a stream, from its beginning unless the checkpoint knows better.
+    """Read the raw topic as a stream, from the offsets in the checkpoint or else from its beginning.
 
     Raises:
         UserError: the Kafka connector is missing.
@@ -93,25 +93,25 @@ def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettin
         ) from None
 
 
-def start_query(judged: DataFrame, server: MicroBatchSink, settings: StreamSettings) -> StreamingQuery:
-    """Start the query.
+def start_query(messages: DataFrame, sink: MicroBatchSink, settings: StreamSettings) -> StreamingQuery:
+    """Start the query that passes each micro-batch of transformed messages to the sink.
 
     Raises:
         UserError: the checkpoint is damaged.
     """
-    writer = judged.writeStream.queryName("users").foreachBatch(server)
+    writer = messages.writeStream.queryName("users").foreachBatch(sink)
     writer = writer.trigger(processingTime=f"{settings.trigger_seconds} seconds")
     try:
         return writer.option("checkpointLocation", settings.checkpoint).start()
     except Exception as error:
-        raise _explained(error, settings) from error
+        raise _explain_error(error, settings) from error
 
 
-def run_query(query: StreamingQuery, server: MicroBatchSink, settings: StreamSettings) -> None:
-    """Return when SIGTERM or SIGINT came and the batch that ran has come to its end.
+def run_query(query: StreamingQuery, sink: MicroBatchSink, settings: StreamSettings) -> None:
+    """Block until SIGTERM or SIGINT, then let the running batch finish and stop the query.
 
     Raises:
-        UserError: the query died; says why.
+        UserError: the query failed or was stopped by something else.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -119,29 +119,29 @@ def run_query(query: StreamingQuery, server: MicroBatchSink, settings: StreamSet
     try:
         while not stopping.is_set():
             if query.awaitTermination(POLL_SECONDS):
-                raise UserError("The stream was stopped from outside: start it again.")
-        server.stop()
-        server.wait_committed(lambda: _last_batch(query), COMMIT_SECONDS)
+                raise UserError("The query was stopped externally: restart the stream.")
+        sink.stop()
+        sink.wait_committed(lambda: _get_last_batch_id(query), COMMIT_SECONDS)
         query.stop()
     except StreamingQueryException as error:
-        if isinstance(server.failure, UserError):
-            raise server.failure from None
-        raise _explained(server.failure or error, settings) from error
+        if isinstance(sink.failure, UserError):
+            raise sink.failure from None
+        raise _explain_error(sink.failure or error, settings) from error
 
 
-def _last_batch(query: StreamingQuery) -> int:
+def _get_last_batch_id(query: StreamingQuery) -> int:
     progress = query.lastProgress
     return -1 if progress is None else int(progress["batchId"])
 
 
-def _explained(error: Exception, settings: StreamSettings) -> Exception:
+def _explain_error(error: Exception, settings: StreamSettings) -> Exception:
     text = str(error)
     cause: Any = getattr(error, "cause", None)
     stack = text + str(getattr(error, "_stackTrace", "") or "") + str(getattr(cause, "_stackTrace", "") or "")
-    first = next(iter(text.splitlines()), "") or type(error).__name__
+    summary = next(iter(text.splitlines()), "") or type(error).__name__
     if any(name in stack for name in _OFFSET_LOGS) or "/offsets/" in text:
         return UserError(
-            f"The checkpoint {settings.checkpoint} is damaged ({first}): move it away and start again; the topic is"
-            " then read from its beginning, which changes nothing that is served."
+            f"The checkpoint {settings.checkpoint} is damaged ({summary}): move it away and restart the stream;"
+            " it then reads the topic from its beginning, which does not change what the sinks store."
         )
-    return UserError(f"The stream died: {first}")
+    return UserError(f"The stream failed: {summary}")

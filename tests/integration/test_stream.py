@@ -163,7 +163,7 @@ def test_crashes_poison_and_replays_end_with_every_record_in_its_place_once(
     assert merged[1] == {event_id: reason for event_id, (_, reason) in bad.items()}
 
     assert stream.crash_at("sinks.quarantine_topic", "produce_copies") == CRASHED
-    assert stream.crash_at("stream.metrics", "StreamMetrics.served") == CRASHED
+    assert stream.crash_at("stream.metrics", "StreamMetrics.record_batch") == CRASHED
     assert len(batches(reader)) == 1
 
     topic.send([good(1, 3_000_000, nat="DE"), good(2, 3_000_000), good(2, 2_000_000, nat="FR")])
@@ -214,7 +214,7 @@ def test_missing_java_or_jars_are_named(stream: Stream, tmp_path: Path) -> None:
     code, sentence = stream.fails(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
     assert (code, sentence) == (
         1,
-        f"error: The jar {tmp_path}/connector.jar is not there: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.",
+        f"error: The jar {tmp_path}/connector.jar does not exist: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.",
     )
     code, sentence = stream.fails(JAVA_HOME=str(tmp_path), PATH="/nowhere")
     assert (code, sentence) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")

@@ -1,4 +1,4 @@
-"""Metrics and liveness of the stream."""
+"""Metrics, liveness and readiness of the stream."""
 
 from typing import Any
 
@@ -26,17 +26,17 @@ class Clock:
         return self.now
 
 
-def test_lag_is_what_the_broker_has_beyond_the_batch_for_each_partition() -> None:
+def test_lag_is_counted_from_the_batch_to_the_end_offset_of_each_partition() -> None:
     source = PROGRESS["sources"][0]
     assert compute_kafka_lag(source) == {("users.raw", "0"): 15, ("users.raw", "1"): 0, ("users.raw", "2"): 7}
     assert compute_kafka_lag({"endOffset": None, "latestOffset": None}) == {}
 
 
-def test_metrics_tell_the_last_batch_and_the_totals() -> None:
+def test_metrics_show_the_last_batch_and_the_totals() -> None:
     metrics = StreamMetrics()
     for number in (3, 4):
-        metrics.served(DeliveredBatch(number, 7, 2, {"postgres": 0.5}))
-    metrics.progressed(PROGRESS)
+        metrics.record_batch(DeliveredBatch(number, 7, 2, {"postgres": 0.5}))
+    metrics.record_progress(PROGRESS)
     text = generate_latest(metrics.registry).decode()
     assert "insights_stream_last_batch_id 4.0" in text
     assert 'insights_stream_records_total{verdict="accepted"} 14.0' in text
@@ -48,24 +48,24 @@ def test_metrics_tell_the_last_batch_and_the_totals() -> None:
     assert "insights_stream_input_rows_per_second 0.0" in text
 
 
-def test_a_silent_or_dead_query_is_in_trouble_and_an_idle_one_is_not() -> None:
+def test_a_silent_or_terminated_query_is_not_alive_and_an_idle_one_is() -> None:
     clock = Clock()
     metrics = StreamMetrics(clock)
     clock.now = SILENCE_SECONDS
-    assert metrics.trouble() is None
+    assert metrics.check_liveness() is None
     clock.now += 1
-    assert metrics.trouble() == "no sign of life for 181 seconds"
-    metrics.idle()
-    assert metrics.trouble() is None
-    metrics.died("the query ended: boom")
-    metrics.idle()
-    assert metrics.trouble() == "the query ended: boom"
+    assert metrics.check_liveness() == "no sign of life for 181 seconds"
+    metrics.record_idle()
+    assert metrics.check_liveness() is None
+    metrics.record_termination("the query ended: boom")
+    metrics.record_idle()
+    assert metrics.check_liveness() == "the query ended: boom"
 
 
-def test_the_stream_is_ready_once_its_query_runs_and_until_it_is_in_trouble() -> None:
+def test_the_stream_is_ready_from_the_start_of_its_query_to_its_end() -> None:
     metrics = StreamMetrics()
-    assert (metrics.trouble(), metrics.unready()) == (None, "the query has not started")
+    assert (metrics.check_liveness(), metrics.check_readiness()) == (None, "the query has not started")
     ProgressListener(metrics).onQueryStarted(None)
-    assert metrics.unready() is None
-    metrics.died("the query ended: boom")
-    assert metrics.unready() == "the query ended: boom"
+    assert metrics.check_readiness() is None
+    metrics.record_termination("the query ended: boom")
+    assert metrics.check_readiness() == "the query ended: boom"
