@@ -1,4 +1,4 @@
-"""The Random User API: pages of records, checked whole, credentials and national id removed at this first hop."""
+"""The client of the Random User API: fetch and verify whole pages, and remove credentials and the national id."""
 
 from insights.source.client import FetchedPage, SourceClient, derive_seed
 from insights.source.errors import RETRYABLE, FetchFailure, SourceError

@@ -1,4 +1,4 @@
-"""The Random User API client: a whole checked page, or an error. Never a part of one."""
+"""The client of the Random User API: it returns a whole, verified page or raises an error, never part of a page."""
 
 import hashlib
 import ipaddress
@@ -20,11 +20,11 @@ from insights.source.envelope import PageRequest, unpack_page
 from insights.source.errors import SourceError
 
 MAX_RESULTS = 5000
-"""Asked for more, the API answers with one row."""
+"""If asked for more, the API returns one row."""
 MAX_PAGE = 10_000
-"""Asked for a later one, the API answers with page 1."""
+"""If asked for a later page, the API returns page 1."""
 NATIONALITY_SEED_LENGTH = 18
-"""The API reads the last two characters of such a seed as a nationality."""
+"""The API interprets the last two characters of a seed of this length as a nationality."""
 
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=20)
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """One whole page. `records`: compact JSON in UTF-8, credentials removed; `body_*`: the decompressed answer."""
+    """One whole page. `records` are compact JSON without credentials. `body_*` describe the decompressed body."""
 
     seed: str
     page: int
@@ -45,19 +45,27 @@ class FetchedPage:
 
 
 def derive_seed(dag_id: str, logical_date: datetime) -> str:
-    """The seed of a run: 16 hexadecimal characters that are the same whenever the run is repeated."""
+    """Return the seed of a run: 16 hexadecimal characters, the same whenever the run is repeated.
+
+    Raises:
+        ValueError: the logical date has no time zone.
+    """
     if logical_date.tzinfo is None:
         raise ValueError(f"The logical date {logical_date} has no time zone; give it one.")
     text = f"{dag_id}/{logical_date.astimezone(UTC).isoformat(timespec='microseconds')}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _utc_now() -> datetime:
+def _get_utc_now() -> datetime:
     return datetime.now(UTC)
 
 
 class SourceClient:
-    """Fetches pages; one client serves one thread."""
+    """Fetches pages. A client must not be shared between threads.
+
+    Raises:
+        UserError: `INSIGHTS_SOURCE_GENDER` is unknown.
+    """
 
     def __init__(
         self,
@@ -65,21 +73,23 @@ class SourceClient:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
-        now: Callable[[], datetime] = _utc_now,
+        now: Callable[[], datetime] = _get_utc_now,
     ) -> None:
         self._settings = settings
         self._clock, self._sleep, self._now = clock, sleep, now
-        self._nationalities = frozenset(_names(settings.nationalities.upper()))
+        self._nationalities = frozenset(_split_names(settings.nationalities.upper()))
         self._gender = settings.gender.strip().lower()
         if self._gender not in ("", "male", "female"):
-            raise UserError(f"INSIGHTS_SOURCE_GENDER is {settings.gender!r}; set it to male, female or nothing.")
+            raise UserError(
+                f"INSIGHTS_SOURCE_GENDER is {settings.gender!r}: set it to male or female, or leave it empty."
+            )
         self._session = requests.Session()
         self._session.headers.update(
             {"User-Agent": "user-insights", "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
         self._session.trust_env = not _is_loopback(settings.url.host)
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, http.WatchedAdapter(pool_maxsize=1))
+            self._session.mount(scheme, http.DeadlineAdapter(pool_maxsize=1))
 
     def __enter__(self) -> "SourceClient":
         return self
@@ -88,18 +98,18 @@ class SourceClient:
         self._session.close()
 
     def fetch_pages(self, seed: str, pages: Iterable[int], results: int | None = None) -> Iterator[FetchedPage]:
-        """`fetch_page` for each page, one in memory at a time."""
+        """Yield `fetch_page` for each page, so that one page is in memory at a time."""
         for page in pages:
             yield self.fetch_page(seed, page, results)
 
     def fetch_page(self, seed: str, page: int, results: int | None = None) -> FetchedPage:
-        """The page of `results` rows (the settings' page size unless told), within the settings' deadline.
+        """Fetch a page of `results` rows (default: the configured page size) within the configured deadline.
 
-        With a gender chosen, the whole page is fetched and checked, then its other rows are left out.
+        If a gender is configured, the whole page is fetched and verified, then rows of the other gender are dropped.
 
         Raises:
-            SourceError: no whole page; `reason` says why.
-            ValueError: something the API would silently answer with other rows than these.
+            SourceError: the whole page could not be fetched; `reason` is the kind of failure.
+            ValueError: the API would silently return other rows for this request.
         """
         results = self._settings.page_size if results is None else results
         _check_request(seed, page, results)
@@ -110,7 +120,7 @@ class SourceClient:
             stop=lambda state: (
                 state.attempt_number >= self._settings.max_attempts or self._clock() + state.upcoming_sleep >= deadline
             ),
-            wait=_pause,
+            wait=_compute_pause,
             sleep=self._sleep,
             before_sleep=_log_attempt,
             reraise=True,
@@ -121,24 +131,26 @@ class SourceClient:
             )
         except SourceError as error:
             attempts = retrying.statistics["attempt_number"]
-            asked_to_wait = f", told to wait {error.retry_after:g} s" if error.retry_after else ""
+            retry_after = f", Retry-After: {error.retry_after:g} s" if error.retry_after else ""
             raise SourceError(
                 error.reason,
-                f"page {page} of seed {seed!r} from {_without_login(str(self._settings.url))}: {error.detail}"
-                f" (attempt {attempts}, after {self._clock() - started:.1f} s{asked_to_wait})",
+                f"page {page} of seed {seed!r} from {_strip_login(str(self._settings.url))}: {error.detail}"
+                f" (attempt {attempts}, after {self._clock() - started:.1f} s{retry_after})",
                 error.retry_after,
             ) from None
 
-    def _attempt(self, asked: PageRequest, deadline: float) -> FetchedPage:
+    def _attempt(self, request: PageRequest, deadline: float) -> FetchedPage:
         limits = http.RequestLimits(
             self._settings.timeout_seconds, max(0.001, deadline - self._clock()), self._settings.max_bytes
         )
-        body = http.fetch_body(self._session, str(self._settings.url), self._parameters(asked), limits, self._now)
+        body = http.fetch_body(
+            self._session, str(self._settings.url), self._build_parameters(request), limits, self._now
+        )
         fetched_at = self._now()
-        records, version = unpack_page(body, asked)
+        records, version = unpack_page(body, request)
         return FetchedPage(
-            seed=asked.seed,
-            page=asked.page,
+            seed=request.seed,
+            page=request.page,
             records=records,
             api_version=version,
             fetched_at=fetched_at.replace(microsecond=fetched_at.microsecond // 1000 * 1000),
@@ -146,53 +158,53 @@ class SourceClient:
             body_bytes=len(body),
         )
 
-    def _parameters(self, asked: PageRequest) -> dict[str, Any]:
-        chosen = {
+    def _build_parameters(self, request: PageRequest) -> dict[str, Any]:
+        filters = {
             "nat": ",".join(sorted(self._nationalities)),
             "gender": self._gender,
-            "inc": ",".join(_names(self._settings.include)),
-            "exc": ",".join(_names(self._settings.exclude)),
+            "inc": ",".join(_split_names(self._settings.include)),
+            "exc": ",".join(_split_names(self._settings.exclude)),
         }
         parameters: dict[str, Any] = {
             "format": "json",
-            "seed": asked.seed,
-            "page": asked.page,
-            "results": asked.results,
+            "seed": request.seed,
+            "page": request.page,
+            "results": request.results,
         }
-        return parameters | {name: value for name, value in chosen.items() if value}
+        return parameters | {name: value for name, value in filters.items() if value}
 
 
 def _check_request(seed: str, page: int, results: int) -> None:
     if not seed or len(seed) == NATIONALITY_SEED_LENGTH:
-        raise ValueError(f"The seed {seed!r} must not be empty or of {NATIONALITY_SEED_LENGTH} characters.")
+        raise ValueError(f"The seed {seed!r} must not be empty or have {NATIONALITY_SEED_LENGTH} characters.")
     if not 1 <= page <= MAX_PAGE:
-        raise ValueError(f"Page {page} is not within 1 to {MAX_PAGE}.")
+        raise ValueError(f"The page {page} must be between 1 and {MAX_PAGE}.")
     if not 1 <= results <= MAX_RESULTS:
-        raise ValueError(f"{results} rows are not within 1 to {MAX_RESULTS}.")
+        raise ValueError(f"The number of rows {results} must be between 1 and {MAX_RESULTS}.")
 
 
-def _pause(state: RetryCallState) -> float:
+def _compute_pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    told = error.retry_after if isinstance(error, SourceError) else None
-    return max(_BACKOFF(state), told or 0.0)
+    retry_after = error.retry_after if isinstance(error, SourceError) else None
+    return max(_BACKOFF(state), retry_after or 0.0)
 
 
 def _log_attempt(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    _log.warning("attempt %d failed, next in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error)
+    _log.warning("attempt %d failed, retrying in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error)
 
 
-def _without_login(url: str) -> str:
-    """An address as it may be logged."""
+def _strip_login(url: str) -> str:
+    """Return a URL without user name and password, for log messages."""
     return re.sub("//[^/]*@", "//", url, count=1)
 
 
-def _names(text: str) -> list[str]:
+def _split_names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _is_loopback(host: str | None) -> bool:
-    """Requests to this machine must not go through a proxy that the environment names."""
+    """Return whether the host is this machine, whose requests must bypass the proxy of the environment."""
     try:
         return host == "localhost" or ipaddress.ip_address((host or "").strip("[]")).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""An answer's bytes to records: the envelope is checked, and credentials leave here, before anything is stored."""
+"""Unpack the records of a response: verify its envelope and remove credentials before anything is stored."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from insights.model.credentials import CREDENTIAL_FIELDS
 from insights.source.errors import FetchFailure, SourceError
 
 MAX_DEPTH = 32
-"""Levels of nesting in a record; the API's own have 3. Parsers further on recurse too."""
+"""Levels of nesting in a record. Records of the API have 3. Downstream parsers are recursive as well."""
 _EXACT_DIGITS = 18
 _CREDENTIALS = frozenset(CREDENTIAL_FIELDS)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -19,7 +19,7 @@ _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What the request asked for, to hold the answer against."""
+    """The requested page, against which the response is verified."""
 
     seed: str
     page: int
@@ -28,45 +28,50 @@ class PageRequest:
     gender: str = ""
 
 
-def unpack_page(body: bytes, asked: PageRequest) -> tuple[list[bytes], str]:
-    """The page's records as compact JSON without credentials, and the API version that answered.
+def unpack_page(body: bytes, request: PageRequest) -> tuple[list[bytes], str]:
+    """Return the page's records as compact JSON without credentials, and the version of the API.
 
-    Numbers keep their text and strings their characters; a lone surrogate stays the escape that it was.
+    Numbers keep their text and strings their characters. A lone surrogate remains an escape.
 
     Raises:
-        SourceError: the answer is not the whole page that was asked for.
+        SourceError: the response is not the whole page that was requested.
     """
     mark = uuid4().hex
     try:
         document = _parse(body, mark)
-        results, version = _rows(document, asked)
-        restore = _restorer(mark)
-        return [restore(_ENCODE(_clean_record(row))) for row in results], version
+        results, version = _extract_rows(document, request)
+        restore = _make_restorer(mark)
+        return [restore(_ENCODE(_remove_credentials_from_record(row))) for row in results], version
     except RecursionError:
-        raise SourceError(FetchFailure.TOO_DEEP, "the answer nests too deeply to be read") from None
+        raise SourceError(FetchFailure.TOO_DEEP, "the response is nested too deeply to be parsed") from None
 
 
 def _parse(body: bytes, mark: str) -> Any:
-    def keep(text: str) -> str:
+    """Parse the body; numbers whose text could change become strings that start with the mark."""
+
+    def mark_number(text: str) -> str:
         return f"{mark}{text}"
 
-    def integer(text: str) -> int | str:
-        return int(text) if len(text) <= _EXACT_DIGITS and text != "-0" else keep(text)
+    def parse_integer(text: str) -> int | str:
+        return int(text) if len(text) <= _EXACT_DIGITS and text != "-0" else mark_number(text)
 
     try:
-        return json.loads(body.decode(), parse_float=keep, parse_int=integer, parse_constant=_refuse_constant)
+        return json.loads(
+            body.decode(), parse_float=mark_number, parse_int=parse_integer, parse_constant=_reject_constant
+        )
     except UnicodeDecodeError:
-        raise SourceError(FetchFailure.NOT_JSON, "the answer is not UTF-8") from None
+        raise SourceError(FetchFailure.NOT_JSON, "the response is not UTF-8") from None
     except json.JSONDecodeError as error:
         kind = "HTML" if body.lstrip()[:1] == b"<" else f"{error.msg} at character {error.pos}"
-        raise SourceError(FetchFailure.NOT_JSON, f"the answer is not JSON ({kind})") from None
+        raise SourceError(FetchFailure.NOT_JSON, f"the response is not JSON ({kind})") from None
 
 
-def _refuse_constant(text: str) -> NoReturn:
-    raise SourceError(FetchFailure.NOT_JSON, f"the answer is not JSON ({text} is no number there)")
+def _reject_constant(text: str) -> NoReturn:
+    raise SourceError(FetchFailure.NOT_JSON, f"the response is not JSON ({text} is not a JSON number)")
 
 
-def _restorer(mark: str) -> Callable[[str], bytes]:
+def _make_restorer(mark: str) -> Callable[[str], bytes]:
+    """Return a function that encodes JSON text and replaces marked strings by the numbers that they stand for."""
     marked = re.compile(f'"{mark}([^"]*)"')
 
     def restore(text: str) -> bytes:
@@ -77,61 +82,68 @@ def _restorer(mark: str) -> Callable[[str], bytes]:
     return restore
 
 
-def _rows(document: Any, asked: PageRequest) -> tuple[list[dict[str, Any]], str]:
+def _extract_rows(document: Any, request: PageRequest) -> tuple[list[dict[str, Any]], str]:
     if not isinstance(document, dict):
-        raise SourceError(FetchFailure.ENVELOPE, f"the answer is a {type(document).__name__}, not an object")
+        raise SourceError(FetchFailure.ENVELOPE, f"the response is a {type(document).__name__}, not an object")
     if "error" in document:
-        raise SourceError(FetchFailure.API_ERROR, f"the API says {str(document['error'])[:200]!r}")
+        raise SourceError(FetchFailure.API_ERROR, f"the API reports {str(document['error'])[:200]!r}")
     rows = document.get("results")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise SourceError(FetchFailure.ENVELOPE, "`results` is not a list of objects")
-    version = _check_info(document.get("info"), asked)
-    if len(rows) > asked.results:
-        raise SourceError(FetchFailure.MISMATCH, f"asked for {asked.results} rows and got {len(rows)}")
-    if len(rows) < asked.results:
+    version = _check_info(document.get("info"), request)
+    if len(rows) > request.results:
+        raise SourceError(FetchFailure.MISMATCH, f"requested {request.results} rows and received {len(rows)}")
+    if len(rows) < request.results:
         reason = FetchFailure.SHORT if rows else FetchFailure.EMPTY
-        raise SourceError(reason, f"asked for {asked.results} rows and got {len(rows)}")
-    return _selected(rows, asked), version
+        raise SourceError(reason, f"requested {request.results} rows and received {len(rows)}")
+    return _filter_rows(rows, request), version
 
 
-def _check_info(info: Any, asked: PageRequest) -> str:
+def _check_info(info: Any, request: PageRequest) -> str:
     if not isinstance(info, dict) or not isinstance(info.get("version"), str):
-        raise SourceError(FetchFailure.ENVELOPE, "`info` does not name the API's version")
-    for name, wanted in (("seed", asked.seed), ("page", asked.page)):
+        raise SourceError(FetchFailure.ENVELOPE, "`info` does not contain the version of the API")
+    for name, wanted in (("seed", request.seed), ("page", request.page)):
         if info.get(name) != wanted:
             raise SourceError(
-                FetchFailure.MISMATCH, f"asked for {name} {wanted!r} and got {str(info.get(name))[:80]!r}"
+                FetchFailure.MISMATCH, f"requested {name} {wanted!r} and received {str(info.get(name))[:80]!r}"
             )
     return str(info["version"])
 
 
-def _selected(rows: list[dict[str, Any]], asked: PageRequest) -> list[dict[str, Any]]:
-    """The API ignores `gender` beside a seed, and the whole of `nat` when it does not know one code of it."""
-    if asked.nationalities:
-        strange = {str(row["nat"])[:20] for row in rows if "nat" in row} - asked.nationalities
-        if strange:
-            wanted, got = ", ".join(sorted(asked.nationalities)), ", ".join(sorted(strange))
-            raise SourceError(FetchFailure.MISMATCH, f"asked for nationalities {wanted} and got {got}")
-    if asked.gender:
-        other = {"male": "female", "female": "male"}[asked.gender]
+def _filter_rows(rows: list[dict[str, Any]], request: PageRequest) -> list[dict[str, Any]]:
+    """Verify the nationalities and drop rows of the other gender.
+
+    The API ignores `gender` if there is a seed, and all of `nat` if it does not know one of the codes.
+    """
+    if request.nationalities:
+        unexpected = {str(row["nat"])[:20] for row in rows if "nat" in row} - request.nationalities
+        if unexpected:
+            wanted, received = ", ".join(sorted(request.nationalities)), ", ".join(sorted(unexpected))
+            raise SourceError(FetchFailure.MISMATCH, f"requested nationalities {wanted} and received {received}")
+    if request.gender:
+        other = {"male": "female", "female": "male"}[request.gender]
         return [row for row in rows if row.get("gender") != other]
     return rows
 
 
-def _clean_record(record: dict[str, Any]) -> Any:
+def _remove_credentials_from_record(record: dict[str, Any]) -> Any:
     identity = record.get("id")
     if identity is not None and not isinstance(identity, dict | list):
         record = {name: value for name, value in record.items() if name != "id"}
-    return _clean(record, 1, within_id=False)
+    return _remove_credentials(record, 1, within_id=False)
 
 
-def _clean(value: Any, depth: int, within_id: bool) -> Any:
+def _remove_credentials(value: Any, depth: int, within_id: bool) -> Any:
     if depth > MAX_DEPTH:
-        raise SourceError(FetchFailure.TOO_DEEP, f"a record nests more than {MAX_DEPTH} levels")
+        raise SourceError(FetchFailure.TOO_DEEP, f"a record has more than {MAX_DEPTH} levels of nesting")
     if isinstance(value, dict):
         return {
-            name: _clean(item, depth + 1, within_id or name == "id") if isinstance(item, dict | list) else item
+            name: _remove_credentials(item, depth + 1, within_id or name == "id")
+            if isinstance(item, dict | list)
+            else item
             for name, item in value.items()
             if (folded := name.casefold()) not in _CREDENTIALS and not (within_id and folded == "value")
         }
-    return [_clean(item, depth + 1, within_id) if isinstance(item, dict | list) else item for item in value]
+    return [
+        _remove_credentials(item, depth + 1, within_id) if isinstance(item, dict | list) else item for item in value
+    ]

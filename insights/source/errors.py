@@ -1,10 +1,10 @@
-"""Why a page could not be fetched."""
+"""The ways in which fetching a page fails."""
 
 from enum import StrEnum
 
 
 class FetchFailure(StrEnum):
-    """The kind of a failed fetch; `RETRYABLE` says which are worth another attempt."""
+    """The kind of a failure; `RETRYABLE` holds those that may succeed on another attempt."""
 
     RATE_LIMITED = "RATE_LIMITED"
     SERVER_ERROR = "SERVER_ERROR"
@@ -37,11 +37,11 @@ RETRYABLE = frozenset(
         FetchFailure.SHORT,
     }
 )
-"""What has been seen to pass by itself. The others say the same thing again however often one asks."""
+"""Failures that have been observed to be temporary. The others are permanent."""
 
 
 class SourceError(Exception):
-    """A page could not be fetched; nothing of it may be stored. `retry_after` is in seconds."""
+    """A page could not be fetched, and no part of it may be stored. `retry_after` is in seconds."""
 
     def __init__(self, reason: FetchFailure, detail: str, retry_after: float | None = None) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -1,4 +1,4 @@
-"""One bounded GET: bytes, decompressed bytes and seconds all have an end, whatever the other side does."""
+"""A bounded GET: limits on the decompressed bytes and on the time hold whatever the server does."""
 
 import re
 import socket
@@ -24,49 +24,49 @@ _CHUNK = 64 * 1024
 _GZIP = zlib.MAX_WBITS | 16
 
 
-class _Watch:
-    """Ends a conversation at a given time: a read timeout alone starts anew with every byte that drips in."""
+class _Deadline:
+    """Shuts the socket down after a given time. A read timeout alone starts anew with every byte received."""
 
     def __init__(self, seconds: float) -> None:
-        self.fired = False
+        self.expired = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
 
-    def follow(self, connected: Any) -> None:
-        self._socket = connected
-        if self.fired:
-            self._end()
+    def watch(self, connection: Any) -> None:
+        self._socket = connection
+        if self.expired:
+            self._shut_down()
 
-    def _end(self) -> None:
-        self.fired = True
+    def _shut_down(self) -> None:
+        self.expired = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        token = _WATCH.set(self)
+    def enforce(self) -> Iterator[None]:
+        token = _DEADLINE.set(self)
         self._timer.start()
         try:
             yield
         finally:
             self._timer.cancel()
-            _WATCH.reset(token)
+            _DEADLINE.reset(token)
 
 
-_WATCH: ContextVar[_Watch] = ContextVar("watch")
+_DEADLINE: ContextVar[_Deadline] = ContextVar("deadline")
 
 
 class _Connection(HTTPConnection):
     def getresponse(self) -> Any:
-        _WATCH.get().follow(self.sock)
+        _DEADLINE.get().watch(self.sock)
         return super().getresponse()
 
 
 class _SecureConnection(HTTPSConnection):
     def getresponse(self) -> Any:
-        _WATCH.get().follow(self.sock)
+        _DEADLINE.get().watch(self.sock)
         return super().getresponse()
 
 
@@ -81,8 +81,8 @@ class _SecurePool(HTTPSConnectionPool):
 _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
-class WatchedAdapter(HTTPAdapter):  # type: ignore[misc]
-    """Connections that the running request's deadline can end."""
+class DeadlineAdapter(HTTPAdapter):  # type: ignore[misc]
+    """An adapter whose connections are shut down when the deadline of the running request expires."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -96,7 +96,10 @@ class WatchedAdapter(HTTPAdapter):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """Seconds for the connection and each wait, seconds for everything, bytes after decompression."""
+    """`timeout` limits the connection and each read, `remaining` the whole request, both in seconds.
+
+    `max_bytes` limits the decompressed body.
+    """
 
     timeout: float
     remaining: float
@@ -106,43 +109,43 @@ class RequestLimits:
 def fetch_body(
     session: requests.Session, url: str, params: Mapping[str, Any], limits: RequestLimits, now: Callable[[], datetime]
 ) -> bytes:
-    """The decompressed body of a 200.
+    """Return the decompressed body of a response with status 200.
 
     Raises:
-        SourceError: any other answer, or none within the limits.
+        SourceError: the status is not 200, or the response is not complete within the limits.
     """
-    watch = _Watch(limits.remaining)
-    wait = max(0.001, min(limits.timeout, limits.remaining))
+    deadline = _Deadline(limits.remaining)
+    timeout = max(0.001, min(limits.timeout, limits.remaining))
     try:
         with (
-            watch.running(),
-            session.get(url, params=params, timeout=wait, stream=True, allow_redirects=False) as response,
+            deadline.enforce(),
+            session.get(url, params=params, timeout=timeout, stream=True, allow_redirects=False) as response,
         ):
             _check_status(response, now)
-            body = b"".join(_body(response, limits.max_bytes))
+            body = b"".join(_read_body(response, limits.max_bytes))
     except (requests.RequestException, HTTPError, zlib.error, OSError) as error:
-        if watch.fired:
-            raise _late(limits) from None
-        raise _classified(error, limits) from None
-    if watch.fired:
-        raise _late(limits)
+        if deadline.expired:
+            raise _make_deadline_error(limits) from None
+        raise _classify_error(error, limits) from None
+    if deadline.expired:
+        raise _make_deadline_error(limits)
     return body
 
 
-def _late(limits: RequestLimits) -> SourceError:
+def _make_deadline_error(limits: RequestLimits) -> SourceError:
     return SourceError(
-        FetchFailure.DEADLINE, f"the answer was not complete after the {limits.remaining:.1f} s that were left"
+        FetchFailure.DEADLINE, f"the response was not complete within the remaining {limits.remaining:.1f} s"
     )
 
 
-def _classified(error: Exception, limits: RequestLimits) -> SourceError:
+def _classify_error(error: Exception, limits: RequestLimits) -> SourceError:
     if isinstance(error, requests.exceptions.SSLError):
-        return SourceError(FetchFailure.TLS, f"no trusted connection: {error}")
+        return SourceError(FetchFailure.TLS, f"the TLS connection is not trusted: {error}")
     if isinstance(error, requests.Timeout | ReadTimeoutError | TimeoutError):
-        return SourceError(FetchFailure.TIMEOUT, f"no data for {limits.timeout:g} s")
+        return SourceError(FetchFailure.TIMEOUT, f"no data received for {limits.timeout:g} s")
     if isinstance(error, requests.ConnectionError):
-        return SourceError(FetchFailure.CONNECTION, f"no connection ({type(error).__name__})")
-    return SourceError(FetchFailure.TRUNCATED, f"the answer broke off ({type(error).__name__})")
+        return SourceError(FetchFailure.CONNECTION, f"the connection failed ({type(error).__name__})")
+    return SourceError(FetchFailure.TRUNCATED, f"the response is incomplete ({type(error).__name__})")
 
 
 def _check_status(response: requests.Response, now: Callable[[], datetime]) -> None:
@@ -150,7 +153,7 @@ def _check_status(response: requests.Response, now: Callable[[], datetime]) -> N
     if status == 200:
         return
     detail = f"HTTP {status}"
-    wait = _retry_after(response.headers, now)
+    wait = _parse_retry_after(response.headers, now)
     if status == 429:
         raise SourceError(FetchFailure.RATE_LIMITED, detail, wait)
     if status == 408:
@@ -162,18 +165,18 @@ def _check_status(response: requests.Response, now: Callable[[], datetime]) -> N
     raise SourceError(FetchFailure.REFUSED, detail)
 
 
-def _retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> float | None:
-    """Seconds to wait, from either form of RFC 9110 section 10.2.3; a date is read by the server's own clock."""
+def _parse_retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) -> float | None:
+    """Return the seconds to wait, from either form in RFC 9110, section 10.2.3; dates count from `Date`."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", text):
         return float(text)
-    until = _instant(text)
+    until = _parse_date(text)
     if until is None:
         return None
-    return max(0.0, (until - (_instant(headers.get("Date", "")) or now())).total_seconds())
+    return max(0.0, (until - (_parse_date(headers.get("Date", "")) or now())).total_seconds())
 
 
-def _instant(text: str) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
     except ValueError:
@@ -181,18 +184,20 @@ def _instant(text: str) -> datetime | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _body(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
+def _read_body(response: requests.Response, max_bytes: int) -> Iterator[bytes]:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
-        raise SourceError(FetchFailure.ENVELOPE, f"the answer is encoded as {encoding[:40]!r}, which was not asked for")
-    unzip = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        raise SourceError(
+            FetchFailure.ENVELOPE, f"the response has the content encoding {encoding[:40]!r}, which was not requested"
+        )
+    decompressor = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     total = 0
     while chunk := response.raw.read1(_CHUNK, decode_content=False):
-        if unzip is not None:
-            chunk = unzip.decompress(chunk, max_bytes + 1 - total)
+        if decompressor is not None:
+            chunk = decompressor.decompress(chunk, max_bytes + 1 - total)
         total += len(chunk)
         if total > max_bytes:
-            raise SourceError(FetchFailure.TOO_LARGE, f"the answer is larger than {max_bytes} bytes")
+            raise SourceError(FetchFailure.TOO_LARGE, f"the response is larger than {max_bytes} bytes")
         yield chunk
-    if unzip is not None and not unzip.eof:
-        raise SourceError(FetchFailure.TRUNCATED, f"the answer broke off after {total} bytes")
+    if decompressor is not None and not decompressor.eof:
+        raise SourceError(FetchFailure.TRUNCATED, f"the response is incomplete after {total} bytes")

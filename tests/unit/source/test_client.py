@@ -1,4 +1,4 @@
-"""The client against the simulator over a real socket: each fault, and what becomes of it."""
+"""The client against the simulator over a real socket: each fault and its effect."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ SEED = "5eed000000000000"
 
 
 class Faulty:
-    """One server for all tests, with each test's own script of faults."""
+    """One server for all tests, with a script of faults for each test."""
 
     def __init__(self) -> None:
         self.script = Script()
@@ -56,7 +56,7 @@ def address(faulty: Faulty) -> str:
 
 
 @pytest.mark.parametrize("results", [1, 20])
-def test_a_page_has_the_rows_asked_for_and_says_where_it_is_from(address: str, results: int) -> None:
+def test_a_page_has_the_requested_rows_and_names_its_origin(address: str, results: int) -> None:
     now = datetime(2026, 5, 4, 3, 2, 1, 987654, UTC)
     with SourceClient(settings(address), now=lambda: now) as client:
         page = client.fetch_page(SEED, 3, results)
@@ -66,13 +66,13 @@ def test_a_page_has_the_rows_asked_for_and_says_where_it_is_from(address: str, r
     assert len(page.body_sha256) == 64
 
 
-def test_the_same_page_fetched_again_is_the_same(address: str) -> None:
+def test_fetching_a_page_again_gives_the_same_page(address: str) -> None:
     with SourceClient(settings(address)) as client:
         first, again = (client.fetch_page(SEED, 2, 50) for _ in range(2))
     assert (first.body_sha256, first.records) == (again.body_sha256, again.records)
 
 
-def test_pages_follow_one_another_with_the_page_size_of_the_settings(address: str) -> None:
+def test_consecutive_pages_have_the_configured_page_size(address: str) -> None:
     with SourceClient(settings(address, page_size=7)) as client:
         pages = list(client.fetch_pages(SEED, range(1, 4)))
     assert [(page.page, len(page.records)) for page in pages] == [(1, 7), (2, 7), (3, 7)]
@@ -98,31 +98,31 @@ def test_nationalities_and_fields_are_passed_on(address: str) -> None:
     assert all(record.keys() == {"login", "nat"} for record in records)
 
 
-def test_a_gender_is_chosen_although_the_api_ignores_it_beside_a_seed(address: str) -> None:
+def test_a_gender_is_selected_although_the_api_ignores_it_if_there_is_a_seed(address: str) -> None:
     with SourceClient(settings(address, gender="Female")) as client:
-        chosen = client.fetch_page(SEED, 1, 100)
+        women_only = client.fetch_page(SEED, 1, 100)
     with SourceClient(settings(address)) as client:
         everybody = client.fetch_page(SEED, 1, 100)
     women = [record for record in everybody.records if json.loads(record)["gender"] == "female"]
     assert 0 < len(women) < 100
-    assert chosen.records == women
+    assert women_only.records == women
 
 
-def test_an_unknown_nationality_fails_although_the_api_answers_with_all(address: str) -> None:
+def test_an_unknown_nationality_fails_although_the_api_returns_all_nationalities(address: str) -> None:
     with (
         SourceClient(settings(address, nationalities="FR,XX")) as client,
-        pytest.raises(SourceError, match="asked for nationalities FR, XX and got") as caught,
+        pytest.raises(SourceError, match="requested nationalities FR, XX and received") as caught,
     ):
         client.fetch_page(SEED, 1, 100)
     assert caught.value.reason is FetchFailure.MISMATCH
 
 
-def test_an_unknown_gender_is_refused_with_the_name_of_the_setting() -> None:
+def test_an_unknown_gender_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(UserError, match="INSIGHTS_SOURCE_GENDER is 'x'"):
         SourceClient(settings("http://127.0.0.1:1", gender="x"))
 
 
-PASSING = {
+TEMPORARY = {
     Fault.RATE_LIMITED: FetchFailure.RATE_LIMITED,
     Fault.RATE_LIMITED_DATE: FetchFailure.RATE_LIMITED,
     Fault.RATE_LIMITED_BARE: FetchFailure.RATE_LIMITED,
@@ -135,23 +135,23 @@ PASSING = {
     Fault.HTML: FetchFailure.NOT_JSON,
     Fault.ERROR: FetchFailure.API_ERROR,
 }
-"""Faults that are retried, with the reason when they stay."""
+"""Faults that are retried, with the reason of the failure if they persist."""
 OTHERS = {Fault.DRIP, Fault.DRIFT, Fault.BOMB}
 
 
 def test_every_fault_has_a_test() -> None:
-    assert PASSING.keys() | OTHERS == set(Fault)
+    assert TEMPORARY.keys() | OTHERS == set(Fault)
 
 
-@pytest.mark.parametrize("fault", PASSING)
-def test_a_fault_that_passes_costs_one_more_request(faulty: Faulty, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", TEMPORARY)
+def test_a_temporary_fault_costs_one_more_request(faulty: Faulty, fault: Fault) -> None:
     script, time = Script([fault]), Time()
     page = faulty.fetch(script, time)
     assert (len(page.records), script.requests, len(time.slept)) == (20, 2, 1)
 
 
-@pytest.mark.parametrize(("fault", "reason"), PASSING.items())
-def test_a_fault_that_stays_fails_after_the_allowed_attempts(
+@pytest.mark.parametrize(("fault", "reason"), TEMPORARY.items())
+def test_a_persistent_fault_fails_after_the_allowed_attempts(
     faulty: Faulty, fault: Fault, reason: FetchFailure
 ) -> None:
     script = Script(forever=fault)
@@ -161,7 +161,7 @@ def test_a_fault_that_stays_fails_after_the_allowed_attempts(
     assert "attempt 3" in error.detail
 
 
-def test_a_whole_row_of_different_faults_is_survived(faulty: Faulty) -> None:
+def test_a_series_of_different_faults_is_survived(faulty: Faulty) -> None:
     script = Script([Fault.UNAVAILABLE, Fault.EMPTY, Fault.TRUNCATED, Fault.HTML, Fault.RATE_LIMITED])
     assert len(faulty.fetch(script, max_attempts=6).records) == 20
     assert script.requests == 6
@@ -175,12 +175,12 @@ def test_retry_after_is_obeyed_in_both_forms(faulty: Faulty, fault: Fault, monke
     assert 89 <= time.slept[0] <= 92
 
 
-def test_a_retry_after_beyond_the_deadline_fails_at_once(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_after_beyond_the_deadline_fails_immediately(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("insights.simulator.responses.RETRY_AFTER_SECONDS", 3600)
     script, time = Script(forever=Fault.RATE_LIMITED), Time()
     error = faulty.fails(script, time)
     assert (error.reason, script.requests, time.slept) == (FetchFailure.RATE_LIMITED, 1, [])
-    assert "told to wait 3600 s" in error.detail
+    assert "Retry-After: 3600 s" in error.detail
 
 
 def test_all_attempts_and_pauses_end_with_the_deadline(faulty: Faulty) -> None:
@@ -199,7 +199,7 @@ def test_pauses_grow_and_are_not_all_the_same(faulty: Faulty) -> None:
     assert len(set(time.slept)) == 39
 
 
-def test_an_answer_that_drips_ends_with_the_deadline(faulty: Faulty) -> None:
+def test_a_response_that_drips_ends_with_the_deadline(faulty: Faulty) -> None:
     script = faulty.script = Script(forever=Fault.DRIP)
     with (
         SourceClient(settings(faulty.address, deadline_seconds=0.4)) as client,
@@ -209,23 +209,23 @@ def test_an_answer_that_drips_ends_with_the_deadline(faulty: Faulty) -> None:
     assert (caught.value.reason, script.requests) == (FetchFailure.DEADLINE, 1)
 
 
-def test_an_answer_that_drips_within_the_deadline_is_taken(faulty: Faulty) -> None:
+def test_a_response_that_drips_within_the_deadline_is_accepted(faulty: Faulty) -> None:
     faulty.script = Script(forever=Fault.DRIP)
     with SourceClient(settings(faulty.address, deadline_seconds=30)) as client:
         assert len(client.fetch_page(SEED, 1, 1).records) == 1
 
 
-def test_a_gzip_bomb_is_refused_at_the_cap_and_not_asked_for_again(faulty: Faulty) -> None:
+def test_a_gzip_bomb_fails_at_the_limit_and_is_not_retried(faulty: Faulty) -> None:
     script = Script(forever=Fault.BOMB)
     error = faulty.fails(script, max_bytes=1_000_000)
     assert (error.reason, script.requests) == (FetchFailure.TOO_LARGE, 1)
 
 
-def test_a_body_over_the_cap_is_refused(faulty: Faulty) -> None:
+def test_a_body_over_the_limit_fails(faulty: Faulty) -> None:
     assert faulty.fails(Script(), max_bytes=5000).reason is FetchFailure.TOO_LARGE
 
 
-def test_drifted_records_pass_as_they_are_but_without_credentials(faulty: Faulty) -> None:
+def test_drifted_records_pass_unchanged_except_for_credentials(faulty: Faulty) -> None:
     page = faulty.fetch(Script(forever=Fault.DRIFT), results=40)
     drifted = [json.loads(page.records[position]) for position in (0, 10, 20, 30)]
     assert drifted[0]["account"].keys() == {"uuid", "username"}
@@ -236,7 +236,7 @@ def test_drifted_records_pass_as_they_are_but_without_credentials(faulty: Faulty
         assert not any(secret in record for record in page.records)
 
 
-def test_a_request_that_is_refused_is_not_repeated(address: str) -> None:
+def test_a_refused_request_is_not_retried(address: str) -> None:
     time = Time()
     with (
         SourceClient(settings(address, version="9.9"), clock=time.clock, sleep=time.sleep) as client,
@@ -250,12 +250,12 @@ def test_a_request_that_is_refused_is_not_repeated(address: str) -> None:
     ("seed", "page", "results"),
     [("", 1, 1), ("x" * 18, 1, 1), ("x", 0, 1), ("x", 10_001, 1), ("x", 1, 0), ("x", 1, 5001)],
 )
-def test_a_request_the_api_would_answer_with_something_else_is_refused(seed: str, page: int, results: int) -> None:
+def test_a_request_that_the_api_would_answer_with_other_rows_is_an_error(seed: str, page: int, results: int) -> None:
     with SourceClient(settings("http://127.0.0.1:1")) as client, pytest.raises(ValueError):
         client.fetch_page(seed, page, results)
 
 
-def test_only_what_can_pass_by_itself_is_retried() -> None:
+def test_only_temporary_failures_are_retried() -> None:
     assert {reason for reason in FetchFailure if reason not in RETRYABLE} == {
         FetchFailure.DEADLINE,
         FetchFailure.REFUSED,
@@ -275,7 +275,7 @@ def test_a_seed_belongs_to_one_dag_and_one_instant() -> None:
     assert len(seed) == 16
 
 
-def test_a_logical_date_without_a_time_zone_is_refused() -> None:
+def test_a_logical_date_without_a_time_zone_is_an_error() -> None:
     with pytest.raises(ValueError, match="time zone"):
         derive_seed("ingest_users", datetime(2026, 1, 2))  # noqa: DTZ001
 
@@ -290,10 +290,10 @@ def test_rates_draw_the_same_faults_for_the_same_seed() -> None:
     assert 60 < drawn.count(Fault.EMPTY) < 140
 
 
-def test_a_login_in_the_address_stays_out_of_the_error() -> None:
+def test_credentials_in_the_url_stay_out_of_the_error() -> None:
     time = Time()
-    refused = settings("http://someone:secret@127.0.0.1:1")
-    with SourceClient(refused, clock=time.clock, sleep=time.sleep) as client, pytest.raises(SourceError) as caught:
+    unreachable = settings("http://someone:secret@127.0.0.1:1")
+    with SourceClient(unreachable, clock=time.clock, sleep=time.sleep) as client, pytest.raises(SourceError) as caught:
         client.fetch_page(SEED, 1, 1)
     assert "http://127.0.0.1:1/api/1.4/" in str(caught.value)
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Bytes to records: what is refused, what survives, and what never leaves."""
+"""Unpacking responses: which are rejected, which values survive, and which never leave the client."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ def answer(*rows: str, info: str = INFO) -> bytes:
     return f'{{"results":[{",".join(rows)}],"info":{info}}}'.encode("utf-8", "surrogatepass")
 
 
-def only(row: str) -> bytes:
+def unpack_one(row: str) -> bytes:
     [record], _ = unpack_page(answer(row), ONE)
     return record
 
 
-def refused(body: bytes, asked: PageRequest = ONE) -> SourceError:
+def fail_to_unpack(body: bytes, page_request: PageRequest = ONE) -> SourceError:
     with pytest.raises(SourceError) as caught:
-        unpack_page(body, asked)
+        unpack_page(body, page_request)
     return caught.value
 
 
@@ -64,25 +64,25 @@ def refused(body: bytes, asked: PageRequest = ONE) -> SourceError:
         (answer('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}"), FetchFailure.TOO_DEEP),
     ],
 )
-def test_an_answer_that_is_not_the_page_is_refused(body: bytes, reason: FetchFailure) -> None:
-    assert refused(body).reason is reason
+def test_a_response_that_is_not_the_page_is_an_error(body: bytes, reason: FetchFailure) -> None:
+    assert fail_to_unpack(body).reason is reason
 
 
-def test_a_page_with_fewer_rows_than_asked_for_is_short() -> None:
-    assert refused(answer("{}"), PageRequest("s", 1, 2)).reason is FetchFailure.SHORT
+def test_a_page_with_fewer_rows_than_requested_is_short() -> None:
+    assert fail_to_unpack(answer("{}"), PageRequest("s", 1, 2)).reason is FetchFailure.SHORT
 
 
 def test_html_is_called_html() -> None:
-    assert "HTML" in refused(b"  <!DOCTYPE html>").detail
+    assert "HTML" in fail_to_unpack(b"  <!DOCTYPE html>").detail
 
 
-def test_a_refusal_does_not_repeat_what_the_answer_said_of_people() -> None:
-    assert "hunter2" not in str(refused(b'{"results":[{"login":{"password":"hunter2"}}'))
+def test_an_error_quotes_no_personal_data() -> None:
+    assert "hunter2" not in str(fail_to_unpack(b'{"results":[{"login":{"password":"hunter2"}}'))
 
 
-def test_nesting_up_to_the_limit_is_kept() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     row = '{"a":' * (MAX_DEPTH - 1) + "{}" + "}" * (MAX_DEPTH - 1)
-    assert only(row) == row.encode()
+    assert unpack_one(row) == row.encode()
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_nesting_up_to_the_limit_is_kept() -> None:
     ],
 )
 def test_a_value_keeps_its_own_text(text: str) -> None:
-    assert only(f'{{"a":{text}}}') == f'{{"a":{text}}}'.encode()
+    assert unpack_one(f'{{"a":{text}}}') == f'{{"a":{text}}}'.encode()
 
 
 def test_a_pair_of_escaped_surrogates_is_the_character_it_stands_for() -> None:
-    assert only('{"a":"\\ud83d\\ude00"}') == '{"a":"😀"}'.encode()
+    assert unpack_one('{"a":"\\ud83d\\ude00"}') == '{"a":"😀"}'.encode()
 
 
 def test_fields_keep_their_order_and_lose_spaces() -> None:
-    assert only('{ "b" : 1 ,\n "a" : [ 2 , 3 ] }') == b'{"b":1,"a":[2,3]}'
+    assert unpack_one('{ "b" : 1 ,\n "a" : [ 2 , 3 ] }') == b'{"b":1,"a":[2,3]}'
 
 
 json_values = st.recursive(
@@ -136,18 +136,18 @@ json_values = st.recursive(
     )
 )
 def test_any_record_without_credentials_survives(record: dict[str, Any]) -> None:
-    assert json.loads(only(json.dumps(record))) == json.loads(json.dumps(record))
+    assert json.loads(unpack_one(json.dumps(record))) == json.loads(json.dumps(record))
 
 
 @given(
     st.dictionaries(st.sampled_from([*SECRETS, "uuid", "Password", "MD5"]), st.just("canary"), min_size=1), st.data()
 )
-def test_credentials_leave_wherever_they_have_moved_to(login: dict[str, str], data: st.DataObject) -> None:
+def test_credentials_are_removed_wherever_they_have_moved(login: dict[str, str], data: st.DataObject) -> None:
     path = data.draw(st.lists(st.sampled_from(["login", "account", "x"]) | st.none(), max_size=4))
     record: Any = login | {"uuid": "kept"}
     for name in path:
         record = [record] if name is None else {name: record}
-    stored = only(json.dumps(record if isinstance(record, dict) else {"login": record})).decode()
+    stored = unpack_one(json.dumps(record if isinstance(record, dict) else {"login": record})).decode()
     assert "canary" not in stored
     assert "kept" in stored
 
@@ -165,16 +165,16 @@ def test_credentials_leave_wherever_they_have_moved_to(login: dict[str, str], da
         ("null", '{"id":null}'),
     ],
 )
-def test_the_national_id_leaves_and_its_name_stays(identity: str, stored: str) -> None:
-    assert only(f'{{"id":{identity}}}').decode() == stored
+def test_the_national_id_is_removed_and_its_name_stays(identity: str, stored: str) -> None:
+    assert unpack_one(f'{{"id":{identity}}}').decode() == stored
 
 
 def test_a_value_outside_the_id_stays() -> None:
-    assert only('{"value":1,"x":{"value":2}}') == b'{"value":1,"x":{"value":2}}'
+    assert unpack_one('{"value":1,"x":{"value":2}}') == b'{"value":1,"x":{"value":2}}'
 
 
 def check_answer(path: Path) -> str:
-    """Every record stays what it was but for credentials; returns the version."""
+    """Verify that every record is unchanged except for credentials; return the version."""
     body = path.read_bytes()
     document = json.loads(body)
     info = document["info"]

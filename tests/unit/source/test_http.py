@@ -22,7 +22,7 @@ Reply = bytes | Callable[[socket.socket], None]
 
 @contextmanager
 def replying(*replies: Reply) -> Iterator[tuple[str, list[bytes]]]:
-    """A server that gives each connection the next reply and closes it; with the requests it got."""
+    """Yield the address of a server that sends each connection the next reply, and the requests that it received."""
     listener = socket.create_server(("127.0.0.1", 0))
     requests: list[bytes] = []
 
@@ -89,7 +89,7 @@ def drip(first: bytes) -> Callable[[socket.socket], None]:
     return send
 
 
-def test_a_plain_answer_is_a_page() -> None:
+def test_a_plain_response_is_a_page() -> None:
     with replying(response()) as (address, requests):
         page = fetch(address)
     assert (page.records, page.body_bytes) == ([b'{"a":1}'], len(BODY))
@@ -97,12 +97,12 @@ def test_a_plain_answer_is_a_page() -> None:
     assert b"User-Agent: user-insights" in requests[0]
 
 
-def test_an_answer_in_gzip_is_the_same_page() -> None:
+def test_a_response_in_gzip_is_the_same_page() -> None:
     with replying(response(), response(gzip.compress(BODY), Content_Encoding="gzip")) as (address, _):
         assert fetch(address) == fetch(address)
 
 
-def test_an_answer_without_a_length_ends_with_the_connection() -> None:
+def test_a_response_without_a_length_ends_with_the_connection() -> None:
     with replying(response(Content_Length="")) as (address, _):
         assert fetch(address).records == [b'{"a":1}']
 
@@ -126,24 +126,24 @@ def test_an_answer_without_a_length_ends_with_the_connection() -> None:
         (response(status="204 No Content"), FetchFailure.REFUSED),
     ],
 )
-def test_a_broken_answer_has_its_reason(reply: bytes, reason: FetchFailure) -> None:
+def test_a_broken_response_has_its_reason(reply: bytes, reason: FetchFailure) -> None:
     assert fails(reply).reason is reason
 
 
-def test_a_redirect_is_not_followed_but_named() -> None:
+def test_a_redirect_is_reported_and_not_followed() -> None:
     error = fails(response(status="301 Moved Permanently", Location="https://elsewhere.example/api/"))
     assert error.reason is FetchFailure.REFUSED
     assert "'https://elsewhere.example/api/': set INSIGHTS_SOURCE_URL to it" in error.detail
 
 
-def test_nobody_listening_is_a_failed_connection_that_is_retried() -> None:
+def test_a_failed_connection_is_retried() -> None:
     time = Time()
     with pytest.raises(SourceError) as caught:
         fetch(f"http://127.0.0.1:{free_port()}", time, max_attempts=3)
     assert (caught.value.reason, len(time.slept)) == (FetchFailure.CONNECTION, 2)
 
 
-def test_a_server_without_a_trusted_certificate_is_not_asked_again() -> None:
+def test_a_server_without_a_trusted_certificate_is_not_retried() -> None:
     time = Time()
     with (
         replying(b"HTTP/1.1 200 OK\r\n\r\n") as (address, _),
@@ -153,7 +153,7 @@ def test_a_server_without_a_trusted_certificate_is_not_asked_again() -> None:
     assert (caught.value.reason, time.slept) == (FetchFailure.TLS, [])
 
 
-def test_a_silent_server_times_out_and_is_asked_again() -> None:
+def test_a_silent_server_times_out_and_is_retried() -> None:
     with replying(wait_for_the_client_to_leave, response()) as (address, requests):
         page = fetch(address, timeout_seconds=0.2)
     assert (len(page.records), len(requests)) == (1, 2)
@@ -164,12 +164,12 @@ def test_no_drip_outlasts_the_deadline_wherever_it_begins(first: bytes) -> None:
     assert fails(drip(first), timeout_seconds=30, deadline_seconds=0.3).reason is FetchFailure.DEADLINE
 
 
-def test_an_answer_cut_by_the_deadline_is_not_taken_for_a_whole_one() -> None:
+def test_a_response_cut_off_by_the_deadline_is_not_considered_complete() -> None:
     unending = response(Content_Length="")
     assert fails(drip(unending), timeout_seconds=30, deadline_seconds=0.3).reason is FetchFailure.DEADLINE
 
 
-def test_more_gzip_after_the_cap_is_not_unpacked() -> None:
+def test_gzip_beyond_the_limit_is_not_decompressed() -> None:
     bomb = response(gzip.compress(b" " * 50_000_000), Content_Encoding="gzip")
     tracemalloc.start()
     try:
@@ -213,7 +213,7 @@ def test_the_pause_follows_retry_after(status: str, headers: dict[str, str], sec
     assert time.slept == [seconds] if seconds else time.slept[0] <= 1
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_this_machine_bypass_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -221,13 +221,13 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: p
         assert fetch(address).records
 
 
-def test_a_proxy_of_the_environment_is_asked_for_other_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_other_machines_use_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with replying(response()) as (proxy, requests):
         monkeypatch.setenv("http_proxy", proxy)
         assert fetch("http://api.example").records
     assert requests[0].startswith(b"GET http://api.example/api/1.4/?")
 
 
-def test_a_page_says_when_it_was_fetched() -> None:
+def test_a_page_has_the_time_at_which_it_was_fetched() -> None:
     with replying(response()) as (address, _):
         assert fetch(address).fetched_at == NOW
