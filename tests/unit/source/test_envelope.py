@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights.source import FetchFailure, SourceError
@@ -130,6 +130,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.text(max_size=8).filter(lambda name: name.casefold() not in (*SECRETS, "id", "nat")), json_values, max_size=5
@@ -139,6 +140,7 @@ def test_any_record_without_credentials_survives(record: dict[str, Any]) -> None
     assert json.loads(unpack_one(json.dumps(record))) == json.loads(json.dumps(record))
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*SECRETS, "uuid", "Password", "MD5"]), st.just("canary"), min_size=1), st.data()
 )
