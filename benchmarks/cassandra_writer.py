@@ -36,7 +36,7 @@ from insights.local.java import find_java
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
-from insights.simulator.formats import nationalities
+from insights.simulator.formats import list_nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.micro_batch import USER_TABLES
@@ -148,7 +148,7 @@ def driver(session: Session, name: str, columns: tuple[str, ...], users: pa.Tabl
 def made_up(rows: int) -> pa.Table:
     """Users of as many nationalities and months as the API's, because rows that share a partition cost less."""
     random_ = random.Random(1)
-    countries, people = nationalities("1.4"), []
+    countries, people = list_nationalities("1.4"), []
     for n in range(rows):
         registered = REGISTERED_FROM + random_.random() * (REGISTERED_UNTIL - REGISTERED_FROM)
         person = user(

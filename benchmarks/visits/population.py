@@ -19,8 +19,8 @@ from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
 from insights.model.age_bands import AGE_BANDS, BAND_NAMES
 from insights.model.countries import load_countries
 from insights.model.user import DIMENSIONS
-from insights.simulator.formats import nationalities
-from insights.simulator.places import lists_of
+from insights.simulator.formats import list_nationalities
+from insights.simulator.places import load_lists
 from insights.sinks.cql_encoding import compute_buckets
 from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
@@ -33,8 +33,8 @@ FETCHED_YEAR = 2026
 _DAYS = [REGISTERED_FROM + timedelta(days=n) for n in range((REGISTERED_UNTIL - REGISTERED_FROM).days)]
 _DAY_MILLISECONDS = 86_400_000
 _FIRST_DAY = int(REGISTERED_FROM.timestamp() * 1000) // _DAY_MILLISECONDS * _DAY_MILLISECONDS
-_COUNTRIES = nationalities("1.4")
-_CITY_NAMES = [lists_of(code).cities for code in _COUNTRIES]
+_COUNTRIES = list_nationalities("1.4")
+_CITY_NAMES = [load_lists(code).cities for code in _COUNTRIES]
 
 LABELS: dict[str, list[str]] = {
     "country_code": list(_COUNTRIES),
@@ -48,8 +48,10 @@ LABELS: dict[str, list[str]] = {
     "city": [f"{names[n % len(names)]} {n // len(names) + 1}" for names in _CITY_NAMES for n in range(CITIES)],
 }
 """The values of each field that is counted; a user's is told by its place in the list."""
-_FIRST_NAMES = [name for code in _COUNTRIES for names in (lists_of(code).female, lists_of(code).male) for name in names]
-_LAST_NAMES = [name for code in _COUNTRIES for name in lists_of(code).last]
+_FIRST_NAMES = [
+    name for code in _COUNTRIES for names in (load_lists(code).female, load_lists(code).male) for name in names
+]
+_LAST_NAMES = [name for code in _COUNTRIES for name in load_lists(code).last]
 _FIRSTS, _LASTS = (len(names) // len(_COUNTRIES) for names in (_FIRST_NAMES, _LAST_NAMES))
 _OF_DAY = {
     "registered_year": np.array([LABELS["registered_year"].index(str(day.year)) for day in _DAYS]),

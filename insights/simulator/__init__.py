@@ -1,4 +1,4 @@
-"""A server that answers like the Random User API, always the same for the same request, and fails on demand."""
+"""A server that behaves like the Random User API: deterministic for a given request, with faults on demand."""
 
 from insights.simulator.app import create_app
 from insights.simulator.faults import Fault, FaultRates

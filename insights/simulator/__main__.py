@@ -1,4 +1,4 @@
-"""`python -m insights.simulator`: serve until interrupted; the first line printed is the address."""
+"""`python -m insights.simulator`: serve until interrupted. The first line of output ends with the address."""
 
 import sys
 from pathlib import Path
@@ -9,23 +9,27 @@ import typer
 from insights.errors import UserError
 from insights.simulator.app import create_app
 from insights.simulator.faults import FaultRates, parse_rates
-from insights.simulator.recorded import load
+from insights.simulator.recorded import load_recording
 from insights.simulator.server import bind, serve
 
 
 def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")] = 8084,
-    recorded: Annotated[Path | None, typer.Option(help="Folder of recorded answers to serve instead.")] = None,
-    fault_rate: Annotated[str, typer.Option(help="Faults by rate, as in 429=0.1,503=0.05.")] = "",
-    fault_seed: Annotated[int, typer.Option(help="Makes the sequence of faults repeatable.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8084,
+    recorded: Annotated[
+        Path | None, typer.Option(help="Folder of recorded responses to serve instead of generated people.")
+    ] = None,
+    fault_rate: Annotated[str, typer.Option(help="Fault rates, as in 429=0.1,503=0.05.")] = "",
+    fault_seed: Annotated[int, typer.Option(help="Seed of the sequence of faults.")] = 0,
 ) -> None:
-    """Answer like the Random User API."""
+    """Simulate the Random User API."""
     try:
-        app = create_app(load(recorded) if recorded else None, FaultRates(parse_rates(fault_rate), fault_seed))
+        app = create_app(
+            load_recording(recorded) if recorded else None, FaultRates(parse_rates(fault_rate), fault_seed)
+        )
         listener = bind(host, port)
-    except UserError as mistake:
-        print(mistake, file=sys.stderr)
+    except UserError as error:
+        print(error, file=sys.stderr)
         raise typer.Exit(2) from None
     address = listener.getsockname()
     print(f"Random User API simulator on http://{address[0]}:{address[1]}/api/", flush=True)

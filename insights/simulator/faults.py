@@ -1,4 +1,4 @@
-"""The ways an API fails, and when."""
+"""The faults of an API, and the rates at which they occur."""
 
 import json
 import threading
@@ -11,7 +11,7 @@ from insights.errors import UserError
 
 
 class Fault(StrEnum):
-    """A way to fail, by the name that requests and `--fault-rate` use."""
+    """A fault, by the name that requests and `--fault-rate` use."""
 
     RATE_LIMITED = "429"
     RATE_LIMITED_DATE = "429-date"
@@ -30,7 +30,11 @@ class Fault(StrEnum):
 
 
 class FaultRates:
-    """Draws faults at given rates; the same seed draws the same sequence."""
+    """Draws faults at given rates. The same seed gives the same sequence.
+
+    Raises:
+        UserError: a rate is negative or not a number, or the rates add up to more than 1.
+    """
 
     def __init__(self, rates: Mapping[Fault, float], seed: int = 0) -> None:
         if not (all(rate >= 0 for rate in rates.values()) and sum(rates.values()) <= 1):
@@ -41,28 +45,28 @@ class FaultRates:
 
     def __call__(self) -> Fault | None:
         with self._lock:
-            left = self._random.random()
+            remaining = self._random.random()
         for fault, rate in self._rates.items():
-            left -= rate
-            if left < 0:
+            remaining -= rate
+            if remaining < 0:
                 return fault
         return None
 
 
 def parse_fault(text: str) -> Fault:
-    """The fault of that name.
+    """Return the fault of that name.
 
     Raises:
-        UserError: there is none.
+        UserError: the fault does not exist.
     """
     try:
         return Fault(text)
     except ValueError:
-        raise UserError(f"There is no fault {text!r}; choose from {', '.join(Fault)}.") from None
+        raise UserError(f"The fault {text!r} does not exist: use one of {', '.join(Fault)}.") from None
 
 
 def parse_rates(text: str) -> dict[Fault, float]:
-    """`429=0.1,503=0.05` to rates.
+    """Parse rates such as `429=0.1,503=0.05`.
 
     Raises:
         UserError: a part is not `<fault>=<number>`.
@@ -73,21 +77,21 @@ def parse_rates(text: str) -> dict[Fault, float]:
         try:
             rates[parse_fault(name.strip())] = float(rate)
         except ValueError:
-            raise UserError(f"The fault rate {part!r} is not a name and a number, as in 429=0.1.") from None
+            raise UserError(f"The fault rate {part!r} is invalid: use a name and a number, as in 429=0.1.") from None
     return rates
 
 
-def drift(position: int, row: bytes) -> bytes:
-    """Every tenth record as another version of the API might write it, each in one of four ways."""
+def drift_record(position: int, row: bytes) -> bytes:
+    """Change every tenth record as another version of the API might, in one of four ways."""
     if position % 10:
         return row
     record: dict[str, Any] = json.loads(row)
-    way = position // 10 % 4
-    if way == 0 and "login" in record:
+    change = position // 10 % 4
+    if change == 0 and "login" in record:
         record["account"] = record.pop("login")
-    elif way == 1:
+    elif change == 1:
         record["contact"] = {name: record.pop(name, None) for name in ("email", "phone")}
-    elif way == 2:
+    elif change == 2:
         record["dob"] = [record.get("dob")]
         record["nat"] = {"code": record.get("nat")}
     else:

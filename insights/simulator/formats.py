@@ -1,4 +1,4 @@
-"""How each nationality writes phones, postcodes and identity numbers, and how that changed between API versions."""
+"""The formats of phone numbers, postcodes and identity numbers, by nationality and API version."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +9,7 @@ LEGO = "LEGO"
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Masks of one nationality. `postcode`: a mask for text, or the first and last number. No `id_mask`: a null id."""
+    """Masks of one nationality. `postcode` is a mask or a range of integers. Without `id_mask`, the id is null."""
 
     phone: str
     cell: str
@@ -83,7 +83,7 @@ _LATEST = {
 
 _NO_ID: dict[str, Any] = {"id_name": "", "id_mask": None}
 
-_UNTIL: dict[str, dict[str, dict[str, Any]]] = {
+_CHANGES_UNTIL: dict[str, dict[str, dict[str, Any]]] = {
     "1.3": {
         "BR": _NO_ID,
         "CA": {"phone": "###-###-####", "cell": "###-###-####", **_NO_ID},
@@ -107,18 +107,18 @@ _UNTIL: dict[str, dict[str, dict[str, Any]]] = {
     },
     "1.0": {"FI": {"id_mask": "########-?"}},
 }
-"""What was different up to and including a version."""
+"""Differences from the latest version, up to and including a version."""
 
 
-def format_of(nationality: str, version: str) -> Format:
-    """The nationality's format in that version of the API."""
+def get_format(nationality: str, version: str) -> Format:
+    """Return the nationality's format in that version of the API."""
     current = _LATEST[nationality]
-    for last, changes in _UNTIL.items():
-        if version <= last:
+    for last_version, changes in _CHANGES_UNTIL.items():
+        if version <= last_version:
             current = replace(current, **changes.get(nationality, {}))
     return current
 
 
-def nationalities(version: str) -> tuple[str, ...]:
-    """The nationalities that version answers with when none is asked for."""
+def list_nationalities(version: str) -> tuple[str, ...]:
+    """Return the nationalities that the version uses if the request names none."""
     return tuple(code for code, latest in _LATEST.items() if code != LEGO and latest.since <= version)

@@ -1,4 +1,4 @@
-"""Records of people, drawn from a seed: the same seed and page give the same people, however many are asked for."""
+"""Generate records of people: a seed and a page determine the people, however many are requested."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +9,12 @@ from random import Random
 from string import ascii_letters, digits
 from typing import Any
 
-from insights.simulator.formats import LEGO, format_of
+from insights.simulator.formats import LEGO, get_format
 from insights.simulator.masks import Draw, compile_mask
-from insights.simulator.places import common, lists_of, transliterate
+from insights.simulator.places import load_common_lists, load_lists, transliterate
 
 REFERENCE = datetime(2026, 7, 1, tzinfo=UTC)
-"""The day on which ages are counted. By the wall clock a page fetched again after a birthday would differ."""
+"""The date for which ages are computed. With the current date, a page would change after a birthday."""
 
 FIELDS = (
     "gender",
@@ -38,7 +38,7 @@ _SALT = ascii_letters + digits
 _PORTRAITS = "https://randomuser.me/api/portraits/"
 _BORN = (-800_000_000_000, 990_000_000_000)
 _BORN_1_0 = (0, 1_420_000_000_000)
-"""Milliseconds. Version 1.0 knows nobody born before 1970, and children."""
+"""Milliseconds since 1970. Version 1.0 has children, but nobody born before 1970."""
 _REGISTERED = (1_016_688_461_000, 1_653_344_189_000)
 _TITLES = {"male": ("Mr",), "female": ("Miss", "Mrs", "Ms")}
 _SWISS_TITLES = {"male": ("Monsieur",), "female": ("Madame", "Mademoiselle")}
@@ -46,7 +46,7 @@ _SWISS_TITLES = {"male": ("Monsieur",), "female": ("Madame", "Mademoiselle")}
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who is asked for. `gender` is empty for both."""
+    """The people that a request selects. `gender` is empty for both."""
 
     version: str
     seed: str
@@ -55,53 +55,53 @@ class Crowd:
     gender: str = ""
 
 
-def people(crowd: Crowd, count: int) -> Iterator[Record]:
-    """The first `count` records. As in the API, uuid and coordinates hang on seed, page and position alone."""
+def generate_people(crowd: Crowd, count: int) -> Iterator[Record]:
+    """Yield the first `count` records. As in the API, uuid and coordinates depend only on seed, page and position."""
     identity = Random(f"identity/{crowd.seed}/{crowd.page}")
-    chosen = (crowd.version, crowd.seed, str(crowd.page), ",".join(crowd.nationalities), crowd.gender)
-    draw = Random("/".join(chosen)).random
-    makers = [_maker(nationality, crowd.version) for nationality in crowd.nationalities]
+    selection = (crowd.version, crowd.seed, str(crowd.page), ",".join(crowd.nationalities), crowd.gender)
+    draw = Random("/".join(selection)).random
+    makers = [_make_record_maker(nationality, crowd.version) for nationality in crowd.nationalities]
     for _ in range(count):
         gender = crowd.gender or ("male", "female")[int(draw() * 2)]
         yield makers[int(draw() * len(makers))](draw, identity, gender)
 
 
 @cache
-def _maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Record]:
-    style = format_of(nationality, version)
+def _make_record_maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Record]:
+    style = get_format(nationality, version)
     cased = version >= "1.3"
-    lists = lists_of(nationality) if cased else lists_of(nationality).lowered()
+    lists = load_lists(nationality) if cased else load_lists(nationality).to_lower()
     titles = _SWISS_TITLES if nationality == "CH" else _TITLES
     if not cased:
-        titles = {gender: tuple(title.lower() for title in some) for gender, some in titles.items()}
+        titles = {gender: tuple(title.lower() for title in choices) for gender, choices in titles.items()}
     firsts = {"male": lists.male, "female": lists.female}
     born_within = _BORN_1_0 if version == "1.0" else _BORN
     phone, cell = compile_mask(style.phone), compile_mask(style.cell)
-    postcode = compile_mask(style.postcode) if isinstance(style.postcode, str) else _number(*style.postcode)
+    postcode = compile_mask(style.postcode) if isinstance(style.postcode, str) else _make_number_draw(*style.postcode)
     id_number = compile_mask(style.id_mask) if style.id_mask else None
-    address_of = transliterate if cased else _squeezed
+    to_local_part = transliterate if cased else _remove_spaces
 
     def make(draw: Draw, identity: Random, gender: str) -> Record:
         first, last = _pick(firsts[gender], draw), _pick(lists.last, draw)
         title = _pick(titles[gender], draw)
-        born = _EPOCH + timedelta(milliseconds=_between(*born_within, draw))
-        registered = _EPOCH + timedelta(milliseconds=_between(*_REGISTERED, draw))
-        uuid, coordinates = _identity(identity)
+        born = _EPOCH + timedelta(milliseconds=_draw_between(*born_within, draw))
+        registered = _EPOCH + timedelta(milliseconds=_draw_between(*_REGISTERED, draw))
+        uuid, coordinates = _draw_identity(identity)
 
-        location: Record = {"street": _street(nationality, version, _pick(lists.streets, draw), draw)}
+        location: Record = {"street": _draw_street(nationality, version, _pick(lists.streets, draw), draw)}
         location["city"] = _pick(lists.cities, draw)
         location["state"] = _pick(lists.states, draw)
         if cased and style.country:
             location["country"] = style.country
         location["postcode"] = postcode(draw)
-        timezone = _pick(common().timezones, draw)
-        login = _login(draw)
+        timezone = _pick(load_common_lists().timezones, draw)
+        login = _draw_login(draw)
         if version >= "1.2":
             location["coordinates"] = coordinates
             location["timezone"] = timezone
             login = {"uuid": uuid, **login}
 
-        dates = {"dob": _instant(born, version), "registered": _instant(registered, version)}
+        dates = {"dob": _format_instant(born, version), "registered": _format_instant(registered, version)}
         if version == "1.0":
             dates = {"registered": dates["registered"], "dob": dates["dob"]}
         number = id_number(draw) if id_number else None
@@ -113,13 +113,13 @@ def _maker(nationality: str, version: str) -> Callable[[Draw, Random, str], Reco
             "gender": gender,
             "name": {"title": title, "first": first, "last": last},
             "location": location,
-            "email": f"{address_of(first)}.{address_of(last)}@example.com",
+            "email": f"{to_local_part(first)}.{to_local_part(last)}@example.com",
             "login": login,
             **dates,
             "phone": phone(draw),
             "cell": cell(draw),
             "id": {"name": style.id_name, "value": number},
-            "picture": _picture(nationality, gender, draw),
+            "picture": _draw_picture(nationality, gender, draw),
             "nat": nationality,
         }
 
@@ -130,39 +130,39 @@ def _pick(choices: Sequence[Any], draw: Draw) -> Any:
     return choices[int(draw() * len(choices))]
 
 
-def _between(low: int, high: int, draw: Draw) -> int:
+def _draw_between(low: int, high: int, draw: Draw) -> int:
     return low + int(draw() * (high - low + 1))
 
 
-def _number(low: int, high: int) -> Callable[[Draw], int]:
-    return lambda draw: _between(low, high, draw)
+def _make_number_draw(low: int, high: int) -> Callable[[Draw], int]:
+    return lambda draw: _draw_between(low, high, draw)
 
 
-def _squeezed(name: str) -> str:
+def _remove_spaces(name: str) -> str:
     return name.replace(" ", "")
 
 
-def _identity(identity: Random) -> tuple[str, Record]:
+def _draw_identity(identity: Random) -> tuple[str, Record]:
     bits = f"{identity.getrandbits(128):032x}"
     uuid = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-{'89ab'[int(bits[16], 16) % 4]}{bits[17:20]}-{bits[20:]}"
     latitude, longitude = identity.random() * 180 - 90, identity.random() * 360 - 180
     return uuid, {"latitude": f"{latitude:.4f}", "longitude": f"{longitude:.4f}"}
 
 
-def _street(nationality: str, version: str, name: str, draw: Draw) -> Any:
-    number = _between(1, 9999, draw)
+def _draw_street(nationality: str, version: str, name: str, draw: Draw) -> Any:
+    number = _draw_between(1, 9999, draw)
     if version >= "1.3":
         return {"number": number, "name": name}
     return f"{name} {number}" if nationality == "NO" else f"{number} {name}"
 
 
-def _login(draw: Draw) -> Record:
-    words = common()
-    password = _pick(words.passwords, draw)
+def _draw_login(draw: Draw) -> Record:
+    lists = load_common_lists()
+    password = _pick(lists.passwords, draw)
     salt = "".join([_SALT[int(draw() * 62)] for _ in range(8)])
     salted = (password + salt).encode()
     return {
-        "username": f"{_pick(words.adjectives, draw)}{_pick(words.animals, draw)}{_between(100, 999, draw)}",
+        "username": f"{_pick(lists.adjectives, draw)}{_pick(lists.animals, draw)}{_draw_between(100, 999, draw)}",
         "password": password,
         "salt": salt,
         "md5": hashlib.md5(salted, usedforsecurity=False).hexdigest(),
@@ -171,7 +171,7 @@ def _login(draw: Draw) -> Record:
     }
 
 
-def _instant(instant: datetime, version: str) -> Any:
+def _format_instant(instant: datetime, version: str) -> Any:
     if version == "1.0":
         return int(instant.timestamp())
     if version == "1.1":
@@ -181,13 +181,13 @@ def _instant(instant: datetime, version: str) -> Any:
     return {"date": instant.isoformat(timespec=precision)[:-6] + "Z", "age": age}
 
 
-def _picture(nationality: str, gender: str, draw: Draw) -> Record:
+def _draw_picture(nationality: str, gender: str, draw: Draw) -> Record:
     if nationality == LEGO:
-        path = f"lego/{_between(0, 9, draw)}.jpg"
+        path = f"lego/{_draw_between(0, 9, draw)}.jpg"
     elif gender == "male":
-        path = f"men/{_between(0, 99, draw)}.jpg"
+        path = f"men/{_draw_between(0, 99, draw)}.jpg"
     else:
-        path = f"women/{_between(0, 96, draw)}.jpg"
+        path = f"women/{_draw_between(0, 96, draw)}.jpg"
     return {
         "large": _PORTRAITS + path,
         "medium": f"{_PORTRAITS}med/{path}",

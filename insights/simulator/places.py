@@ -1,4 +1,4 @@
-"""Name, street and city lists, read once from `data/`."""
+"""Lists of names, streets and cities, read once from `data/`."""
 
 import json
 import unicodedata
@@ -23,7 +23,7 @@ _PERSIAN = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Lists:
-    """One nationality's lists, in its own script where the API writes it so."""
+    """The lists of one nationality, in the script that the API uses."""
 
     male: list[str]
     female: list[str]
@@ -32,14 +32,14 @@ class Lists:
     cities: list[str]
     states: list[str]
 
-    def lowered(self) -> "Lists":
-        """As API versions before 1.3 write them."""
+    def to_lower(self) -> "Lists":
+        """Return the lists in lower case, as in API versions before 1.3."""
         return Lists(*([text.lower() for text in getattr(self, name)] for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
-    """Lists that no nationality owns."""
+class CommonLists:
+    """The lists that all nationalities share."""
 
     adjectives: list[str]
     animals: list[str]
@@ -52,19 +52,20 @@ def _read(name: str) -> Any:
 
 
 @cache
-def lists_of(nationality: str) -> Lists:
-    """The nationality's lists; LEGO figures live in the United States."""
+def load_lists(nationality: str) -> Lists:
+    """Load the nationality's lists. LEGO figures live in the United States."""
     return Lists(**_read("us" if nationality == LEGO else nationality.lower()))
 
 
 @cache
-def common() -> Common:
-    return Common(**_read("common"))
+def load_common_lists() -> CommonLists:
+    """Load the lists that all nationalities share."""
+    return CommonLists(**_read("common"))
 
 
 @cache
 def transliterate(name: str) -> str:
-    """A name as the left side of an address has it since API version 1.3: a to z, digits, hyphens."""
+    """Return a name as in the local part of an e-mail address since API version 1.3: a to z, digits and hyphens."""
     folded = name.lower().translate(_LATIN).translate(_PERSIAN)
     plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()
     return "".join(letter for letter in plain if letter.isalnum() or letter == "-")

@@ -1,4 +1,4 @@
-"""Answers on the wire, whole and broken."""
+"""Responses on the wire, whole and broken."""
 
 import asyncio
 import json
@@ -20,54 +20,57 @@ _JSON = "application/json; charset=utf-8"
 _APOLOGY = "Uh oh, something has gone wrong. Please tweet us @randomapi about the issue. Thank you."
 
 
-def error(text: str, status: int = 200) -> Response:
-    """An answer as the API gives when it cannot: one `error` key."""
+def make_error(text: str, status: int = 200) -> Response:
+    """Return an error response of the API, with the single key `error`."""
     return Response(json.dumps({"error": text}), status, media_type=_JSON)
 
 
-def answer(body: bytes) -> Response:
+def make_response(body: bytes) -> Response:
+    """Return a JSON response with the body."""
     return Response(body, media_type=_JSON)
 
 
-def refusal(fault: Fault) -> Response | None:
-    """The answer of a fault that needs no rows; none where it does."""
+def make_fault_response(fault: Fault) -> Response | None:
+    """Return the response for a fault that needs no rows, None for any other fault."""
     match fault:
         case Fault.RATE_LIMITED:
-            return _limited({"Retry-After": str(RETRY_AFTER_SECONDS)})
+            return _make_rate_limited({"Retry-After": str(RETRY_AFTER_SECONDS)})
         case Fault.RATE_LIMITED_DATE:
             until = datetime.now(UTC) + timedelta(seconds=RETRY_AFTER_SECONDS)
-            return _limited({"Retry-After": format_datetime(until, usegmt=True)})
+            return _make_rate_limited({"Retry-After": format_datetime(until, usegmt=True)})
         case Fault.RATE_LIMITED_BARE:
-            return _limited({})
+            return _make_rate_limited({})
         case Fault.INTERNAL | Fault.UNAVAILABLE:
             return HTMLResponse("<h1>Something went wrong</h1>", int(fault))
         case Fault.HTML:
             return HTMLResponse("<!DOCTYPE html><html><body>We are down for maintenance.</body></html>")
         case Fault.ERROR:
-            return error(_APOLOGY)
+            return make_error(_APOLOGY)
         case Fault.BOMB:
-            return StreamingResponse(_bomb(), headers={"Content-Encoding": "gzip", "Content-Type": _JSON})
+            return StreamingResponse(_generate_bomb(), headers={"Content-Encoding": "gzip", "Content-Type": _JSON})
     return None
 
 
-def damaged(fault: Fault, body: bytes) -> Response:
-    """A whole body on a connection that fails it."""
+def make_damaged_response(fault: Fault, body: bytes) -> Response:
+    """Return a response that damages the transfer of the body, if the fault does."""
     match fault:
         case Fault.TRUNCATED:
-            return _BrokenOff(body, declare_length=False)
+            return _TruncatedResponse(body, declare_length=False)
         case Fault.LENGTH:
-            return _BrokenOff(body, declare_length=True)
+            return _TruncatedResponse(body, declare_length=True)
         case Fault.DRIP:
-            return StreamingResponse(_drip(body), headers={"Content-Length": str(len(body)), "Content-Type": _JSON})
-    return answer(body)
+            return StreamingResponse(
+                _send_slowly(body), headers={"Content-Length": str(len(body)), "Content-Type": _JSON}
+            )
+    return make_response(body)
 
 
-def _limited(headers: dict[str, str]) -> Response:
+def _make_rate_limited(headers: dict[str, str]) -> Response:
     return Response('{"error":"Too many requests"}', 429, headers, _JSON)
 
 
-class _BrokenOff(Response):
-    """Half a body, then a closed connection: within a chunked answer, or below the length that was declared."""
+class _TruncatedResponse(Response):
+    """Half the body, then a closed connection: within a chunked response, or before the declared length."""
 
     def __init__(self, body: bytes, declare_length: bool) -> None:
         super().__init__(body[: len(body) // 2], media_type=_JSON)
@@ -80,13 +83,13 @@ class _BrokenOff(Response):
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
 
 
-async def _drip(body: bytes) -> AsyncIterator[bytes]:
+async def _send_slowly(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), DRIP_BYTES):
         yield body[start : start + DRIP_BYTES]
         await asyncio.sleep(DRIP_SECONDS)
 
 
-def _bomb() -> Iterator[bytes]:
+def _generate_bomb() -> Iterator[bytes]:
     gzip = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     blank = b" " * 1024 * 1024
     for _ in range(_BOMB_MEGABYTES):

@@ -1,4 +1,4 @@
-"""A socket and the server on it."""
+"""The listening socket and the server on it."""
 
 import socket
 
@@ -9,10 +9,10 @@ from insights.errors import UserError
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, so that whoever is told the address can connect at once; port 0 takes a free one.
+    """Return a listening socket, so that clients can connect at once. Port 0 selects any free port.
 
     Raises:
-        UserError: the address cannot be taken.
+        UserError: the address is not available.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -23,16 +23,16 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise UserError(
-            f"The simulator cannot listen on {host}:{port} ({error.strerror}); choose another --port."
+            f"The simulator cannot listen on {host}:{port} ({error.strerror}): use another --port."
         ) from None
     return listener
 
 
-def server_of(app: Starlette) -> uvicorn.Server:
-    """A quiet server: answers broken on purpose would each log an error."""
+def make_server(app: Starlette) -> uvicorn.Server:
+    """Return a server with minimal logging, because each deliberate fault would log an error."""
     return uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", ws="none"))
 
 
 def serve(app: Starlette, listener: socket.socket) -> None:
     """Serve until interrupted or terminated."""
-    server_of(app).run(sockets=[listener])
+    make_server(app).run(sockets=[listener])

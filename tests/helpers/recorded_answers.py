@@ -1,4 +1,4 @@
-"""Recorded answers of the real API: a few of this repository, and many beside it where they are at hand."""
+"""Recorded answers of the real API: a few in this repository, and many in `../shared` if that folder exists."""
 
 from pathlib import Path
 

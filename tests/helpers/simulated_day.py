@@ -19,8 +19,8 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.schema import USER_FIELDS, build_dimension_values_sql
 from insights.model.user import User, derive_record_key
 from insights.settings import StoreSettings
-from insights.simulator.formats import nationalities
-from insights.simulator.people import Crowd, people
+from insights.simulator.formats import list_nationalities
+from insights.simulator.people import Crowd, generate_people
 from tests.helpers.dashboard_data import fill_cassandra
 from tests.helpers.oracle import Message, parse
 from tests.helpers.oracle.document import Rejection
@@ -99,7 +99,7 @@ def _pages(now: datetime, size: int) -> Iterator[Page]:
         for number in range(1, PAGES + 1):
             fetched_at = run_at + timedelta(seconds=4 * number, milliseconds=dice.randrange(1000))
             batch = f"ingest_users/{run_at:%Y-%m-%dT%H:%M:%S}/{number}"
-            records = people(Crowd(API_VERSION, batch, number, nationalities(API_VERSION)), size)
+            records = generate_people(Crowd(API_VERSION, batch, number, list_nationalities(API_VERSION)), size)
             messages = []
             for found in records:
                 event += 1

@@ -1,4 +1,4 @@
-"""The simulator on a real loopback socket, within the test's own process."""
+"""The simulator on a real loopback socket, in the process of the test."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -9,15 +9,15 @@ from starlette.applications import Starlette
 
 from insights.settings import SourceSettings
 from insights.simulator import Fault
-from insights.simulator.server import bind, server_of
+from insights.simulator.server import bind, make_server
 from tests.helpers.support import eventually
 
 
 @contextmanager
 def serving(app: Starlette) -> Iterator[str]:
-    """The address of the running app, without a path."""
+    """Serve the app and yield its address, without a path."""
     listener = bind("127.0.0.1", 0)
-    server = server_of(app)
+    server = make_server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     eventually(lambda: server.started, 10, "the simulator did not start")
@@ -30,7 +30,7 @@ def serving(app: Starlette) -> Iterator[str]:
 
 
 class Script:
-    """Faults for one request after the other, then none; counts the requests."""
+    """Draws the given faults in order, then `forever`, and counts the requests."""
 
     def __init__(self, faults: Iterable[Fault | None] = (), forever: Fault | None = None) -> None:
         self.requests = 0
@@ -43,7 +43,7 @@ class Script:
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -56,4 +56,5 @@ class Time:
 
 
 def settings(address: str, version: str = "1.4", **changes: Any) -> SourceSettings:
+    """Return settings for that server and version."""
     return SourceSettings.model_validate({"url": f"{address}/api/{version}/", **changes})

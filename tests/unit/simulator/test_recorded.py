@@ -1,4 +1,4 @@
-"""Recorded answers served again, and the command line."""
+"""Serving recorded responses, and the command line."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import requests
 from insights.errors import UserError
 from insights.simulator import FaultRates, create_app
 from insights.simulator.faults import Fault, parse_rates
-from insights.simulator.recorded import load
+from insights.simulator.recorded import load_recording
 from insights.simulator.server import bind
 from insights.source import SourceClient
 from insights.source.envelope import PageRequest, unpack_page
@@ -28,8 +28,8 @@ SPACED = """{"info": {"seed": "x", "results": 2, "page": 4, "version": "1.4"},
 {"b":"\\u00e9"} ]}"""
 
 
-def all_records(folder: Path) -> list[bytes]:
-    """Every record of the folder as the client stores it, file after file."""
+def read_all_records(folder: Path) -> list[bytes]:
+    """Return every record in the folder as the client stores it, in the order of the files."""
     records = []
     for path in sorted(folder.glob("*.json")):
         body = path.read_bytes()
@@ -39,37 +39,37 @@ def all_records(folder: Path) -> list[bytes]:
     return records
 
 
-def walk(folder: Path, size: int) -> list[bytes]:
-    recording = load(folder)
+def fetch_all(folder: Path, size: int) -> list[bytes]:
+    recording = load_recording(folder)
     with serving(create_app(recording)) as address, SourceClient(settings(address, page_size=size)) as client:
         pages = client.fetch_pages("walk", range(1, -(-len(recording.rows) // size) + 1))
         return [record for page in pages for record in page.records]
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 15, 40])
-def test_pages_walk_through_all_records_and_fill_the_last_page_from_the_first_on(size: int) -> None:
-    records = all_records(ANSWERS)
-    walked = walk(ANSWERS, size)
+def test_pages_contain_all_records_in_order_and_the_last_page_is_filled_from_the_start(size: int) -> None:
+    records = read_all_records(ANSWERS)
+    fetched = fetch_all(ANSWERS, size)
     assert len(records) == 15
-    assert walked == (records * 3)[: -(-15 // size) * size]
+    assert fetched == (records * 3)[: -(-15 // size) * size]
 
 
 @needs_many_answers
-def test_all_recorded_answers_of_the_api_are_walked_through() -> None:
-    assert Counter(walk(MANY_ANSWERS, 25)) == Counter(all_records(MANY_ANSWERS))
+def test_all_recorded_answers_of_the_api_are_fetched() -> None:
+    assert Counter(fetch_all(MANY_ANSWERS, 25)) == Counter(read_all_records(MANY_ANSWERS))
 
 
-def test_the_request_of_a_recorded_answer_gets_its_very_bytes() -> None:
-    with serving(create_app(load(ANSWERS))) as address:
-        asked = {"seed": "tiny", "page": 1, "results": 3}
+def test_the_request_of_a_recorded_answer_gets_the_same_bytes() -> None:
+    with serving(create_app(load_recording(ANSWERS))) as address:
+        parameters = {"seed": "tiny", "page": 1, "results": 3}
         for version in ("1.0", "1.4"):
-            answer = requests.get(f"{address}/api/{version}/", asked, timeout=10)
+            answer = requests.get(f"{address}/api/{version}/", parameters, timeout=10)
             assert answer.content == (ANSWERS / f"v{version}.json").read_bytes()
 
 
-def test_records_keep_their_own_text_and_the_info_block_is_the_request_s(tmp_path: Path) -> None:
+def test_records_keep_their_text_and_the_info_block_describes_the_request(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(SPACED)
-    with serving(create_app(load(tmp_path))) as address:
+    with serving(create_app(load_recording(tmp_path))) as address:
         answer = requests.get(f"{address}/api/1.3/", {"seed": "mine", "results": 3}, timeout=10)
     assert answer.text == (
         '{"results":[{"a": 1.10},{"b":"\\u00e9"},{"a": 1.10}],'
@@ -78,22 +78,22 @@ def test_records_keep_their_own_text_and_the_info_block_is_the_request_s(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("parameters", "status", "says"),
+    ("parameters", "status", "message"),
     [
         ({"nat": "us"}, 400, "cannot be filtered"),
         ({"gender": "male"}, 400, "cannot be filtered"),
         ({"inc": "login"}, 400, "cannot be filtered"),
     ],
 )
-def test_what_was_not_recorded_is_an_error(parameters: dict[str, Any], status: int, says: str) -> None:
-    with serving(create_app(load(ANSWERS))) as address:
+def test_a_filter_on_recorded_answers_is_an_error(parameters: dict[str, Any], status: int, message: str) -> None:
+    with serving(create_app(load_recording(ANSWERS))) as address:
         answer = requests.get(f"{address}/api/", parameters, timeout=10)
     assert answer.status_code == status
-    assert says in answer.json()["error"]
+    assert message in answer.json()["error"]
 
 
-def test_after_the_last_recorded_answer_the_first_follows_again() -> None:
-    with serving(create_app(load(ANSWERS))) as address:
+def test_the_first_record_follows_the_last() -> None:
+    with serving(create_app(load_recording(ANSWERS))) as address:
         first, fourth = (
             requests.get(f"{address}/api/", {"page": page, "results": 5}, timeout=10).json()["results"]
             for page in (1, 4)
@@ -101,8 +101,8 @@ def test_after_the_last_recorded_answer_the_first_follows_again() -> None:
     assert fourth == first
 
 
-def test_recorded_answers_fail_on_demand_too() -> None:
-    with serving(create_app(load(ANSWERS), Script([Fault.SHORT, Fault.EMPTY]))) as address:
+def test_recorded_answers_have_faults_on_demand() -> None:
+    with serving(create_app(load_recording(ANSWERS), Script([Fault.SHORT, Fault.EMPTY]))) as address:
         counts = [len(requests.get(f"{address}/api/", {"results": 6}, timeout=10).json()["results"]) for _ in range(3)]
         health = requests.get(f"{address}/healthz", timeout=10).json()
     assert counts == [5, 0, 6]
@@ -110,44 +110,44 @@ def test_recorded_answers_fail_on_demand_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"results":[]}', '{"results":1,"info":{}}', "<html>"])
-def test_a_file_that_is_no_answer_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_an_answer_is_named_in_the_error(tmp_path: Path, text: str) -> None:
     (tmp_path / "broken.json").write_text(text)
-    with pytest.raises(UserError, match=r"broken\.json is not a recorded answer"):
-        load(tmp_path)
+    with pytest.raises(UserError, match=r"broken\.json is not a recorded response"):
+        load_recording(tmp_path)
 
 
-def test_a_folder_without_answers_or_records_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_answers_or_records_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no \*\.json files"):
-        load(tmp_path)
+        load_recording(tmp_path)
     (tmp_path / "none.json").write_text('{"results":[],"info":{"seed":"x","results":0,"page":1,"version":"1.4"}}')
     with pytest.raises(UserError, match="have no records"):
-        load(tmp_path)
+        load_recording(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["meteor=0.1", "429", "429=x"])
-def test_a_fault_rate_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_fault_rate_is_an_error(text: str) -> None:
     with pytest.raises(UserError):
         parse_rates(text)
 
 
-def test_fault_rates_over_one_are_refused() -> None:
+def test_fault_rates_above_one_are_an_error() -> None:
     assert parse_rates("429=0.5, empty=0.6") == {Fault.RATE_LIMITED: 0.5, Fault.EMPTY: 0.6}
     with pytest.raises(UserError, match="add up to 1"):
         FaultRates(parse_rates("429=0.5,empty=0.6"))
 
 
-def test_a_taken_port_is_one_sentence() -> None:
-    with bind("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_a_readable_error() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
         command = [sys.executable, "-m", "insights.simulator", "--port", str(port)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr.strip() == (
-        f"The simulator cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port."
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 2
+    assert result.stderr.strip() == (
+        f"The simulator cannot listen on 127.0.0.1:{port} (Address already in use): use another --port."
     )
 
 
-def test_the_command_serves_on_a_free_port_and_stops_when_told() -> None:
+def test_the_command_serves_on_a_free_port_and_stops_on_sigterm() -> None:
     command = [sys.executable, "-m", "insights.simulator", "--port", "0", "--recorded", str(ANSWERS)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
