@@ -1,4 +1,4 @@
-"""What a user counts for, computed without the stores: the oracle of every count."""
+"""The values for which a user is counted, computed without the stores, as an oracle for the counts."""
 
 import json
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ CROSSED = [name for name, fields in DIMENSIONS.items() if len(fields) > 1]
 
 
 def value(row: Mapping[str, Any], dimension: str) -> str:
-    """The value that the row counts for in a dimension."""
-    texts = [None if (cell := _cell(row, field)) is None else str(cell) for field in DIMENSIONS[dimension]]
+    """Return the value for which the row is counted in a dimension."""
+    texts = [None if (content := _get_field(row, field)) is None else str(content) for field in DIMENSIONS[dimension]]
     return str(texts[0]) if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
 
 
-def _cell(row: Mapping[str, Any], field: str) -> Any:
+def _get_field(row: Mapping[str, Any], field: str) -> Any:
     return row["registered_at"].isoweekday() if field == "registered_weekday" else row[field]

@@ -1,4 +1,4 @@
-"""Small raw records in the shape of each API version, for tests."""
+"""Small raw records in the shape of each API version."""
 
 import json
 from typing import Any
@@ -9,9 +9,9 @@ UUID = "2d5afd5e-a598-469f-9933-4edba18bcefb"
 
 
 def user(**changes: Any) -> dict[str, Any]:
-    """A good record of API 1.4; `changes` by path, `__` for a dot, `...` removes the field.
+    """Return a valid record of API 1.4 with `changes` by path, `__` standing for a dot; `...` removes the field.
 
-    A change within what another change made a scalar is left out.
+    A change inside a value that is not an object is ignored.
     """
     record: dict[str, Any] = {
         "gender": "female",
@@ -50,7 +50,7 @@ def user(**changes: Any) -> dict[str, Any]:
 
 
 def user_1_2(**changes: Any) -> dict[str, Any]:
-    """API 1.2: no capitals, street as text, dates without milliseconds."""
+    """Return a record of API 1.2: lower case, street as text, dates without milliseconds."""
     return user(
         **{
             "name": {"title": "ms", "first": "jean-marie", "last": "o'brien"},
@@ -65,7 +65,7 @@ def user_1_2(**changes: Any) -> dict[str, Any]:
 
 
 def user_1_1(**changes: Any) -> dict[str, Any]:
-    """API 1.1: no id, dates as text."""
+    """Return a record of API 1.1: no id, dates as text."""
     return user_1_2(
         **{
             "login": {"username": "brownduck326"},
@@ -78,6 +78,6 @@ def user_1_1(**changes: Any) -> dict[str, Any]:
 
 
 def message(document: object, offset: int = 0, key: str | None = UUID, **changes: Any) -> Message:
-    """A message of the record, or of bytes as they are."""
+    """Return a message with the record, or the given bytes, as its value."""
     value = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
     return Message(**{"value": value, "key": None if key is None else key.encode(), "offset": offset} | changes)

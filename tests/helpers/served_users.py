@@ -1,4 +1,4 @@
-"""Served users made up for tests, as rows of the accepted table."""
+"""Random users for tests, as rows of the table that the sinks take."""
 
 import random
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ NASTY = ("", '"', ",", "\\N", "\\.", "a\nb", "a\r\n", "O'Brien", "Ünal", "\u062
 
 
 def user(random_: random.Random, user_id: UUID, version: int, event_id: str, **fields: Any) -> dict[str, Any]:
-    """One user with every field random where it may be; `fields` are set as given."""
+    """Return a random user; `fields` override single values."""
     registered = datetime(random_.choice([2009, 2020]), random_.choice([2, 11]), random_.randint(1, 3), tzinfo=UTC)
     country = random_.choice(["DE", "IR", "US"])
     row = {
@@ -79,5 +79,5 @@ def user(random_: random.Random, user_id: UUID, version: int, event_id: str, **f
 
 
 def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """The rows as the accepted table of a batch."""
+    """Return the rows as the table of accepted users of a batch."""
     return pa.Table.from_pylist(list(rows), schema=SCHEMA)

@@ -1,4 +1,4 @@
-"""The streaming job as a real process, and both stores read back."""
+"""The streaming job as a real process, and the contents of both stores."""
 
 import os
 import signal
@@ -12,6 +12,8 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import UUID
+
+from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
 from insights.local.jars import list_group_files
@@ -32,7 +34,7 @@ runpy.run_path({job!r}, run_name="__main__")
 
 
 class Stream:
-    """One run after another of `jobs/stream_users.py` on the same stores and checkpoint."""
+    """Consecutive runs of `jobs/stream_users.py` on the same stores and checkpoint."""
 
     def __init__(
         self, folder: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
@@ -48,30 +50,30 @@ class Stream:
         }
 
     def crash_at(self, module: str, function: str) -> int:
-        """Run until `insights.<module>.<function>` is called, which kills the process; its exit code."""
+        """Run until a call of `insights.<module>.<function>`, which kills the process, and return the exit code."""
         job = str(REPOSITORY / "jobs/stream_users.py")
         script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
-        with self._process([sys.executable, "-c", script], free_port()) as process:
+        with self._start_process([sys.executable, "-c", script], free_port()) as process:
             return process.wait(START_SECONDS)
 
-    def fails(self, **environment: str) -> tuple[int, str]:
-        """Run until the process ends by itself: its exit code and its last line."""
+    def run_until_failure(self, **environment: str) -> tuple[int, str]:
+        """Run until the process exits, and return its exit code and its last line of output."""
         self.log.unlink(missing_ok=True)
-        with self._process([sys.executable, "jobs/stream_users.py"], free_port(), **environment) as process:
+        with self._start_process([sys.executable, "jobs/stream_users.py"], free_port(), **environment) as process:
             code = process.wait(START_SECONDS)
         return code, self.log.read_text().strip().splitlines()[-1]
 
     @contextmanager
     def running(self) -> Iterator["Running"]:
-        """A run that ends by SIGTERM at the end of the `with`."""
+        """Start a run, and stop it by SIGTERM at the end of the `with` block."""
         port = free_port()
-        with self._process([sys.executable, "jobs/stream_users.py"], port) as process:
+        with self._start_process([sys.executable, "jobs/stream_users.py"], port) as process:
             yield Running(process, port)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()[-3000:]
 
     @contextmanager
-    def _process(self, command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _start_process(self, command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         settings = self._environment | {"INSIGHTS_STREAM_HTTP_PORT": str(port)} | environment
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -92,7 +94,7 @@ class Stream:
 
 
 class Running:
-    """A stream that runs."""
+    """A running stream."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._process, self._port = process, port
@@ -106,7 +108,7 @@ class Running:
         return float(lines[0].split()[-1])
 
     def wait(self, condition: Any) -> None:
-        """Wait for the condition to hold, failing at once when the process ends."""
+        """Wait until the condition holds; fail immediately if the process exits."""
 
         def holds() -> bool:
             assert_alive(self._process)
@@ -119,18 +121,21 @@ class Running:
 
 
 def assert_alive(process: subprocess.Popen[bytes]) -> None:
+    """Raise `RuntimeError` if the process has exited."""
     if process.poll() is not None:
-        raise RuntimeError(f"the stream ended with exit code {process.returncode}")
+        raise RuntimeError(f"the stream exited with code {process.returncode}")
 
 
-def postgres_users(connection: Any) -> dict[UUID, dict[str, Any]]:
+def read_postgres_users(connection: PgConnection) -> dict[UUID, dict[str, Any]]:
+    """Return the users in PostgreSQL, by id."""
     with connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(USER_FIELDS)} FROM analytics.users")
         rows = [dict(zip(USER_FIELDS, row, strict=True)) for row in cursor.fetchall()]
     return {UUID(str(row["user_id"])): row | {"user_id": UUID(str(row["user_id"]))} for row in rows}
 
 
-def postgres_counts(connection: Any) -> dict[tuple[str, str], int]:
+def read_postgres_counts(connection: PgConnection) -> dict[tuple[str, str], int]:
+    """Return the counts in PostgreSQL that are not zero, by dimension and value."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT dimension, value, count FROM analytics.user_counts WHERE count > 0")
         return {(dimension, value): count for dimension, value, count in cursor.fetchall()}
@@ -139,11 +144,11 @@ def postgres_counts(connection: Any) -> dict[tuple[str, str], int]:
 def assert_cassandra_equals(
     settings: CassandraSettings, users: dict[UUID, dict[str, Any]], counts: dict[Any, int]
 ) -> None:
-    """Every user table of Cassandra holds exactly these users, and the counts are these."""
+    """Assert that every user table of Cassandra has exactly these users, and that the counts are equal."""
     with connections.open_cassandra(settings) as session:
         for name in ("users_by_id", "users_by_country", "users_by_registration_month"):
             columns = CASSANDRA_TABLES[name][1]
-            found = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
+            rows = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
             expected = [
                 {
                     column: value
@@ -152,12 +157,12 @@ def assert_cassandra_equals(
                 }
                 for row in users.values()
             ]
-            aware = [{column: _aware(value) for column, value in row.items()} for row in found]
+            actual = [{column: _to_utc(value) for column, value in row.items()} for row in rows]
             key = lambda row: row["user_id"]  # noqa: E731
-            assert sorted(aware, key=key) == sorted(expected, key=key), name
-        rows = session.execute("SELECT dimension, value, count FROM user_counts")
-        assert {(row.dimension, row.value): row.count for row in rows if row.count} == counts
+            assert sorted(actual, key=key) == sorted(expected, key=key), name
+        counted = session.execute("SELECT dimension, value, count FROM user_counts")
+        assert {(row.dimension, row.value): row.count for row in counted if row.count} == counts
 
 
-def _aware(value: Any) -> Any:
+def _to_utc(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if hasattr(value, "tzinfo") else value

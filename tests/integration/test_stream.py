@@ -1,4 +1,4 @@
-"""The streaming job as a process on real servers: crashes at every window, poison, replays, and how it ends."""
+"""The streaming job as a process on real servers: crashes at each stage, poison, replays and failures."""
 
 import json
 import shutil
@@ -14,17 +14,24 @@ import psycopg2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
-from insights.model.message import RawMessage
+from insights.model.message import Headers, RawMessage
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-from tests.helpers.stream_process import CRASHED, Stream, assert_cassandra_equals, postgres_counts, postgres_users
+from tests.helpers.stream_process import (
+    CRASHED,
+    Stream,
+    assert_cassandra_equals,
+    read_postgres_counts,
+    read_postgres_users,
+)
 
 FETCHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LARGE = 10 * 1024 * 1024
 
 
-def record(user_id: UUID, **fields: Any) -> dict[str, Any]:
+def make_record(user_id: UUID, **fields: Any) -> dict[str, Any]:
     return {
         "gender": "female",
         "name": {"title": "Ms", "first": "Aada", "last": f"User {user_id.int}"},
@@ -47,24 +54,24 @@ def record(user_id: UUID, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def good(number: int, version: int = 1_000_000, **fields: Any) -> RawMessage:
-    """The message of user `number`; its event id is `number` and the version's millions."""
+def make_message(number: int, version: int = 1_000_000, **fields: Any) -> RawMessage:
+    """Return the message of user `number`. Its event id is `number` followed by the version in millions."""
     user_id = UUID(int=(number % 16 << 124) + number + 1)
     event_id = f"{number}{version // 1_000_000:03d}"
-    value = json.dumps(record(user_id, **fields)).encode()
+    value = json.dumps(make_record(user_id, **fields)).encode()
     return RawMessage(event_id, user_id, value, "page", version + number, FETCHED)
 
 
-def poison() -> dict[str, tuple[bytes | None, str]]:
-    """By event id: a value and the reason it is refused for."""
-    text = json.dumps(record(UUID(int=99)))
+def make_poison() -> dict[str, tuple[bytes | None, str]]:
+    """Return values and the reasons for which they are rejected, by event id."""
+    text = json.dumps(make_record(UUID(int=99)))
     return {
         "9001": (b'{"gender": "female"', "SCHEMA"),
         "9002": (text.replace("Aada", "\udcff").encode(errors="surrogateescape"), "ENCODING"),
         "9003": (None, "SCHEMA"),
-        "9004": (json.dumps(record(UUID(int=99)) | {"name": 7}).encode(), "SCHEMA"),
+        "9004": (json.dumps(make_record(UUID(int=99)) | {"name": 7}).encode(), "SCHEMA"),
         "9005": (b"[" * 5000 + b"]" * 5000, "SCHEMA"),
-        "9006": (json.dumps(record(UUID(int=99), dob={"date": 2**63})).encode(), "BAD_DATE"),
+        "9006": (json.dumps(make_record(UUID(int=99), dob={"date": 2**63})).encode(), "BAD_DATE"),
         "9007": (text.replace('"33.66"', "NaN").encode(), "SCHEMA"),
         "9008": (b"x" * LARGE, "TOO_LARGE"),
         "9009": (text.encode(), "BAD_KEY"),
@@ -72,7 +79,7 @@ def poison() -> dict[str, tuple[bytes | None, str]]:
 
 
 class Topic:
-    """The raw topic, written like the publisher does and unlike it."""
+    """The raw topic, with messages like those of the publisher and others."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -96,20 +103,20 @@ class Topic:
             self._produce(key, value, headers)
         self._producer.flush(30)
 
-    def quarantined(self) -> Counter[str]:
-        """How often each origin is on the quarantine topic."""
-        found: Counter[str] = Counter()
+    def count_quarantined(self) -> Counter[str]:
+        """Return how often each origin is on the quarantine topic."""
+        origins: Counter[str] = Counter()
         consumer = Consumer(self._kafka.client() | {"group.id": "tests", "fetch.message.max.bytes": 2 * LARGE})
         with closing(consumer):
             for partition in range(2):
-                place = TopicPartition(self._kafka.quarantine_topic, partition, 0)
-                _, end = consumer.get_watermark_offsets(place, 10)
-                consumer.assign([place])
+                start = TopicPartition(self._kafka.quarantine_topic, partition, 0)
+                _, end = consumer.get_watermark_offsets(start, 10)
+                consumer.assign([start])
                 for message in consumer.consume(end, 20) if end else []:
-                    found[dict(message.headers())["origin"].decode()] += 1
-        return found
+                    origins[dict(message.headers())["origin"].decode()] += 1
+        return origins
 
-    def _produce(self, key: bytes, value: bytes | None, headers: Any) -> None:
+    def _produce(self, key: bytes, value: bytes | None, headers: Headers) -> None:
         self._producer.produce(self._kafka.raw_topic, value, key, headers=headers)
         self._producer.poll(0)
 
@@ -127,94 +134,96 @@ def stream(
 
 
 @pytest.fixture
-def reader(postgres: PostgresSettings) -> Iterator[Any]:
+def reader(postgres: PostgresSettings) -> Iterator[PgConnection]:
     with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
         yield connection
 
 
-def fetch(reader: Any, query: str) -> list[tuple[Any, ...]]:
+def fetch(reader: PgConnection, query: str) -> list[tuple[Any, ...]]:
     with reader, reader.cursor() as cursor:
         cursor.execute(query)
         return list(cursor.fetchall())
 
 
-def batches(reader: Any) -> list[tuple[Any, ...]]:
+def list_batches(reader: PgConnection) -> list[tuple[Any, ...]]:
     return fetch(reader, "SELECT batch_id, seq, inserted, served_at IS NULL FROM analytics.batches ORDER BY seq")
 
 
-def quarantine(reader: Any) -> dict[str, str]:
+def read_quarantine(reader: PgConnection) -> dict[str, str]:
     rows = fetch(reader, "SELECT event_id, reason FROM quarantine.records")
     assert len(rows) == len(dict(rows)), "a record is in quarantine more than once"
     return dict(rows)
 
 
-def test_crashes_poison_and_replays_end_with_every_record_in_its_place_once(
-    stream: Stream, topic: Topic, reader: Any, cassandra: CassandraSettings
+def test_after_crashes_poison_and_replays_every_record_is_in_its_place_once(
+    stream: Stream, topic: Topic, reader: PgConnection, cassandra: CassandraSettings
 ) -> None:
-    bad = poison()
-    topic.send([good(number) for number in range(20)])
+    bad = make_poison()
+    topic.send([make_message(number) for number in range(20)])
     topic.send_poison(bad)
-    topic.send([good(number) for number in range(20, 40)])
+    topic.send([make_message(number) for number in range(20, 40)])
 
     assert stream.crash_at("sinks.micro_batch", "write_users") == CRASHED
-    assert batches(reader) == [(0, *batches(reader)[0][1:3], True)]
-    merged = postgres_users(reader), quarantine(reader)
+    assert list_batches(reader) == [(0, *list_batches(reader)[0][1:3], True)]
+    merged = read_postgres_users(reader), read_quarantine(reader)
     assert len(merged[0]) == 40
     assert merged[1] == {event_id: reason for event_id, (_, reason) in bad.items()}
 
     assert stream.crash_at("sinks.quarantine_topic", "produce_copies") == CRASHED
     assert stream.crash_at("stream.metrics", "StreamMetrics.record_batch") == CRASHED
-    assert len(batches(reader)) == 1
+    assert len(list_batches(reader)) == 1
 
-    topic.send([good(1, 3_000_000, nat="DE"), good(2, 3_000_000), good(2, 2_000_000, nat="FR")])
+    topic.send([make_message(1, 3_000_000, nat="DE"), make_message(2, 3_000_000), make_message(2, 2_000_000, nat="FR")])
     with stream.running() as running:
         running.wait(lambda: running.metric("last_batch_id") >= 1)
         assert running.get("/healthz") == running.get("/readyz") == "ok\n"
-        topic.send([good(1, 2_000_000, nat="FR"), good(3, 2_000_000, registered="2016-01-01T00:00:00Z")])
+        topic.send(
+            [make_message(1, 2_000_000, nat="FR"), make_message(3, 2_000_000, registered="2016-01-01T00:00:00Z")]
+        )
         running.wait(lambda: running.metric("last_batch_id") >= 2)
 
-    users, counts = postgres_users(reader), postgres_counts(reader)
-    assert merged[1] == quarantine(reader)
-    assert [users[good(n).key]["country_code"] for n in (1, 2, 3)] == ["DE", "US", "US"]
-    assert users[good(3).key]["registered_month"] == "2016-01"
+    users, counts = read_postgres_users(reader), read_postgres_counts(reader)
+    assert merged[1] == read_quarantine(reader)
+    assert [users[make_message(n).key]["country_code"] for n in (1, 2, 3)] == ["DE", "US", "US"]
+    assert users[make_message(3).key]["registered_month"] == "2016-01"
     assert sum(count for (dimension, _), count in counts.items() if dimension == "gender") == len(users)
     assert_cassandra_equals(cassandra, users, counts)
     origins = {origin for (origin,) in fetch(reader, "SELECT origin FROM quarantine.records")}
-    assert set(topic.quarantined()) == origins
+    assert set(topic.count_quarantined()) == origins
 
     superseded = fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id")
     assert {event for event, _ in superseded} == {"1001", "1002", "2001", "2002", "3001"}
     shutil.rmtree(stream.checkpoint)
     with stream.running() as running:
         running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0)
-        running.wait(lambda: not any(unserved for *_, unserved in batches(reader)))
-    assert (postgres_users(reader), postgres_counts(reader)) == (users, counts)
+        running.wait(lambda: not any(undelivered for *_, undelivered in list_batches(reader)))
+    assert (read_postgres_users(reader), read_postgres_counts(reader)) == (users, counts)
     assert fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id") == superseded
-    assert quarantine(reader) == merged[1]
+    assert read_quarantine(reader) == merged[1]
     assert_cassandra_equals(cassandra, users, counts)
 
 
-def test_a_query_that_dies_ends_the_process_with_a_sentence(stream: Stream, topic: Topic) -> None:
-    topic.send([good(1)])
-    code, sentence = stream.fails(INSIGHTS_CASSANDRA_KEYSPACE="no_such_keyspace")
+def test_a_failed_query_ends_the_process_with_a_readable_error(stream: Stream, topic: Topic) -> None:
+    topic.send([make_message(1)])
+    code, message = stream.run_until_failure(INSIGHTS_CASSANDRA_KEYSPACE="no_such_keyspace")
     assert code == 1
-    assert sentence.startswith("error: ")
-    assert "no_such_keyspace" in sentence
+    assert message.startswith("error: ")
+    assert "no_such_keyspace" in message
 
     offsets = stream.checkpoint / "offsets" / "0"
     offsets.write_text("")
     (offsets.parent / ".0.crc").unlink()
-    code, sentence = stream.fails()
+    code, message = stream.run_until_failure()
     assert code == 1
-    assert sentence.startswith("error: ")
-    assert f"The checkpoint {stream.checkpoint} is damaged" in sentence
+    assert message.startswith("error: ")
+    assert f"The checkpoint {stream.checkpoint} is damaged" in message
 
 
 def test_missing_java_or_jars_are_named(stream: Stream, tmp_path: Path) -> None:
-    code, sentence = stream.fails(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
-    assert (code, sentence) == (
+    code, message = stream.run_until_failure(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
+    assert (code, message) == (
         1,
         f"error: The jar {tmp_path}/connector.jar does not exist: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.",
     )
-    code, sentence = stream.fails(JAVA_HOME=str(tmp_path), PATH="/nowhere")
-    assert (code, sentence) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")
+    code, message = stream.run_until_failure(JAVA_HOME=str(tmp_path), PATH="/nowhere")
+    assert (code, message) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")
