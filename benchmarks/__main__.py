@@ -3,7 +3,7 @@
 import sys
 
 from benchmarks import cassandra_writer, dashboard
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 
 BENCHMARKS = {
     "Rows into Cassandra": (cassandra_writer.main, ["--rows", "20000", "--rounds", "3"]),
@@ -21,4 +21,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print_error(error)
+        sys.exit(1)

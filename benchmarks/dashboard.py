@@ -22,7 +22,7 @@ import psutil
 
 from benchmarks.visits.stores import filled, started
 from benchmarks.visits.visitor import Run, visiting
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.local.services import REPOSITORY, DashboardService
 from insights.settings import LocalSettings, load, to_environment
 from tests.helpers.support import free_port
@@ -282,4 +282,5 @@ if __name__ == "__main__":
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print_error(error)
+        sys.exit(1)

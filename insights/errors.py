@@ -1,5 +1,7 @@
 """Errors whose text is shown to people as it is."""
 
+import sys
+
 
 class UserError(Exception):
     """An error that a person can fix: the text names what is wrong, its value and the remedy."""
@@ -11,3 +13,8 @@ class NotReadyError(UserError):
 
 class RefusedError(UserError):
     """A server answers and refuses the login."""
+
+
+def print_error(error: UserError) -> None:
+    """Print `error: <text>` to standard error, as every command and process does before it exits."""
+    print(f"error: {error}", file=sys.stderr)

@@ -1,12 +1,13 @@
-"""Create the Secrets that a file lists and that are absent, in this pod's namespace; change none that exists."""
+"""Create the Secrets of a file that do not exist in this pod's namespace; existing ones are left unchanged."""
 
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
+from insights import entrypoint
 from insights.clients.kubernetes_secrets import create_secrets, open_secret_store, read_plans, read_requirement
-from insights.errors import UserError
 
 
 def main() -> int:
@@ -16,17 +17,17 @@ def main() -> int:
         "--require", action="append", default=[], metavar="NAME:KEY", help="a Secret that must exist; may be repeated"
     )
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    try:
-        plans = read_plans(options.plans) if options.plans else []
-        required = [read_requirement(text) for text in options.require]
-        for name in create_secrets(open_secret_store(), plans, required):
-            logging.info("created Secret %s", name)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return entrypoint.run(
+        partial(_create_missing, options.plans, options.require),
+        quiet={"urllib3": logging.ERROR},
+    )
+
+
+def _create_missing(file: Path | None, requirements: list[str]) -> None:
+    plans = read_plans(file) if file else []
+    required = [read_requirement(text) for text in requirements]
+    for name in create_secrets(open_secret_store(), plans, required):
+        logging.info("created Secret %s", name)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Bring PostgreSQL and Cassandra to this version's schema and privileges; with `--topics`, create Kafka's topics too.
+"""Migrate PostgreSQL and Cassandra to this version's schema and privileges; with `--topics`, create Kafka's topics too.
 
-With `--wait`, change nothing and end when both stores are at this version or a newer one.
+With `--wait`, change nothing and exit once both stores are at this version or a newer one.
 """
 
 import argparse
 import logging
-import signal
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 
-from insights.errors import UserError
+from insights import entrypoint
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.kafka_topics import ensure_topics
@@ -22,13 +22,15 @@ from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, 
 
 STORES = ("postgres", "cassandra")
 NAMES = {"postgres": "PostgreSQL", "cassandra": "Cassandra", "kafka": "Kafka"}
+QUIET = {"yoyo": logging.WARNING, "cassandra": logging.CRITICAL}
+Steps = list[tuple[str, Callable[[], object]]]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--topics", action="store_true", help="create Kafka's topics, where no operator owns them")
-    parser.add_argument("--store", choices=STORES, action="append", help="only this one; may be repeated")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="only wait until others have migrated the stores")
+    parser.add_argument("--store", choices=STORES, action="append", help="only this store; may be repeated")
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="only wait until the stores are migrated")
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="how long to wait for servers that do not answer"
     )
@@ -37,30 +39,22 @@ def main() -> int:
         choices=STORES,
         action="append",
         default=[],
-        help="an operator may still be making this store's logins: be patient with a refusal too; may be repeated",
+        help="retry a refused login to this store too, because an operator may still be creating it; may be repeated",
     )
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("yoyo").setLevel(logging.WARNING)
-    logging.getLogger("cassandra").setLevel(logging.CRITICAL)
+    return entrypoint.run(partial(_run_steps, parser.parse_args()), quiet=QUIET)
+
+
+def _run_steps(options: Namespace) -> None:
     stores = options.store or list(STORES)
     deadline = time.monotonic() + (options.patience if options.wait is None else options.wait)
-    try:
-        steps = _migration(stores, options.topics) if options.wait is None else _waiting(stores)
-        for store, step in steps:
-            if store in options.new_logins:
-                step = partial(retry_login_refusal, step)
-            retry_until_ready(NAMES[store], step, deadline)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    steps = _plan_migration(stores, options.topics) if options.wait is None else _plan_wait(stores)
+    for store, step in steps:
+        if store in options.new_logins:
+            step = partial(retry_login_refusal, step)
+        retry_until_ready(NAMES[store], step, deadline)
 
 
-Steps = list[tuple[str, Callable[[], object]]]
-
-
-def _waiting(stores: list[str]) -> Steps:
+def _plan_wait(stores: list[str]) -> Steps:
     steps: Steps = []
     if "postgres" in stores:
         steps.append(("postgres", partial(require_postgres, load(PostgresSettings))))
@@ -69,7 +63,7 @@ def _waiting(stores: list[str]) -> Steps:
     return steps
 
 
-def _migration(stores: list[str], topics: bool) -> Steps:
+def _plan_migration(stores: list[str], topics: bool) -> Steps:
     access = load(AccessSettings)
     steps: Steps = []
     if "postgres" in stores:
@@ -88,6 +82,5 @@ def _migration(stores: list[str], topics: bool) -> Steps:
 
 
 if __name__ == "__main__":
-    # The first process of a container ends by a signal only if it asks for it.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    entrypoint.exit_on_sigterm()
     sys.exit(main())

@@ -1,9 +1,9 @@
-"""Serve the raw topic's users: Spark Structured Streaming from Kafka to PostgreSQL, Cassandra and quarantine."""
+"""Deliver the raw topic's users: Spark Structured Streaming from Kafka to PostgreSQL, Cassandra and quarantine."""
 
 import logging
 import sys
 
-from insights.errors import UserError
+from insights import entrypoint
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
@@ -13,16 +13,20 @@ from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
 
 
-def main() -> None:
+def main() -> int:
+    return entrypoint.run(_stream, quiet={"py4j": logging.WARNING})
+
+
+def _stream() -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        UserError: the query died, or what it needs is missing.
+        UserError: the query died, or something that it needs is missing.
     """
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     postgres, cassandra = load(PostgresSettings), load(CassandraSettings)
     metrics = StreamMetrics()
-    server = MicroBatchSink(
+    sink = MicroBatchSink(
         TransformOutputs(transform.select_accepted, transform.select_rejected),
         settings,
         postgres,
@@ -42,23 +46,17 @@ def main() -> None:
     try:
         spark.streams.addListener(ProgressListener(metrics))
         if new := count_new_dimensions(postgres, cassandra, settings):
-            logging.info("counted the served users for the first time by %s", ", ".join(new))
-        judged = transform.transform_messages(
-            streaming_query.read_topic(spark, settings, kafka), kafka.max_message_bytes
-        )
-        query = streaming_query.start_query(judged, server, settings)
+            logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
+        messages = streaming_query.read_topic(spark, settings, kafka)
+        transformed = transform.transform_messages(messages, kafka.max_message_bytes)
+        query = streaming_query.start_query(transformed, sink, settings)
         logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
-        streaming_query.run_query(query, server, settings)
+        streaming_query.run_query(query, sink, settings)
     finally:
         spark.stop()
-        server.close()
+        sink.close()
         probes.close()
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("py4j").setLevel(logging.WARNING)
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

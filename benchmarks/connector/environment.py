@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.local.jars import Root, ensure_jars, list_group_files, read_lock, resolve_locks
 from insights.local.java import find_java
 from insights.settings import LocalSettings, load
@@ -63,7 +63,8 @@ def main() -> None:
         connector_jars(settings.jars, java)
         spark_python(settings.cache.expanduser())
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print_error(error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

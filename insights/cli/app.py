@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.settings import (
     CassandraSettings,
     KafkaSettings,
@@ -22,13 +22,13 @@ console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty(
 
 
 class _Group(TyperGroup):
-    """Shows a user's mistake as one sentence and exit code 1."""
+    """Ends a command by a `UserError` with one line on standard error and exit code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except UserError as error:
-            typer.echo(str(error), err=True)
+            print_error(error)
             raise typer.Exit(1) from None
 
 

@@ -7,7 +7,7 @@ import typer
 
 from insights.cli.app import app, console, load_stores
 from insights.cli.tables import build_ledger_table, print_wide
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.ledger import check as ledger_check
 
 
@@ -23,7 +23,7 @@ def check(
     try:
         result = ledger_check.check_ledger(load_stores(), wait)
     except UserError as error:
-        typer.echo(str(error), err=True)
+        print_error(error)
         raise typer.Exit(2) from None
     if as_json:
         typer.echo(json.dumps(result.as_json(), indent=1))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.local.java import find_java
 from insights.local.package import find_package_directory
 
@@ -242,7 +242,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
             jars = [jar for jar in jars + read_lock(IMAGE_LOCK) if jar.group in options.groups]
         count = ensure_jars(jars, cache, java)
     except UserError as error:
-        sys.exit(f"error: {error}")
+        print_error(error)
+        sys.exit(1)
     print(f"{count} jars downloaded to {cache}." if count else f"Every jar is in {cache}.")
 
 

@@ -1,12 +1,11 @@
 """`python -m insights.simulator`: serve until interrupted. The first line of output ends with the address."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from insights.errors import UserError
+from insights.errors import UserError, print_error
 from insights.simulator.app import create_app
 from insights.simulator.faults import FaultRates, parse_rates
 from insights.simulator.recorded import load_recording
@@ -29,7 +28,7 @@ def main(
         )
         listener = bind(host, port)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print_error(error)
         raise typer.Exit(2) from None
     address = listener.getsockname()
     print(f"Random User API simulator on http://{address[0]}:{address[1]}/api/", flush=True)

@@ -232,5 +232,5 @@ def test_a_mistake_in_the_settings_is_one_sentence(postgres: PostgresSettings, k
     with run_job(postgres, kafka, INSIGHTS_PUBLISHER_BATCH_ROWS="many") as process:
         output, _ = process.communicate(timeout=60)
         assert process.returncode == 1
-    assert output.startswith("INSIGHTS_PUBLISHER_BATCH_ROWS is 'many': ")
+    assert output.startswith("error: INSIGHTS_PUBLISHER_BATCH_ROWS is 'many': ")
     assert output.count("\n") == 1

@@ -91,7 +91,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     run_sql(postgres, "DELETE FROM _yoyo_migration WHERE migration_id = %s", last)
     assert job(postgres, empty_cassandra, "--wait", "0.1") == 1
     [sentence] = capsys.readouterr().err.splitlines()
-    assert sentence.startswith("PostgreSQL at 127.0.0.1:")
+    assert sentence.startswith("error: PostgreSQL at 127.0.0.1:")
     assert f"database {postgres.dbname!r}, lacks the migrations {last};" in sentence
 
     migrate_cassandra(empty_cassandra)
@@ -100,14 +100,14 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
     [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith(
-        f"Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001"
+        f"error: Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001"
     )
 
 
 def test_stores_without_tables_are_reported_too(
     job: Job, empty_postgres: PostgresSettings, empty_cassandra: CassandraSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for store, beginning in (("postgres", "PostgreSQL at"), ("cassandra", "Cassandra at")):
+    for store, beginning in (("postgres", "error: PostgreSQL at"), ("cassandra", "error: Cassandra at")):
         assert job(empty_postgres, empty_cassandra, "--wait", "0", "--store", store) == 1
         [sentence] = capsys.readouterr().err.splitlines()
         assert sentence.startswith(beginning)
@@ -133,14 +133,14 @@ def test_a_refused_login_ends_the_job_at_once_and_a_missing_server_after_its_pat
 
     assert job(wrong, CassandraSettings(), "--patience", "0.1", "--new-logins", "postgres") == 1
     assert capsys.readouterr().err.splitlines() == [sentence]
-    assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
+    assert caplog.messages == [f"waiting for PostgreSQL: {sentence.removeprefix('error: ')}"]
     caplog.clear()
 
     unreachable = empty_postgres.model_copy(update={"port": free_port()})
     assert job(unreachable, CassandraSettings(), "--patience", "0.1") == 1
     [sentence] = capsys.readouterr().err.splitlines()
-    assert sentence.startswith(f"PostgreSQL at 127.0.0.1:{unreachable.port} ")
-    assert caplog.messages == [f"waiting for PostgreSQL: {sentence}"]
+    assert sentence.startswith(f"error: PostgreSQL at 127.0.0.1:{unreachable.port} ")
+    assert caplog.messages == [f"waiting for PostgreSQL: {sentence.removeprefix('error: ')}"]
 
 
 def test_a_refused_login_of_cassandra_ends_the_job_at_once(

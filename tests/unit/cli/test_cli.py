@@ -67,7 +67,7 @@ def test_check_exits_2_with_a_sentence_when_it_cannot_check(monkeypatch: pytest.
 
     monkeypatch.setattr(ledger_check, "check_ledger", unreachable)
     result = RUNNER.invoke(app, ["check"])
-    assert (result.exit_code, result.stderr) == (2, "PostgreSQL is out of reach; start it.\n")
+    assert (result.exit_code, result.stderr) == (2, "error: PostgreSQL is out of reach; start it.\n")
 
 
 def test_the_platform_that_was_started_here_is_found(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

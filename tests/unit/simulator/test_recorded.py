@@ -143,7 +143,7 @@ def test_a_port_in_use_is_a_readable_error() -> None:
         result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert result.returncode == 2
     assert result.stderr.strip() == (
-        f"The simulator cannot listen on 127.0.0.1:{port} (Address already in use): use another --port."
+        f"error: The simulator cannot listen on 127.0.0.1:{port} (Address already in use): use another --port."
     )
 
 
