@@ -1,4 +1,4 @@
-"""The command line: `insights <verb>`. One module a verb, registered here."""
+"""The command line, `insights COMMAND`. Each command has a module, which is imported here to register it."""
 
 from insights.cli import check, demo, down, migrate, recount, redrive, replay, reset, status
 from insights.cli.app import app

@@ -1,4 +1,4 @@
-"""What the verbs share: the application, its errors, and where they find the platform."""
+"""What the commands share: the application, its handling of errors, and how it finds the platform."""
 
 import sys
 from typing import Any
@@ -22,7 +22,7 @@ console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty(
 
 
 class _Group(TyperGroup):
-    """Ends a command by a `UserError` with one line on standard error and exit code 1."""
+    """Prints a command's `UserError` in one line and exits with code 1."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,12 +37,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="User records from the Random User API to Cassandra and a page, and the proof that none was lost.",
+    help="Move user records from the Random User API to Cassandra and a dashboard, and prove that none was lost.",
 )
 
 
-def find_platform() -> None:
-    """Read the settings of the platform that runs here, where there is one, below the environment's own."""
+def adopt_platform() -> None:
+    """Adopt the settings of the platform of this state directory, if any; the environment's own take precedence."""
     from insights.local.home import DESCRIPTION, read_description
 
     home = load(LocalSettings).home
@@ -51,6 +51,6 @@ def find_platform() -> None:
 
 
 def load_stores() -> StoreSettings:
-    """The stores of the platform that runs here, or that the environment names."""
-    find_platform()
+    """The stores of the platform of this state directory, or those that the environment names."""
+    adopt_platform()
     return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

@@ -1,4 +1,4 @@
-"""`insights check`: does every hop hold?"""
+"""`insights check`: compare the stores hop by hop."""
 
 import json
 from typing import Annotated
@@ -13,22 +13,22 @@ from insights.ledger import check as ledger_check
 
 @app.command()
 def check(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for records in flight.")] = 0,
 ) -> None:
     """Compare every store with the one before it, record by record.
 
-    Exit code 0: the ledger closes. 1: it does not, and the hop and the records are named. 2: it cannot be checked.
+    Exit code 0: the ledger closes. 1: it does not; the hop and the records are named. 2: it could not be checked.
     """
     try:
-        result = ledger_check.check_ledger(load_stores(), wait)
+        ledger = ledger_check.check_ledger(load_stores(), wait)
     except UserError as error:
         print_error(error)
         raise typer.Exit(2) from None
     if as_json:
-        typer.echo(json.dumps(result.as_json(), indent=1))
+        typer.echo(json.dumps(ledger.as_json(), indent=1))
     else:
-        print_wide(console, build_ledger_table(result))
-        for hop in result.open_hops():
+        print_wide(console, build_ledger_table(ledger))
+        for hop in ledger.open_hops():
             console.print(f"{hop.name}: {hop.sentence}", markup=False)
-    raise typer.Exit(0 if result.closed else 1)
+    raise typer.Exit(0 if ledger.closed else 1)

@@ -1,4 +1,4 @@
-"""`insights demo` and `insights up`: the one-machine platform in the foreground."""
+"""`insights demo` and `insights up`: run the platform on this machine in the foreground."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -16,22 +16,22 @@ from insights.settings import LocalSettings, SourceSettings, load
 
 
 class Source(StrEnum):
-    """Where records come from; `INSIGHTS_SOURCE_URL` names another API."""
+    """Where records come from, unless `INSIGHTS_SOURCE_URL` names another API."""
 
     SIMULATOR = "simulator"
     LIVE = "live"
 
 
-SourceOption = Annotated[Source, typer.Option(help="The simulator, or the public API.")]
+SourceOption = Annotated[Source, typer.Option(help="Fetch from the simulator or from the public API.")]
 RecordedOption = Annotated[
     Path | None,
-    typer.Option(exists=True, file_okay=False, help="A folder of recorded answers that the simulator serves."),
+    typer.Option(exists=True, file_okay=False, help="Folder of recorded answers for the simulator to serve."),
 ]
 
 
 @app.command()
 def up(source: SourceOption = Source.SIMULATOR, recorded: RecordedOption = None) -> None:
-    """Start every server and keep it running until Ctrl-C."""
+    """Start every server and keep them running until Ctrl-C."""
     _run(source, recorded, watch=False, once=False)
 
 
@@ -39,9 +39,11 @@ def up(source: SourceOption = Source.SIMULATOR, recorded: RecordedOption = None)
 def demo(
     source: SourceOption = Source.SIMULATOR,
     recorded: RecordedOption = None,
-    once: Annotated[bool, typer.Option("--once", help="End after the first batch: 0 when its ledger closes.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Exit after the first batch, with 0 if the ledger closes.")
+    ] = False,
 ) -> None:
-    """Start every server, watch the first batch travel through them, show the ledger and the addresses."""
+    """Start every server, follow the first batch through them, show the ledger and the addresses."""
     _run(source, recorded, watch=True, once=once)
 
 
@@ -51,29 +53,29 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
 
     settings = load(LocalSettings)
     if recorded and source is Source.LIVE:
-        raise UserError("--recorded answers come from the simulator: leave out --source live.")
+        raise UserError("Only the simulator serves --recorded answers: leave out --source live.")
     if recorded and settings.source_url:
-        raise UserError("--recorded answers come from the simulator: unset INSIGHTS_SOURCE_URL.")
+        raise UserError("Only the simulator serves --recorded answers: unset INSIGHTS_SOURCE_URL.")
     if settings.source_url:
         load(SourceSettings)
     platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, again=once))
-    code = 0
+    exit_code = 0
     with StartView(console) as view:
         platform.up(view.show)
     try:
         if watch:
             try:
-                code = watch_first_batch(console, load_stores(), platform.ingesting)
+                exit_code = watch_first_batch(console, load_stores(), platform.is_ingesting)
             except UserError as error:
                 if once:
                     raise
                 console.print(str(error), markup=False)
         print_wide(console, build_addresses_table(map(asdict, platform.addresses())))
         if not once:
-            console.print("Everything runs; Ctrl-C stops it.")
+            console.print("Everything runs. Press Ctrl-C to stop.")
             platform.wait()
     except KeyboardInterrupt:
         console.print("Stopping.")
     finally:
         platform.down()
-    raise typer.Exit(code if once else 0)
+    raise typer.Exit(exit_code if once else 0)

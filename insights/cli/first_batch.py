@@ -1,4 +1,4 @@
-"""The first batch on its way: counts per hop until the ledger closes."""
+"""Follow the first batch: show the counts of every hop until the ledger closes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,68 +15,70 @@ from insights.ledger.totals import FlowTotals
 from insights.settings import StoreSettings
 
 PATIENCE_SECONDS = 300.0
-"""Without any new count for so long, the flow is stuck."""
+"""The flow is stuck if no count changes for this long."""
 _POLL_SECONDS = 1.0
 
 
-def watch_first_batch(console: Console, stores: StoreSettings, ingesting: Callable[[], bool]) -> int:
-    """Show the counts until the ingest has ended and all it fetched has landed, then the ledger.
+def watch_first_batch(console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool]) -> int:
+    """Show the counts until the ingest has ended and its records are delivered, then the ledger.
 
-    Returns the exit code: 0 when the ledger closes.
+    Returns the exit code, 0 if the ledger closes.
 
     Raises:
         UserError: the ingest failed.
     """
-    closed = _landed(console, stores, ingesting)
-    if closed is None:
-        console.print("No page was fetched: look at the DAG ingest_users on Airflow's page.")
+    ledger = _wait_for_delivery(console, stores, is_ingesting)
+    if ledger is None:
+        console.print("No page was fetched: look at the DAG ingest_users in Airflow.")
         return 1
-    print_wide(console, build_ledger_table(closed))
-    for hop in closed.open_hops():
+    print_wide(console, build_ledger_table(ledger))
+    for hop in ledger.open_hops():
         console.print(f"The ledger does not close at {hop.name}: {hop.sentence}", markup=False)
-    return 0 if closed.closed else 1
+    return 0 if ledger.closed else 1
 
 
-def _landed(console: Console, stores: StoreSettings, ingesting: Callable[[], bool]) -> Ledger | None:
-    """The ledger when nothing is in flight any more, or when nothing has moved for long."""
-    moved, last = time.monotonic(), None
-    with _showing(console) as show:
+def _wait_for_delivery(console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool]) -> Ledger | None:
+    """The ledger once nothing is in flight, or once the flow is stuck; None if nothing was fetched."""
+    last_change, last = time.monotonic(), None
+    with _open_display(console) as show:
         while True:
-            busy = ingesting()
-            stuck = time.monotonic() - moved > PATIENCE_SECONDS
-            # A server that is being restarted is out of reach for a while.
+            ingesting = is_ingesting()
+            stuck = time.monotonic() - last_change > PATIENCE_SECONDS
+            # A server that is being restarted cannot be reached for a while.
             with nullcontext() if stuck else suppress(UserError):
-                now = ledger_check.read_totals(stores)
-                if now != last:
-                    moved = time.monotonic()
-                    if last is None or now.counts() != last.counts():
-                        show(now)
-                    last = now
-                if now.fetched and (stuck or (now.idle and not busy)):
-                    result = ledger_check.check_ledger(stores)
-                    if stuck or result.state is not LedgerState.IN_FLIGHT:
-                        return result
+                totals = ledger_check.read_totals(stores)
+                if totals != last:
+                    last_change = time.monotonic()
+                    if last is None or totals.counts() != last.counts():
+                        show(totals)
+                    last = totals
+                if totals.fetched and (stuck or (totals.idle and not ingesting)):
+                    ledger = ledger_check.check_ledger(stores)
+                    if stuck or ledger.state is not LedgerState.IN_FLIGHT:
+                        return ledger
                 elif stuck:
                     return None
             time.sleep(_POLL_SECONDS)
 
 
-class _Show:
+class _Display:
+    """Shows totals in a status line, or prints a line for each."""
+
     def __init__(self, console: Console, status: Status | None) -> None:
         self._console, self._status = console, status
 
-    def __call__(self, progress: FlowTotals) -> None:
+    def __call__(self, totals: FlowTotals) -> None:
         if self._status:
-            self._status.update(format_totals(progress))
+            self._status.update(format_totals(totals))
         else:
-            self._console.print(format_totals(progress))
+            self._console.print(format_totals(totals))
 
 
 @contextmanager
-def _showing(console: Console) -> Iterator[_Show]:
-    """A line that changes on a terminal, a line for each change in a log."""
+def _open_display(console: Console) -> Iterator[_Display]:
+    """A status line on a terminal, a line for each change elsewhere."""
     if not console.is_terminal:
-        yield _Show(console, None)
+        yield _Display(console, None)
         return
     with console.status("waiting for the first page") as status:
-        yield _Show(console, status)
+        yield _Display(console, status)

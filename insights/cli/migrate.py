@@ -1,4 +1,4 @@
-"""`insights migrate`: bring the stores to this version."""
+"""`insights migrate`: migrate the stores to this version's schema."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ from insights.migrations.migrate_postgres import migrate_postgres
 
 
 @app.command()
-def migrate(topics: Annotated[bool, typer.Option(help="Create the Kafka topics too.")] = True) -> None:
-    """Create or update the tables of PostgreSQL and Cassandra, and the topics."""
-    found = load_stores()
-    done = [*migrate_postgres(found.postgres), *migrate_cassandra(found.cassandra)]
+def migrate(topics: Annotated[bool, typer.Option(help="Create Kafka's topics too.")] = True) -> None:
+    """Create or update the tables of PostgreSQL and Cassandra, and Kafka's topics."""
+    stores = load_stores()
+    applied = [*migrate_postgres(stores.postgres), *migrate_cassandra(stores.cassandra)]
     if topics:
-        done += ensure_topics(found.kafka)
-    console.print("Applied: " + ", ".join(done) if done else "Everything is up to date.")
+        applied += ensure_topics(stores.kafka)
+    console.print("Applied: " + ", ".join(applied) if applied else "Everything is up to date.")

@@ -1,4 +1,4 @@
-"""`insights recount`: count the served users again."""
+"""`insights recount`: correct the counts of users."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
 @app.command()
 def recount(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is wrong.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the wrong counts.")] = False,
 ) -> None:
-    """Set the counts of PostgreSQL and Cassandra to the number of served users, also while the stream runs."""
+    """Count the users again and correct the counts in PostgreSQL and Cassandra. The stream may run meanwhile."""
     try:
         from insights.repair import recount as counts
     except ModuleNotFoundError as error:
         raise UserError(f"`insights recount` needs {error.name}: run it in a container of the stream.") from None
-    found = load_stores()
+    stores = load_stores()
     if dry_run:
-        wrong = counts.find_wrong_counts(found.postgres, found.cassandra)
+        wrong = counts.find_wrong_counts(stores.postgres, stores.cassandra)
     else:
-        wrong = counts.recount(found.postgres, found.cassandra, load(StreamSettings))
+        wrong = counts.recount(stores.postgres, stores.cassandra, load(StreamSettings))
     for count in wrong:
-        console.print(_line(count), markup=False)
+        console.print(_format_count(count), markup=False)
     console.print(f"{len(wrong):,} counts {'are wrong' if dry_run else 'were wrong and are exact now'}.")
 
 
-def _line(count: "CountComparison") -> str:
-    kept = ", ".join(
-        f"{'none' if number is None else format(number, ',')} in {store}"
-        for store, number in (("PostgreSQL", count.postgres), ("Cassandra", count.cassandra))
+def _format_count(count: "CountComparison") -> str:
+    stored = ", ".join(
+        f"{'none' if stored_count is None else format(stored_count, ',')} in {store}"
+        for store, stored_count in (("PostgreSQL", count.postgres), ("Cassandra", count.cassandra))
     )
-    return f"{count.dimension}={count.value}: {count.exact:,} users, {kept}"
+    return f"{count.dimension}={count.value}: {count.exact:,} users, {stored}"

@@ -15,44 +15,46 @@ from insights.repair.redrive import RedriveSelection, prepare_redrive
 
 @app.command()
 def redrive(
-    reason: Annotated[Reason | None, typer.Option(help="Only records refused for this.")] = None,
-    ids: Annotated[list[str] | None, typer.Option("--id", help="Event id or origin; may be repeated.")] = None,
-    patch: Annotated[str, typer.Option(help="A JSON merge patch that corrects every record.")] = "",
-    limit: Annotated[int, typer.Option(min=1)] = 10_000,
-    force: Annotated[bool, typer.Option("--force", help="Also what was re-driven often.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    reason: Annotated[Reason | None, typer.Option(help="Only records rejected for this reason.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="Only this event id or origin; may be repeated.")
+    ] = None,
+    patch: Annotated[str, typer.Option(help="JSON merge patch to apply to every record.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Most records to publish.")] = 10_000,
+    force: Annotated[bool, typer.Option("--force", help="Also records that were re-driven too often.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records.")] = False,
 ) -> None:
-    """Publish open quarantine records again, corrected or as they are."""
+    """Publish open quarantine records again, patched or as they are."""
     if reason is None and not ids:
         raise UserError("Nothing is selected: give --reason or --id.")
-    found = load_stores()
+    stores = load_stores()
     prepared = prepare_redrive(
-        found.postgres, RedriveSelection(reason, ids or (), limit), parse_patch(patch), force=force
+        stores.postgres, RedriveSelection(reason, ids or (), limit), parse_patch(patch), force=force
     )
     if dry_run:
         count = sum(1 for _ in prepared.messages)
-        told = f"{count:,} records would be published again."
+        summary = f"{count:,} records would be published again."
     else:
-        producer = connections.make_kafka_producer(found.kafka, "redrive")
-        count = republish(producer, found.kafka.raw_topic, prepared.messages)
-        told = f"{count:,} records are published again, {len(prepared.refused):,} are not."
-    for origin, why in prepared.refused.items():
-        console.print(f"{origin}: {why}.", markup=False)
-    console.print(told)
+        producer = connections.make_kafka_producer(stores.kafka, "redrive")
+        count = republish(producer, stores.kafka.raw_topic, prepared.messages)
+        summary = f"{count:,} records were published again, {len(prepared.refused):,} were not."
+    for origin, cause in prepared.refused.items():
+        console.print(f"{origin}: {cause}.", markup=False)
+    console.print(summary)
 
 
 def parse_patch(text: str) -> dict[str, Any] | None:
-    """The merge patch in `text`, None when empty.
+    """The merge patch in `text`; None if it is empty.
 
     Raises:
-        UserError: it is not a JSON object.
+        UserError: `text` is not a JSON object.
     """
     if not text.strip():
         return None
     try:
         patch = json.loads(text)
     except ValueError as error:
-        raise UserError(f'The patch {text!r} is not JSON ({error}); give an object like {{"nat": "DE"}}.') from None
+        raise UserError(f'The patch {text!r} is not JSON ({error}): give an object like {{"nat": "DE"}}.') from None
     if not isinstance(patch, dict):
-        raise UserError(f'The patch {text!r} is not an object; give one like {{"nat": "DE"}}.')
+        raise UserError(f'The patch {text!r} is not a JSON object: give one like {{"nat": "DE"}}.')
     return patch

@@ -1,4 +1,4 @@
-"""How a start looks: a line for each component, live on a terminal, one line an event in a log."""
+"""Show a start: a live table of the components on a terminal, a line per event elsewhere."""
 
 import time
 from types import TracebackType
@@ -19,17 +19,17 @@ _COLOURS = {
 
 
 class StartView:
-    """Shows events while it is entered as a table; before and after, and without a terminal, as lines."""
+    """Shows events in a live table inside a `with` block on a terminal, otherwise as lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._events: dict[str, ComponentEvent] = {}
-        self._began: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> "StartView":
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._table)
+            self._live = Live(console=self._console, refresh_per_second=4, get_renderable=self._build_table)
             self._live.start()
         return self
 
@@ -39,20 +39,20 @@ class StartView:
             self._live = None
 
     def show(self, event: ComponentEvent) -> None:
-        """Take in one event."""
+        """Show one event."""
         if event.state is ComponentState.STARTING:
-            self._began[event.component] = time.monotonic()
+            self._started[event.component] = time.monotonic()
         self._events[event.component] = event
         if self._live is None and event.state is not ComponentState.WAITING:
             seconds = f" {event.seconds:.1f} s" if event.seconds else ""
             self._console.print(f"{event.component:<24} {event.state}{seconds} {event.message}".rstrip(), markup=False)
 
-    def _table(self) -> Table:
+    def _build_table(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for event in list(self._events.values()):
             seconds = event.seconds
             if event.state is ComponentState.STARTING:
-                seconds = time.monotonic() - self._began[event.component]
+                seconds = time.monotonic() - self._started[event.component]
             table.add_row(
                 event.component,
                 Text(event.state, _COLOURS.get(event.state, "dim")),

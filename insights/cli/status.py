@@ -1,4 +1,4 @@
-"""`insights status`: where every server is, how to log in, and whether it answers."""
+"""`insights status`: the address, login and state of every server."""
 
 import json
 import socket
@@ -13,53 +13,52 @@ from insights.clients import kubernetes
 from insights.settings import LocalSettings, SourceSettings, StoreSettings, load
 
 KAFKA_PORT = 9092
-"""What its clients take where the address names no port."""
+"""The port when a bootstrap server names none."""
 
 
 @app.command()
-def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
-    """Show every server's address, port, database, user and password for tools, and its state."""
-    found = load_stores()
-    addresses = [address | {"state": _state(address)} for address in _addresses(found)]
-    pods = (
-        [f"{pod.kind} {pod.name}: {pod.state}" for pod in kubernetes.list_workloads()]
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show the address, database, user, password and state of every server."""
+    addresses = [address | {"state": _probe(address)} for address in _read_addresses(load_stores())]
+    workloads = (
+        [f"{workload.kind} {workload.name}: {workload.state}" for workload in kubernetes.list_workloads()]
         if kubernetes.is_in_cluster()
         else []
     )
     if as_json:
-        typer.echo(json.dumps({"servers": addresses, "workloads": pods}, indent=1))
+        typer.echo(json.dumps({"servers": addresses, "workloads": workloads}, indent=1))
         return
     print_wide(console, build_addresses_table(addresses))
-    for pod in pods:
-        console.print(pod, markup=False)
+    for workload in workloads:
+        console.print(workload, markup=False)
 
 
-def _addresses(found: StoreSettings) -> list[dict[str, Any]]:
+def _read_addresses(stores: StoreSettings) -> list[dict[str, Any]]:
     from insights.local.home import DESCRIPTION, read_description
 
     home = load(LocalSettings).home
     if (home / DESCRIPTION).exists():
         return list(read_description(home)["addresses"])
-    kafka_host, _, kafka_port = found.kafka.bootstrap_servers.split(",")[0].strip().partition(":")
+    kafka_host, _, kafka_port = stores.kafka.bootstrap_servers.split(",")[0].strip().partition(":")
     broker_port = int(kafka_port) if kafka_port.isdecimal() else KAFKA_PORT
-    cassandra = found.cassandra
+    cassandra = stores.cassandra
     contact_point = next(iter(cassandra.contact_points), "")
     return [
         _address(
             "postgres",
-            found.postgres.host,
-            found.postgres.port,
-            found.postgres.dbname,
-            found.postgres.user,
-            found.postgres.password.get_secret_value(),
+            stores.postgres.host,
+            stores.postgres.port,
+            stores.postgres.dbname,
+            stores.postgres.user,
+            stores.postgres.password.get_secret_value(),
         ),
         _address(
             "kafka",
             kafka_host,
             broker_port,
-            found.kafka.raw_topic,
-            found.kafka.username or "",
-            found.kafka.password.get_secret_value(),
+            stores.kafka.raw_topic,
+            stores.kafka.username or "",
+            stores.kafka.password.get_secret_value(),
         ),
         _address(
             "cassandra",
@@ -87,7 +86,7 @@ def _address(
     }
 
 
-def _state(address: dict[str, Any]) -> str:
+def _probe(address: dict[str, Any]) -> str:
     parts = urlsplit(address["url"])
     host = address["host"] or parts.hostname
     port = address["port"] or parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""Airflow 3 as four processes with the LocalExecutor; its metadata is a database of the local PostgreSQL."""
+"""Airflow 3 as four processes with the LocalExecutor and its metadata in the local PostgreSQL."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _LATEST_RUN = "?limit=1&order_by=-run_after"
 def build_airflow_environment(
     home: Path, dags: Path, postgres: PostgresServer, port: int, secrets: Secrets
 ) -> dict[str, str]:
-    """Airflow's whole configuration. Intervals are longer than the defaults where they cost CPU while nothing runs."""
+    """Airflow's whole configuration. Intervals that cost CPU on an idle platform are longer than the defaults."""
     dsn = f"postgresql+psycopg2://{postgres.user}:{quote(postgres.password)}@{postgres.host}:{postgres.port}/{DATABASE}"
     url = f"http://127.0.0.1:{port}"
     configuration = {
@@ -38,7 +38,7 @@ def build_airflow_environment(
         ("core", "executor"): "LocalExecutor",
         ("core", "parallelism"): 2,
         ("core", "dags_are_paused_at_creation"): False,
-        # The least role that may start a run.
+        # `user` is the least privileged role that may trigger a run.
         ("core", "simple_auth_manager_users"): f"{USER}:admin,{DASHBOARD_USER}:user",
         ("core", "simple_auth_manager_passwords_file"): get_passwords_file(home),
         ("core", "fernet_key"): secrets.fernet_key,
@@ -58,7 +58,7 @@ def build_airflow_environment(
         ("dag_processor", "bundle_refresh_check_interval"): 30,
         ("dag_processor", "print_stats_interval"): 0,
         ("scheduler", "parsing_cleanup_interval"): 300,
-        # After a power cut or SIGKILL of everything the task that died is taken up again after this long.
+        # A task that died with the scheduler, by a power cut or SIGKILL, is rescheduled after this many seconds.
         ("scheduler", "task_instance_heartbeat_timeout"): 60,
         ("logging", "base_log_folder"): home / "logs",
         ("logging", "dag_processor_child_process_log_directory"): home / "logs" / "dag_processor",
@@ -75,7 +75,7 @@ def get_passwords_file(home: Path) -> Path:
 
 
 def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, environment: dict[str, str]) -> None:
-    """Bring the metadata to this Airflow's version; nothing to do when the last start had the same version.
+    """Write the passwords file and migrate the metadata, unless the last start had the same version of Airflow.
 
     Raises:
         UserError: Airflow's migration failed.
@@ -83,8 +83,8 @@ def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, envi
     home.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(get_passwords_file(home), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump({USER: secrets.airflow_password, DASHBOARD_USER: secrets.airflow_dashboard_password}, file)
-    done, installed = home / "migrated", version("apache-airflow")
-    if done.exists() and done.read_text() == installed:
+    marker, installed = home / "migrated", version("apache-airflow")
+    if marker.exists() and marker.read_text() == installed:
         return
     postgres.create_database(DATABASE)
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
@@ -93,11 +93,11 @@ def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, envi
     )
     if result.returncode != 0:
         raise UserError(f"Airflow's database could not be migrated: {(result.stderr.strip().splitlines() or [''])[-1]}")
-    done.write_text(installed)
+    marker.write_text(installed)
 
 
 class AirflowProcess(Component):
-    """One of Airflow's processes; healthy when it answers, or when its heartbeat is younger than its start."""
+    """One of Airflow's processes. It is ready when it answers, or when it has sent a heartbeat since its start."""
 
     stop_seconds = 20.0
 
@@ -128,43 +128,49 @@ class AirflowProcess(Component):
             return is_answering(f"{self.url}/api/v2/version")
         part = self._part.replace("-", "_")
         health = request_json(f"{self.url}/api/v2/monitor/health")[part]
-        beat = health[f"latest_{part}_heartbeat"]
-        return health["status"] == "healthy" and datetime.fromisoformat(beat) >= self._started
+        heartbeat = datetime.fromisoformat(health[f"latest_{part}_heartbeat"])
+        return health["status"] == "healthy" and heartbeat >= self._started
 
 
-def trigger_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
-    """Trigger a DAG that never ran and is not about to, or one that ran before if it is to run `again`.
+def trigger_once(
+    url: str, password: str, dag: str, seconds: float, is_wanted: Callable[[], bool], *, again: bool
+) -> str:
+    """Trigger a DAG that has never run and has no run due, or, with `again`, one whose latest run has ended.
 
-    Waits for the DAG to be parsed, while it is `wanted`. Returns what happened in a few words.
+    Waits up to `seconds` until the DAG is parsed, as long as `is_wanted`. Returns the outcome in a few words.
 
     Raises:
-        UserError: the DAG does not appear in `seconds`, with its import error when it has one, or Airflow refuses.
+        UserError: the DAG has an import error, does not appear in time, or Airflow rejects the request.
     """
     try:
-        return _run_once(url, password, dag, seconds, wanted, again=again)
+        return _trigger_once(url, password, dag, seconds, is_wanted, again=again)
     except OSError as error:
         raise UserError(
-            f"Airflow at {url} did not start the DAG {dag} ({error}): see its logs, then run again."
+            f"Airflow at {url} did not start the DAG {dag} ({error}): see Airflow's logs, then try again."
         ) from None
 
 
-def _run_once(url: str, password: str, dag: str, seconds: float, wanted: Callable[[], bool], *, again: bool) -> str:
-    token, api, deadline = _token(url, password), f"{url}/api/v2", time.monotonic() + seconds
+def _trigger_once(
+    url: str, password: str, dag: str, seconds: float, is_wanted: Callable[[], bool], *, again: bool
+) -> str:
+    token, api, deadline = _request_token(url, password), f"{url}/api/v2", time.monotonic() + seconds
     while True:
         try:
             details = request_json(f"{api}/dags/{dag}", token=token)
             break
         except urllib.error.HTTPError as error:
             if error.code != 404:
-                raise UserError(f"Airflow answered {error.code} when asked for the DAG {dag}.") from None
+                raise UserError(f"Airflow answered {error.code} to a request for the DAG {dag}.") from None
         errors = request_json(f"{api}/importErrors", token=token)["import_errors"]
-        broken = [error for error in errors if dag in error["filename"]]
-        if broken:
-            raise UserError(f"The DAG {dag} cannot be imported: {broken[0]['stack_trace'].strip().splitlines()[-1]}")
-        if not wanted():
-            return "not wanted any more"
+        own_errors = [error for error in errors if dag in error["filename"]]
+        if own_errors:
+            raise UserError(
+                f"The DAG {dag} cannot be imported: {own_errors[0]['stack_trace'].strip().splitlines()[-1]}"
+            )
+        if not is_wanted():
+            return "cancelled"
         if time.monotonic() > deadline:
-            raise UserError(f"The DAG {dag} did not appear in Airflow in {seconds:.0f} s.")
+            raise UserError(f"The DAG {dag} did not appear in Airflow within {seconds:.0f} s.")
         time.sleep(0.5)
     runs = request_json(f"{api}/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]
     if runs and (not again or runs[0]["state"] not in ENDED):
@@ -177,11 +183,11 @@ def _run_once(url: str, password: str, dag: str, seconds: float, wanted: Callabl
 
 
 def read_run_state(url: str, password: str, dag: str) -> str:
-    """The state of the DAG's latest run, `success` or `failed` when it has ended; `queued` while there is none."""
-    token = _token(url, password)
+    """The state of the DAG's latest run: one of `ENDED` when it has ended, `queued` while there is no run."""
+    token = _request_token(url, password)
     runs = request_json(f"{url}/api/v2/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]
     return str(runs[0]["state"]) if runs else "queued"
 
 
-def _token(url: str, password: str) -> str:
+def _request_token(url: str, password: str) -> str:
     return str(request_json(f"{url}/auth/token", {"username": USER, "password": password})["access_token"])

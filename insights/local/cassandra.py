@@ -1,4 +1,4 @@
-"""One Cassandra 5.0 node on loopback, launched without its shell scripts."""
+"""A Cassandra 5.0 node on loopback, started without its shell scripts."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ LOGGING = """\
 
 
 class CassandraServer(Component):
-    """A single node that is its own seed; no JMX port, no authentication, loopback only."""
+    """A single node that is its own seed: loopback only, without JMX and without authentication."""
 
     name = "cassandra"
     stop_seconds = 30.0
@@ -67,8 +67,8 @@ class CassandraServer(Component):
     def prepare(self) -> None:
         for directory in ("tmp", "triggers"):
             (self.state / directory).mkdir(exist_ok=True)
-        # JSON is YAML.
-        (self.state / "cassandra.yaml").write_text(json.dumps(self._settings(), indent=1))
+        # JSON is a subset of YAML.
+        (self.state / "cassandra.yaml").write_text(json.dumps(self._build_settings(), indent=1))
         (self.state / "logback.xml").write_text(LOGGING)
 
     def command(self) -> list[str]:
@@ -105,7 +105,7 @@ class CassandraServer(Component):
         ]
 
     def connect(self) -> Cluster:
-        """A cluster object for this node; the caller shuts it down."""
+        """A driver's cluster object for this node; the caller shuts it down."""
         profile = ExecutionProfile(load_balancing_policy=WhiteListRoundRobinPolicy([self.host]), request_timeout=20)
         return Cluster(
             [self.host],
@@ -122,7 +122,7 @@ class CassandraServer(Component):
         finally:
             cluster.shutdown()
 
-    def _settings(self) -> dict[str, object]:
+    def _build_settings(self) -> dict[str, object]:
         seeds = {"seeds": f"{self.host}:{self.storage_port}"}
         return {
             "cluster_name": "User Insights",
@@ -139,7 +139,7 @@ class CassandraServer(Component):
             "commitlog_directory": str(self.state / "commitlog"),
             "saved_caches_directory": str(self.state / "saved_caches"),
             "hints_directory": str(self.state / "hints"),
-            # Periodic sync acknowledges before its marker is written: a killed process would lose acknowledged rows.
+            # With periodic sync a write is acknowledged before it is on disk: SIGKILL would lose acknowledged rows.
             "commitlog_sync": "batch",
             "commitlog_segment_size": "16MiB",
             "commitlog_total_space": "256MiB",

@@ -1,4 +1,4 @@
-"""The platform's components on this machine, and the variables and addresses that they and their users share."""
+"""The platform's components on this machine, and the variables and addresses that others reach them by."""
 
 import json
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """Where the records come from."""
+    """Where the records come from, and when."""
 
     live: bool = False
-    """From the public API instead of the simulator; `LocalSettings.source_url` goes before either."""
+    """From the public API instead of the simulator; `LocalSettings.source_url` takes precedence over both."""
     recorded: Path | None = None
-    """A folder of recorded answers that the simulator serves instead of its own."""
+    """A folder of recorded answers that the simulator serves instead of generated ones."""
     again: bool = False
-    """Fetch a batch even if one was fetched before."""
+    """Trigger the ingest even if it has run before."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where and how to reach one server; empty where it does not apply."""
+    """How to reach and log in to one server; fields that do not apply to it are empty."""
 
     name: str
     url: str = ""
@@ -52,12 +52,12 @@ class Address:
 
 
 class Configuration:
-    """Everything that a start decides before a process runs."""
+    """Everything that is decided before the first process starts."""
 
     def __init__(self, settings: LocalSettings, options: DemoOptions, java: Path) -> None:
         home = settings.home.resolve()
         self.home, self.java, self.jars = home, java, settings.jars
-        self.secrets = Secrets.kept_in(home / "secrets.json")
+        self.secrets = Secrets.load_or_create(home / "secrets.json")
         self.postgres = PostgresServer(home, settings.postgres_port)
         self.kafka = KafkaServer(
             home, settings.kafka_port, java=java, jars=settings.jars, controller_port=settings.kafka_controller_port
@@ -67,7 +67,7 @@ class Configuration:
         )
         self.again = options.again
         self.simulated = not options.live and not settings.source_url
-        self.environment = self._environment(settings)
+        self.environment = self._build_environment(settings)
         python = self.environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
         self.airflow_home = home / "airflow"
         self.airflow_environment = (
@@ -75,7 +75,7 @@ class Configuration:
             | build_airflow_environment(
                 self.airflow_home, REPOSITORY / "dags", self.postgres, settings.airflow_port, self.secrets
             )
-            | {"AIRFLOW_CONN_KAFKA_DEFAULT": self._kafka_connection()}
+            | {"AIRFLOW_CONN_KAFKA_DEFAULT": self._build_kafka_connection()}
         )
         self.airflow = [
             AirflowProcess(home, part, settings.airflow_port, self.airflow_environment) for part in AIRFLOW_PARTS
@@ -102,15 +102,15 @@ class Configuration:
 
     @property
     def airflow_settings(self) -> AirflowSettings:
-        """Airflow for the dashboard alone, by a user of its own."""
+        """The dashboard's own login to Airflow; no other process gets it."""
         password = SecretStr(self.secrets.airflow_dashboard_password)
         return AirflowSettings(url=self.airflow[0].url, username=DASHBOARD_USER, password=password)
 
     def addresses(self) -> list[Address]:
-        """Every address that a person or a tool may want, with the login."""
+        """Every address that a person or a tool may need, with its login."""
         postgres, kafka, cassandra = self.postgres_settings, self.kafka_settings, self.cassandra_settings
         password = postgres.password.get_secret_value()
-        stored = [
+        servers = [
             Address("dashboard", self.dashboard.url),
             Address("airflow", self.airflow[0].url, user=USER, password=self.secrets.airflow_password),
             Address("postgres", "", postgres.host, postgres.port, postgres.dbname, postgres.user, password),
@@ -120,19 +120,19 @@ class Configuration:
             Address("stream", self.stream.url),
         ]
         source = self.environment["INSIGHTS_SOURCE_URL"]
-        return [*stored, Address("simulator" if self.simulated else "source", source)]
+        return [*servers, Address("simulator" if self.simulated else "source", source)]
 
-    def _kafka_connection(self) -> str:
-        """Airflow's connection; keys go to the partitions that the publisher sends them to."""
+    def _build_kafka_connection(self) -> str:
+        """Airflow's Kafka connection. It partitions keys as the publisher does."""
         extra = {"bootstrap.servers": self.kafka.bootstrap_servers, "partitioner": "murmur2_random"}
         return json.dumps({"extra": extra})
 
-    def _environment(self, settings: LocalSettings) -> dict[str, str]:
-        """The one place that turns this start's decisions into the variables that every process and command reads."""
+    def _build_environment(self, settings: LocalSettings) -> dict[str, str]:
+        """The environment variables of every process and command of this platform."""
         url = f"http://127.0.0.1:{settings.simulator_port}/api/1.4/"
         if not self.simulated:
             url = settings.source_url or LIVE_URL
-        stream = self.home / "stream"
+        stream_home = self.home / "stream"
         return {
             "INSIGHTS_HOME": str(self.home),
             **to_environment(self.postgres_settings, self.kafka_settings, self.cassandra_settings),
@@ -141,12 +141,12 @@ class Configuration:
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
             "INSIGHTS_DASHBOARD_AUTH": "none",
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
-            "INSIGHTS_STREAM_CHECKPOINT": str(stream / "checkpoint"),
+            "INSIGHTS_STREAM_CHECKPOINT": str(stream_home / "checkpoint"),
             "INSIGHTS_STREAM_MASTER": "local[2]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", settings.jars)),
             "JAVA_HOME": str(self.java.parent.parent),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_LOCAL_DIRS": str(stream / "tmp"),
+            "SPARK_LOCAL_DIRS": str(stream_home / "tmp"),
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }

@@ -1,7 +1,7 @@
-"""End the children of a parent that died without ending them. Run as a script; stands alone so that it stays small.
+"""Stop the children of a parent that died without stopping them. A script that imports nothing of this project.
 
-Standard input: `+<session> <signal>` registers a session of processes, `-<session>` takes it off the list. When the
-input closes, every registered session gets its signal, and what is left after `GRACE_SECONDS` is killed.
+It reads lines from standard input: `+<session> <signal>` registers a session of processes, `-<session>` removes it.
+When the input closes, every registered session gets its signal, and what still runs after `GRACE_SECONDS` is killed.
 """
 
 import os
@@ -13,7 +13,7 @@ GRACE_SECONDS = 10.0
 
 
 def list_session_members(session: int) -> list[int]:
-    """Process ids of a session, its leader included; zombies are not counted."""
+    """Process ids of a session, including its leader and excluding zombies."""
     members = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -29,11 +29,12 @@ def list_session_members(session: int) -> list[int]:
 
 
 def signal_session(session: int, number: int) -> None:
+    """Send a signal to every process of a session."""
     for process in list_session_members(session):
-        _signal(process, number)
+        _send_signal(process, number)
 
 
-def _signal(process: int, number: int) -> None:
+def _send_signal(process: int, number: int) -> None:
     try:
         os.kill(process, number)
     except ProcessLookupError:
@@ -41,8 +42,8 @@ def _signal(process: int, number: int) -> None:
 
 
 def main() -> None:
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     sessions: dict[int, int] = {}
     for line in sys.stdin:
         if line.startswith("+"):
@@ -52,7 +53,7 @@ def main() -> None:
             sessions.pop(int(line[1:]), None)
     for session, number in sessions.items():
         if session in list_session_members(session):
-            _signal(session, number)
+            _send_signal(session, number)
     deadline = time.monotonic() + GRACE_SECONDS
     while any(list_session_members(session) for session in sessions) and time.monotonic() < deadline:
         time.sleep(0.1)

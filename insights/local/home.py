@@ -1,4 +1,4 @@
-"""The state directory of one platform: its lock, its free space, how another terminal stops or deletes it."""
+"""The state directory of a platform: its lock, its free space, and stopping or deleting it from another terminal."""
 
 import contextlib
 import fcntl
@@ -18,16 +18,17 @@ DESCRIPTION = "platform.json"
 
 
 class HomeLock:
-    """Held while a platform runs from a directory; the kernel lets it go when the process ends."""
+    """Held while a platform runs from a directory; the kernel releases it when the process ends."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / MARKER
         self._file: TextIO | None = None
 
     def acquire(self) -> None:
-        """
+        """Take the lock, or fail at once.
+
         Raises:
-            UserError: another platform runs from this directory, or it holds something else.
+            UserError: another platform runs from this directory, or it holds other files.
         """
         home = self._path.parent
         try:
@@ -55,7 +56,7 @@ class HomeLock:
             self._file = None
 
     def _open(self, home: Path) -> TextIO:
-        """The directory is its owner's alone: logs and data files hold what the servers would ask a login for."""
+        """Open the lock's file, and close the directory to other users: its logs and data files need no login."""
         home.mkdir(parents=True, exist_ok=True)
         if not self._path.exists() and any(home.iterdir()):
             raise UserError(f"{home} holds other files: set INSIGHTS_HOME to an empty or a new directory.")
@@ -64,7 +65,7 @@ class HomeLock:
 
 
 def find_running_process(home: Path) -> int | None:
-    """The process whose platform runs from `home`, or None; 0 while that has not written its number yet."""
+    """The id of the process that runs a platform from `home`; 0 before it has written its id, None without one."""
     try:
         with (home / MARKER).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -76,28 +77,28 @@ def find_running_process(home: Path) -> int | None:
 
 
 def stop_running(home: Path, seconds: float = 120) -> bool:
-    """Stop the platform that another terminal runs; returns whether there was one.
+    """Stop the platform that runs from `home`, and return whether there was one.
 
     Raises:
-        UserError: it did not end in `seconds`.
+        UserError: it did not end within `seconds`.
     """
-    deadline, told = time.monotonic() + seconds, 0
+    deadline, signalled = time.monotonic() + seconds, 0
     while (process := find_running_process(home)) is not None:
-        if process and process != told:
-            # One that ended since has let the lock go: the next round sees that.
+        if process and process != signalled:
+            # The process may have ended since: the next round then finds the lock free.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
-            told = process
+            signalled = process
         if time.monotonic() > deadline:
             raise UserError(
-                f"The platform of process {process} did not stop in {seconds:.0f} s: run `kill -9 {process}`."
+                f"The platform of process {process} did not stop within {seconds:.0f} s: run `kill -9 {process}`."
             )
         time.sleep(0.2)
-    return bool(told)
+    return bool(signalled)
 
 
 def read_description(home: Path) -> dict[str, Any]:
-    """What the last start wrote: `environment` (variables) and `addresses`.
+    """What the last start wrote: `environment`, a map of variables, and `addresses`, a list of `Address` as maps.
 
     Raises:
         UserError: no platform was started from `home`.
@@ -131,13 +132,17 @@ def delete_home(home: Path) -> None:
                 entry.unlink()
         shutil.rmtree(home)
     except OSError as error:
-        raise UserError(f"{home} could not be deleted whole ({error}): run `insights reset` again.") from None
+        raise UserError(f"{home} could not be deleted completely ({error}): run `insights reset` again.") from None
     finally:
         lock.release()
 
 
 def refuse_full_disk(home: Path, needed: int = FREE_BYTES) -> None:
-    """Raises UserError when the disk that holds `home` has less than `needed` bytes free."""
+    """Check that the disk of `home` has room for a platform.
+
+    Raises:
+        UserError: it has fewer than `needed` bytes free.
+    """
     existing = next(path for path in (home, *home.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < needed:

@@ -1,4 +1,4 @@
-"""Requests to our own servers on loopback, past any proxy of the environment."""
+"""HTTP requests to the platform's own servers, which bypass the environment's proxy."""
 
 import json
 import urllib.request
@@ -8,7 +8,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def is_answering(url: str, timeout_seconds: float = 2) -> bool:
-    """Whether `url` answers with a status below 400; raises what urllib raises when it does not answer."""
+    """True when `url` answers with a status below 400; otherwise raises urllib's error."""
     with _opener.open(url, timeout=timeout_seconds):
         return True
 
@@ -16,7 +16,11 @@ def is_answering(url: str, timeout_seconds: float = 2) -> bool:
 def request_json(
     url: str, body: object = None, token: str | None = None, timeout_seconds: float = 20
 ) -> dict[str, Any]:
-    """GET, or POST when there is a body; raises `urllib.error.HTTPError` for a status of 400 and above."""
+    """The decoded answer to a GET, or to a POST of `body` as JSON.
+
+    Raises:
+        OSError: the server does not answer; `urllib.error.HTTPError` for a status of 400 and above.
+    """
     headers = {"Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"

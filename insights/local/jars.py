@@ -1,6 +1,6 @@
-"""The servers' jars: coordinates and hashes in `jars.lock`, files in a cache that clones share.
+"""The servers' jars: coordinates and hashes in `jars.lock`, files in a cache that all clones share.
 
-`python -m insights.local.jars` downloads what is missing; with `--lock` it resolves again and rewrites the locks.
+`python -m insights.local.jars` downloads missing jars; with `--lock` it resolves all groups and rewrites the locks.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from insights.local.package import find_package_directory
 
 LOCK = Path(__file__).parents[2] / "jars.lock"
 IMAGE_LOCK = LOCK.parent / "images/spark/object-store.lock"
-"""Of what only the Spark image holds, and only when its build asks: it is too large for every machine's cache."""
+"""Jars that only the Spark image holds, and only on request: they are too large for every machine's cache."""
 PATTERN = "[organisation]__[artifact]__[revision](__[classifier]).[ext]"
 
 
 class Root(NamedTuple):
-    """A coordinate that a group asks for by name."""
+    """A coordinate that a group requires directly."""
 
     organisation: str
     name: str
@@ -46,13 +46,13 @@ ROOTS: dict[str, list[Root]] = {
     ],
     "spark": [
         Root("org.apache.spark", "spark-sql-kafka-0-10_2.13", SPARK_VERSION, transitive=False),
-        # The token provider was published for 4.0.0 only; it serves 4.1 as well.
+        # The token provider was published for Spark 4.0.0 only and works with 4.1.
         Root("org.apache.spark", "spark-token-provider-kafka-0-10_2.13", "4.0.0", transitive=False),
         Root("org.apache.kafka", "kafka-clients", "3.9.1", transitive=False),
         Root("org.apache.commons", "commons-pool2", "2.12.1", transitive=False),
     ],
 }
-# The versions of Hadoop that pyspark bundles and of what that Hadoop was built with.
+# The version of Hadoop that pyspark bundles, and the versions that this Hadoop was built with.
 IMAGE_ROOTS: dict[str, list[Root]] = {
     "object-store": [
         Root("org.apache.hadoop", "hadoop-aws", "3.4.2", transitive=False),
@@ -65,7 +65,7 @@ _GROUPS = [*ROOTS, *IMAGE_ROOTS]
 
 @dataclass(frozen=True, order=True)
 class Jar:
-    """One line of the lock."""
+    """A jar and its hash, one line of the lock."""
 
     group: str
     organisation: str
@@ -83,21 +83,23 @@ class Jar:
     def coordinate(self) -> str:
         return ":".join([self.organisation, self.name, self.version, *([self.classifier] if self.classifier else [])])
 
-    def line(self) -> str:
+    def format_line(self) -> str:
         return f"{self.group}  {self.coordinate}  {self.sha256}"
 
-    def intact(self, cache: Path) -> bool:
+    def is_intact(self, cache: Path) -> bool:
+        """Whether `cache` holds the jar with the content that the lock demands."""
         path = cache / self.file
         return path.is_file() and hash_file(path) == self.sha256
 
 
 def hash_file(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_lock(lock: Path = LOCK) -> list[Jar]:
-    """Every jar of the lock.
+    """The lock's jars, in its order.
 
     Raises:
         UserError: a line is not `group  organisation:name:version[:classifier]  sha256`.
@@ -116,43 +118,43 @@ def read_lock(lock: Path = LOCK) -> list[Jar]:
 
 
 def list_group_files(group: str, cache: Path, lock: Path = LOCK) -> list[Path]:
-    """The files of a group, in the lock's order."""
+    """The paths of a group's jars in `cache`, in the lock's order."""
     return [cache / jar.file for jar in read_lock(lock) if jar.group == group]
 
 
 def ensure_jars(jars: Sequence[Jar], cache: Path, java: Path) -> int:
-    """Make every jar present and intact in `cache`; returns how many were downloaded.
+    """Download the jars that `cache` lacks or holds damaged, and return how many.
 
     Raises:
-        UserError: a jar could not be downloaded or kept, or its content is not what the lock says.
+        UserError: a jar could not be downloaded or stored, or its content differs from the lock.
     """
     try:
-        return _ensure(jars, cache, java)
+        return _download_missing(jars, cache, java)
     except OSError as error:
         raise UserError(
-            f"The jars cannot be kept in {cache} ({error.strerror}): "
-            "free some space, or set INSIGHTS_CACHE to a directory that can be written."
+            f"The jars cannot be stored in {cache} ({error.strerror}): "
+            "free some space, or set INSIGHTS_CACHE to a writable directory."
         ) from None
 
 
-def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
+def _download_missing(jars: Sequence[Jar], cache: Path, java: Path) -> int:
     cache.mkdir(parents=True, exist_ok=True)
-    missing = {jar.file: jar for jar in jars if not jar.intact(cache)}
+    missing = {jar.file: jar for jar in jars if not jar.is_intact(cache)}
     if not missing:
         return 0
     with tempfile.TemporaryDirectory(prefix=".download-", dir=cache) as directory:
         download = Path(directory)
-        problem = _ivy(java, download, _dependencies(missing.values()), use_poms=False)
+        ivy_message = _run_ivy(java, download, _render_jars(missing.values()), use_poms=False)
         for jar in missing.values():
             if not (download / jar.file).is_file():
                 raise UserError(
-                    f"{jar.coordinate} could not be downloaded ({problem}): check the network, then run again."
+                    f"{jar.coordinate} could not be downloaded ({ivy_message}): check the network, then try again."
                 )
-            if not jar.intact(download):
+            if not jar.is_intact(download):
                 raise UserError(
-                    f"{jar.coordinate} was downloaded with another content than jars.lock says (sha256 "
+                    f"{jar.coordinate} was downloaded with a content that differs from jars.lock (SHA-256 "
                     f"{hash_file(download / jar.file)[:12]}..., expected {jar.sha256[:12]}...): "
-                    "check the proxy or mirror that serves it, then run again."
+                    "check the proxy or mirror that serves it, then try again."
                 )
         for jar in missing.values():
             (download / jar.file).replace(cache / jar.file)
@@ -160,26 +162,30 @@ def _ensure(jars: Sequence[Jar], cache: Path, java: Path) -> int:
 
 
 def resolve_locks(lock: Path, java: Path, groups: Mapping[str, Sequence[Root]]) -> None:
-    """Resolve every group afresh and rewrite the lock."""
+    """Resolve the dependencies of every group and rewrite the lock.
+
+    Raises:
+        UserError: a group could not be resolved.
+    """
     jars: set[Jar] = set()
     for group, roots in groups.items():
         with tempfile.TemporaryDirectory() as directory:
             download = Path(directory)
-            problem = _ivy(java, download, "".join(_root(root) for root in roots), use_poms=True)
+            ivy_message = _run_ivy(java, download, "".join(_render_root(root) for root in roots), use_poms=True)
             files = sorted(download.glob("*.jar"))
             if not all((download / f"{r.organisation}__{r.name}__{r.version}.jar").is_file() for r in roots):
-                raise UserError(f"The jars of group {group} could not be resolved ({problem}): check the network.")
+                raise UserError(f"The jars of group {group} could not be resolved ({ivy_message}): check the network.")
             for file in files:
                 organisation, name, version, *classifier = file.name.removesuffix(".jar").split("__")
                 if classifier and classifier[0].startswith("osx"):
                     continue
                 jars.add(Jar(group, organisation, name, version, classifier[0] if classifier else "", hash_file(file)))
     header = "# group  organisation:name:version[:classifier]  sha256 (rewritten by `make lock`)\n"
-    lock.write_text(header + "".join(jar.line() + "\n" for jar in sorted(jars)))
+    lock.write_text(header + "".join(jar.format_line() + "\n" for jar in sorted(jars)))
 
 
-def _dependencies(jars: Iterable[Jar]) -> str:
-    """One element a module: Ivy drops the second of two elements that differ in the classifier only."""
+def _render_jars(jars: Iterable[Jar]) -> str:
+    """One element per module: Ivy drops the second of two elements that differ only in the classifier."""
     modules: dict[tuple[str, str, str], list[str]] = {}
     for jar in jars:
         classifier = f" m:classifier={quoteattr(jar.classifier)}" if jar.classifier else ""
@@ -192,16 +198,16 @@ def _dependencies(jars: Iterable[Jar]) -> str:
     )
 
 
-def _root(root: Root) -> str:
+def _render_root(root: Root) -> str:
     conf = "default->runtime,master" if root.transitive else "default->master"
     return f'<dependency org="{root.organisation}" name="{root.name}" rev="{root.version}" conf="{conf}"/>'
 
 
-def _ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
-    """Download into a directory; returns the last lines that Ivy said, for an error's text."""
+def _run_ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
+    """Download into a directory. Returns the last line of Ivy's output, which an error message can quote."""
     with tempfile.TemporaryDirectory(prefix=".ivy-", dir=into) as scratch:
         settings, module = Path(scratch, "settings.xml"), Path(scratch, "ivy.xml")
-        # The lock's sha256 is checked by us: without POMs and checksum files a download is one request a jar.
+        # The lock's hash replaces POMs and checksum files, so that a download takes one request per jar.
         checksums = "" if use_poms else '<property name="ivy.checksums" value="" override="true"/>'
         settings.write_text(
             f'<ivysettings>{checksums}<settings defaultResolver="maven"/><caches defaultCacheDir="{scratch}/cache"/>'
@@ -219,21 +225,23 @@ def _ivy(java: Path, into: Path, dependencies: str, *, use_poms: bool) -> str:
         )
         command = [str(java), "-cp", classpath, "org.apache.ivy.Main", "-settings", str(settings), "-ivy", str(module)]
         command += ["-confs", "default", "-types", "jar", "bundle", "-retrieve", f"{into}/{PATTERN}", "-warn"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip(" .")]
-    return said[-1][:200] if said else f"exit code {done.returncode}"
+        result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip(" .")]
+    return lines[-1][:200] if lines else f"exit code {result.returncode}"
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m insights.local.jars", description=__doc__)
-    parser.add_argument("--lock", action="store_true", help="resolve again and rewrite the locks")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="another folder than this machine's cache")
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these of {', '.join(_GROUPS)}")
+    parser.add_argument("--lock", action="store_true", help="resolve all groups and rewrite the locks")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="download here instead of into this machine's cache"
+    )
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"only these groups, of {', '.join(_GROUPS)}")
     options = parser.parse_args(None if arguments is None else list(arguments))
     if unknown := set(options.groups).difference(_GROUPS):
         parser.error(f"there is no group {min(unknown)!r}: choose from {', '.join(_GROUPS)}")
     try:
-        cache, java = (options.into, find_java()) if options.into else _of_this_machine()
+        cache, java = (options.into, find_java()) if options.into else _read_settings()
         if options.lock:
             resolve_locks(LOCK, java, ROOTS)
             resolve_locks(IMAGE_LOCK, java, IMAGE_ROOTS)
@@ -247,8 +255,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     print(f"{count} jars downloaded to {cache}." if count else f"Every jar is in {cache}.")
 
 
-def _of_this_machine() -> tuple[Path, Path]:
-    """The cache and the Java; the settings are read here so that an image's build does not follow their edits."""
+def _read_settings() -> tuple[Path, Path]:
+    """This machine's cache and Java. The import is local because an image's build copies no settings module."""
     from insights.settings import LocalSettings, load
 
     settings = load(LocalSettings)

@@ -1,4 +1,4 @@
-"""Find a Java that the servers and Spark run on."""
+"""Find a Java that the servers and Spark support."""
 
 import re
 import shutil
@@ -13,29 +13,29 @@ SYSTEM = Path("/usr/lib/jvm")
 
 
 def find_java(java_home: Path | None = None, system: Path = SYSTEM) -> Path:
-    """The `bin/java` of a supported Java: of `java_home` if given, else on PATH, else under `system`.
+    """The `bin/java` of a supported Java: in `java_home` if given, else on PATH, else under `system`.
 
     Raises:
-        UserError: none is there, or `java_home` holds another version.
+        UserError: there is none, or `java_home` holds another version.
     """
-    wanted = " or ".join(str(version) for version in SUPPORTED)
+    supported = " or ".join(str(version) for version in SUPPORTED)
     if java_home is not None:
-        found = read_java_version(java_home / "bin/java")
-        if found in SUPPORTED:
+        version = read_java_version(java_home / "bin/java")
+        if version in SUPPORTED:
             return java_home / "bin/java"
-        seen = f"Java {found}" if found else "no Java"
-        raise UserError(f"JAVA_HOME is {java_home}, which holds {seen}: point it at Java {wanted}, or unset it.")
-    for candidate in _candidates(system):
+        content = f"Java {version}" if version else "no Java"
+        raise UserError(f"JAVA_HOME is {java_home}, which holds {content}: point it at Java {supported}, or unset it.")
+    for candidate in _list_candidates(system):
         if read_java_version(candidate) in SUPPORTED:
             return candidate
     raise UserError(
-        f"Java {wanted} was not found on PATH or under {system}: "
+        f"Java {supported} was not found on PATH or under {system}: "
         "install it (Debian: apt install openjdk-17-jre-headless) or set JAVA_HOME."
     )
 
 
 def read_java_version(java: Path) -> int | None:
-    """The feature version (17 for 17.0.15), or None when the file does not run as Java."""
+    """The feature version (17 for 17.0.15), or None when the file is no Java."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
@@ -44,7 +44,7 @@ def read_java_version(java: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _candidates(system: Path) -> Iterator[Path]:
+def _list_candidates(system: Path) -> Iterator[Path]:
     on_path = shutil.which("java")
     if on_path:
         yield Path(on_path).resolve()

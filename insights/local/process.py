@@ -1,4 +1,4 @@
-"""A server or a service as a child process: started in a session of its own, stopped whole, never left behind."""
+"""A server or a service as a child process in a session of its own, which is always stopped as a whole."""
 
 import contextlib
 import errno
@@ -21,25 +21,25 @@ from insights.settings import read_inherited_environment
 
 LOG_BYTES = 16 * 1024 * 1024
 KILL_SECONDS = 10.0
-"""What a killed process gets to be gone, with its ports: the kernel first frees its memory."""
+"""How long a killed process may take to disappear and free its ports: the kernel first frees its memory."""
 OWNER = "INSIGHTS_OWNER"
 
 
 class Component(ABC):
-    """One child process with its state, its log and a check that it serves.
+    """A child process with its state directory, its log and a readiness check.
 
-    The child leads a session, so everything it forks is found and stopped with it. A guard process ends the session
-    when this process dies without stopping it; a record on disk lets the next start end what outlived even that.
+    The child leads a session, so that every process that it forks is found and stopped with it. A guard process stops
+    the session when this process dies; a record on disk lets the next start stop what survived the guard.
     """
 
     name: str
     stop_signal = signal.SIGTERM
     stop_seconds = 15.0
     grace_seconds = 5.0
-    """What the child forked gets after it ended itself, before it is killed."""
+    """How long the processes that the child forked may outlive it before they are killed."""
     ready_seconds = 240.0
     directory: Path | None = None
-    """Where the child runs; its state directory by default."""
+    """The child's working directory; its state directory by default."""
 
     def __init__(self, state_dir: Path) -> None:
         self.home = state_dir.resolve()
@@ -55,27 +55,27 @@ class Component(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether the component answers a real request; may raise anything while it does not."""
+        """Whether the component answers a real request; may raise any exception while it does not."""
 
     def environment(self) -> dict[str, str]:
-        """What the child's environment has beyond the inherited one."""
+        """Variables that are added to the inherited environment."""
         return {}
 
     def prepare(self) -> None:  # noqa: B027 (most services need nothing)
-        """What must exist before the child starts: directories, configuration, a first format."""
+        """Create what the child needs: directories, configuration, formatted storage."""
 
     def ports(self) -> dict[str, int]:
-        """The loopback ports that the component listens on, by the variable that chooses each."""
+        """The loopback ports that the component listens on, by the name of the variable that sets each."""
         return {}
 
     @property
     def pid(self) -> int:
-        """Of the child, also its session's; 0 before it was started."""
+        """The id of the child and of its session; 0 before the start."""
         return self._process.pid if self._process else 0
 
     @property
     def exit_code(self) -> int | None:
-        """The exit code of a child that ended; None while it runs or before it was started."""
+        """The exit code of a child that has ended; None while it runs and before the start."""
         return self._process.poll() if self._process else None
 
     @property
@@ -83,12 +83,12 @@ class Component(ABC):
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Spawn the child and return; a child that an earlier start left behind is ended first.
+        """Start the child without waiting for it. A child that an earlier start left is stopped first.
 
         Raises:
             UserError: a port is taken, or the preparation failed.
         """
-        self.end_left_behind()
+        self.stop_leftover()
         for directory in (self.state, self.log.parent, self._record.parent):
             directory.mkdir(parents=True, exist_ok=True)
         self.refuse_taken_ports()
@@ -110,33 +110,37 @@ class Component(ABC):
         self._record.write_text(json.dumps({"pid": pid, "started": read_process_start(pid)}))
 
     def refuse_taken_ports(self) -> None:
-        """Raises UserError, naming who listens there, when another program has one of the ports."""
+        """Check that the component's ports are free.
+
+        Raises:
+            UserError: another program listens on one; names it.
+        """
         for variable, port in self.ports().items():
             refuse_taken_port(self.name, port, variable)
 
     def wait_ready(self, seconds: float) -> None:
-        """Return when the component serves.
+        """Return when the component is ready.
 
         Raises:
-            UserError: it ended, or did not serve in `seconds`; the text ends with its last log lines.
+            UserError: it ended, or was not ready within `seconds`; the message ends with its last log lines.
         """
         deadline = time.monotonic() + seconds
         while True:
             if self.exit_code is not None:
-                raise UserError(f"{self.name} ended with exit code {self.exit_code}: {self.last_words()}")
+                raise UserError(f"{self.name} ended with exit code {self.exit_code}: {self.read_log_tail()}")
             with contextlib.suppress(Exception):
                 if self.ready():
                     return
             if self._abandoned or time.monotonic() > deadline:
-                raise UserError(f"{self.name} did not answer in {seconds:.0f} s: {self.last_words()}")
+                raise UserError(f"{self.name} did not answer within {seconds:.0f} s: {self.read_log_tail()}")
             time.sleep(0.2)
 
     def abandon(self) -> None:
-        """Let another thread that waits for readiness give up."""
+        """Make a thread that waits for readiness give up."""
         self._abandoned = True
 
     def stop(self) -> None:
-        """End the child and all that it forked: politely, then by force after `stop_seconds`."""
+        """Stop the child and the processes that it forked: by its stop signal, by SIGKILL after `stop_seconds`."""
         if self._process is None:
             return
         session = self._process.pid
@@ -149,8 +153,8 @@ class Component(ABC):
         get_guard().forget(session)
         self._record.unlink(missing_ok=True)
 
-    def end_left_behind(self) -> None:
-        """End the processes of an earlier start that nobody stopped, after checking that they are ours."""
+    def stop_leftover(self) -> None:
+        """Stop the processes that an earlier start left, after checking that they belong to this component."""
         try:
             record = json.loads(self._record.read_text())
             session, started = int(record["pid"]), record["started"]
@@ -159,28 +163,28 @@ class Component(ABC):
         if read_process_start(session) == started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(session, self.stop_signal)
-            _wait(lambda: read_process_start(session) != started, self.stop_seconds)
+            _wait_for(lambda: read_process_start(session) != started, self.stop_seconds)
             end_session(session, self.grace_seconds)
         else:
-            ours = [
+            own = [
                 member for member in guard.list_session_members(session) if read_process_owner(member) == self._owner
             ]
-            for member in ours:
+            for member in own:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGKILL)
-            _wait(lambda: not set(ours) & set(guard.list_session_members(session)), KILL_SECONDS)
+            _wait_for(lambda: not set(own) & set(guard.list_session_members(session)), KILL_SECONDS)
         self._record.unlink(missing_ok=True)
 
-    def last_words(self, lines: int = 3) -> str:
-        """The end of the log, and where the rest is."""
+    def read_log_tail(self, lines: int = 3) -> str:
+        """The log's last lines, and the path of the log."""
         try:
             with self.log.open("rb") as content:
                 content.seek(max(0, self.log.stat().st_size - 8192))
                 text = content.read().decode(errors="replace")
         except OSError:
             text = ""
-        words = " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
-        return f"{words or 'it said nothing'} (log: {self.log})"
+        tail = " | ".join([line.strip() for line in text.splitlines() if line.strip()][-lines:])
+        return f"{tail or 'it logged nothing'} (log: {self.log})"
 
     @property
     def _owner(self) -> str:
@@ -188,7 +192,7 @@ class Component(ABC):
 
 
 class Guard:
-    """The process that ends our children when we die without doing so."""
+    """The process that stops this process's children when it dies without stopping them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -202,12 +206,12 @@ class Guard:
         )
 
     def watch(self, session: int, number: int) -> None:
-        self._say(f"+{session} {int(number)}\n")
+        self._send(f"+{session} {int(number)}\n")
 
     def forget(self, session: int) -> None:
-        self._say(f"-{session}\n")
+        self._send(f"-{session}\n")
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         with self._lock, contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line.encode())
@@ -218,32 +222,35 @@ _guard_lock = threading.Lock()
 
 
 def get_guard() -> Guard:
-    """The one guard of this process."""
+    """This process's only guard, started on first use."""
     with _guard_lock:
-        return _new_guard()
+        return _start_guard()
 
 
 @functools.cache
-def _new_guard() -> Guard:
+def _start_guard() -> Guard:
     return Guard()
 
 
 def end_session(session: int, seconds: float) -> None:
-    """Terminate what is left of a session, then kill it after a while."""
+    """Terminate a session's processes, and kill those that are left after `seconds`."""
     guard.signal_session(session, signal.SIGTERM)
-    _wait(lambda: not guard.list_session_members(session), seconds)
+    _wait_for(lambda: not guard.list_session_members(session), seconds)
     guard.signal_session(session, signal.SIGKILL)
-    _wait(lambda: not guard.list_session_members(session), KILL_SECONDS)
+    _wait_for(lambda: not guard.list_session_members(session), KILL_SECONDS)
 
 
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
 def read_process_start(pid: int) -> str | None:
-    """The start time of a process in clock ticks since boot, with the boot's id: what makes a process id unique."""
+    """The boot's id and the process's start time in clock ticks, which identify a process whose id may be reused.
+
+    None when there is no such process, or only a zombie.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -253,6 +260,7 @@ def read_process_start(pid: int) -> str | None:
 
 
 def read_process_owner(pid: int) -> str | None:
+    """The component that a process belongs to, from its environment; None when it belongs to none."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -262,24 +270,29 @@ def read_process_owner(pid: int) -> str | None:
 
 
 def refuse_taken_port(name: str, port: int, variable: str) -> None:
-    """Raises UserError, naming who listens there, when `port` of loopback cannot be bound."""
+    """Check that `port` of loopback is free; `variable` is the setting of the port.
+
+    Raises:
+        UserError: it cannot be bound; names the program that listens on it.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise UserError(
-                f"Port {port} of {name} is taken{_listener(port)}: stop what uses it, or set {variable} to a free port."
+                f"Port {port} of {name} is taken by {_describe_listener(port)}:"
+                f" stop that program, or set {variable} to a free port."
                 if error.errno == errno.EADDRINUSE
                 else f"Port {port} of {name} cannot be used ({error.strerror}): set {variable} to another port."
             ) from None
 
 
-def _listener(port: int) -> str:
+def _describe_listener(port: int) -> str:
     import psutil
 
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
-                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
-    return " by another program"
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another program"

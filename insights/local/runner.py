@@ -1,4 +1,4 @@
-"""Run a graph of components: start in parallel as dependencies allow, restart what dies, stop in reverse."""
+"""Run a graph of components: start them in parallel as dependencies allow, restart those that exit, stop in reverse."""
 
 import contextlib
 import signal
@@ -14,9 +14,9 @@ from insights.local import guard
 from insights.local.process import Component
 
 ATTEMPTS = 5
-"""Restarts of one component within `CALM_SECONDS` before the runner gives up."""
-CALM_SECONDS = 300.0
-LONGEST_PAUSE_SECONDS = 30.0
+"""Restarts of a component within `RESTART_WINDOW_SECONDS` before the runner gives up."""
+RESTART_WINDOW_SECONDS = 300.0
+MAX_PAUSE_SECONDS = 30.0
 
 
 class ComponentState(StrEnum):
@@ -30,7 +30,7 @@ class ComponentState(StrEnum):
 
 @dataclass(frozen=True)
 class ComponentEvent:
-    """`component` came into `state`; `seconds` since its step began."""
+    """A component's change of state, and how many seconds the step has taken."""
 
     component: str
     state: ComponentState
@@ -43,7 +43,7 @@ Listener = Callable[[ComponentEvent], None]
 
 @dataclass(frozen=True)
 class Step:
-    """A component or a single action, and the names of the earlier steps that it needs."""
+    """A component to run or an action to call, and the names of the earlier steps that it depends on."""
 
     name: str
     after: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Step:
 
 
 class Runner:
-    """The processes of one graph, from start to stop."""
+    """Starts, supervises and stops the components of one graph."""
 
     def __init__(self, steps: list[Step], listener: Listener, pause_seconds: float = 1.0) -> None:
         self._steps, self._listener, self._pause = steps, listener, pause_seconds
@@ -66,15 +66,15 @@ class Runner:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Return when every step is done and supervision has begun.
+        """Run every step, then begin to supervise the components.
 
         Raises:
-            UserError: a step failed; what was started still runs and has to be stopped.
+            UserError: a step failed. Components that were started still run and have to be stopped.
         """
         for step in self._steps:
             self._listener(ComponentEvent(step.name, ComponentState.WAITING))
         with ThreadPoolExecutor(len(self._steps)) as pool:
-            futures = [pool.submit(self._run, step) for step in self._steps]
+            futures = [pool.submit(self._run_step, step) for step in self._steps]
             try:
                 for future in futures:
                     future.result()
@@ -87,18 +87,18 @@ class Runner:
         self._supervisor.start()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Sleep until `seconds` have passed, for ever by default.
+        """Block for `seconds`, by default until the runner is stopped.
 
         Raises:
-            UserError: a component died too often.
+            UserError: a component exited too often.
         """
         self._stopping.wait(seconds)
         if self._failure:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop everything, users before what they use. A second Ctrl-C meanwhile kills what is left at once."""
-        with self._killing_on_interrupt():
+        """Stop every component before those that it depends on. Ctrl-C meanwhile kills what is left."""
+        with self._kill_on_interrupt():
             self._abandon()
             if self._supervisor:
                 self._supervisor.join()
@@ -108,14 +108,14 @@ class Runner:
                     with ThreadPoolExecutor(len(components)) as pool:
                         list(pool.map(self._stop, components))
 
-    def _run(self, step: Step) -> None:
-        for needed in step.after:
-            while not self._done[needed].wait(0.1):
+    def _run_step(self, step: Step) -> None:
+        for dependency in step.after:
+            while not self._done[dependency].wait(0.1):
                 if self.stopping:
                     return
         if self.stopping:
             return
-        begun = time.monotonic()
+        started = time.monotonic()
         self._listener(ComponentEvent(step.name, ComponentState.STARTING))
         try:
             if step.component:
@@ -125,14 +125,14 @@ class Runner:
                 step.action()
         except (UserError, OSError) as error:
             if not self.stopping:
-                self._failure = _sentence(step.name, error)
+                self._failure = _to_user_error(step.name, error)
                 self._listener(
-                    ComponentEvent(step.name, ComponentState.FAILED, time.monotonic() - begun, str(self._failure))
+                    ComponentEvent(step.name, ComponentState.FAILED, time.monotonic() - started, str(self._failure))
                 )
                 self._abandon()
             return
         self._done[step.name].set()
-        self._listener(ComponentEvent(step.name, ComponentState.READY, time.monotonic() - begun))
+        self._listener(ComponentEvent(step.name, ComponentState.READY, time.monotonic() - started))
 
     def _abandon(self) -> None:
         self._stopping.set()
@@ -141,48 +141,51 @@ class Runner:
                 step.component.abandon()
 
     def _supervise(self) -> None:
-        deaths: dict[str, list[float]] = {}
-        reasons: dict[str, str] = {}
+        exits: dict[str, list[float]] = {}
+        restart_errors: dict[str, str] = {}
         while not self._stopping.wait(0.5):
             for component in [step.component for step in self._steps if step.component]:
                 if component.running or self.stopping:
                     continue
-                recent = [at for at in deaths.get(component.name, []) if time.monotonic() - at < CALM_SECONDS]
-                deaths[component.name] = [*recent, time.monotonic()]
-                words = reasons.pop(component.name, "") or f"exit code {component.exit_code}: {component.last_words()}"
-                self._listener(ComponentEvent(component.name, ComponentState.DIED, message=words))
+                recent = [at for at in exits.get(component.name, []) if time.monotonic() - at < RESTART_WINDOW_SECONDS]
+                exits[component.name] = [*recent, time.monotonic()]
+                reason = restart_errors.pop(component.name, "")
+                reason = reason or f"exit code {component.exit_code}: {component.read_log_tail()}"
+                self._listener(ComponentEvent(component.name, ComponentState.DIED, message=reason))
                 if len(recent) >= ATTEMPTS:
-                    self._failure = UserError(f"{component.name} ended {len(recent) + 1} times; the last time: {words}")
+                    self._failure = UserError(
+                        f"{component.name} failed {len(recent) + 1} times; the last error: {reason}"
+                    )
                     self._listener(ComponentEvent(component.name, ComponentState.FAILED, message=str(self._failure)))
                     self._stopping.set()
                     return
-                pause = min(self._pause * (2 ** len(recent) - 1), LONGEST_PAUSE_SECONDS)
-                reasons[component.name] = self._restart(component, pause)
+                pause = min(self._pause * (2 ** len(recent) - 1), MAX_PAUSE_SECONDS)
+                restart_errors[component.name] = self._restart(component, pause)
 
     def _restart(self, component: Component, pause_seconds: float) -> str:
-        """Returns why it could not be started, empty when it was."""
+        """Stop and start a component. Returns why it could not be started, an empty string when it was."""
         component.stop()
         if self._stopping.wait(pause_seconds):
             return ""
-        begun = time.monotonic()
+        started = time.monotonic()
         self._listener(ComponentEvent(component.name, ComponentState.STARTING))
         try:
             component.start()
             component.wait_ready(component.ready_seconds)
         except (UserError, OSError) as error:
-            # The next round finds it dead and reports it; one that hangs is made dead here.
+            # The supervisor then finds it stopped, reports the error and tries again.
             component.stop()
-            return str(_sentence(component.name, error))
-        self._listener(ComponentEvent(component.name, ComponentState.READY, time.monotonic() - begun))
+            return str(_to_user_error(component.name, error))
+        self._listener(ComponentEvent(component.name, ComponentState.READY, time.monotonic() - started))
         return ""
 
     def _stop(self, component: Component) -> None:
-        begun = time.monotonic()
+        started = time.monotonic()
         component.stop()
-        self._listener(ComponentEvent(component.name, ComponentState.STOPPED, time.monotonic() - begun))
+        self._listener(ComponentEvent(component.name, ComponentState.STOPPED, time.monotonic() - started))
 
     @contextlib.contextmanager
-    def _killing_on_interrupt(self) -> Iterator[None]:
+    def _kill_on_interrupt(self) -> Iterator[None]:
         def kill(*_: object) -> None:
             for step in self._steps:
                 if step.component and step.component.pid:
@@ -199,14 +202,14 @@ class Runner:
                 signal.signal(number, handler)
 
 
-def _sentence(name: str, error: UserError | OSError) -> UserError:
-    """What the system refuses (a full disk, a directory of another user), as what a person can mend."""
+def _to_user_error(name: str, error: UserError | OSError) -> UserError:
+    """An error of the operating system, such as a full disk, as one for people."""
     return error if isinstance(error, UserError) else UserError(f"{name} could not start: {error}")
 
 
 def group_by_depth(steps: list[Step]) -> list[list[Step]]:
-    """Steps grouped so that each needs only steps of earlier groups."""
+    """Group the steps so that each depends only on steps of earlier groups."""
     depth: dict[str, int] = {}
     for step in steps:
-        depth[step.name] = 1 + max((depth[needed] for needed in step.after), default=0)
+        depth[step.name] = 1 + max((depth[dependency] for dependency in step.after), default=0)
     return [[step for step in steps if depth[step.name] == level] for level in sorted(set(depth.values()))]

@@ -1,4 +1,4 @@
-"""Generated secrets of one installation, kept in its state directory."""
+"""The generated secrets of a platform, stored in its state directory."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from insights.errors import UserError
 
 @dataclass(frozen=True)
 class Secrets:
-    """What Airflow needs to keep over restarts."""
+    """What Airflow has to keep across restarts."""
 
     airflow_password: str
     airflow_dashboard_password: str
@@ -22,35 +22,37 @@ class Secrets:
     fernet_key: str
 
     @classmethod
-    def kept_in(cls, path: Path) -> Self:
-        """Read the file, or generate and write it, readable by its owner only. What a later version added is generated.
+    def load_or_create(cls, path: Path) -> Self:
+        """Read the file, or generate it. A secret that the file of an older version lacks is generated and added.
+
+        Only the owner can read the file.
 
         Raises:
-            UserError: the file is not what we wrote.
+            UserError: the file is damaged.
         """
         if not path.exists():
-            fresh = cls(
+            generated = cls(
                 airflow_password=secrets.token_urlsafe(12),
                 airflow_dashboard_password=secrets.token_urlsafe(12),
                 airflow_api_key=secrets.token_urlsafe(32),
                 airflow_jwt_key=secrets.token_urlsafe(48),
                 fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             )
-            return fresh._written(path)
+            return generated._write(path)
         try:
-            found = json.loads(path.read_text())
-            kept = cls(**{"airflow_dashboard_password": secrets.token_urlsafe(12)} | found)
+            stored = json.loads(path.read_text())
+            complete = cls(**{"airflow_dashboard_password": secrets.token_urlsafe(12)} | stored)
         except (ValueError, TypeError):
             raise UserError(f"{path} is damaged: run `insights reset` to start afresh.") from None
-        return kept if asdict(kept) == found else kept._written(path)
+        return complete if asdict(complete) == stored else complete._write(path)
 
-    def _written(self, path: Path) -> Self:
+    def _write(self, path: Path) -> Self:
         write_private(path, json.dumps(asdict(self), indent=1))
         return self
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file atomically that only its owner can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Service(Component):
-    """A Python program of this repository that answers HTTP when it is ready."""
+    """A Python program of this repository that answers HTTP once it is ready."""
 
     variable: str
     health: str
@@ -38,7 +38,7 @@ class Service(Component):
 
 
 class SimulatorService(Service):
-    """The Random User API's stand-in, or a server of recorded answers."""
+    """The simulator of the Random User API; with `recorded`, it serves a folder of recorded answers."""
 
     name = "simulator"
     variable = "INSIGHTS_SIMULATOR_PORT"
@@ -52,7 +52,7 @@ class SimulatorService(Service):
 
 
 class PublisherService(Service):
-    """From staging to Kafka."""
+    """Publishes staged rows to Kafka."""
 
     name = "publisher"
     variable = "INSIGHTS_PUBLISHER_HTTP_PORT"
@@ -64,7 +64,7 @@ class PublisherService(Service):
 
 
 class StreamService(Service):
-    """Spark, in one process with its driver."""
+    """Spark's driver and executor in one process."""
 
     name = "stream"
     variable = "INSIGHTS_STREAM_HTTP_PORT"
@@ -76,7 +76,7 @@ class StreamService(Service):
 
 
 class DashboardService(Service):
-    """The page."""
+    """Streamlit with the dashboard's pages."""
 
     name = "dashboard"
     variable = "INSIGHTS_DASHBOARD_PORT"

@@ -143,7 +143,7 @@ def test_a_recount_that_ended_short_of_cassandra_goes_with_the_next_batch(connec
 
 
 def test_the_verb_tells_what_was_wrong_and_a_dry_run_leaves_it(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("insights.cli.recount"), "stores", lambda: rest.stores)
+    monkeypatch.setattr(import_module("insights.cli.recount"), "load_stores", lambda: rest.stores)
     rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
     told = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 counts"
     for _ in range(2):

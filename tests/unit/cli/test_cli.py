@@ -1,4 +1,4 @@
-"""The command line without servers: exit codes, sentences, what it prints."""
+"""The command line without servers: exit codes, errors and output."""
 
 import json
 import re
@@ -28,34 +28,34 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, *hops: Hop) -> list[StoreSettings]:
-    """The ledger that the check finds; the list tells the stores it was asked about."""
-    asked: list[StoreSettings] = []
+def set_ledger(monkeypatch: pytest.MonkeyPatch, *hops: Hop) -> list[StoreSettings]:
+    """Have the check find a ledger of these hops; the list gets the stores that it is called with."""
+    checked: list[StoreSettings] = []
 
     def check(stores: StoreSettings, _: float = 0) -> Ledger:
-        asked.append(stores)
+        checked.append(stores)
         return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
 
     monkeypatch.setattr(ledger_check, "check_ledger", check)
-    return asked
+    return checked
 
 
 def test_check_exits_0_when_the_ledger_closes(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, CLOSED)
+    set_ledger(monkeypatch, CLOSED)
     result = RUNNER.invoke(app, ["check"])
     assert result.exit_code == 0
     assert "Ledger closed" in result.output
 
 
 def test_check_exits_1_and_names_the_hop_and_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, CLOSED, LOST)
+    set_ledger(monkeypatch, CLOSED, LOST)
     result = RUNNER.invoke(app, ["check"])
     assert result.exit_code == 1
     assert "missing 17" in result.output
 
 
 def test_check_prints_json_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer(monkeypatch, LOST)
+    set_ledger(monkeypatch, LOST)
     result = RUNNER.invoke(app, ["check", "--json"])
     assert result.exit_code == 1
     assert json.loads(result.stdout)["hops"][0]["missing"] == ["17"]
@@ -77,9 +77,9 @@ def test_the_platform_that_was_started_here_is_found(home: Path, monkeypatch: py
     home.mkdir()
     environment = {"INSIGHTS_POSTGRES_PORT": "15432", "INSIGHTS_POSTGRES_HOST": "127.0.0.1", "PATH": "/nowhere"}
     (home / "platform.json").write_text(json.dumps({"environment": environment, "addresses": []}))
-    asked = answer(monkeypatch, CLOSED)
+    checked = set_ledger(monkeypatch, CLOSED)
     RUNNER.invoke(app, ["check"])
-    assert (asked[0].postgres.host, asked[0].postgres.port) == ("named.by.the.environment", 15432)
+    assert (checked[0].postgres.host, checked[0].postgres.port) == ("named.by.the.environment", 15432)
 
 
 def test_status_shows_addresses_logins_and_state(home: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_users_mistake_is_one_sentence_on_stderr() -> None:
 
 
 @pytest.mark.parametrize("patch", ["{", "[]", "1"])
-def test_a_patch_that_is_no_object_is_refused(patch: str) -> None:
+def test_a_patch_that_is_not_an_object_is_refused(patch: str) -> None:
     result = RUNNER.invoke(app, ["redrive", "--reason", "BAD_EMAIL", "--patch", patch])
     assert result.exit_code == 1
     assert "give" in result.stderr
@@ -131,27 +131,27 @@ def test_reset_asks_first_and_deletes_only_a_platform(home: Path) -> None:
     home.mkdir()
     (home / "mine.txt").write_text("kept")
     assert RUNNER.invoke(app, ["reset"], input="n\n").exit_code == 1
-    refused = RUNNER.invoke(app, ["reset"], input="y\n")
-    assert refused.exit_code == 1
-    assert "holds no platform" in refused.stderr
+    failed = RUNNER.invoke(app, ["reset"], input="y\n")
+    assert failed.exit_code == 1
+    assert "holds no platform" in failed.stderr
     (home / "platform.lock").write_text("")
     assert RUNNER.invoke(app, ["reset"], input="y\n").exit_code == 0
     assert not home.exists()
 
 
 class FakePlatform:
-    """A platform that starts at once and ingests nothing; the last one made is `made`."""
+    """A platform that starts at once and ingests nothing; `latest` is the last instance."""
 
-    made: "FakePlatform"
+    latest: "FakePlatform"
 
     def __init__(self, settings: LocalSettings, options: DemoOptions) -> None:
-        FakePlatform.made = self
+        FakePlatform.latest = self
         self.settings, self.options, self.journal = settings, options, list[str]()
 
     def up(self, on_event: Callable[[ComponentEvent], None]) -> None:
         on_event(ComponentEvent("postgres", ComponentState.READY, 1.5))
 
-    def ingesting(self) -> bool:
+    def is_ingesting(self) -> bool:
         return False
 
     def addresses(self) -> list[Address]:
@@ -167,7 +167,7 @@ class FakePlatform:
 
 @pytest.fixture
 def platform(monkeypatch: pytest.MonkeyPatch) -> type[FakePlatform]:
-    """`demo` and `up` with a platform, and a first batch, of no servers; the watch says `watched`."""
+    """`demo` and `up` with a fake platform; watching the first batch prints `watched` and returns 3."""
     monkeypatch.setattr("insights.local.platform.Platform", FakePlatform)
     monkeypatch.setattr("insights.cli.demo.watch_first_batch", lambda console, *_: console.print("watched") or 3)
     return FakePlatform
@@ -185,27 +185,27 @@ def platform(monkeypatch: pytest.MonkeyPatch) -> type[FakePlatform]:
 )
 def test_options_reach_the_platform(platform: type[FakePlatform], arguments: list[str], options: DemoOptions) -> None:
     RUNNER.invoke(app, arguments)
-    assert platform.made.options == options
+    assert platform.latest.options == options
 
 
 def test_demo_watches_the_first_batch_and_stays_up_until_ctrl_c(platform: type[FakePlatform]) -> None:
     result = RUNNER.invoke(app, ["demo"])
     assert result.exit_code == 0
     assert [word for word in ("watched", "8501", "Everything runs", "Stopping.") if word not in result.output] == []
-    assert platform.made.journal == ["waited", "stopped"]
+    assert platform.latest.journal == ["waited", "stopped"]
 
 
 def test_up_does_not_watch_a_batch(platform: type[FakePlatform]) -> None:
     result = RUNNER.invoke(app, ["up"])
     assert result.exit_code == 0
     assert "watched" not in result.output
-    assert platform.made.journal == ["waited", "stopped"]
+    assert platform.latest.journal == ["waited", "stopped"]
 
 
 def test_demo_once_ends_with_the_first_batchs_exit_code(platform: type[FakePlatform]) -> None:
     result = RUNNER.invoke(app, ["demo", "--once"])
     assert result.exit_code == 3
-    assert platform.made.journal == ["stopped"]
+    assert platform.latest.journal == ["stopped"]
 
 
 @pytest.mark.parametrize(("arguments", "code", "journal"), [(["--once"], 1, []), ([], 0, ["waited"])])
@@ -219,7 +219,7 @@ def test_a_failed_first_batch_ends_demo_once_only(
     result = RUNNER.invoke(app, ["demo", *arguments])
     assert result.exit_code == code
     assert "The run of ingest_users failed." in result.output
-    assert platform.made.journal == [*journal, "stopped"]
+    assert platform.latest.journal == [*journal, "stopped"]
 
 
 @pytest.mark.usefixtures("platform")
@@ -231,7 +231,7 @@ def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("platform")
-def test_an_address_that_is_none_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_source_url_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_SOURCE_URL", "randomuser.me/api")
     result = RUNNER.invoke(app, ["demo"])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -239,12 +239,12 @@ def test_an_address_that_is_none_is_refused_before_anything_starts(monkeypatch: 
 
 
 @pytest.mark.parametrize(("servers", "port"), [("broker", 9092), ("one:19092,two:19093", 19092)])
-def test_status_without_a_platform_here_shows_what_the_environment_names(
+def test_status_without_a_platform_shows_the_servers_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, servers: str, port: int
 ) -> None:
     monkeypatch.setenv("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", servers)
     monkeypatch.setenv("INSIGHTS_POSTGRES_PASSWORD", "a[/b]:c:[red]")
-    monkeypatch.setattr("insights.cli.status._state", lambda _: "down")
+    monkeypatch.setattr("insights.cli.status._probe", lambda _: "down")
     listed = json.loads(RUNNER.invoke(app, ["status", "--json"]).stdout)["servers"]
     kafka = next(server for server in listed if server["name"] == "kafka")
     assert (kafka["host"], kafka["port"]) == (re.split("[:,]", servers)[0], port)

@@ -1,4 +1,4 @@
-"""The first batch as the command line sees it: landed, stuck, never fetched, failed, with stores out of reach."""
+"""Following the first batch: delivered, stuck, never fetched, failed, and with stores out of reach."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -17,13 +17,13 @@ from insights.ledger.totals import FlowTotals
 from insights.settings import StoreSettings
 
 CLOSED = evaluate_hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
-LATE = evaluate_hop("served", "published = served", 2, 1, pending=1, holds="")
+IN_FLIGHT = evaluate_hop("served", "published = served", 2, 1, pending=1, holds="")
 LOST = evaluate_hop("served", "published = served", 2, 1, missing=["17"], holds="")
 AWAY = UserError("PostgreSQL is out of reach; start it.")
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """A clock that only `sleep` advances."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -35,7 +35,7 @@ class Time:
         self.now += seconds
 
 
-def seen(fetched: int, unread: int = 0) -> FlowTotals:
+def totals(fetched: int, unread: int = 0) -> FlowTotals:
     return FlowTotals(
         fetched,
         fetched,
@@ -47,19 +47,19 @@ def seen(fetched: int, unread: int = 0) -> FlowTotals:
     )
 
 
-def landed(*hops: Hop) -> Ledger:
+def ledger(*hops: Hop) -> Ledger:
     return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
 
 
-def last_for_ever(answers: list[Any]) -> Callable[..., Any]:
-    """Gives one answer after the other, then the last again and again; an exception is raised."""
-    rest: Iterator[Any] = iter(answers[:-1])
+def repeat_last(answers: list[Any]) -> Callable[..., Any]:
+    """A function that returns, or raises, one answer after the other, then repeats the last."""
+    remaining: Iterator[Any] = iter(answers[:-1])
 
     def answer(*_: Any) -> Any:
-        given = next(rest, answers[-1])
-        if isinstance(given, Exception):
-            raise given
-        return given
+        result = next(remaining, answers[-1])
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     return answer
 
@@ -80,20 +80,20 @@ def watch(
     terminal: bool = False,
 ) -> tuple[int, str]:
     """The exit code, and what was printed."""
-    monkeypatch.setattr(ledger_check, "read_totals", last_for_ever(progress))
-    monkeypatch.setattr(ledger_check, "check_ledger", last_for_ever(ledgers))
+    monkeypatch.setattr(ledger_check, "read_totals", repeat_last(progress))
+    monkeypatch.setattr(ledger_check, "check_ledger", repeat_last(ledgers))
     output = io.StringIO()
     console = Console(file=output, width=160, force_terminal=terminal, highlight=False)
     nowhere: Any = None
-    busy = last_for_ever(ingesting)
+    busy = repeat_last(ingesting)
     code = first_batch.watch_first_batch(console, StoreSettings(nowhere, nowhere, nowhere), busy)
     return code, output.getvalue()
 
 
 @pytest.mark.usefixtures("time")
 def test_it_waits_for_the_ingest_and_for_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
-    progress = [seen(0), seen(1, unread=1), seen(1), seen(2, unread=1), seen(2)]
-    code, text = watch(monkeypatch, progress, [landed(LATE), landed(CLOSED)], [True, True, True, False])
+    progress = [totals(0), totals(1, unread=1), totals(1), totals(2, unread=1), totals(2)]
+    code, text = watch(monkeypatch, progress, [ledger(IN_FLIGHT), ledger(CLOSED)], [True, True, True, False])
     assert code == 0
     assert "Ledger closed" in text
     counts = [line.partition(" fetched")[0] for line in text.splitlines() if " fetched > " in line]
@@ -102,48 +102,48 @@ def test_it_waits_for_the_ingest_and_for_what_is_in_flight(monkeypatch: pytest.M
 
 @pytest.mark.usefixtures("time")
 def test_a_terminal_shows_the_ledger_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, text = watch(monkeypatch, [seen(2)], [landed(CLOSED)], [False], terminal=True)
+    code, text = watch(monkeypatch, [totals(2)], [ledger(CLOSED)], [False], terminal=True)
     assert code == 0
     assert "Ledger closed" in text
 
 
 @pytest.mark.usefixtures("time")
-def test_a_broken_ledger_is_told_by_hop_and_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, text = watch(monkeypatch, [seen(2)], [landed(LOST)], [False])
+def test_a_broken_ledger_names_the_hop_and_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = watch(monkeypatch, [totals(2)], [ledger(LOST)], [False])
     assert code == 1
     assert "The ledger does not close at served" in text
     assert "missing 17" in text
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
-    code, _ = watch(monkeypatch, [AWAY, seen(2), AWAY, seen(2)], [AWAY, landed(CLOSED)], [False])
+    code, _ = watch(monkeypatch, [AWAY, totals(2), AWAY, totals(2)], [AWAY, ledger(CLOSED)], [False])
     assert code == 0
     assert time.now < first_batch.PATIENCE_SECONDS
 
 
-def test_a_store_that_stays_away_is_told_after_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+def test_a_store_that_stays_away_is_reported_after_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
     with pytest.raises(UserError, match="PostgreSQL is out of reach"):
-        watch(monkeypatch, [AWAY], [landed(CLOSED)], [True])
+        watch(monkeypatch, [AWAY], [ledger(CLOSED)], [True])
     assert time.now > first_batch.PATIENCE_SECONDS
 
 
-def test_a_flow_that_stands_still_ends_with_the_open_hop(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
-    code, text = watch(monkeypatch, [seen(2, unread=1)], [landed(LATE)], [False])
+def test_a_flow_that_is_stuck_ends_with_the_open_hop(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    code, text = watch(monkeypatch, [totals(2, unread=1)], [ledger(IN_FLIGHT)], [False])
     assert code == 1
     assert "still on their way" in text
     assert time.now > first_batch.PATIENCE_SECONDS
 
 
-def test_counts_that_move_renew_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
-    slow = [seen(1, unread=1)] * 200 + [seen(2, unread=1)] * 200 + [seen(3)]
-    code, _ = watch(monkeypatch, slow, [landed(CLOSED)], [False])
+def test_counts_that_change_renew_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    slow = [totals(1, unread=1)] * 200 + [totals(2, unread=1)] * 200 + [totals(3)]
+    code, _ = watch(monkeypatch, slow, [ledger(CLOSED)], [False])
     assert code == 0
     assert time.now > first_batch.PATIENCE_SECONDS
 
 
 @pytest.mark.usefixtures("time")
-def test_an_ingest_that_fetched_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    code, text = watch(monkeypatch, [seen(0)], [landed(CLOSED)], [True])
+def test_an_ingest_that_fetched_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text = watch(monkeypatch, [totals(0)], [ledger(CLOSED)], [True])
     assert code == 1
     assert "No page was fetched" in text
 
@@ -151,4 +151,4 @@ def test_an_ingest_that_fetched_nothing_is_told(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("time")
 def test_a_failed_ingest_ends_the_watch_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="The run of ingest_users failed"):
-        watch(monkeypatch, [seen(1)], [landed(CLOSED)], [True, UserError("The run of ingest_users failed.")])
+        watch(monkeypatch, [totals(1)], [ledger(CLOSED)], [True, UserError("The run of ingest_users failed.")])

@@ -12,7 +12,7 @@ URL = "http://airflow"
 
 
 class Api:
-    """Answers Airflow's REST requests from what a test put in; `triggered` has the bodies of new runs."""
+    """Answers Airflow's REST requests from its attributes; `triggered` collects the bodies of new runs."""
 
     def __init__(self):
         self.dag = {"is_paused": False, "next_dagrun_run_after": None}
@@ -43,53 +43,53 @@ def api(monkeypatch):
     return fake
 
 
-def run(seconds=30.0, wanted=lambda: True, again=False):
-    return trigger_once(URL, "secret", "ingest_users", seconds, wanted, again=again)
+def trigger(seconds=30.0, is_wanted=lambda: True, again=False):
+    return trigger_once(URL, "secret", "ingest_users", seconds, is_wanted, again=again)
 
 
 def test_a_dag_that_never_ran_is_triggered_once_it_is_parsed(api):
     api.missing = 1
-    assert run() == "triggered"
+    assert trigger() == "triggered"
     assert api.triggered == [{"logical_date": None}]
 
 
 def test_a_dag_that_ran_before_is_left_alone(api):
     api.runs = ["success"]
-    assert run() == "ran before"
+    assert trigger() == "ran before"
     assert api.triggered == []
 
 
 def test_a_dag_that_ran_before_runs_again_on_demand_unless_it_still_runs(api):
     api.runs = ["running"]
-    assert run(again=True) == "ran before"
+    assert trigger(again=True) == "ran before"
     assert api.triggered == []
     api.runs = ["failed"]
-    assert run(again=True) == "triggered"
+    assert trigger(again=True) == "triggered"
     assert len(api.triggered) == 1
 
 
 def test_a_dag_whose_scheduled_run_is_due_is_left_to_the_scheduler(api):
     api.dag["next_dagrun_run_after"] = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
-    assert run() == "scheduled now"
+    assert trigger() == "scheduled now"
     api.dag["is_paused"] = True
-    assert run() == "triggered"
+    assert trigger() == "triggered"
     api.dag |= {"is_paused": False, "next_dagrun_run_after": (datetime.now(UTC) + timedelta(minutes=5)).isoformat()}
-    assert run() == "triggered"
+    assert trigger() == "triggered"
 
 
-def test_a_dag_that_cannot_be_imported_is_told_by_its_error(api):
+def test_a_dag_that_cannot_be_imported_is_reported_with_its_error(api):
     api.missing = 9
     api.errors = [
         {"filename": "ingest_users.py", "stack_trace": "Traceback\n  ...\nModuleNotFoundError: No module x\n"}
     ]
     with pytest.raises(UserError, match="ingest_users cannot be imported: ModuleNotFoundError: No module x"):
-        run()
+        trigger()
 
 
-def test_a_dag_that_does_not_appear_is_told_after_the_time(api):
+def test_a_dag_that_does_not_appear_in_time_is_reported(api):
     api.missing = 9
-    with pytest.raises(UserError, match="ingest_users did not appear in Airflow in 0 s"):
-        run(0.0)
+    with pytest.raises(UserError, match="ingest_users did not appear in Airflow within 0 s"):
+        trigger(0.0)
 
 
 def test_the_latest_runs_state_is_queued_while_there_is_none(api):
@@ -100,13 +100,13 @@ def test_the_latest_runs_state_is_queued_while_there_is_none(api):
 
 def test_waiting_for_a_dag_ends_when_the_platform_stops(api):
     api.missing = 9
-    assert run(wanted=lambda: False) == "not wanted any more"
+    assert trigger(is_wanted=lambda: False) == "cancelled"
 
 
-def test_an_airflow_that_does_not_answer_is_told_in_a_sentence(monkeypatch):
-    def late(*_, **__):
+def test_an_airflow_that_does_not_answer_is_reported_in_one_sentence(monkeypatch):
+    def time_out(*_, **__):
         raise TimeoutError("timed out")
 
-    monkeypatch.setattr(airflow, "request_json", late)
+    monkeypatch.setattr(airflow, "request_json", time_out)
     with pytest.raises(UserError, match=r"http://airflow did not start the DAG ingest_users \(timed out\)"):
-        run()
+        trigger()

@@ -5,7 +5,7 @@ import pytest
 
 from insights.local import configuration
 from insights.local.configuration import Configuration, DemoOptions
-from insights.local.platform import _steps
+from insights.local.platform import build_steps
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
@@ -23,11 +23,11 @@ from insights.settings import (
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
     monkeypatch.delenv("INSIGHTS_SOURCE_URL", raising=False)
-    chosen = {"home": tmp_path / "home", "cache": tmp_path / "cache", "kafka_port": 19092, "postgres_port": 15432}
-    return load(LocalSettings).model_copy(update=chosen)
+    update = {"home": tmp_path / "home", "cache": tmp_path / "cache", "kafka_port": 19092, "postgres_port": 15432}
+    return load(LocalSettings).model_copy(update=update)
 
 
-def configured(settings, **options):
+def configure(settings, **options):
     return Configuration(settings, DemoOptions(**options), Path("/jdk/bin/java"))
 
 
@@ -45,84 +45,89 @@ def test_every_variable_is_one_that_the_settings_read(settings):
     known = {
         group.model_config["env_prefix"].upper() + field.upper() for group in groups for field in group.model_fields
     }
-    ours = {name for name in configured(settings).environment if name.startswith("INSIGHTS_")}
+    ours = {name for name in configure(settings).environment if name.startswith("INSIGHTS_")}
     assert ours <= known
 
 
 def test_children_read_the_same_servers_as_the_platform_starts(settings, monkeypatch):
-    made = configured(settings)
-    for name, value in made.environment.items():
+    platform = configure(settings)
+    for name, value in platform.environment.items():
         monkeypatch.setenv(name, value)
-    assert PostgresSettings() == made.postgres_settings
-    assert KafkaSettings().bootstrap_servers == "127.0.0.1:19092" == made.kafka.bootstrap_servers
+    assert PostgresSettings() == platform.postgres_settings
+    assert KafkaSettings().bootstrap_servers == "127.0.0.1:19092" == platform.kafka.bootstrap_servers
     assert CassandraSettings().contact_points == ["127.0.0.1"]
     assert StreamSettings().master == "local[2]"
     assert len(StreamSettings().jars.split(",")) == 4
 
 
-def test_the_pages_are_shown_on_this_machine_only_where_everyone_may_act(settings, monkeypatch):
-    made = configured(settings)
-    arguments = made.dashboard.command()
+def test_the_dashboard_which_has_no_login_listens_on_this_machine_only(settings, monkeypatch):
+    platform = configure(settings)
+    arguments = platform.dashboard.command()
     assert "--server.address=127.0.0.1" in arguments
     assert {f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")} <= set(arguments)
-    for name, value in made.environment.items():
+    for name, value in platform.environment.items():
         monkeypatch.setenv(name, value)
     assert (DashboardSettings().auth, DashboardSettings().operators) == ("none", "*")
 
 
 def test_the_simulator_is_left_out_when_another_api_is_named(settings):
-    def names(made):
-        return [step.name for step in _steps(made, lambda: True)]
+    def names(platform):
+        return [step.name for step in build_steps(platform, lambda: True)]
 
-    assert "simulator" in names(configured(settings))
-    live = configured(settings, live=True)
+    assert "simulator" in names(configure(settings))
+    live = configure(settings, live=True)
     assert live.environment["INSIGHTS_SOURCE_URL"] == configuration.LIVE_URL
     assert "simulator" not in names(live)
     named = settings.model_copy(update={"source_url": "http://127.0.0.1:9/api/"})
-    assert configured(named).environment["INSIGHTS_SOURCE_URL"] == "http://127.0.0.1:9/api/"
-    assert "simulator" not in names(configured(named))
+    assert configure(named).environment["INSIGHTS_SOURCE_URL"] == "http://127.0.0.1:9/api/"
+    assert "simulator" not in names(configure(named))
 
 
-def test_every_step_needs_steps_that_come_before_it(settings):
-    seen: set[str] = set()
-    for step in _steps(configured(settings), lambda: True):
-        assert set(step.after) <= seen
-        seen.add(step.name)
+def test_every_step_depends_on_earlier_steps_only(settings):
+    earlier: set[str] = set()
+    for step in build_steps(configure(settings), lambda: True):
+        assert set(step.after) <= earlier
+        earlier.add(step.name)
 
 
 def test_no_two_ports_share_a_variable_or_a_default(settings):
-    made = configured(settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432}))
-    pairs = [pair for step in _steps(made, lambda: True) if step.component for pair in step.component.ports().items()]
+    platform = configure(settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432}))
+    pairs = [
+        pair
+        for step in build_steps(platform, lambda: True)
+        if step.component
+        for pair in step.component.ports().items()
+    ]
     fields = {f"INSIGHTS_{name.upper()}" for name in LocalSettings.model_fields if name.endswith("_port")}
     assert {variable for variable, _ in pairs} == fields
     assert len({port for _, port in pairs}) == len(pairs)
 
 
 def test_the_generated_postgres_password_is_kept_and_private(settings):
-    password = configured(settings).postgres.password
-    assert configured(settings).postgres.password == password
+    password = configure(settings).postgres.password
+    assert configure(settings).postgres.password == password
     assert stat.S_IMODE((settings.home / "postgres" / "password").stat().st_mode) == 0o600
 
 
 def test_airflow_is_configured_by_variables_alone_and_never_writes_home(settings):
-    made = configured(settings)
-    variables = made.airflow_environment
+    platform = configure(settings)
+    variables = platform.airflow_environment
     assert variables["AIRFLOW_HOME"] == str(settings.home / "airflow")
     assert variables["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
     assert variables["AIRFLOW__CORE__LOAD_EXAMPLES"] == "False"
-    assert made.postgres.password in variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
-    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in made.environment
+    assert platform.postgres.password in variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in platform.environment
 
 
-def test_the_dashboard_alone_knows_airflow_by_a_user_who_is_no_admin(settings, monkeypatch):
-    made = configured(settings)
-    users = made.airflow_environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
+def test_only_the_dashboard_has_a_login_to_airflow_and_it_is_not_an_admin(settings, monkeypatch):
+    platform = configure(settings)
+    users = platform.airflow_environment["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"]
     assert dict(user.split(":") for user in users.split(",")) == {"admin": "admin", "dashboard": "user"}
-    told = {name: value for name, value in made.dashboard.environment().items() if "INSIGHTS_AIRFLOW_" in name}
-    for name, value in told.items():
+    login = {name: value for name, value in platform.dashboard.environment().items() if "INSIGHTS_AIRFLOW_" in name}
+    for name, value in login.items():
         monkeypatch.setenv(name, value)
-    assert load(AirflowSettings) == made.airflow_settings
-    assert made.airflow_settings.username == "dashboard"
-    assert made.secrets.airflow_dashboard_password not in ("", made.secrets.airflow_password)
-    for other in (made.publisher, made.stream, made.simulator, *made.airflow):
-        assert not told.items() & other.environment().items()
+    assert load(AirflowSettings) == platform.airflow_settings
+    assert platform.airflow_settings.username == "dashboard"
+    assert platform.secrets.airflow_dashboard_password not in ("", platform.secrets.airflow_password)
+    for other in (platform.publisher, platform.stream, platform.simulator, *platform.airflow):
+        assert not login.items() & other.environment().items()

@@ -66,7 +66,7 @@ def test_stopping_signals_the_process_that_holds_the_lock(tmp_path):
     assert not stop_running(tmp_path, 20)
 
 
-def test_reset_deletes_a_platforms_directory_and_is_content_when_there_is_none(tmp_path):
+def test_reset_deletes_a_platforms_directory_and_accepts_a_missing_one(tmp_path):
     home = tmp_path / "home"
     lock = HomeLock(home)
     lock.acquire()
@@ -87,39 +87,39 @@ def test_reset_refuses_a_running_platform_and_a_directory_that_is_not_one(held, 
     assert (tmp_path / "thesis").exists()
 
 
-def test_too_little_free_space_is_told_in_figures(tmp_path):
+def test_too_little_free_space_is_reported_in_figures(tmp_path):
     with pytest.raises(UserError, match=r"Only [\d.]+ GB are free on the disk of .* and 1000000\.0 GB are needed"):
         refuse_full_disk(tmp_path / "not" / "yet", 10**15)
     refuse_full_disk(tmp_path / "not" / "yet", 1)
 
 
-def test_a_description_is_asked_of_a_directory_that_has_none(tmp_path):
+def test_a_directory_without_a_description_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"No platform was started from .*: run `insights up` first"):
         read_description(tmp_path)
 
 
 def test_secrets_are_generated_once_and_readable_by_their_owner_only(tmp_path):
     path = tmp_path / "home" / "secrets.json"
-    first = Secrets.kept_in(path)
-    assert Secrets.kept_in(path) == first
+    first = Secrets.load_or_create(path)
+    assert Secrets.load_or_create(path) == first
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Secrets.kept_in(tmp_path / "other.json") != first
+    assert Secrets.load_or_create(tmp_path / "other.json") != first
     path.write_text('{"airflow_password": "x"}')
     with pytest.raises(UserError, match="is damaged: run `insights reset`"):
-        Secrets.kept_in(path)
+        Secrets.load_or_create(path)
 
 
-def test_a_secret_of_a_later_version_is_added_to_those_that_are_kept(tmp_path):
+def test_a_secret_of_a_later_version_is_added_to_the_stored_ones(tmp_path):
     path = tmp_path / "secrets.json"
-    first = asdict(Secrets.kept_in(path))
+    first = asdict(Secrets.load_or_create(path))
     path.write_text(json.dumps({name: text for name, text in first.items() if name != "airflow_dashboard_password"}))
-    second = Secrets.kept_in(path)
+    second = Secrets.load_or_create(path)
     assert second.airflow_dashboard_password not in ("", first["airflow_dashboard_password"])
     assert asdict(second) == first | {"airflow_dashboard_password": second.airflow_dashboard_password}
-    assert Secrets.kept_in(path) == second
+    assert Secrets.load_or_create(path) == second
 
 
-def test_the_directory_is_its_owners_alone(tmp_path):
+def test_only_the_owner_may_enter_the_directory(tmp_path):
     (tmp_path / "home").mkdir(mode=0o755)
     lock = HomeLock(tmp_path / "home")
     lock.acquire()
@@ -127,16 +127,16 @@ def test_the_directory_is_its_owners_alone(tmp_path):
     lock.release()
 
 
-def test_a_path_that_cannot_be_a_directory_is_refused_in_a_sentence(tmp_path):
+def test_a_path_that_cannot_be_a_directory_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file cannot hold a platform \(File exists\): set INSIGHTS_HOME"):
         HomeLock(tmp_path / "file").acquire()
 
 
-def test_a_platform_that_has_not_written_its_number_yet_is_never_signalled_by_another(held):
+def test_a_platform_that_has_not_written_its_process_id_yet_is_not_signalled(held):
     (held / "platform.lock").write_text("")
     assert find_running_process(held) == 0
-    with pytest.raises(UserError, match="did not stop in 0 s"):
+    with pytest.raises(UserError, match="did not stop within 0 s"):
         stop_running(held, 0)
 
 
@@ -146,7 +146,7 @@ def test_a_reset_that_cannot_delete_everything_can_be_run_again(tmp_path, monkey
     (home / "platform.lock").write_text("")
     with monkeypatch.context() as broken:
         broken.setattr("insights.local.home.shutil.rmtree", _refuse)
-        with pytest.raises(UserError, match=r"could not be deleted whole .*: run `insights reset` again"):
+        with pytest.raises(UserError, match=r"could not be deleted completely .*: run `insights reset` again"):
             delete_home(home)
     delete_home(home)
     assert not home.exists()

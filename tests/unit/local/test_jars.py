@@ -13,7 +13,7 @@ NATIVE = Jar("kafka", "org.example", "thing", "1.0", "native", JAR.sha256)
 
 @pytest.fixture
 def ivy(monkeypatch):
-    """A download that delivers `served` by file name and counts its runs."""
+    """A fake Ivy that writes `served`, content by file name, and records its runs."""
 
     class Ivy:
         def __init__(self):
@@ -27,7 +27,7 @@ def ivy(monkeypatch):
             return "no route to host"
 
     fake = Ivy()
-    monkeypatch.setattr(jars, "_ivy", fake)
+    monkeypatch.setattr(jars, "_run_ivy", fake)
     return fake
 
 
@@ -43,7 +43,7 @@ def test_the_lock_in_the_repository_holds_every_root_with_a_hash_and_no_address(
 
 def test_a_line_of_the_lock_reads_back_as_it_was_written(tmp_path):
     lock = tmp_path / "jars.lock"
-    lock.write_text(f"# comment\n\n{JAR.line()}\n{NATIVE.line()}  # why\n")
+    lock.write_text(f"# comment\n\n{JAR.format_line()}\n{NATIVE.format_line()}  # why\n")
     assert read_lock(lock) == [JAR, NATIVE]
     assert NATIVE.file == "org.example__thing__1.0__native.jar"
 
@@ -64,7 +64,7 @@ def test_nothing_is_downloaded_when_every_jar_is_intact(tmp_path, ivy):
     assert ivy.runs == []
 
 
-def test_a_corrupt_jar_is_fetched_again_and_a_missing_one_too(tmp_path, ivy):
+def test_a_corrupt_jar_and_a_missing_one_are_downloaded(tmp_path, ivy):
     (tmp_path / JAR.file).write_bytes(b"half a j")
     assert ensure_jars([JAR, NATIVE], tmp_path, tmp_path) == 2
     assert (tmp_path / JAR.file).read_bytes() == CONTENT
@@ -79,9 +79,11 @@ def test_classifiers_of_one_module_share_an_element_so_that_ivy_keeps_both(tmp_p
     assert 'm:classifier="native"' in ivy.runs[0]
 
 
-def test_a_download_with_another_content_is_refused_and_nothing_is_kept(tmp_path, ivy):
+def test_a_download_with_a_different_content_is_refused_and_not_stored(tmp_path, ivy):
     ivy.served = {JAR.file: b"something else"}
-    with pytest.raises(UserError, match=r"org\.example:thing:1\.0 was downloaded with another content than jars\.lock"):
+    with pytest.raises(
+        UserError, match=r"org\.example:thing:1\.0 was downloaded with a content that differs from jars\.lock"
+    ):
         ensure_jars([JAR], tmp_path, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -92,30 +94,30 @@ def test_a_failed_download_names_the_jar_and_the_reason(tmp_path, ivy):
         ensure_jars([JAR], tmp_path, tmp_path)
 
 
-def test_a_cache_that_cannot_be_written_is_named_with_the_variable(tmp_path, ivy):
+def test_a_cache_that_is_not_writable_is_named_with_the_variable(tmp_path, ivy):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be kept in .*file \(File exists\): .*INSIGHTS_CACHE"):
+    with pytest.raises(UserError, match=r"cannot be stored in .*file \(File exists\): .*INSIGHTS_CACHE"):
         ensure_jars([JAR], tmp_path / "file", tmp_path)
     assert ivy.runs == []
 
 
-def test_a_group_goes_alone_into_the_folder_that_is_named(tmp_path, monkeypatch, capsys):
-    asked = []
+def test_only_the_given_groups_go_into_the_given_folder(tmp_path, monkeypatch, capsys):
+    calls = []
     monkeypatch.setattr(jars, "find_java", lambda: tmp_path)
 
-    def ensure_nothing(wanted, cache, _java):
-        asked.append((wanted, cache))
+    def ensure_nothing(requested, cache, _java):
+        calls.append((requested, cache))
         return 0
 
     monkeypatch.setattr(jars, "ensure_jars", ensure_nothing)
     jars.main(["--into", str(tmp_path / "into"), "spark", "object-store"])
-    [(wanted, cache)] = asked
-    assert {jar.group for jar in wanted} == {"spark", "object-store"}
+    [(requested, cache)] = calls
+    assert {jar.group for jar in requested} == {"spark", "object-store"}
     assert cache == tmp_path / "into"
     assert capsys.readouterr().out == f"Every jar is in {tmp_path / 'into'}.\n"
 
 
-def test_a_group_that_is_not_there_is_named(tmp_path, capsys):
+def test_an_unknown_group_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         jars.main(["--into", str(tmp_path), "sparks"])
     assert "there is no group 'sparks': choose from kafka, cassandra, spark, object-store" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from insights.settings import LocalSettings, load
 @pytest.fixture
 def platform(tmp_path):
     settings = load(LocalSettings).model_copy(update={"home": tmp_path / "home"})
-    made = Platform(settings, DemoOptions())
-    made._configuration = Configuration(settings, DemoOptions(), Path("/jdk/bin/java"))
-    made._runner = Runner([], lambda _: None)
-    return made
+    instance = Platform(settings, DemoOptions())
+    instance._configuration = Configuration(settings, DemoOptions(), Path("/jdk/bin/java"))
+    instance._runner = Runner([], lambda _: None)
+    return instance
 
 
 @pytest.mark.parametrize(
@@ -26,34 +26,34 @@ def platform(tmp_path):
 )
 def test_the_ingest_is_busy_until_its_latest_run_has_ended(platform, monkeypatch, state, busy):
     monkeypatch.setattr(airflow, "read_run_state", lambda *_: state)
-    assert platform.ingesting() is busy
+    assert platform.is_ingesting() is busy
 
 
 def test_the_ingest_counts_as_busy_while_airflow_is_out_of_reach(platform, monkeypatch):
-    def away(*_):
+    def refuse(*_):
         raise urllib.error.URLError("connection refused")
 
-    monkeypatch.setattr(airflow, "read_run_state", away)
-    assert platform.ingesting()
+    monkeypatch.setattr(airflow, "read_run_state", refuse)
+    assert platform.is_ingesting()
 
 
-def test_a_failed_ingest_names_the_dag_and_the_page(platform, monkeypatch):
+def test_a_failed_ingest_names_the_dag_and_airflows_address(platform, monkeypatch):
     monkeypatch.setattr(airflow, "read_run_state", lambda *_: "failed")
-    with pytest.raises(UserError, match=r"The run of ingest_users failed: its log on Airflow's page, http://127"):
-        platform.ingesting()
+    with pytest.raises(UserError, match=r"The run of ingest_users failed: see its log in Airflow, http://127"):
+        platform.is_ingesting()
 
 
-def test_a_component_that_was_given_up_ends_the_wait_for_the_ingest(platform, monkeypatch):
+def test_a_component_that_failed_too_often_ends_the_wait_for_the_ingest(platform, monkeypatch):
     monkeypatch.setattr(airflow, "read_run_state", lambda *_: "running")
-    platform._runner._failure = UserError("stream ended 6 times")
-    with pytest.raises(UserError, match="stream ended 6 times"):
-        platform.ingesting()
+    platform._runner._failure = UserError("stream failed 6 times")
+    with pytest.raises(UserError, match="stream failed 6 times"):
+        platform.is_ingesting()
 
 
-def test_an_initdb_that_dies_without_a_word_is_told_and_its_password_file_is_gone(tmp_path, monkeypatch):
+def test_an_initdb_that_fails_silently_is_reported_and_its_password_file_deleted(tmp_path, monkeypatch):
     server = PostgresServer(tmp_path, 1)
     server.state.mkdir()
-    monkeypatch.setattr("insights.local.postgres._program", lambda _: Path("/bin/false"))
+    monkeypatch.setattr("insights.local.postgres._find_program", lambda _: Path("/bin/false"))
     with pytest.raises(UserError, match=r"initdb failed in .*data\.new: exit code 1"):
         server.prepare()
     assert sorted(path.name for path in server.state.iterdir()) == ["data.new", "password"]

@@ -24,7 +24,7 @@ FORKS = """
 
 
 class Program(Component):
-    """A child that runs `code`; ready when its log has a line."""
+    """A child that runs Python code; it is ready once it has logged something."""
 
     name = "program"
     stop_seconds = 5.0
@@ -45,6 +45,8 @@ class Program(Component):
 
 
 class Silent(Program):
+    """A child that is never ready."""
+
     def ready(self):
         return False
 
@@ -59,22 +61,22 @@ def test_stopping_ends_a_grandchild_that_left_the_group_and_ignores_the_signal(t
     assert not list((tmp_path / "run").iterdir())
 
 
-def test_a_child_that_ends_is_reported_with_its_code_and_last_words(tmp_path):
+def test_a_child_that_ends_is_reported_with_its_exit_code_and_log(tmp_path):
     program = Silent(tmp_path, "import sys; sys.exit('no such table')")
     program.start()
     with pytest.raises(UserError, match=r"program ended with exit code 1: no such table \(log: .*program\.log\)"):
         program.wait_ready(20)
 
 
-def test_a_child_that_never_answers_is_reported_after_the_time(tmp_path):
+def test_a_child_that_does_not_answer_in_time_is_reported(tmp_path):
     program = Program(tmp_path, "import time; time.sleep(600)")
     program.start()
-    with pytest.raises(UserError, match="program did not answer in 0 s: it said nothing"):
+    with pytest.raises(UserError, match="program did not answer within 0 s: it logged nothing"):
         program.wait_ready(0.3)
     program.stop()
 
 
-def test_a_taken_port_is_refused_with_who_has_it_and_the_variable(tmp_path):
+def test_a_taken_port_is_reported_with_its_program_and_the_variable(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         program = Program(tmp_path, "", port)
@@ -84,7 +86,7 @@ def test_a_taken_port_is_refused_with_who_has_it_and_the_variable(tmp_path):
     assert program.pid == 0
 
 
-def test_a_free_port_is_no_hindrance(tmp_path):
+def test_a_component_starts_on_a_free_port(tmp_path):
     program = Program(tmp_path, "import time; print('up', flush=True); time.sleep(600)", free_port())
     program.start()
     program.wait_ready(20)
@@ -92,18 +94,18 @@ def test_a_free_port_is_no_hindrance(tmp_path):
     program.stop()
 
 
-def test_the_next_start_ends_what_the_last_one_left_behind(tmp_path):
-    lost = Program(tmp_path, FORKS)
-    lost.start()
-    lost.wait_ready(20)
+def test_the_next_start_stops_what_the_last_one_left(tmp_path):
+    orphan = Program(tmp_path, FORKS)
+    orphan.start()
+    orphan.wait_ready(20)
     program = Program(tmp_path, "print('fresh')")
     program.start()
-    assert list_session_members(lost.pid) == []
+    assert list_session_members(orphan.pid) == []
     program.stop()
-    lost.stop()
+    orphan.stop()
 
 
-def test_a_process_that_took_over_a_recorded_number_is_left_alone(tmp_path):
+def test_a_process_that_reuses_a_recorded_id_is_left_alone(tmp_path):
     foreign = Program(tmp_path / "foreign", FORKS)
     foreign.start()
     foreign.wait_ready(20)
@@ -111,26 +113,26 @@ def test_a_process_that_took_over_a_recorded_number_is_left_alone(tmp_path):
     (tmp_path / "ours" / "run").mkdir(parents=True)
     record = tmp_path / "ours" / "run" / "program.json"
     record.write_text(json.dumps({"pid": foreign.pid, "started": "another boot/1"}))
-    program.end_left_behind()
+    program.stop_leftover()
     assert len(list_session_members(foreign.pid)) == 2
     assert not record.exists()
     foreign.stop()
 
 
-def test_a_killed_leaders_children_are_found_by_their_mark(tmp_path):
-    lost = Program(tmp_path, FORKS)
-    lost.start()
-    lost.wait_ready(20)
-    session = lost.pid
+def test_the_children_of_a_killed_leader_are_found_by_their_owner(tmp_path):
+    orphan = Program(tmp_path, FORKS)
+    orphan.start()
+    orphan.wait_ready(20)
+    session = orphan.pid
     os.kill(session, signal.SIGKILL)
     eventually(lambda: read_process_start(session) is None)
     assert len(list_session_members(session)) == 1
-    Program(tmp_path, "").end_left_behind()
+    Program(tmp_path, "").stop_leftover()
     assert list_session_members(session) == []
-    lost.stop()
+    orphan.stop()
 
 
-def test_a_log_that_grew_large_is_set_aside(tmp_path, monkeypatch):
+def test_a_large_log_is_rotated(tmp_path, monkeypatch):
     monkeypatch.setattr("insights.local.process.LOG_BYTES", 3)
     program = Program(tmp_path, "print('second')")
     program.log.parent.mkdir(parents=True)

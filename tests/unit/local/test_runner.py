@@ -10,7 +10,7 @@ from tests.helpers.support import eventually
 
 
 class FakeComponent:
-    """A component without a process; `journal` is shared and tells what was called."""
+    """A component without a process that records its calls in a shared journal."""
 
     ready_seconds = 1.0
 
@@ -34,7 +34,7 @@ class FakeComponent:
         self.running = False
         self.journal.append(("stop", self.name))
 
-    def last_words(self):
+    def read_log_tail(self):
         return "out of luck"
 
     def die(self):
@@ -55,18 +55,18 @@ def component(name, journal, **options) -> Any:
     return FakeComponent(name, journal, **options)
 
 
-def run(steps, events):
+def make_runner(steps, events):
     return Runner(steps, events.append, pause_seconds=0.01)
 
 
-def test_a_step_starts_after_what_it_needs_and_stops_before_it(journal, events):
+def test_a_step_starts_after_its_dependencies_and_stops_before_them(journal, events):
     store, user = component("store", journal), component("user", journal)
     steps = [
         Step("store", (), store),
         Step("schema", ("store",), action=lambda: journal.append(("migrate", "schema"))),
         Step("user", ("schema",), user),
     ]
-    running = run(steps, events)
+    running = make_runner(steps, events)
     running.start()
     running.stop()
     assert journal == [
@@ -84,22 +84,24 @@ def test_a_step_starts_after_what_it_needs_and_stops_before_it(journal, events):
     ]
 
 
-def test_steps_without_a_need_run_at_the_same_time(events):
+def test_independent_steps_run_concurrently(events):
     barrier = threading.Barrier(2, timeout=10)
-    running = run([Step("one", (), action=barrier.wait), Step("two", (), action=barrier.wait)], events)
+    running = make_runner([Step("one", (), action=barrier.wait), Step("two", (), action=barrier.wait)], events)
     running.start()
     running.stop()
     assert not barrier.broken
 
 
-def test_a_failed_step_is_named_and_what_needs_it_never_starts(journal, events):
+def test_a_failed_step_is_named_and_its_dependents_never_start(journal, events):
     good, bad = component("good", journal), component("bad", journal, fails=True)
-    late = component("late", journal)
-    running = run([Step("good", (), good), Step("bad", ("good",), bad), Step("late", ("bad",), late)], events)
+    blocked = component("blocked", journal)
+    running = make_runner(
+        [Step("good", (), good), Step("bad", ("good",), bad), Step("blocked", ("bad",), blocked)], events
+    )
     with pytest.raises(UserError, match="bad ended with exit code 3: out of luck"):
         running.start()
     running.stop()
-    assert ("start", "late") not in journal
+    assert ("start", "blocked") not in journal
     assert journal[-1] == ("stop", "good")
     assert [event.component for event in events if event.state is ComponentState.FAILED] == ["bad"]
     assert good.abandoned
@@ -107,7 +109,7 @@ def test_a_failed_step_is_named_and_what_needs_it_never_starts(journal, events):
 
 def test_a_component_that_dies_is_reported_and_restarted(journal, events):
     program = component("publisher", journal)
-    running = run([Step("publisher", (), program)], events)
+    running = make_runner([Step("publisher", (), program)], events)
     running.start()
     program.die()
     eventually(lambda: journal.count(("start", "publisher")) == 2, 10)
@@ -118,24 +120,26 @@ def test_a_component_that_dies_is_reported_and_restarted(journal, events):
     running.stop()
 
 
-def test_a_component_that_dies_again_and_again_ends_the_run_with_a_sentence(journal, events, monkeypatch):
+def test_a_component_that_keeps_dying_ends_the_run_with_an_error(journal, events, monkeypatch):
     monkeypatch.setattr(runner, "ATTEMPTS", 1)
     program = component("stream", journal)
-    running = run([Step("stream", (), program)], events)
+    running = make_runner([Step("stream", (), program)], events)
     running.start()
     program.fails = True
     program.die()
     with pytest.raises(
-        UserError, match="stream ended 2 times; the last time: stream ended with exit code 3: out of luck"
+        UserError, match="stream failed 2 times; the last error: stream ended with exit code 3: out of luck"
     ):
         running.wait(20)
     running.stop()
 
 
-def test_stopping_wakes_what_still_waits_for_its_needs(journal, events):
+def test_stopping_wakes_steps_that_wait_for_their_dependencies(journal, events):
     release = threading.Event()
-    late = component("late", journal)
-    running = run([Step("slow", (), action=lambda: release.wait(10)), Step("late", ("slow",), late)], events)
+    blocked = component("blocked", journal)
+    running = make_runner(
+        [Step("slow", (), action=lambda: release.wait(10)), Step("blocked", ("slow",), blocked)], events
+    )
     starting = threading.Thread(target=running.start)
     starting.start()
     eventually(lambda: any(event.state is ComponentState.STARTING for event in events))
@@ -143,33 +147,35 @@ def test_stopping_wakes_what_still_waits_for_its_needs(journal, events):
     release.set()
     starting.join(10)
     assert not starting.is_alive()
-    assert ("start", "late") not in journal
+    assert ("start", "blocked") not in journal
 
 
-def test_levels_put_each_step_behind_its_needs():
+def test_levels_put_each_step_after_its_dependencies():
     steps = [Step("a"), Step("b", ("a",)), Step("c"), Step("d", ("b", "c"))]
     assert [[step.name for step in level] for level in group_by_depth(steps)] == [["a", "c"], ["b"], ["d"]]
     assert group_by_depth([]) == []
 
 
-def test_what_the_system_refuses_ends_a_start_with_a_sentence(events):
-    running = run([Step("schema", (), action=_no_space)], events)
+def test_an_operating_system_error_ends_a_start_with_one_sentence(events):
+    running = make_runner([Step("schema", (), action=_fail_without_space)], events)
     with pytest.raises(UserError, match=r"schema could not start: .* No space left on device"):
         running.start()
     running.stop()
 
 
-def test_a_restart_that_the_system_refuses_is_tried_again_and_told(journal, events, monkeypatch):
+def test_a_restart_that_the_operating_system_refuses_is_retried_and_reported(journal, events, monkeypatch):
     monkeypatch.setattr(runner, "ATTEMPTS", 1)
     program = component("kafka", journal)
-    running = run([Step("kafka", (), program)], events)
+    running = make_runner([Step("kafka", (), program)], events)
     running.start()
-    program.start = _no_space
+    program.start = _fail_without_space
     program.die()
-    with pytest.raises(UserError, match=r"kafka ended 2 times; the last time: kafka could not start: .* No space left"):
+    with pytest.raises(
+        UserError, match=r"kafka failed 2 times; the last error: kafka could not start: .* No space left"
+    ):
         running.wait(20)
     running.stop()
 
 
-def _no_space():
+def _fail_without_space():
     raise OSError(28, "No space left on device")
