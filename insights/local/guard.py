@@ -42,8 +42,8 @@ def _send_signal(process: int, number: int) -> None:
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for stop_signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop_signal, signal.SIG_IGN)
     sessions: dict[int, int] = {}
     for line in sys.stdin:
         if line.startswith("+"):

@@ -28,8 +28,8 @@ class GuardedKafka(KafkaServer):
         self._make_certificates()
         super().prepare()
 
-    def _settings(self) -> dict[str, object]:
-        settings = super()._settings()
+    def _build_settings(self) -> dict[str, object]:
+        settings = super()._build_settings()
         guarded = f"SASL_SSL://{self.host}:{self.guarded_port}"
         return settings | {
             "listeners": f"{settings['listeners']},{guarded}",
@@ -44,8 +44,8 @@ class GuardedKafka(KafkaServer):
             "ssl.keystore.location": self.state / "broker.pem",
         }
 
-    def _format_command(self) -> list[str]:
-        return [*super()._format_command(), "--add-scram", f"SCRAM-SHA-512=[name=alice,password={PASSWORD}]"]
+    def _build_format_command(self) -> list[str]:
+        return [*super()._build_format_command(), "--add-scram", f"SCRAM-SHA-512=[name=alice,password={PASSWORD}]"]
 
     def _make_certificates(self) -> None:
         if self.authority.exists():

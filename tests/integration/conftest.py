@@ -36,8 +36,8 @@ class GuardedCassandra(CassandraServer):
         cluster.auth_provider = PlainTextAuthProvider(self.user, self.password)
         return cluster
 
-    def _settings(self) -> dict[str, object]:
-        return super()._settings() | {"authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer"}
+    def _build_settings(self) -> dict[str, object]:
+        return super()._build_settings() | {"authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer"}
 
 
 @pytest.fixture(scope="session")

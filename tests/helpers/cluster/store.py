@@ -14,14 +14,14 @@ HOST = os.environ["POD_IP"]
 
 
 class Kafka(KafkaServer):
-    def _settings(self):
+    def _build_settings(self):
         everywhere = {"listeners": f"PLAINTEXT://0.0.0.0:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}"}
-        return super()._settings() | everywhere | {"advertised.listeners": f"PLAINTEXT://kafka:{self.port}"}
+        return super()._build_settings() | everywhere | {"advertised.listeners": f"PLAINTEXT://kafka:{self.port}"}
 
 
 class Cassandra(CassandraServer):
-    def _settings(self):
-        return super()._settings() | {"rpc_address": "0.0.0.0", "broadcast_rpc_address": HOST}
+    def _build_settings(self):
+        return super()._build_settings() | {"rpc_address": "0.0.0.0", "broadcast_rpc_address": HOST}
 
 
 class Postgres(PostgresServer):
