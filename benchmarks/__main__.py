@@ -1,4 +1,4 @@
-"""Every benchmark with sizes that end in minutes: `python -m benchmarks`. Each by itself takes its own arguments."""
+"""Run every benchmark with sizes that take minutes: `python -m benchmarks`. Each module also runs alone."""
 
 import sys
 
@@ -12,6 +12,11 @@ BENCHMARKS = {
 
 
 def main() -> None:
+    """Run the benchmarks one after another.
+
+    Raises:
+        UserError: Java or a jar is missing, or a server does not start.
+    """
     for title, (run, arguments) in BENCHMARKS.items():
         print(f"{title} ({' '.join(arguments)})", flush=True)
         run(arguments)

@@ -1,8 +1,8 @@
-"""How soon the dashboard's pages are there, with millions of users in the stores.
+"""Measure how fast the dashboard's pages are with millions of users in the stores.
 
 `python -m benchmarks.dashboard [--users N] [--data FOLDER] [--crowd N] [--json FILE]` starts the three servers, writes
-made-up users into them (kept in FOLDER for the next time), and visits every page over Streamlit's own protocol, as a
-browser does but for drawing. Each time is from the request until the last message of the run.
+generated users into them (FOLDER keeps them for the next run), and visits every page over Streamlit's own protocol, as
+a browser does, but without drawing. Times are from the request to the last message of the script run.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.visits.stores import filled, started
-from benchmarks.visits.visitor import Run, visiting
+from benchmarks.visits.stores import open_filled_stores, run_server
+from benchmarks.visits.visitor import Run, open_page
 from insights.errors import UserError, print_error
 from insights.local.services import REPOSITORY, DashboardService
 from insights.settings import LocalSettings, load, to_environment
@@ -31,33 +31,33 @@ PAGES = {
     path.stem.capitalize(): path.stem.capitalize() for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))
 }
 PAGES["Overview"] = ""
-"""The path of each page's address; the first page has none."""
-KEPT_SECONDS = {"kept": 3600.0, "read": 0.0}
-"""For how long the dashboard keeps answers: until the end, so that it reads nothing; or it reads at each run."""
+"""The path of each page's address; the first page's is empty."""
+CACHE_SECONDS = {"kept": 3600.0, "read": 0.0}
+"""How long the dashboard caches answers: until the end of the benchmark, or not at all."""
 GOALS = {"cold": 3.0, "first": 1.0, "again": 0.2, "requests": 60}
-"""Seconds of the slowest cold start, of the slowest first render, of a rerun's 95th percentile; requests a render."""
+"""Seconds of the slowest cold start, the slowest first render and the reruns' p95; requests per render."""
 Pages = Mapping[str, str]
 """The path of each page by its name."""
-Found = tuple[str, dict[str, Any]]
-"""Of a page, by its name."""
+Measurement = tuple[str, dict[str, Any]]
+"""A page's name and its figures by name."""
 WAVES = 3
 WAVE_SECONDS = 30.0
 
 
-class Counted(DashboardService):
-    """A dashboard that notes its requests to Cassandra."""
+class RecordingDashboard(DashboardService):
+    """A dashboard that records its requests to Cassandra in the file `requests`."""
 
     def __init__(self, home: Path, port: int, environment: dict[str, str]) -> None:
         super().__init__(home, port, environment)
-        self.notes = home / "requests"
+        self.requests = home / "requests"
 
     def command(self) -> list[str]:
         python, _, _, *arguments = super().command()
-        return [python, "-m", "benchmarks.visits.counted", str(self.notes), *arguments]
+        return [python, "-m", "benchmarks.visits.record_requests", str(self.requests), *arguments]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print; `arguments` are the process's own by default.
+    """Measure and print the result. `arguments` default to the process's own.
 
     Raises:
         UserError: Java or a jar is missing, or a server does not start.
@@ -66,159 +66,166 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", type=int, default=10_000_000)
     parser.add_argument("--data", type=Path, default=load(LocalSettings).cache.expanduser() / "benchmark")
-    parser.add_argument("--colds", type=int, default=3, help="cold starts a page")
-    parser.add_argument("--visits", type=int, default=20, help="first renders a page")
-    parser.add_argument("--reruns", type=int, default=60, help="reruns a page")
-    parser.add_argument("--crowd", type=int, default=50, help="visitors at once")
+    parser.add_argument("--colds", type=int, default=3, help="cold starts per page")
+    parser.add_argument("--visits", type=int, default=20, help="first renders per page")
+    parser.add_argument("--reruns", type=int, default=60, help="reruns per page")
+    parser.add_argument("--crowd", type=int, default=50, help="concurrent visitors")
     parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
-    parser.add_argument("--json", type=Path, help="write the result here as well")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args(arguments)
-    with filled(options.data, options.users) as (stores, users):
+    with open_filled_stores(options.data, options.users) as (stores, users):
         environment = to_environment(stores.postgres, stores.kafka, stores.cassandra)
         pages = {name: PAGES[name] for name in options.pages}
         result: dict[str, Any] = {"users": users, "pages": {name: {} for name in pages}}
         for part in (
-            cold_starts(pages, environment, options.colds),
-            visits(pages, environment, "kept", options.visits, options.reruns),
-            visits(pages, environment, "read", options.visits, options.reruns),
-            requests(pages, environment),
+            measure_cold_starts(pages, environment, options.colds),
+            measure_visits(pages, environment, "kept", options.visits, options.reruns),
+            measure_visits(pages, environment, "read", options.visits, options.reruns),
+            count_requests(pages, environment),
         ):
-            for name, found in part:
-                print(f"visited {name}: {', '.join(found)}", file=sys.stderr, flush=True)
-                result["pages"][name] |= found
-        result["crowd"] = crowded(list(pages.values()), environment, options.crowd)
-    print(text(result))
+            for name, figures in part:
+                print(f"visited {name}: {', '.join(figures)}", file=sys.stderr, flush=True)
+                result["pages"][name] |= figures
+        result["crowd"] = measure_crowd(list(pages.values()), environment, options.crowd)
+    print(format_result(result))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
 
 
-def cold_starts(pages: Pages, environment: dict[str, str], times: int) -> Iterator[Found]:
-    """Seconds until a page was there that was the first of its dashboard's process, which listened already."""
+def measure_cold_starts(pages: Pages, environment: dict[str, str], times: int) -> Iterator[Measurement]:
+    """Seconds of a page's first render by a dashboard that is ready but has not been visited."""
     for name, page in pages.items():
         seconds = []
         for _ in range(times):
-            with dashboard(environment) as served:
-                seconds += [run.seconds for run in asyncio.run(firsts(served.port, page, 1))]
+            with run_dashboard(environment) as server:
+                seconds += [run.seconds for run in asyncio.run(visit_first(server.port, page, 1))]
         yield name, {"cold": seconds}
 
 
-def visits(pages: Pages, environment: dict[str, str], answers: str, times: int, reruns: int) -> Iterator[Found]:
-    """Seconds of first renders, reruns and live updates, the processor's among them, while no one else visits."""
-    with dashboard(environment, KEPT_SECONDS[answers]) as served:
-        process = psutil.Process(served.pid)
+def measure_visits(
+    pages: Pages, environment: dict[str, str], answers: str, times: int, reruns: int
+) -> Iterator[Measurement]:
+    """Seconds, and CPU seconds per run, of first renders, reruns and live updates by a single visitor."""
+    with run_dashboard(environment, CACHE_SECONDS[answers]) as server:
+        process = psutil.Process(server.pid)
         for name, page in pages.items():
-            asyncio.run(firsts(served.port, page, 2))
-            first = asyncio.run(firsts(served.port, page, times))
-            used = cpu_seconds(process)
-            again, live = asyncio.run(agains(served.port, page, reruns))
-            used = (cpu_seconds(process) - used) / (1 + len(again) + len(live))
-            found = {"first": [run.seconds for run in first], "again": again, "live": live, "cpu": used}
-            yield name, {f"{kind} {answers}": value for kind, value in found.items()} | first[-1]._asdict()
+            asyncio.run(visit_first(server.port, page, 2))
+            first = asyncio.run(visit_first(server.port, page, times))
+            cpu = measure_cpu(process)
+            again, live = asyncio.run(visit_again(server.port, page, reruns))
+            cpu = (measure_cpu(process) - cpu) / (1 + len(again) + len(live))
+            figures = {"first": [run.seconds for run in first], "again": again, "live": live, "cpu": cpu}
+            yield name, {f"{kind} {answers}": value for kind, value in figures.items()} | first[-1]._asdict()
 
 
-def requests(pages: Pages, environment: dict[str, str]) -> Iterator[Found]:
-    """Requests to Cassandra, and rows of its answers, of a page's first render and of the next visitor's."""
-    with dashboard(environment, 0.0, Counted) as served:
+def count_requests(pages: Pages, environment: dict[str, str]) -> Iterator[Measurement]:
+    """Requests to Cassandra, and rows in its answers, of the first visitor's render and of the next visitor's."""
+    with run_dashboard(environment, 0.0, RecordingDashboard) as server:
         for name, page in pages.items():
-            asked = []
+            recorded = []
             for _ in range(2):
-                served.notes.unlink(missing_ok=True)
-                asyncio.run(firsts(served.port, page, 1))
-                asked.append(served.notes.read_text().splitlines() if served.notes.exists() else [])
-            rows = sum(int(note.split()[1]) for note in asked[1])
-            yield name, {"requests": len(asked[1]), "requests at first": len(asked[0]), "rows": rows}
+                server.requests.unlink(missing_ok=True)
+                asyncio.run(visit_first(server.port, page, 1))
+                recorded.append(server.requests.read_text().splitlines() if server.requests.exists() else [])
+            rows = sum(int(line.split()[1]) for line in recorded[1])
+            yield name, {"requests": len(recorded[1]), "requests at first": len(recorded[0]), "rows": rows}
 
 
-async def firsts(port: int, page: str, visits: int) -> list[Run]:
-    """One visitor after the other opens the page."""
+async def visit_first(port: int, page: str, visits: int) -> list[Run]:
+    """The first renders of visitors who open the page one after another."""
     runs = []
     for _ in range(visits):
-        async with visiting(port, page) as visitor:
-            runs.append(await visitor.first())
+        async with open_page(port, page) as visitor:
+            runs.append(await visitor.render())
     return runs
 
 
-async def agains(port: int, page: str, reruns: int) -> tuple[list[float], list[float]]:
-    """Seconds of the reruns of the whole page, and of its parts that look again by themselves, in turns."""
-    async with visiting(port, page) as visitor:
-        await visitor.first()
-        whole = [(await visitor.again()).seconds for _ in range(reruns)]
-        parts = list(visitor.fragments)
-        live = [(await visitor.again(part)).seconds for part in islice(cycle(parts), reruns if parts else 0)]
+async def visit_again(port: int, page: str, reruns: int) -> tuple[list[float], list[float]]:
+    """Seconds of reruns of the whole page, and of its fragments that rerun by themselves, in turn."""
+    async with open_page(port, page) as visitor:
+        await visitor.render()
+        whole = [(await visitor.rerun()).seconds for _ in range(reruns)]
+        fragments = list(visitor.fragments)
+        turns = islice(cycle(fragments), reruns if fragments else 0)
+        live = [(await visitor.rerun(fragment)).seconds for fragment in turns]
         return whole, live
 
 
-def crowded(pages: Sequence[str], environment: dict[str, str], visitors: int) -> dict[str, Any]:
-    """Waves of visitors who come at once, spread over the pages, stay, and leave; a wave later others come.
+def measure_crowd(pages: Sequence[str], environment: dict[str, str], visitors: int) -> dict[str, Any]:
+    """Waves of visitors who arrive at once, spread over the pages, stay for a while, and leave.
 
-    The dashboard is as it comes, but for its ports: it keeps answers as long as by default.
+    The dashboard has its default settings, except for its ports.
     """
     waves = []
-    with dashboard(environment) as served:
-        asyncio.run(all_pages(served.port, pages))
-        process = psutil.Process(served.pid)
+    with run_dashboard(environment) as server:
+        asyncio.run(visit_all(server.port, pages))
+        process = psutil.Process(server.pid)
         before = process.memory_info().rss
         for number in range(WAVES):
             print(f"wave {number + 1} of {visitors} visitors", file=sys.stderr, flush=True)
-            used, began = cpu_seconds(process), time.monotonic()
-            first, live, asked = asyncio.run(wave(served.port, list(islice(cycle(pages), visitors))))
-            cores = (cpu_seconds(process) - used) / (time.monotonic() - began)
+            cpu, started = measure_cpu(process), time.monotonic()
+            first, live, due = asyncio.run(visit_at_once(server.port, list(islice(cycle(pages), visitors))))
+            cores = (measure_cpu(process) - cpu) / (time.monotonic() - started)
             rss = process.memory_info().rss
-            waves.append({"first": first, "live": live, "asked": asked, "cores": cores, "rss": rss})
+            waves.append({"first": first, "live": live, "due": due, "cores": cores, "rss": rss})
     return {"visitors": visitors, "rss before": before, "waves": waves}
 
 
-async def all_pages(port: int, pages: Sequence[str]) -> None:
+async def visit_all(port: int, pages: Sequence[str]) -> None:
+    """Open every page twice, to fill the caches."""
     for page in pages:
-        await firsts(port, page, 2)
+        await visit_first(port, page, 2)
 
 
-async def wave(port: int, pages: Sequence[str]) -> tuple[list[float], list[float], float]:
-    """Seconds of the first renders and of the live updates of all, and how many updates a second were due."""
+async def visit_at_once(port: int, pages: Sequence[str]) -> tuple[list[float], list[float], float]:
+    """Seconds of all visitors' first renders and live updates, and the live updates that were due per second."""
     visits = await asyncio.gather(*(stay(port, page) for page in pages))
     firsts, lives, due = zip(*visits, strict=True)
     return list(firsts), [seconds for live in lives for seconds in live], sum(due)
 
 
 async def stay(port: int, page: str) -> tuple[float, list[float], float]:
-    """Open a page and leave it open for `WAVE_SECONDS`, with its parts looking again as they do in a browser."""
-    async with visiting(port, page) as visitor:
-        first, live = (await visitor.first()).seconds, []
+    """Keep a page open for `WAVE_SECONDS` and rerun its fragments as a browser does.
+
+    Returns the seconds of the first render, those of the live updates, and the updates due per second.
+    """
+    async with open_page(port, page) as visitor:
+        first, live = (await visitor.render()).seconds, []
         until = time.perf_counter() + WAVE_SECONDS
-        due = {part: time.perf_counter() + every for part, every in visitor.fragments.items()}
-        while due and (next_part := min(due, key=lambda part: due[part])) and due[next_part] < until:
-            await asyncio.sleep(max(0.0, due[next_part] - time.perf_counter()))
-            live.append((await visitor.again(next_part)).seconds)
-            due[next_part] = max(due[next_part] + visitor.fragments[next_part], time.perf_counter())
+        due = {fragment: time.perf_counter() + interval for fragment, interval in visitor.fragments.items()}
+        while due and due[fragment := min(due, key=lambda name: due[name])] < until:
+            await asyncio.sleep(max(0.0, due[fragment] - time.perf_counter()))
+            live.append((await visitor.rerun(fragment)).seconds)
+            due[fragment] = max(due[fragment] + visitor.fragments[fragment], time.perf_counter())
         await asyncio.sleep(max(0.0, until - time.perf_counter()))
-        return first, live, sum(1 / every for every in visitor.fragments.values())
+        return first, live, sum(1 / interval for interval in visitor.fragments.values())
 
 
 @contextmanager
-def dashboard(
-    environment: dict[str, str], kept_seconds: float | None = None, kind: type[DashboardService] = DashboardService
+def run_dashboard(
+    environment: dict[str, str], cache_seconds: float | None = None, kind: type[DashboardService] = DashboardService
 ) -> Iterator[Any]:
-    """A dashboard of its own process that nobody has visited, for the length of a `with`."""
-    kept = {} if kept_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(kept_seconds)}
+    """Run a new dashboard for the length of a `with` block."""
+    cache = {} if cache_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(cache_seconds)}
     with tempfile.TemporaryDirectory() as home:
-        served = kind(Path(home), free_port(), environment | kept | {"PYTHONPATH": str(REPOSITORY)})
-        with started(served):
-            yield served
+        server = kind(Path(home), free_port(), environment | cache | {"PYTHONPATH": str(REPOSITORY)})
+        with run_server(server):
+            yield server
 
 
-def cpu_seconds(process: psutil.Process) -> float:
-    """What the process has used of the processors."""
+def measure_cpu(process: psutil.Process) -> float:
+    """The seconds of CPU that the process has used."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "Cold start": lambda page: spread(page["cold"]),
-    "First render": lambda page: spread(page["first kept"]),
-    "First render, all read": lambda page: spread(page["first read"]),
-    "Rerun": lambda page: percentiles(page["again kept"]),
-    "Rerun, all read": lambda page: percentiles(page["again read"]),
-    "Live update, all read": lambda page: percentiles(page["live read"]),
+    "Cold start": lambda page: format_spread(page["cold"]),
+    "First render": lambda page: format_spread(page["first kept"]),
+    "First render, uncached": lambda page: format_spread(page["first read"]),
+    "Rerun": lambda page: format_percentiles(page["again kept"]),
+    "Rerun, uncached": lambda page: format_percentiles(page["again read"]),
+    "Live update, uncached": lambda page: format_percentiles(page["live read"]),
     "CPU of a run": lambda page: f"{1000 * page['cpu kept']:,.0f}, {1000 * page['cpu read']:,.0f}",
     "CQL requests": lambda page: f"{page['requests']}",
     "Rows": lambda page: f"{page['rows']:,}",
@@ -226,55 +233,55 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def text(result: dict[str, Any]) -> str:
-    """Markdown: a table of the pages, one of the crowd, and which goals were missed."""
-    lines = [f"{result['users']:,} users; milliseconds, min / median / max, of reruns p50 / p95 / max", ""]
+def format_result(result: dict[str, Any]) -> str:
+    """Markdown: a table of the pages, a table of the crowd, and the goals that were missed."""
+    lines = [f"{result['users']:,} users; milliseconds as min / median / max, of reruns as p50 / p95 / max", ""]
     lines += [f"| Page | {' | '.join(COLUMNS)} |", f"| --- |{' ---: |' * len(COLUMNS)}"]
     for name, page in result["pages"].items():
         lines.append(f"| {name} | {' | '.join(cell(page) for cell in COLUMNS.values())} |")
     crowd = result["crowd"]
-    lines += ["", f"{crowd['visitors']} visitors at once, who stay {WAVE_SECONDS:.0f} s;"]
+    lines += ["", f"{crowd['visitors']} concurrent visitors who stay {WAVE_SECONDS:.0f} s;"]
     lines[-1] += f" {crowd['rss before'] / 2**20:,.0f} MiB before"
-    lines += ["", "| Wave | First render | Live update | Updates a second: due, done | Cores | MiB |"]
+    lines += ["", "| Wave | First render | Live update | Updates per second: due, done | Cores | MiB |"]
     lines.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     for number, wave in enumerate(crowd["waves"], 1):
-        done = f"{wave['asked']:.1f}, {len(wave['live']) / WAVE_SECONDS:.1f}"
-        lines.append(
-            f"| {number} | {percentiles(wave['first'])} | {percentiles(wave['live'])} | {done} | {wave['cores']:.2f}"
-            f" | {wave['rss'] / 2**20:,.0f} |"
-        )
-    return "\n".join([*lines, "", *(missed(result["pages"]) or ["Every goal is met."])])
+        done = f"{wave['due']:.1f}, {len(wave['live']) / WAVE_SECONDS:.1f}"
+        renders, updates = format_percentiles(wave["first"]), format_percentiles(wave["live"])
+        memory = f"{wave['rss'] / 2**20:,.0f}"
+        lines.append(f"| {number} | {renders} | {updates} | {done} | {wave['cores']:.2f} | {memory} |")
+    return "\n".join([*lines, "", *(list_missed_goals(result["pages"]) or ["Every goal is met."])])
 
 
-def missed(pages: dict[str, Any]) -> list[str]:
-    """A sentence for each goal that a page did not reach."""
-    found = []
+def list_missed_goals(pages: dict[str, Any]) -> list[str]:
+    """A line for each goal that a page missed."""
+    missed = []
     for name, page in pages.items():
-        reached = {
+        figures = {
             "cold": max(page["cold"]),
             "first": max(*page["first kept"], *page["first read"]),
-            "again": max(percentile(page[f"again {answers}"], 95) for answers in KEPT_SECONDS),
+            "again": max(compute_percentile(page[f"again {answers}"], 95) for answers in CACHE_SECONDS),
             "requests": max(page["requests"], page["requests at first"]),
         }
-        found += [
-            f"{name}: {what} {value:.3g}, goal {GOALS[what]:g}"
-            for what, value in reached.items()
-            if value > GOALS[what]
+        missed += [
+            f"{name}: {figure} {value:.3g}, goal {GOALS[figure]:g}"
+            for figure, value in figures.items()
+            if value > GOALS[figure]
         ]
-    return found
+    return missed
 
 
-def spread(seconds: Sequence[float]) -> str:
+def format_spread(seconds: Sequence[float]) -> str:
+    """Minimum, median and maximum in milliseconds."""
     return " / ".join(f"{1000 * value:,.0f}" for value in (min(seconds), statistics.median(seconds), max(seconds)))
 
 
-def percentiles(seconds: Sequence[float]) -> str:
-    """Of a page that does not look again by itself there are none."""
-    return " / ".join(f"{1000 * percentile(seconds, part):,.0f}" for part in (50, 95, 100)) if seconds else "–"
+def format_percentiles(seconds: Sequence[float]) -> str:
+    """p50, p95 and maximum in milliseconds; a dash for a page without live updates."""
+    return " / ".join(f"{1000 * compute_percentile(seconds, part):,.0f}" for part in (50, 95, 100)) if seconds else "–"
 
 
-def percentile(seconds: Sequence[float], part: int) -> float:
-    """By nearest rank."""
+def compute_percentile(seconds: Sequence[float], part: int) -> float:
+    """The percentile by the nearest-rank method."""
     return sorted(seconds)[max(0, -(-len(seconds) * part // 100) - 1)]
 
 

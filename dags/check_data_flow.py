@@ -13,14 +13,14 @@ _PATIENCE_SECONDS = 60
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    params={"wait_seconds": Param(120, type="integer", minimum=0, description="For records in flight.")},
+    params={"wait_seconds": Param(120, type="integer", minimum=0, description="To wait for records in flight.")},
     tags=["user-insights"],
-    doc_md="Looks at the topic, at the stream, then counts every hop; a hop that does not hold fails the run by name.",
+    doc_md="Checks the raw topic and the stream, then compares the stores; a run fails by naming the hop that differs.",
 )
 def check_data_flow():
     @task
     def topic() -> dict[str, int]:
-        """Messages per partition of the raw topic; every partition must have a leader."""
+        """Count the raw topic's messages per partition. Fails if a partition has no leader."""
         from airflow.providers.apache.kafka.hooks.client import KafkaAdminClientHook
 
         from insights.clients.kafka_admin import count_messages
@@ -30,18 +30,18 @@ def check_data_flow():
 
     @task
     def stream() -> str:
-        """The stream must be well in Kubernetes, where it runs there, and must not leave messages lying."""
+        """Fail if a workload of the release is unhealthy in Kubernetes, or if the stream has stalled."""
         from insights.clients import kubernetes
         from insights.ledger.check import find_stall
         from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
 
-        unwell = [one for one in kubernetes.list_workloads() if not one.healthy] if kubernetes.is_in_cluster() else []
-        if unwell:
-            raise AirflowFailException("; ".join(f"{one.kind} {one.name} is {one.state}" for one in unwell))
+        workloads = kubernetes.list_workloads() if kubernetes.is_in_cluster() else []
+        if unhealthy := [workload for workload in workloads if not workload.healthy]:
+            raise AirflowFailException("; ".join(f"{pod.kind} {pod.name} is {pod.state}" for pod in unhealthy))
         stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
-        if waiting := find_stall(stores, _PATIENCE_SECONDS):
-            raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {waiting.sentence()}.")
-        return "the stream moves, or has nothing to do"
+        if stalled := find_stall(stores, _PATIENCE_SECONDS):
+            raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {stalled.sentence()}.")
+        return "the stream makes progress or has nothing to do"
 
     @task
     def ledger() -> dict[str, int]:

@@ -16,14 +16,14 @@ PAGES_PER_TASK = 5
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
     params={
-        "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages of one run."),
-        "page_size": Param(1000, type="integer", minimum=1, maximum=5000, description="Records of a page."),
+        "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages per run."),
+        "page_size": Param(1000, type="integer", minimum=1, maximum=5000, description="Records per page."),
         "nationalities": Param("", type="string", pattern="^([A-Za-z]{2}(,[A-Za-z]{2})*)?$", description="US,DE,..."),
         "gender": Param("", type="string", enum=["", "female", "male"]),
     },
     tags=["user-insights"],
-    doc_md="A run's pages follow from the DAG's id and the logical date: a retry, a catch-up or a backfill fetches the"
-    " same records, and staging knows those it has.",
+    doc_md="The DAG's id and a run's logical date determine its pages: a retry, a catch-up or a backfill fetches the"
+    " same records, and staging skips those that it already has.",
 )
 def ingest_users():
     @task
@@ -33,6 +33,7 @@ def ingest_users():
 
     @task(max_active_tis_per_dagrun=2)
     def stage(pages: list[int]) -> dict[str, int]:
+        """Fetch pages and load them into staging; returns the numbers of records."""
         from insights.clients import connections
         from insights.settings import PostgresSettings, SourceSettings, load
         from insights.source import SourceClient, SourceError, derive_seed
@@ -40,10 +41,10 @@ def ingest_users():
 
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
-        chosen = {name: params[name] for name in ("nationalities", "gender") if params[name]}
+        filters = {name: params[name] for name in ("nationalities", "gender") if params[name]}
         seed = derive_seed(run.dag_id, run.logical_date or run.run_after)
         counts = {"fetched": 0, "staged": 0, "duplicates": 0}
-        source = SourceClient(load(SourceSettings).model_copy(update=chosen))
+        source = SourceClient(load(SourceSettings).model_copy(update=filters))
         with source, closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection:
             try:
                 for page in source.fetch_pages(seed, pages, params["page_size"]):

@@ -1,4 +1,4 @@
-"""Drop the staging partitions that are published and past their retention, and forget batches as old."""
+"""Drop staging partitions that are published and past their retention, and delete batches of the same age."""
 
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,13 @@ from airflow.sdk import dag, task
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     tags=["user-insights"],
-    doc_md="Days are dropped whole, oldest first, and never before the publisher has passed them."
-    " Merged batches of that age are forgotten once Cassandra has them.",
+    doc_md="Partitions are whole days. They are dropped oldest first, and never before the publisher has passed them."
+    " Merged batches of the same age are deleted once Cassandra has them.",
 )
 def prune_staging():
     @task
     def drop_expired() -> list[str]:
+        """Drop expired days; returns their dates."""
         from insights.clients import connections
         from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
         from insights.staging.retention import drop_expired
@@ -31,6 +32,7 @@ def prune_staging():
 
     @task
     def forget_batches() -> dict[str, int]:
+        """Delete expired batches; returns the numbers of deleted rows."""
         from insights.clients import connections
         from insights.repair.retention import prune_batches
         from insights.settings import PostgresSettings, StagingSettings, load

@@ -1,4 +1,4 @@
-"""Publish quarantined records again, after their cause was mended."""
+"""Publish quarantined records again once their cause is fixed."""
 
 from datetime import UTC, datetime
 
@@ -12,21 +12,22 @@ from insights.model.reasons import Reason
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     params={
-        "reason": Param("", type="string", enum=["", *Reason], description="Only records refused for this."),
-        "ids": Param([], type="array", items={"type": "string"}, description="Event ids or origins; all when empty."),
-        "patch": Param({}, type="object", description="A JSON merge patch that corrects every record."),
-        "limit": Param(10_000, type="integer", minimum=1, maximum=100_000),
-        "force": Param(False, type="boolean", description="Also what was re-driven often."),
+        "reason": Param("", type="string", enum=["", *Reason], description="Only records rejected for this."),
+        "ids": Param([], type="array", items={"type": "string"}, description="Only these event ids or origins."),
+        "patch": Param({}, type="object", description="JSON merge patch to apply to every record."),
+        "limit": Param(10_000, type="integer", minimum=1, maximum=100_000, description="At most this many records."),
+        "force": Param(False, type="boolean", description="Also records that were re-driven too often."),
     },
     tags=["user-insights"],
-    doc_md="Started by hand: a rule that refused a record refuses it again until somebody mended the rule or gives a"
-    " patch, so a run for every message on the quarantine topic could only go in circles.\n\n"
-    "The messages go through the provider's producer hook. Its ProduceToTopicOperator sends a key and a value only, and"
-    " without headers a record would lose its event id, its version and its count of re-drives.",
+    doc_md="Triggered by hand: a rule rejects a record again until the rule is fixed or a patch corrects the record, so"
+    " a run for every message of the quarantine topic would go in circles.\n\n"
+    "The Kafka provider's producer hook sends the messages. Its ProduceToTopicOperator sends only keys and values,"
+    " and without headers a record would lose its event id, its version and its number of re-drives.",
 )
 def redrive_quarantine():
     @task
     def redrive() -> dict[str, int]:
+        """Publish the selected records; returns how many were published and how many were not."""
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
         from insights.clients.kafka_produce import republish
@@ -38,10 +39,10 @@ def redrive_quarantine():
         selection = RedriveSelection(reason, params["ids"], params["limit"])
         prepared = prepare_redrive(load(PostgresSettings), selection, params["patch"], force=params["force"])
         producer = KafkaProducerHook("kafka_default").get_producer()
-        sent = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
-        for origin, why in prepared.refused.items():
-            print(f"{origin}: {why}")
-        return {"published": sent, "refused": len(prepared.refused)}
+        published = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
+        for origin, cause in prepared.refused.items():
+            print(f"{origin}: {cause}")
+        return {"published": published, "refused": len(prepared.refused)}
 
     redrive()
 

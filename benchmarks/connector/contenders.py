@@ -1,4 +1,4 @@
-"""Spark's ways to write users to Cassandra, each in a process that waits for its turn."""
+"""Spark's ways to write users to Cassandra, each in a process that writes on request."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.connector.environment import connector_jars, spark_python
+from benchmarks.connector.environment import ensure_connector_jars, ensure_spark_python
 from insights.errors import UserError
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load, read_inherited_environment
 
 Write = Callable[[str, Sequence[str]], None]
-"""Writes every user to a table, given its columns."""
+"""Writes every user to a table, given the table's name and columns."""
 
 TUNED = {
     "spark.cassandra.output.batch.size.rows": "30",
@@ -28,14 +28,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def spark_contenders(settings: CassandraSettings, users: Path, java: Path) -> Iterator[dict[str, Write]]:
-    """The connector tuned and as it comes, and the project's writer in Python workers, with the users in memory.
+def open_spark_contenders(settings: CassandraSettings, users: Path, java: Path) -> Iterator[dict[str, Write]]:
+    """The connector, tuned and with its defaults, and the project's writer in Python workers, with the users in memory.
 
     Raises:
-        UserError: the connector's environment cannot be made, or Spark does not start.
+        UserError: the connector's environment cannot be created, or Spark does not start.
     """
     local, stream = load(LocalSettings), load(StreamSettings)
-    jars = connector_jars(local.jars, java)
+    jars = ensure_connector_jars(local.jars, java)
     connector = {
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.cassandra.connection.host": settings.hosts,
@@ -50,46 +50,48 @@ def spark_contenders(settings: CassandraSettings, users: Path, java: Path) -> It
         "in_flight": stream.cassandra_in_flight // WORKERS,
         "batch_rows": stream.cassandra_batch_rows,
     }
-    three = partial(spark, spark_python(local.cache.expanduser()), connector)
-    four = partial(spark, Path(sys.executable), {})
-    with three(users, java) as spark3, four(users, java) as spark4:
-        as_it_comes = {"keyspace": settings.keyspace}
+    open_spark3 = partial(run_spark, ensure_spark_python(local.cache.expanduser()), connector)
+    open_spark4 = partial(run_spark, Path(sys.executable), {})
+    with open_spark3(users, java) as spark3, open_spark4(users, java) as spark4:
+        defaults = {"keyspace": settings.keyspace}
         yield {
-            "connector, tuned": partial(_ask, spark3, "connector", {"options": as_it_comes | TUNED}),
-            "connector": partial(_ask, spark3, "connector", {"options": as_it_comes}),
-            "writer, mapInArrow": partial(_ask, spark4, "workers", {"settings": server}),
+            "connector, tuned": partial(_request_write, spark3, "connector", {"options": defaults | TUNED}),
+            "connector": partial(_request_write, spark3, "connector", {"options": defaults}),
+            "writer, mapInArrow": partial(_request_write, spark4, "workers", {"settings": server}),
         }
 
 
 @contextmanager
-def spark(python: Path, conf: Mapping[str, str], users: Path, java: Path) -> Iterator[Connection]:
-    """A connection to a process of `spark_writes` that has the users in memory."""
-    ours, theirs = Pipe()
-    command = [str(python), "-m", "benchmarks.connector.spark_writes", str(theirs.fileno()), json.dumps(conf)]
+def run_spark(python: Path, conf: Mapping[str, str], users: Path, java: Path) -> Iterator[Connection]:
+    """A connection to a process of `spark_writes` that holds the users in memory."""
+    connection, child_connection = Pipe()
+    command = [str(python), "-m", "benchmarks.connector.spark_writes", str(child_connection.fileno()), json.dumps(conf)]
     environment = read_inherited_environment() | {
         "JAVA_HOME": str(java.parents[1]),
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": str(python),
     }
-    process = subprocess.Popen(command, cwd=users.parent, env=environment, pass_fds=[theirs.fileno()])
-    theirs.close()
+    process = subprocess.Popen(command, cwd=users.parent, env=environment, pass_fds=[child_connection.fileno()])
+    child_connection.close()
     try:
-        ours.send(str(users))
-        _answer(ours)
-        yield ours
-        ours.send(None)
+        connection.send(str(users))
+        _wait_for_answer(connection)
+        yield connection
+        connection.send(None)
     finally:
-        ours.close()
+        connection.close()
         process.wait(60)
 
 
-def _ask(connection: Connection, way: str, arguments: Mapping[str, Any], table: str, columns: Sequence[str]) -> None:
-    connection.send((way, {"table": table, "columns": list(columns), **arguments}))
-    _answer(connection)
+def _request_write(
+    connection: Connection, method: str, arguments: Mapping[str, Any], table: str, columns: Sequence[str]
+) -> None:
+    connection.send((method, {"table": table, "columns": list(columns), **arguments}))
+    _wait_for_answer(connection)
 
 
-def _answer(connection: Connection) -> None:
+def _wait_for_answer(connection: Connection) -> None:
     try:
         connection.recv()
     except EOFError:
-        raise UserError("Spark ended during the benchmark: what it said is above.") from None
+        raise UserError("Spark exited during the benchmark: see its output above.") from None

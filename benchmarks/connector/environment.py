@@ -1,6 +1,6 @@
-"""What the Cassandra connector runs in: Spark 3.5 in an environment of its own, and the jars of this folder's lock.
+"""The environment of the Cassandra connector: Spark 3.5 in its own virtual environment, and the jars of this lock.
 
-`python -m benchmarks.connector.environment` makes it; with `--lock` it resolves the jars again.
+`python -m benchmarks.connector.environment` creates it; with `--lock` it resolves the jars again.
 """
 
 import argparse
@@ -20,11 +20,11 @@ ROOTS = {"connector": [Root("com.datastax.spark", "spark-cassandra-connector_2.1
 REQUIREMENTS = Path(__file__).parents[2] / "requirements" / "benchmarks-connector.txt"
 
 
-def spark_python(cache: Path) -> Path:
-    """The Python of an environment that holds Spark 3.5, made the first time.
+def ensure_spark_python(cache: Path) -> Path:
+    """The Python of the environment with Spark 3.5, which is created the first time.
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be created.
     """
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     home = cache / "benchmarks" / digest
@@ -41,11 +41,11 @@ def spark_python(cache: Path) -> Path:
     return python
 
 
-def connector_jars(cache: Path, java: Path) -> list[Path]:
+def ensure_connector_jars(cache: Path, java: Path) -> list[Path]:
     """The connector's jars, downloaded the first time.
 
     Raises:
-        UserError: one cannot be downloaded, or has other content than the lock says.
+        UserError: a jar cannot be downloaded, or its content differs from the lock.
     """
     ensure_jars(read_lock(LOCK), cache, java)
     return list_group_files("connector", cache, LOCK)
@@ -53,15 +53,15 @@ def connector_jars(cache: Path, java: Path) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lock", action="store_true", help="resolve again and rewrite jars.lock")
+    parser.add_argument("--lock", action="store_true", help="resolve the jars again and rewrite jars.lock")
     options = parser.parse_args()
     settings = load(LocalSettings)
     try:
         java = find_java(settings.java_home)
         if options.lock:
             resolve_locks(LOCK, java, ROOTS)
-        connector_jars(settings.jars, java)
-        spark_python(settings.cache.expanduser())
+        ensure_connector_jars(settings.jars, java)
+        ensure_spark_python(settings.cache.expanduser())
     except UserError as error:
         print_error(error)
         sys.exit(1)

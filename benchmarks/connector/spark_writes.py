@@ -1,7 +1,7 @@
-"""Writes users to Cassandra with Spark when asked to: a program of its own, because two versions of Spark take part.
+"""Write users to Cassandra with Spark on request, in a separate process because two versions of Spark are compared.
 
-Spark 3.5 has the Cassandra connector and nothing of this project; Spark 4.1 runs the project's writer in its Python
-workers. The users come from a Parquet file and are in Spark's memory before the first write.
+Spark 3.5 has the Cassandra connector but not this project; Spark 4.1 runs the project's writer in its Python workers.
+The users come from a Parquet file and are cached in Spark's memory before the first write.
 """
 
 import json
@@ -16,11 +16,11 @@ from pyspark.sql import DataFrame, SparkSession, functions
 MASTER = "local[2]"
 PARTITIONS = 2
 WRITTEN_AT = "written_at"
-"""The connector takes the column of the timestamp out of the row, so `version` cannot be it."""
+"""A copy of `version`: the connector removes the column of the timestamp from the row."""
 
 
 def main() -> None:
-    """Answer requests on the connection whose file descriptor is the first argument; the second is Spark's JSON."""
+    """Answer requests. The arguments are the file descriptor of the connection and Spark's configuration as JSON."""
     connection, conf = Connection(int(sys.argv[1])), json.loads(sys.argv[2])
     common = {
         "spark.ui.enabled": "false",
@@ -36,21 +36,21 @@ def main() -> None:
     users = users.repartition(PARTITIONS).cache()
     connection.send(users.count())
     while request := connection.recv():
-        way, arguments = request
-        WAYS[way](users, **arguments)
+        method, arguments = request
+        METHODS[method](users, **arguments)
         connection.send(None)
     spark.stop()
 
 
-def by_connector(users: DataFrame, table: str, columns: list[str], options: dict[str, str]) -> None:
-    """Append with the connector, every row as of its version."""
+def write_by_connector(users: DataFrame, table: str, columns: list[str], options: dict[str, str]) -> None:
+    """Write with the connector; every row's timestamp is its version."""
     writer = users.select(*columns, WRITTEN_AT).write.format("org.apache.spark.sql.cassandra").mode("append")
     writer.options(table=table, writetime=WRITTEN_AT, **options).save()
 
 
-def by_workers(users: DataFrame, table: str, columns: list[str], settings: dict[str, Any]) -> None:
-    """Append with the project's writer in Spark's Python workers."""
-    from benchmarks.connector.workers import write  # Spark 3.5's environment has none of what it imports.
+def write_by_workers(users: DataFrame, table: str, columns: list[str], settings: dict[str, Any]) -> None:
+    """Write with the project's writer in Spark's Python workers."""
+    from benchmarks.connector.workers import write  # Spark 3.5's environment lacks its imports.
 
     written = users.select(*dict.fromkeys((*columns, "version")))
     rows = written.mapInArrow(partial(write, table, tuple(columns), settings), "rows long").collect()
@@ -58,7 +58,7 @@ def by_workers(users: DataFrame, table: str, columns: list[str], settings: dict[
         raise RuntimeError(f"the workers did not write every row of {table}")
 
 
-WAYS: dict[str, Callable[..., None]] = {"connector": by_connector, "workers": by_workers}
+METHODS: dict[str, Callable[..., None]] = {"connector": write_by_connector, "workers": write_by_workers}
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""The project's writer inside Spark's Python workers, by `mapInArrow`; each worker keeps its connection."""
+"""The project's writer inside Spark's Python workers, for `mapInArrow`. Each worker keeps its connection."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,13 +14,15 @@ from insights.sinks.cassandra import CassandraWriter
 def write(
     table: str, columns: tuple[str, ...], settings: dict[str, Any], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
-    """Write a partition and tell how many rows it has."""
-    written = _writer(**settings).upsert(table, columns, pa.Table.from_batches(list(batches)), "version")
+    """Write a partition and yield the number of its rows."""
+    written = _make_writer(**settings).upsert(table, columns, pa.Table.from_batches(list(batches)), "version")
     yield pa.RecordBatch.from_pydict({"rows": [written]})
 
 
 @cache
-def _writer(host: str, port: int, local_dc: str, keyspace: str, in_flight: int, batch_rows: int) -> CassandraWriter:
+def _make_writer(
+    host: str, port: int, local_dc: str, keyspace: str, in_flight: int, batch_rows: int
+) -> CassandraWriter:
     settings = CassandraSettings(hosts=host, port=port, local_dc=local_dc, keyspace=keyspace)
     session = make_cassandra_cluster(settings).connect(keyspace)
     return CassandraWriter(session, in_flight=in_flight, batch_rows=batch_rows)

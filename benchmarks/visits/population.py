@@ -1,6 +1,6 @@
-"""Made-up users in chunks of columns, always the same ones, and what the stores must count of them.
+"""Generated users in chunks of columns, the same in every run, and the counts that the stores must have of them.
 
-As many groups as the API has or more: its 21 nationalities, 243 months of registration, `CITIES` cities a country.
+They form at least as many groups as the API's: 21 nationalities, 243 months of registration, `CITIES` cities a country.
 """
 
 import json
@@ -26,9 +26,9 @@ from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
 CHUNK = 100_000
 CITIES = 400
-"""Of each country: `country_city` is the dimension with most values."""
+"""Cities per country; `country_city` is the dimension with the most values."""
 YOUNGEST, OLDEST = 23, 82
-"""Ages of the API's users."""
+"""The range of the API's ages."""
 FETCHED_YEAR = 2026
 _DAYS = [REGISTERED_FROM + timedelta(days=n) for n in range((REGISTERED_UNTIL - REGISTERED_FROM).days)]
 _DAY_MILLISECONDS = 86_400_000
@@ -47,7 +47,7 @@ LABELS: dict[str, list[str]] = {
     "email_domain": ["example.com"],
     "city": [f"{names[n % len(names)]} {n // len(names) + 1}" for names in _CITY_NAMES for n in range(CITIES)],
 }
-"""The values of each field that is counted; a user's is told by its place in the list."""
+"""The values of each counted field. A user has the index of its value."""
 _FIRST_NAMES = [
     name for code in _COUNTRIES for names in (load_lists(code).female, load_lists(code).male) for name in names
 ]
@@ -61,13 +61,13 @@ _OF_DAY = {
 
 
 class Chunk:
-    """Users number `first` to before `first + count`, with what they count for drawn, the rest not yet."""
+    """The users `first` to `first + count - 1`. Their counted fields are generated at once, the others by `rows`."""
 
     def __init__(self, first: int, count: int) -> None:
         self.first, self.count = first, count
-        self._chance = np.random.default_rng([1, first])
+        self._generator = np.random.default_rng([1, first])
         country, gender, age, self._day = (
-            self._chance.integers(low, high, CHUNK)[:count]
+            self._generator.integers(low, high, CHUNK)[:count]
             for low, high in ((0, len(_COUNTRIES)), (0, 2), (YOUNGEST, OLDEST + 1), (0, len(_DAYS)))
         )
         self.age = age
@@ -77,25 +77,25 @@ class Chunk:
             "age_band": np.searchsorted([limit for limit, _ in AGE_BANDS], age, "right"),
             "generation": np.searchsorted([limit for limit, _ in GENERATIONS], FETCHED_YEAR - age, "right"),
             "email_domain": np.zeros(count, np.int64),
-            "city": country * CITIES + self._chance.integers(0, CITIES, CHUNK)[:count],
+            "city": country * CITIES + self._generator.integers(0, CITIES, CHUNK)[:count],
         } | {field: codes[self._day] for field, codes in _OF_DAY.items()}
 
     def rows(self) -> pa.Table:
-        """The columns of the tables by country and by month, and of the arrivals but for their times."""
-        codes, chance, country = self.codes, self._chance, self.codes["country_code"]
+        """The columns of the tables by country and by month, and of the latest arrivals except their times."""
+        codes, generator, country = self.codes, self._generator, self.codes["country_code"]
         numbers = np.arange(self.first, self.first + self.count)
-        texts = {field: _taken(labels, codes[field]) for field, labels in LABELS.items()}
-        of_country = np.array(
-            [(found.latitude, found.longitude) for found in map(load_countries().get, _COUNTRIES) if found]
+        texts = {field: _take(labels, codes[field]) for field, labels in LABELS.items()}
+        centres = np.array(
+            [(country.latitude, country.longitude) for country in map(load_countries().get, _COUNTRIES) if country]
         )
-        offset = chance.normal(0, 2, (CHUNK, 2))[: self.count]
-        latitude, longitude = (of_country[country] + offset).T
-        first = _taken(_FIRST_NAMES, country * _FIRSTS + codes["gender"] * (_FIRSTS // 2) + numbers % (_FIRSTS // 2))
-        last = _taken(_LAST_NAMES, country * _LASTS + numbers // 7 % _LASTS)
+        offset = generator.normal(0, 2, (CHUNK, 2))[: self.count]
+        latitude, longitude = (centres[country] + offset).T
+        first = _take(_FIRST_NAMES, country * _FIRSTS + codes["gender"] * (_FIRSTS // 2) + numbers % (_FIRSTS // 2))
+        last = _take(_LAST_NAMES, country * _LASTS + numbers // 7 % _LASTS)
         registered = (
-            _FIRST_DAY + self._day * _DAY_MILLISECONDS + chance.integers(0, _DAY_MILLISECONDS, CHUNK)[: self.count]
+            _FIRST_DAY + self._day * _DAY_MILLISECONDS + generator.integers(0, _DAY_MILLISECONDS, CHUNK)[: self.count]
         )
-        identifiers = chance.bytes(16 * CHUNK)
+        identifiers = generator.bytes(16 * CHUNK)
         user_ids = pa.array(
             [str(UUID(bytes=identifiers[at : at + 16], version=4)) for at in range(0, 16 * self.count, 16)]
         )
@@ -107,7 +107,7 @@ class Chunk:
             "full_name": pc.binary_join_element_wise(first, last, " "),
             "email": pc.binary_join_element_wise("user", pa.array(numbers).cast(pa.string()), "@example.com", ""),
             "age": pa.array(self.age.astype(np.int32)),
-            "country": _taken([load_countries()[code].name for code in _COUNTRIES], country),
+            "country": _take([load_countries()[code].name for code in _COUNTRIES], country),
             "state": pa.nulls(self.count, pa.string()),
             "latitude": pa.array(np.clip(latitude, -90, 90)),
             "longitude": pa.array(np.clip(longitude, -180, 180)),
@@ -117,31 +117,31 @@ class Chunk:
         return pa.table(columns)
 
 
-def chunks(users: int, first: int = 0) -> Iterator[Chunk]:
-    """Users number `first`, which begins a chunk, to before `users`."""
-    for begin in range(first, users, CHUNK):
-        yield Chunk(begin, min(CHUNK, users - begin))
+def generate_chunks(users: int, first: int = 0) -> Iterator[Chunk]:
+    """The users `first`, a multiple of `CHUNK`, to `users - 1`."""
+    for start in range(first, users, CHUNK):
+        yield Chunk(start, min(CHUNK, users - start))
 
 
-def counts(users: int) -> dict[str, dict[str, int]]:
-    """What the stores must count of the first `users`: users per value of each dimension."""
+def count_users(users: int) -> dict[str, dict[str, int]]:
+    """The first `users` users per value of each dimension."""
     shapes = {name: tuple(len(LABELS[field]) for field in fields) for name, fields in DIMENSIONS.items()}
     totals = {name: np.zeros(prod(shape), np.int64) for name, shape in shapes.items()}
-    for chunk in chunks(users):
+    for chunk in generate_chunks(users):
         for name, fields in DIMENSIONS.items():
-            places = np.ravel_multi_index([chunk.codes[field] for field in fields], shapes[name])
-            totals[name] += np.bincount(places, minlength=len(totals[name]))
+            indexes = np.ravel_multi_index([chunk.codes[field] for field in fields], shapes[name])
+            totals[name] += np.bincount(indexes, minlength=len(totals[name]))
     return {
-        name: {_value(name, int(place), shapes[name]): int(found[place]) for place in np.flatnonzero(found)}
-        for name, found in totals.items()
+        name: {_format_value(name, int(index), shapes[name]): int(numbers[index]) for index in np.flatnonzero(numbers)}
+        for name, numbers in totals.items()
     }
 
 
-def _value(dimension: str, place: int, shape: tuple[int, ...]) -> str:
+def _format_value(dimension: str, index: int, shape: tuple[int, ...]) -> str:
     fields = DIMENSIONS[dimension]
-    texts = [LABELS[field][code] for field, code in zip(fields, np.unravel_index(place, shape), strict=True)]
+    texts = [LABELS[field][code] for field, code in zip(fields, np.unravel_index(index, shape), strict=True)]
     return texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
 
 
-def _taken(labels: list[str], codes: NDArray[np.int64]) -> pa.Array:
+def _take(labels: list[str], codes: NDArray[np.int64]) -> pa.Array:
     return pa.array(labels).take(pa.array(codes))

@@ -1,4 +1,4 @@
-"""Real servers with the made-up users in them: what the pages read, written without the flow."""
+"""Real servers filled with generated users: the data that the pages read, written without the pipeline."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ from cassandra.cluster import Session
 from pydantic import SecretStr
 
 from benchmarks.cassandra_writer import REGISTERED_UNTIL
-from benchmarks.visits.population import CHUNK, Chunk, chunks, counts
+from benchmarks.visits.population import CHUNK, Chunk, count_users, generate_chunks
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure_jars, read_lock
@@ -45,23 +45,23 @@ from tests.helpers.served_users import table, user
 from tests.helpers.support import eventually, free_port
 
 BATCH = 500
-"""Users of a batch of the stream."""
+"""Users per batch of the stream."""
 BATCHES = 20_000
-"""One a second until now, as a stream has that never waits."""
-REFUSED_OF = 1000
-"""One record of so many is in quarantine."""
+"""One per second until now, as of a stream that is never idle."""
+RECORDS_PER_REJECTED = 1000
+"""One record of this many is in quarantine."""
 MESSAGES = 2000
 ARRIVALS = 1000
-WITH_CARD = timedelta(days=5)
-"""Of those who registered last, who are the first of every list, the single user can be looked at."""
+CARD_PERIOD = timedelta(days=5)
+"""Users who registered in the last days, which the lists show first, are also in the table of single users."""
 PATIENCE_SECONDS = 600
 
 
 @contextmanager
-def filled(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
-    """The three servers with at least `users` users, and how many they are.
+def open_filled_stores(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
+    """Run the three servers with at least `users` users; yields their settings and the number of users.
 
-    Cassandra's are kept in `data`: what an earlier run wrote is not written again.
+    Cassandra's data is kept in `data`, so that later runs write only the users that are missing.
 
     Raises:
         UserError: Java or a jar is missing, or a server does not start.
@@ -69,12 +69,12 @@ def filled(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
     java, jars = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
     ensure_jars(read_lock(), jars, java)
     with ExitStack() as stack:
-        fresh = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = PostgresServer(fresh, free_port())
-        kafka = KafkaServer(fresh, free_port(), java=java, jars=jars, controller_port=free_port())
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        postgres = PostgresServer(scratch, free_port())
+        kafka = KafkaServer(scratch, free_port(), java=java, jars=jars, controller_port=free_port())
         cassandra = CassandraServer(data, free_port(), java=java, jars=jars, storage_port=free_port())
         for server in (postgres, kafka, cassandra):
-            stack.enter_context(started(server))
+            stack.enter_context(run_server(server))
         postgres.create_database("insights")
         stores = StoreSettings(
             PostgresSettings(port=postgres.port, user=postgres.user, password=SecretStr(postgres.password)),
@@ -83,18 +83,18 @@ def filled(data: Path, users: int) -> Iterator[tuple[StoreSettings, int]]:
         )
         migrate_cassandra(stores.cassandra)
         users = fill_users(stores.cassandra, data / "users.json", users)
-        now, counted = datetime.now(UTC), counts(users)
-        fill_lately(stores.cassandra, counted, now)
+        now, counts = datetime.now(UTC), count_users(users)
+        fill_counts(stores.cassandra, counts, now)
         migrate_postgres(stores.postgres)
         fill_kafka(stores.kafka)
-        fill_postgres(stores, users, counted)
-        settle(stores.cassandra)
+        fill_postgres(stores, users, counts)
+        wait_for_compactions(stores.cassandra)
         yield stores, users
 
 
 @contextmanager
-def started(server: Component) -> Iterator[None]:
-    """Runs the server for the length of a `with`."""
+def run_server(server: Component) -> Iterator[None]:
+    """Run the server for the length of a `with` block."""
     server.start()
     try:
         server.wait_ready(PATIENCE_SECONDS)
@@ -104,43 +104,43 @@ def started(server: Component) -> Iterator[None]:
 
 
 def fill_users(settings: CassandraSettings, progress: Path, users: int) -> int:
-    """Write the users that are not there yet; `progress` says how many are."""
-    there: int = json.loads(progress.read_text())["users"] if progress.exists() else 0
+    """Write the users that are missing and return how many there are; the file `progress` has their number."""
+    written: int = json.loads(progress.read_text())["users"] if progress.exists() else 0
     with connections.open_cassandra(settings) as session:
-        writer, began = writer_of(session), time.monotonic()
-        first = there // CHUNK * CHUNK
-        for chunk in chunks(users, first) if users > there else ():
-            write(writer, chunk)
-            there = chunk.first + chunk.count
-            progress.write_text(json.dumps({"users": there}))
-            rate = (there - first) / (time.monotonic() - began)
-            print(f"{there:,} of {users:,} users written, {rate:,.0f} a second", file=sys.stderr, flush=True)
-    return there
+        writer, started = make_writer(session), time.monotonic()
+        first = written // CHUNK * CHUNK
+        for chunk in generate_chunks(users, first) if users > written else ():
+            write_chunk(writer, chunk)
+            written = chunk.first + chunk.count
+            progress.write_text(json.dumps({"users": written}))
+            rate = (written - first) / (time.monotonic() - started)
+            print(f"{written:,} of {users:,} users written, {rate:,.0f} per second", file=sys.stderr, flush=True)
+    return written
 
 
-def write(writer: CassandraWriter, chunk: Chunk) -> None:
-    """The chunk's users by country and by month, and the single users of those who registered last."""
+def write_chunk(writer: CassandraWriter, chunk: Chunk) -> None:
+    """Write the chunk's users by country and by month, and the single users of `CARD_PERIOD`."""
     rows = chunk.rows()
     for name in ("users_by_country", "users_by_registration_month"):
         writer.upsert(name, CASSANDRA_TABLES[name][1], rows, "version")
-    since = pa.scalar(REGISTERED_UNTIL - WITH_CARD, pa.timestamp("ms", "UTC"))
-    last = rows.filter(pc.greater_equal(rows["registered_at"], since)).to_pylist()
-    columns, chance = CASSANDRA_TABLES["users_by_id"][1], Random(chunk.first)
+    since = pa.scalar(REGISTERED_UNTIL - CARD_PERIOD, pa.timestamp("ms", "UTC"))
+    recent = rows.filter(pc.greater_equal(rows["registered_at"], since)).to_pylist()
+    columns, generator = CASSANDRA_TABLES["users_by_id"][1], Random(chunk.first)
     cards = []
-    for row in last:
+    for row in recent:
         fields = {name: row[name] for name in columns if name in row} | {"registered_year": int(row["registered_year"])}
-        made_up = user(chance, UUID(row["user_id"]), row["version"], str(row["version"]))
-        cards.append(made_up | fields)
+        card = user(generator, UUID(row["user_id"]), row["version"], str(row["version"]))
+        cards.append(card | fields)
     if cards:
         writer.upsert("users_by_id", columns, table(cards), "version")
 
 
-def fill_lately(settings: CassandraSettings, counted: dict[str, dict[str, int]], now: datetime) -> None:
-    """The counts, and the arrivals of the last minutes."""
-    flat = [(name, value, found) for name, values in counted.items() for value, found in values.items()]
-    names, values, founds = zip(*flat, strict=True)
-    version = pa.array(np.full(len(flat), int(now.timestamp() * 1e6)))
-    totals = pa.table({"dimension": names, "value": values, "count": founds, "version": version})
+def fill_counts(settings: CassandraSettings, counts: dict[str, dict[str, int]], now: datetime) -> None:
+    """Write the counts, and the arrivals of the last minutes."""
+    rows = [(name, value, number) for name, numbers in counts.items() for value, number in numbers.items()]
+    names, values, totals_by_value = zip(*rows, strict=True)
+    version = pa.array(np.full(len(rows), int(now.timestamp() * 1e6)))
+    totals = pa.table({"dimension": names, "value": values, "count": totals_by_value, "version": version})
     arrivals = Chunk(0, ARRIVALS).rows().drop_columns("version")
     times = [now - timedelta(seconds=n / 5) for n in range(ARRIVALS)]
     arrivals = (
@@ -149,20 +149,20 @@ def fill_lately(settings: CassandraSettings, counted: dict[str, dict[str, int]],
         .append_column("version", version[:1].take(pa.array([0] * ARRIVALS)))
     )
     with connections.open_cassandra(settings) as session:
-        writer = writer_of(session)
+        writer = make_writer(session)
         session.execute(f"TRUNCATE {session.keyspace}.latest_arrivals", timeout=60)
         writer.upsert("user_counts", ("dimension", "value", "count"), totals, "version")
         writer.upsert("latest_arrivals", CASSANDRA_TABLES["latest_arrivals"][1], arrivals, "version")
 
 
-def writer_of(session: Session) -> CassandraWriter:
-    """The stream's own writer."""
+def make_writer(session: Session) -> CassandraWriter:
+    """A writer with the stream's settings."""
     stream = load(StreamSettings)
     return CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
 
 
 def fill_kafka(settings: KafkaSettings) -> None:
-    """Two topics with as many messages as a look at the last ones needs."""
+    """Publish as many messages to both topics as the Topics page shows."""
     ensure_topics(settings)
     producer = connections.make_kafka_producer(settings, "benchmark", {"log_level": 0})
     for topic in (settings.raw_topic, settings.quarantine_topic):
@@ -172,22 +172,22 @@ def fill_kafka(settings: KafkaSettings) -> None:
     producer.flush(60)
 
 
-def fill_postgres(stores: StoreSettings, users: int, counted: dict[str, dict[str, int]]) -> None:
-    """The same counts, and the pages, batches and refusals of a flow that brought the users and runs still."""
-    refused = users // REFUSED_OF + 1
+def fill_postgres(stores: StoreSettings, users: int, counts: dict[str, dict[str, int]]) -> None:
+    """Write the same counts, and the pages, batches and quarantined records of a running pipeline with these users."""
+    rejected = users // RECORDS_PER_REJECTED + 1
     with (
         closing(connections.connect_postgres(stores.postgres, "benchmark")) as connection,
         connection.cursor() as cursor,
     ):
-        number = count()
+        seq = count()
         cursor.executemany(
             "INSERT INTO analytics.user_counts VALUES (%s, %s, %s, %s)",
-            [(name, value, found, next(number)) for name, values in counted.items() for value, found in values.items()],
+            [(name, value, number, next(seq)) for name, numbers in counts.items() for value, number in numbers.items()],
         )
         cursor.execute(PAGES, {"pages": users // 5000 + 1})
-        cursor.execute(PUBLISHER, {"topic": stores.kafka.raw_topic, "published": users + refused})
+        cursor.execute(PUBLISHER, {"topic": stores.kafka.raw_topic, "published": users + rejected})
         cursor.execute(MERGED, {"topic": stores.kafka.raw_topic, "batches": BATCHES, "batch": BATCH})
-        cursor.execute(REFUSED, {"refused": refused, "topic": stores.kafka.raw_topic})
+        cursor.execute(REJECTED, {"rejected": rejected, "topic": stores.kafka.raw_topic})
         connection.commit()
         connection.autocommit = True
         cursor.execute("ANALYZE")
@@ -209,21 +209,21 @@ SELECT 'stream', %(batches)s - n, extract(epoch FROM at) * 1000000,
     array(SELECT at - interval '3 seconds' + p * interval '20 ms' FROM generate_series(0, 100) AS p)
 FROM (SELECT n, now() - n * interval '1 second' AS at FROM generate_series(0, %(batches)s - 1) AS n) AS batches
 """
-REFUSED = """
+REJECTED = """
 INSERT INTO quarantine.records (origin, event_id, reason, field, detail, version, event_time, size, sha256, payload,
     quarantined_at)
 SELECT %(topic)s || '/0/' || n, n, (array['BAD_EMAIL', 'SCHEMA', 'FUTURE_DATE', 'MISSING_FIELD'])[1 + mod(n, 4)],
-    'email', 'is no address', n, at, 1200, '', convert_to(repeat('x', 1200), 'UTF8'), at
-FROM (SELECT n, now() - random() * interval '7 days' AS at FROM generate_series(1, %(refused)s) AS n) AS refused
+    'email', 'is not an address', n, at, 1200, '', convert_to(repeat('x', 1200), 'UTF8'), at
+FROM (SELECT n, now() - random() * interval '7 days' AS at FROM generate_series(1, %(rejected)s) AS n) AS rejected
 """
 
 
-def settle(settings: CassandraSettings) -> None:
-    """Return when Cassandra merges no more files: that takes turns with the reads."""
+def wait_for_compactions(settings: CassandraSettings) -> None:
+    """Return when Cassandra has no compaction left, which would slow down reads."""
     with connections.open_cassandra(settings) as session:
         eventually(
             lambda: not list(session.execute("SELECT task_id FROM system_views.sstable_tasks")),
             PATIENCE_SECONDS,
-            "Cassandra went on merging files",
+            "Cassandra did not finish its compactions",
             1,
         )

@@ -1,4 +1,4 @@
-"""One platform for all end-to-end tests: `make demo ONCE=1` on recorded answers, then `make demo` on the same state."""
+"""One platform for all end-to-end tests: `make demo ONCE=1` with recorded answers, then `make demo` on its state."""
 
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ARTIFACTS = REPOSITORY / "artifacts"
 
 @pytest.fixture(scope="session")
 def recorded() -> Path:
-    """Recorded answers of the real API: the shared ones, else the few of this repository."""
+    """Recorded answers of the real API: the shared ones if present, else the few in this repository."""
     return MANY_ANSWERS if MANY_ANSWERS.is_dir() else ANSWERS
 
 
@@ -26,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 @pytest.fixture(scope="session")
 def first_batch(demo: Demo, recorded: Path) -> subprocess.Popen[bytes]:
-    """`make demo ONCE=1` on the recorded answers, ended."""
+    """The ended process of `make demo ONCE=1` with the recorded answers."""
     process = demo.make("ONCE=1", f"RECORDED={recorded}")
     process.wait(START_SECONDS)
     return process
@@ -34,7 +34,7 @@ def first_batch(demo: Demo, recorded: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="session")
 def running(demo: Demo, first_batch: subprocess.Popen[bytes]) -> Iterator[Demo]:
-    """`make demo` on the state that the first batch left."""
+    """`make demo` on the state of the first batch."""
     assert first_batch.returncode == 0, demo.tail()
     demo.start()
     yield demo

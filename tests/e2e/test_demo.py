@@ -1,4 +1,4 @@
-"""What a newcomer sees: the first batch, the page, a second start, a hundred thousand records, killed processes."""
+"""The demo end to end: the first batch, the pages, a second start, a hundred thousand records, killed processes."""
 
 import json
 import os
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from insights.clients.airflow import list_last_runs
-from tests.helpers.browser import opened
+from tests.helpers.browser import open_url
 from tests.helpers.demo_platform import Demo
-from tests.helpers.page_walk import walk
+from tests.helpers.page_walk import visit_every_page
 from tests.helpers.support import eventually
 
 FETCHED = "fetched"
@@ -25,18 +25,18 @@ def test_one_batch_of_recorded_answers_closes_the_ledger_and_leaves_no_process(
     log = demo.tail()
     assert first_batch.returncode == 0, log
     assert "Ledger closed" in log
-    assert f"{len(_distinct(recorded)):,} staged" in log
-    assert demo.left_behind() == []
+    assert f"{len(_read_record_keys(recorded)):,} staged" in log
+    assert demo.list_processes() == []
 
 
-def test_a_second_start_finds_every_record_and_repeats_none(running: Demo, recorded: Path) -> None:
+def test_a_second_start_keeps_every_record_and_repeats_none(running: Demo, recorded: Path) -> None:
     first_pages = "SELECT batch_id FROM staging.batches ORDER BY staged_at LIMIT 2"
-    kept = running.query(f"SELECT count(*) FROM staging.user_keys WHERE batch_id IN ({first_pages})")
-    assert kept == [(len(_distinct(recorded)),)]
+    staged = running.query(f"SELECT count(*) FROM staging.user_keys WHERE batch_id IN ({first_pages})")
+    assert staged == [(len(_read_record_keys(recorded)),)]
     running.ledger()
 
 
-def test_a_second_demo_beside_the_first_is_refused_in_one_sentence(running: Demo) -> None:
+def test_a_second_demo_beside_the_first_ends_with_one_sentence(running: Demo) -> None:
     second = running.insights("demo")
     assert second.returncode != 0
     assert "Traceback" not in second.stderr
@@ -44,31 +44,29 @@ def test_a_second_demo_beside_the_first_is_refused_in_one_sentence(running: Demo
     assert str(running.home) in second.stderr
 
 
-def test_the_pages_show_what_the_ledger_counts(running: Demo, artifacts: Path) -> None:
+def test_the_pages_show_the_ledgers_counts(running: Demo, artifacts: Path) -> None:
     running.ledger()
     users = running.query("SELECT count(*) FROM analytics.users")[0][0]
-    walk(running.address("dashboard")["url"], artifacts, "demo", f"{users:,}")
+    visit_every_page(running.address("dashboard")["url"], artifacts, "demo", f"{users:,}")
 
 
-def test_a_confirmed_redrive_on_the_page_is_a_run_of_the_dag_that_loses_no_record(
-    running: Demo, artifacts: Path
-) -> None:
+def test_a_redrive_confirmed_on_the_page_runs_the_dag_and_loses_no_record(running: Demo, artifacts: Path) -> None:
     running.ledger()
     redriven = "SELECT count(*) FROM quarantine.records WHERE reason = 'MISSING_ID' AND redrives = 1"
     waiting = running.query(
         "SELECT count(DISTINCT event_id) FROM quarantine.records WHERE reason = 'MISSING_ID' AND resolved_at IS NULL"
     )[0][0]
     assert running.query(redriven) == [(0,)]
-    with opened(running.address("dashboard")["url"]) as (page, complaints):
+    with open_url(running.address("dashboard")["url"]) as (page, complaints):
         page.get_by_test_id("stSidebarNav").get_by_role("link", name="Quarantine").click()
         page.get_by_role("button", name="Re-drive ...").click()
         page.get_by_role("dialog").get_by_text(f"{waiting:,} open records of this reason").wait_for()
         page.screenshot(path=artifacts / "redrive.png")
         page.get_by_role("button", name="Start the run").click()
-        said = page.get_by_text(re.compile(r"The run \S+ of redrive_quarantine was started")).first.inner_text()
+        message = page.get_by_text(re.compile(r"The run \S+ of redrive_quarantine was started")).first.inner_text()
         page.get_by_role("dialog").wait_for(state="detached")
     assert complaints.errors == []
-    run_id = said.split()[2]
+    run_id = message.split()[2]
     airflow = running.airflow()
 
     def ended() -> bool:
@@ -83,7 +81,7 @@ def test_a_confirmed_redrive_on_the_page_is_a_run_of_the_dag_that_loses_no_recor
 
 
 @pytest.mark.timeout(900)
-def test_a_hundred_thousand_records_arrive_once_each(running: Demo) -> None:
+def test_a_hundred_thousand_records_arrive_exactly_once(running: Demo) -> None:
     before = running.fetched()
     run = running.ingest(pages=20, page_size=5000)
     eventually(lambda: running.run_state(run) == "success", 300, "the run of 20 pages did not succeed", pause=1)
@@ -108,14 +106,14 @@ def test_a_hundred_thousand_records_arrive_once_each(running: Demo) -> None:
         "airflow-triggerer",
     ],
 )
-def test_a_process_killed_during_the_flow_comes_back_and_the_ledger_closes(running: Demo, component: str) -> None:
+def test_a_process_killed_during_the_flow_is_restarted_and_the_ledger_closes(running: Demo, component: str) -> None:
     before, staged = running.fetched(), running.staged()
     victim = running.pid(component)
     assert victim
     run = running.ingest(pages=4, page_size=2500)
     eventually(lambda: running.staged() > staged, 120, "the run fetched nothing", pause=1)
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: running.pid(component) not in (0, victim), 120, f"{component} was not started again")
+    eventually(lambda: running.pid(component) not in (0, victim), 120, f"{component} was not restarted")
     eventually(
         lambda: running.run_state(run) == "success", 400, f"the run did not survive the end of {component}", pause=1
     )
@@ -127,19 +125,19 @@ def test_everything_killed_at_once_during_the_flow_loses_nothing(running: Demo) 
     running.ingest(pages=4, page_size=2500)
     eventually(lambda: running.staged() > staged, 120, "the run fetched nothing", pause=1)
     running.kill()
-    eventually(lambda: not running.left_behind(), 60, "processes outlived the demo")
+    eventually(lambda: not running.list_processes(), 60, "processes outlived the demo")
     running.start()
-    eventually(lambda: running.hop(FETCHED) >= before + 10_000, 240, "the run was not taken up again")
+    eventually(lambda: running.hop(FETCHED) >= before + 10_000, 240, "the run was not resumed")
 
 
 def test_ctrl_c_stops_everything_and_leaves_no_process(running: Demo) -> None:
     running.stop()
     assert "Traceback" not in running.tail()
-    assert running.left_behind() == []
+    assert running.list_processes() == []
 
 
-def _distinct(recorded: Path) -> set[tuple[str, ...]]:
-    """What tells the records of recorded answers apart: the uuid; API 1.0 and 1.1 send none."""
+def _read_record_keys(recorded: Path) -> set[tuple[str, ...]]:
+    """The keys of distinct recorded records: the uuid or, for API 1.0 and 1.1, which send none, the username."""
     answers = (json.loads(file.read_text()) for file in recorded.glob("*.json"))
     return {
         (uuid,) if (uuid := record["login"].get("uuid")) else (answer["info"]["version"], record["login"]["username"])

@@ -1,4 +1,4 @@
-"""The chart on a real Kubernetes: `small` installed beside stores that exist, records moved, pods killed, upgrades."""
+"""The chart on a real cluster: `small` beside existing stores, records moved, pods killed, upgrades."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,7 +11,7 @@ from tests.helpers.cluster import stores
 from tests.helpers.cluster.cluster import available, cluster
 from tests.helpers.cluster.kubectl import Kubernetes, gone, load_images, run
 from tests.helpers.cluster.release import CHART, SMALL, Release
-from tests.helpers.page_walk import walk
+from tests.helpers.page_walk import visit_every_page
 from tests.helpers.support import REPOSITORY, eventually
 
 NAMESPACE = "insights-e2e"
@@ -45,7 +45,7 @@ def _cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
-    """A namespace that enforces Pod-Security `restricted`, with our images on the node and the stores in pods."""
+    """A namespace of the Pod Security level `restricted`, with our images on the node and the stores in pods."""
     run("make", "images")
     publisher = f"user-insights/publisher:{_version()}"
     stores.build_image(tmp_path_factory.mktemp("store"), publisher)
@@ -61,9 +61,9 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]
 
 @pytest.fixture(scope="module")
 def release(kubernetes: Kubernetes) -> Release:
-    made = Release(kubernetes)
-    made.install()
-    return made
+    installed = Release(kubernetes)
+    installed.install()
+    return installed
 
 
 @pytest.mark.skipif(not CRDS.is_dir(), reason=f"the operators' CRDs are not in {CRDS}")
@@ -76,48 +76,51 @@ def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
     try:
         values = ("--values", f"{CHART}/profiles/{profile}.yaml", "--set", "requireCrds=false,images.preloaded=true")
         rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values))
-        objects = [one for one in rendered if one and not one["apiVersion"].startswith("cert-manager.io")]
-        # A pod is refused where its account does not exist yet.
-        namespace.apply(*(one for one in objects if one["kind"] == "ServiceAccount"))
-        documents = "\n---\n".join(yaml.safe_dump(one) for one in objects)
-        said = namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=documents)
-        assert said.count("serverside-applied (server dry run)") == len(objects)
+        objects = [item for item in rendered if item and not item["apiVersion"].startswith("cert-manager.io")]
+        # The API server rejects a pod whose service account does not exist.
+        namespace.apply(*(item for item in objects if item["kind"] == "ServiceAccount"))
+        documents = "\n---\n".join(yaml.safe_dump(item) for item in objects)
+        output = namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=documents)
+        assert output.count("serverside-applied (server dry run)") == len(objects)
     finally:
         run("kubectl", "delete", "namespace", namespace.namespace, "--wait=false")
 
 
 def test_a_dag_run_of_task_pods_brings_five_thousand_records_to_cassandra(release: Release) -> None:
-    seen: set[str] = set()
+    task_pods: set[str] = set()
     with release.airflow() as airflow:
-        ran = airflow.ingest(pages=5, page_size=1000)
+        run_id = airflow.ingest(pages=5, page_size=1000)
 
         def ended() -> bool:
-            seen.update(pod["metadata"]["name"] for pod in release.kubernetes.pods("airflow-task", release.name))
-            assert airflow.state(ran) != "failed", release.kubernetes.story()
-            return airflow.state(ran) == "success"
+            task_pods.update(pod["metadata"]["name"] for pod in release.kubernetes.pods("airflow-task", release.name))
+            assert airflow.state(run_id) != "failed", release.kubernetes.story()
+            return airflow.state(run_id) == "success"
 
         eventually(ended, 600, "the run did not succeed", pause=1)
-        assert len(seen) >= 2
-        assert "Traceback" not in airflow.log(ran, "plan")
+        assert len(task_pods) >= 2
+        assert "Traceback" not in airflow.log(run_id, "plan")
     hops = release.ledger()
     assert hops[FETCHED] >= 5000
 
 
 def test_the_log_of_a_task_outlives_its_pod(release: Release) -> None:
     with release.airflow() as airflow:
-        ran = airflow.ingest(pages=1, page_size=100)
-        eventually(lambda: airflow.state(ran) == "success", 300, "the run did not succeed", pause=2)
+        run_id = airflow.ingest(pages=1, page_size=100)
+        eventually(lambda: airflow.state(run_id) == "success", 300, "the run did not succeed", pause=2)
         eventually(
             lambda: not release.kubernetes.pods("airflow-task", release.name), 120, "a task's pod stays", pause=2
         )
-        assert "Pre Execute" in airflow.log(ran, "plan")
+        assert "Pre Execute" in airflow.log(run_id, "plan")
 
 
 def test_the_dashboard_starts_a_redrive_with_a_login_of_its_own(release: Release) -> None:
-    ran = release.redrive()
+    run_id = release.redrive()
     with release.airflow() as airflow:
         eventually(
-            lambda: airflow.state(ran, "redrive_quarantine") == "success", 300, "the re-drive did not succeed", pause=2
+            lambda: airflow.state(run_id, "redrive_quarantine") == "success",
+            300,
+            "the re-drive did not succeed",
+            pause=2,
         )
 
 
@@ -125,9 +128,9 @@ def test_helm_test_counts_every_hop(release: Release) -> None:
     assert "Ledger closed" in release.test()
 
 
-def test_a_visitor_reads_the_pages_through_the_ingress(release: Release, artifacts: Path) -> None:
+def test_the_pages_are_served_through_the_ingress(release: Release, artifacts: Path) -> None:
     assert release.ready("dashboard")
-    walk(PAGE, artifacts, "cluster", seconds=180)
+    visit_every_page(PAGE, artifacts, "cluster", seconds=180)
 
 
 def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> None:
@@ -141,7 +144,7 @@ def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> Non
             gone(release.kubernetes, name)
     for component in OURS:
         eventually(partial(release.ready, component), 400, f"{component} is not back", pause=2)
-    eventually(lambda: release.ledger()[FETCHED] >= before + 10_000, 600, "the run was not taken up again", pause=5)
+    eventually(lambda: release.ledger()[FETCHED] >= before + 10_000, 600, "the run was not resumed", pause=5)
 
 
 def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release) -> None:
@@ -155,7 +158,7 @@ def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release
     assert release.ledger()[FETCHED] >= before[FETCHED]
 
 
-def test_a_second_release_lives_beside_the_first_and_leaves_it_alone(release: Release) -> None:
+def test_a_second_release_beside_the_first_leaves_it_alone(release: Release) -> None:
     second = Release(release.kubernetes, "other")
     second.install(
         "--set",
@@ -171,7 +174,7 @@ def test_a_second_release_lives_beside_the_first_and_leaves_it_alone(release: Re
     _leaves(second, {"persistentvolumeclaim/stream-checkpoint"})
 
 
-def test_a_store_that_refuses_the_login_is_told_in_the_pods_status(release: Release) -> None:
+def test_a_store_that_refuses_the_login_is_named_in_the_pods_status(release: Release) -> None:
     kubernetes = release.kubernetes
     kubernetes.kubectl(
         "create", "secret", "generic", "wrong", "--from-literal=username=insights", "--from-literal=password=no"

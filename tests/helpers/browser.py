@@ -1,4 +1,4 @@
-"""A page as a visitor sees it: headless Chromium opens it, waits until it is drawn, lists what went wrong."""
+"""A page in headless Chromium: open it, wait until it is drawn, list its errors."""
 
 import re
 import shutil
@@ -44,33 +44,33 @@ PAGE_HEIGHT = """
 
 @dataclass(frozen=True)
 class Visit:
-    """What a visit found."""
+    """The content and the errors of a visited page."""
 
     title: str
     text: str
-    """All that can be read on the page."""
+    """All readable text of the page."""
     charts: int
     tables: int
     console_errors: list[str]
     foreign_requests: list[str]
-    """Addresses beyond this machine that the page asked for."""
+    """URLs outside this machine that the page requested."""
 
 
 class Complaints(NamedTuple):
-    """What a page reports while it is open."""
+    """What goes wrong while a page is open; the lists grow."""
 
     errors: list[str]
     foreign: list[str]
-    """Addresses beyond this machine that it asked for."""
+    """URLs outside this machine that the page requested."""
     dialogs: list[str]
-    """What it asked the visitor in windows of the browser."""
+    """The messages of JavaScript dialogs."""
 
 
-def chromium() -> str:
+def find_chromium() -> str:
     """The path of the system's Chromium.
 
     Raises:
-        RuntimeError: none is installed.
+        RuntimeError: Chromium is not installed.
     """
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
@@ -79,10 +79,10 @@ def chromium() -> str:
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
-    """A headless browser; one at a time, as the loop of Playwright does not nest."""
+def launch_browser() -> Iterator[Browser]:
+    """A headless browser. Only one can run at a time, because Playwright's event loop does not nest."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
         try:
             yield browser
         finally:
@@ -90,10 +90,10 @@ def launched() -> Iterator[Browser]:
 
 
 @contextmanager
-def tab(
+def open_tab(
     browser: Browser, url: str, width: int = 1280, dark: bool = False, seconds: float = 60
 ) -> Iterator[tuple[Page, Complaints]]:
-    """A page without history, and what it has complained of so far. Each wait of it lasts at most `seconds`."""
+    """A new page at `url` and its complaints. Each wait of the page lasts at most `seconds`."""
     complaints = Complaints([], [], [])
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light")
     page.on("console", lambda message: complaints.errors.append(message.text) if _is_error(message) else None)
@@ -114,18 +114,17 @@ def tab(
 
 
 @contextmanager
-def opened(url: str, width: int = 1280, dark: bool = False, seconds: float = 60) -> Iterator[tuple[Page, Complaints]]:
-    """The page in a browser of its own."""
-    with launched() as browser, tab(browser, url, width, dark, seconds) as seen:
-        yield seen
+def open_url(url: str, width: int = 1280, dark: bool = False, seconds: float = 60) -> Iterator[tuple[Page, Complaints]]:
+    """Like `open_tab`, in a browser of its own."""
+    with launch_browser() as browser, open_tab(browser, url, width, dark, seconds) as opened:
+        yield opened
 
 
-def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tables: int = 0) -> None:
-    """Wait until every text shows, there are at least `tables`, at least `charts` figures have marks, and nothing is
-    about to change.
+def wait_until_drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tables: int = 0) -> None:
+    """Wait until the script has ended, and the page shows every text, `tables` tables and `charts` charts with marks.
 
     Raises:
-        playwright.sync_api.TimeoutError: it did not come to that.
+        playwright.sync_api.TimeoutError: the page did not get there in time.
     """
     for text in texts:
         page.get_by_text(text).first.wait_for()
@@ -135,10 +134,10 @@ def drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tables: int = 
 
 
 def choose(page: Page, label: str, option: str) -> None:
-    """Choose from a menu; a page that moves it while it opens closes it, so it is opened again."""
+    """Choose an option of a select box, which is reopened when a change of the page's layout closes it."""
     box = page.get_by_role("combobox", name=label)
 
-    def chosen() -> bool:
+    def try_to_choose() -> bool:
         page.keyboard.press("Escape")
         box.click()
         try:
@@ -147,11 +146,11 @@ def choose(page: Page, label: str, option: str) -> None:
             return False
         return True
 
-    eventually(chosen, 60, f"{option!r} of {label!r} could not be chosen")
+    eventually(try_to_choose, 60, f"{option!r} of {label!r} could not be chosen")
 
 
-def picture(page: Page, path: Path) -> None:
-    """The whole page: Streamlit scrolls an inner element, so the window is made as high as its content."""
+def take_screenshot(page: Page, path: Path) -> None:
+    """Save the whole page: Streamlit scrolls an inner element, so the viewport is made as high as the content."""
     size = page.viewport_size
     assert size is not None
     page.set_viewport_size({"width": size["width"], "height": min(int(page.evaluate(PAGE_HEIGHT)) + 40, 8000)})
@@ -170,14 +169,14 @@ def visit(
     dark: bool = False,
     seconds: float = 60,
 ) -> Visit:
-    """Open `url` and wait until every text shows and at least `charts` figures have marks.
+    """Open `url` and wait until every text shows and at least `charts` charts have marks.
 
     Raises:
-        playwright.sync_api.TimeoutError: it did not within `seconds`; the picture is taken all the same.
+        playwright.sync_api.TimeoutError: it did not within `seconds`; the screenshot is taken nevertheless.
     """
-    with opened(url, width, dark, seconds) as (page, complaints):
+    with open_url(url, width, dark, seconds) as (page, complaints):
         try:
-            drawn(page, texts, charts)
+            wait_until_drawn(page, texts, charts)
             return Visit(
                 page.title(),
                 page.inner_text("body"),
@@ -188,16 +187,16 @@ def visit(
             )
         finally:
             if screenshot:
-                picture(page, screenshot)
+                take_screenshot(page, screenshot)
 
 
 def _is_error(message: ConsoleMessage) -> bool:
-    """Streamlit looks for its server under the page's own path first, and is told 404."""
+    """Streamlit probes for its server below the page's own path first, where a 404 is expected."""
     return message.type == "error" and not BASE_PATH_PROBE.search(message.location.get("url", ""))
 
 
 def _is_foreign(url: str) -> bool:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    here = host in LOOPBACK or host.endswith(".localhost")
-    return parts.scheme in {"http", "https", "ws", "wss"} and not here
+    is_local = host in LOOPBACK or host.endswith(".localhost")
+    return parts.scheme in {"http", "https", "ws", "wss"} and not is_local

@@ -9,7 +9,7 @@ from axe_playwright_python.base import AXE_SCRIPT
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from tests.helpers.browser import Complaints, drawn, picture, tab
+from tests.helpers.browser import Complaints, open_tab, take_screenshot, wait_until_drawn
 
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
 """axe's names of the Web Content Accessibility Guidelines 2.1, levels A and AA."""
@@ -99,7 +99,7 @@ class Looks:
 
     def at(self, path: str, expected: Expected, width: int = WIDE, dark: bool = False) -> Look:
         if (path, width, dark) not in self._seen:
-            with tab(self._browser, self._address + path, width) as (page, complaints):
+            with open_tab(self._browser, self._address + path, width) as (page, complaints):
                 for theme in ("light", "dark"):
                     page.emulate_media(color_scheme=theme)
                     page.wait_for_function(THEME, arg=theme)
@@ -108,7 +108,7 @@ class Looks:
 
     def _look(self, page: Page, complaints: Complaints, expected: Expected, width: int, theme: str) -> Look:
         page.get_by_role("heading", name=expected.title, exact=True).wait_for()
-        drawn(page, expected.texts, expected.figures, expected.tables)
+        wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
         page.evaluate(AXE_SCRIPT)
         found: list[Broken] = page.evaluate(VIOLATIONS, self._rules)
         look = Look(
@@ -127,7 +127,7 @@ class Looks:
     def _keep(self, page: Page, name: str) -> None:
         """A picture of 256 colours, a third of the size."""
         path = self._folder / f"{name}.png"
-        picture(page, path)
+        take_screenshot(page, path)
         with Image.open(path) as image:
             image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 

@@ -1,4 +1,4 @@
-"""A walk through the dashboard of a platform that has served users."""
+"""A visit of every page of a dashboard whose platform has delivered users."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from tests.helpers.browser import Visit, visit
 
 
 class Page(NamedTuple):
-    """What a page has at least."""
+    """A page's path, its texts, and its minimum number of figures."""
 
     path: str
     texts: tuple[str, ...]
@@ -26,18 +26,18 @@ PAGES = (
 )
 
 
-def walk(url: str, pictures: Path, prefix: str, users: str = "", seconds: float = 60) -> None:
-    """Visit every page: each is drawn without an error, and a picture of it kept.
+def visit_every_page(url: str, folder: Path, prefix: str, users: str = "", seconds: float = 60) -> None:
+    """Visit every page, save a screenshot of it, and check that it is drawn without errors.
 
-    The first is waited for until it shows the number `users`.
+    The first page must show the number `users`.
     """
-    found: list[Visit] = []
+    visits: list[Visit] = []
     for path, texts, figures in PAGES:
-        picture = pictures / f"{prefix}-{path.strip('/').lower() or 'overview'}.png"
-        awaited = (*texts, users) if users and path == "/" else texts
-        seen = visit(url + path, awaited, figures, picture, seconds=seconds)
-        found.append(seen)
-        assert seen.console_errors == [], path
-        assert seen.foreign_requests == [], path
-    assert sum(seen.charts for seen in found) >= 6
-    assert sum(seen.tables for seen in found) >= 3
+        screenshot = folder / f"{prefix}-{path.strip('/').lower() or 'overview'}.png"
+        expected = (*texts, users) if users and path == "/" else texts
+        page = visit(url + path, expected, figures, screenshot, seconds=seconds)
+        visits.append(page)
+        assert page.console_errors == [], path
+        assert page.foreign_requests == [], path
+    assert sum(page.charts for page in visits) >= 6
+    assert sum(page.tables for page in visits) >= 3

@@ -37,7 +37,10 @@ class GuardedCassandra(CassandraServer):
         return cluster
 
     def _build_settings(self) -> dict[str, object]:
-        return super()._build_settings() | {"authenticator": "PasswordAuthenticator", "authorizer": "CassandraAuthorizer"}
+        return super()._build_settings() | {
+            "authenticator": "PasswordAuthenticator",
+            "authorizer": "CassandraAuthorizer",
+        }
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
-from tests.helpers.browser import opened
+from tests.helpers.browser import open_url
 from tests.helpers.dashboard_process import process
 from tests.helpers.login_provider import Provider
 from tests.helpers.support import free_port
@@ -128,7 +128,7 @@ def test_a_provider_s_login_opens_the_page_outlives_a_restart_and_ends_when_aske
     def served() -> AbstractContextManager[None]:
         return dashboard(tmp_path / "log", port, environment, f"--secrets.files={secrets}")
 
-    with opened("about:blank") as (page, _):
+    with open_url("about:blank") as (page, _):
         with served():
             page.goto(f"http://localhost:{port}/")
             page.get_by_text("Log in to see this page.").wait_for()

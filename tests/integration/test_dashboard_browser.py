@@ -13,7 +13,7 @@ from insights.clients import connections
 from insights.local.process import Component
 from insights.settings import StoreSettings
 from tests.helpers import simulated_day
-from tests.helpers.browser import choose, drawn, launched, tab
+from tests.helpers.browser import choose, launch_browser, open_tab, wait_until_drawn
 from tests.helpers.dashboard_process import serving
 from tests.helpers.page_looks import WIDE, Expected, Looks, Waiver
 from tests.helpers.support import REPOSITORY, eventually
@@ -69,7 +69,7 @@ def address(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as one:
+    with launch_browser() as one:
         yield one
 
 
@@ -80,7 +80,7 @@ def looks(browser: Browser, address: str) -> Looks:
 
 
 def test_the_navigation_leads_to_every_page_and_no_other(browser: Browser, address: str) -> None:
-    with tab(browser, address) as (page, _):
+    with open_tab(browser, address) as (page, _):
         links = page.get_by_test_id("stSidebarNavLink")
         links.nth(len(PAGES) - 1).wait_for()
         assert [link.get_attribute("href") for link in links.all()] == [address + path for path in PAGES]
@@ -128,22 +128,22 @@ def test_every_waiver_is_needed(looks: Looks) -> None:
 def test_the_tab_key_reaches_every_page_filter_and_button(
     browser: Browser, address: str, path: str, controls: set[str]
 ) -> None:
-    with tab(browser, address + path) as (page, _):
-        drawn(page, [PAGES[path].title, *PAGES[path].texts], PAGES[path].figures)
+    with open_tab(browser, address + path) as (page, _):
+        wait_until_drawn(page, [PAGES[path].title, *PAGES[path].texts], PAGES[path].figures)
         reached = _tabbed(page)
     wanted = {expected.title for expected in PAGES.values()} | controls
     assert [name for name in wanted if not any(name in label for label in reached)] == []
 
 
 def test_the_ledger_is_checked_on_the_page(browser: Browser, address: str) -> None:
-    with tab(browser, address + "/Flow") as (page, complaints):
+    with open_tab(browser, address + "/Flow") as (page, complaints):
         page.get_by_role("button", name="Check now").click()
         page.get_by_text("The ledger is closed").wait_for()
         assert complaints.errors == []
 
 
 def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browser, address: str) -> None:
-    with tab(browser, f"{address}/Explore?country=Australia&gender=nonsense") as (page, complaints):
+    with open_tab(browser, f"{address}/Explore?country=Australia&gender=nonsense") as (page, complaints):
         page.get_by_text("latest registered first").first.wait_for()
         choose(page, "Age band", "45-54")
         page.wait_for_url("**age=45-54**")
@@ -167,7 +167,7 @@ def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browse
 def test_a_new_user_appears_on_an_open_page(
     browser: Browser, address: str, own_stores: StoreSettings, day: simulated_day.Day
 ) -> None:
-    with tab(browser, address) as (page, _):
+    with open_tab(browser, address) as (page, _):
         page.get_by_text(f"{len(day.users):,}", exact=True).first.wait_for()
         count = "UPDATE user_counts SET count = %s WHERE dimension = 'country_code' AND value = 'DE'"
         germans = sum(user["country_code"] == "DE" for user in day.users)
@@ -189,12 +189,12 @@ def test_a_page_outlives_its_store(
 ) -> None:
     killed: Component = request.getfixturevalue(server)
     expected = PAGES[path]
-    with tab(browser, address + path, seconds=90) as (page, complaints):
-        drawn(page, expected.texts, expected.figures, expected.tables)
+    with open_tab(browser, address + path, seconds=90) as (page, complaints):
+        wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
         killed.stop()
         try:
             page.get_by_text(f"Stale: {store} does not answer").first.wait_for()
-            drawn(page, expected.texts, expected.figures, expected.tables)
+            wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
             assert "Traceback" not in page.inner_text("body")
             assert page.get_by_test_id("stException").count() == 0
         finally:

@@ -15,7 +15,7 @@ from insights.clients.quarantine_table import insert_records
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.settings import StoreSettings
-from tests.helpers.browser import Complaints, choose, drawn, launched, tab
+from tests.helpers.browser import Complaints, choose, launch_browser, open_tab, wait_until_drawn
 from tests.helpers.dashboard_data import fill_cassandra, fill_postgres, users
 from tests.helpers.dashboard_process import serving
 from tests.helpers.hostile_names import NAMES
@@ -42,7 +42,7 @@ tags => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launched() as one:
+    with launch_browser() as one:
         yield one
 
 
@@ -87,8 +87,8 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
 def test_names_do_nothing_on_a_page(
     browser: Browser, address: str, path: str, texts: tuple[str, ...], figures: int
 ) -> None:
-    with tab(browser, address + path) as (page, complaints):
-        drawn(page, texts, figures)
+    with open_tab(browser, address + path) as (page, complaints):
+        wait_until_drawn(page, texts, figures)
         for frame in page.get_by_test_id("stDataFrame").all():
             _cells(frame)
         _assert_inert(page, complaints)
@@ -96,10 +96,10 @@ def test_names_do_nothing_on_a_page(
 
 def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: str) -> None:
     shown: set[str] = set()
-    with tab(browser, address + "/Explore") as (page, complaints):
+    with open_tab(browser, address + "/Explore") as (page, complaints):
         for first in range(1, len(NAMES), 50):
             page.get_by_text(f"{first} to {first + 49}", exact=True).wait_for()
-            drawn(page)
+            wait_until_drawn(page)
             shown |= _cells(page.get_by_test_id("stDataFrame"))
             if first + 49 < len(NAMES):
                 page.get_by_role("button", name="Next").click()
@@ -108,9 +108,9 @@ def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: s
 
 
 def test_refused_records_are_shown_by_their_details_as_they_are(browser: Browser, address: str) -> None:
-    with tab(browser, address + "/Quarantine") as (page, complaints):
+    with open_tab(browser, address + "/Quarantine") as (page, complaints):
         for number, reason in enumerate(REASONS):
-            drawn(page, ["Latest refused records"], 1, 1)
+            wait_until_drawn(page, ["Latest refused records"], 1, 1)
             names = {_words(name) for name in NAMES[number :: len(REASONS)]}
             choose(page, "Reason", reason)
             table = page.get_by_test_id("stDataFrame")
@@ -125,9 +125,9 @@ def test_a_name_in_a_sentence_a_figure_and_a_table_is_its_text(
     log = tmp_path_factory.mktemp("names") / "log"
     with (
         serving(own_stores, log, "tests/helpers/names_app.py", STREAMLIT_BROWSER_GATHER_USAGE_STATS="false") as served,
-        tab(browser, served) as (page, complaints),
+        open_tab(browser, served) as (page, complaints),
     ):
-        drawn(page, ["The end."], 1)
+        wait_until_drawn(page, ["The end."], 1)
         sentences = [page.locator(f".st-key-name-{number}").inner_text() for number in range(len(NAMES))]
         formatted = [page.locator(f".st-key-name-{number}").locator(FORMATTED).count() for number in range(len(NAMES))]
         labels = page.locator(".js-plotly-plot .ytick text").all_text_contents()

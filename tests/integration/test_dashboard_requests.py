@@ -9,8 +9,8 @@ from cassandra.connection import Connection
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.dashboard import GOALS
-from benchmarks.visits import counted, stores
-from benchmarks.visits.population import Chunk, counts
+from benchmarks.visits import record_requests, stores
+from benchmarks.visits.population import Chunk, count_users
 from insights.clients import connections
 from insights.settings import StoreSettings, to_environment
 from tests.helpers.support import REPOSITORY
@@ -35,15 +35,15 @@ def notes(monkeypatch, tmp_path) -> Path:
     """Every request from now on, and the rows of its answer."""
     monkeypatch.setattr(Connection, "send_msg", Connection.send_msg)
     path: Path = tmp_path / "notes"
-    counted.note_requests(path)
+    record_requests.record_requests(path)
     return path
 
 
 def test_no_page_asks_much_of_cassandra_however_many_users_there_are(servers, notes):
     with connections.open_cassandra(servers.cassandra) as session:
-        stores.write(stores.writer_of(session), Chunk(0, USERS))
-    stores.fill_lately(servers.cassandra, counts(USERS), datetime.now(UTC))
-    stores.fill_postgres(servers, USERS, counts(USERS))
+        stores.write_chunk(stores.make_writer(session), Chunk(0, USERS))
+    stores.fill_counts(servers.cassandra, count_users(USERS), datetime.now(UTC))
+    stores.fill_postgres(servers, USERS, count_users(USERS))
     asked, read = {}, {}
     for path in PAGES:
         notes.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Each server starts, serves, stops, leaves no process behind and keeps its data."""
+"""Each server starts, answers, keeps its data across restarts, and leaves no process when it is stopped."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def restart(server):
     server.wait_ready(60)
 
 
-def test_postgres_keeps_its_rows_over_a_restart_and_leaves_no_process(tmp_path):
+def test_postgres_keeps_its_rows_across_a_restart_and_leaves_no_process(tmp_path):
     server = PostgresServer(tmp_path, free_port())
     server.start()
     try:
@@ -69,7 +69,7 @@ def test_postgres_refuses_a_wrong_password(postgres_server):
         psycopg2.connect(**(postgres_server.connection() | {"password": "guess"}))
 
 
-def test_kafka_keeps_its_messages_over_a_restart_and_leaves_no_process(tmp_path, java, jars):
+def test_kafka_keeps_its_messages_across_a_restart_and_leaves_no_process(tmp_path, java, jars):
     server = KafkaServer(tmp_path, free_port(), java=java, jars=jars, controller_port=free_port())
     server.start()
     try:
@@ -120,14 +120,14 @@ def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_proce
     assert list_session_members(server.pid) == []
 
 
-def test_a_second_server_on_the_same_port_is_refused_by_name(postgres_server, tmp_path):
+def test_a_second_server_on_the_same_port_names_the_first(postgres_server, tmp_path):
     with pytest.raises(
         UserError, match=f"Port {postgres_server.port} of postgres is taken by .*INSIGHTS_POSTGRES_PORT"
     ):
         PostgresServer(tmp_path, postgres_server.port).start()
 
 
-def test_a_killed_parent_leaves_no_server_behind(tmp_path: Path):
+def test_a_killed_parent_leaves_no_server(tmp_path: Path):
     script = f"""
         import time
         from pathlib import Path

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from insights.settings import AirflowSettings, to_environment
 from tests.helpers.airflow_server import FakeAirflow, serve_airflow
-from tests.helpers.browser import opened
+from tests.helpers.browser import open_url
 from tests.helpers.dashboard_data import fill_postgres
 from tests.helpers.dashboard_process import process
 from tests.helpers.support import eventually, free_port
@@ -32,7 +32,7 @@ def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
 
 
 def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(address, airflow, tmp_path):
-    with opened(address, seconds=120) as (page, _):
+    with open_url(address, seconds=120) as (page, _):
         page.get_by_test_id("stSidebarNav").get_by_role("link", name="Quarantine").click()
         page.get_by_role("button", name="Re-drive ...").click()
         dialog = page.get_by_role("dialog")

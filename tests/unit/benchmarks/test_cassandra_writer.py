@@ -10,22 +10,22 @@ from insights.local.jars import read_lock
 
 
 def test_every_benchmark_of_the_folder_is_run_with_its_arguments(monkeypatch, capsys):
-    ran: list[list[str]] = []
+    calls: list[list[str]] = []
     runs = {title: (run.__module__, arguments) for title, (run, arguments) in bench.BENCHMARKS.items()}
     for title, (_, arguments) in runs.items():
-        monkeypatch.setitem(bench.BENCHMARKS, title, (ran.append, arguments))
+        monkeypatch.setitem(bench.BENCHMARKS, title, (calls.append, arguments))
     bench.main()
     folder = Path(bench.__file__).parent
     assert {module for module, _ in runs.values()} == {f"benchmarks.{path.stem}" for path in folder.glob("[a-z]*.py")}
-    assert ran == [arguments for _, arguments in runs.values()]
-    shown = capsys.readouterr().out
-    assert [title for title in runs if title not in shown] == []
+    assert calls == [arguments for _, arguments in runs.values()]
+    output = capsys.readouterr().out
+    assert [title for title in runs if title not in output] == []
 
 
-def test_the_writers_figures_are_a_table_with_its_ratio_to_each_contender_over_the_rounds():
+def test_the_result_is_a_table_with_the_writers_ratio_to_each_contender_over_the_rounds():
     rates = {"writer": [20.0, 30.0], "execute_concurrent": [10.0, 10.0], "connector": [40.0, 30.0]}
     result = {"rows": 2, "rounds": 2, "tables": {"users_by_id": {"columns": 3, "rates": rates}}}
-    lines = cassandra_writer.text(result).splitlines()
+    lines = cassandra_writer.format_result(result).splitlines()
     assert lines[1].startswith("users_by_id, 3 columns")
     assert [line.split() for line in lines[2:]] == [
         ["writer", "20", "25", "30"],
@@ -34,8 +34,8 @@ def test_the_writers_figures_are_a_table_with_its_ratio_to_each_contender_over_t
     ]
 
 
-def test_every_contender_begins_a_round_in_its_turn():
-    assert [cassandra_writer.turns(["a", "b", "c"], number) for number in range(4)] == [
+def test_each_round_starts_with_another_contender():
+    assert [cassandra_writer.order_round(["a", "b", "c"], number) for number in range(4)] == [
         ["a", "b", "c"],
         ["b", "c", "a"],
         ["c", "a", "b"],
@@ -44,7 +44,7 @@ def test_every_contender_begins_a_round_in_its_turn():
 
 
 class Table:
-    """A session whose table holds what the contender wrote last."""
+    """A session whose table holds the rows that the last contender wrote."""
 
     def __init__(self):
         self.rows: list[tuple[int, ...]] = []
@@ -63,14 +63,14 @@ def test_a_contender_that_leaves_other_rows_than_the_writer_ends_the_benchmark(o
         "writer": lambda: session.rows.extend([(1,), (2,)]),
         "twin": lambda: session.rows.extend([(1,), (2,)]),
     }
-    cassandra_writer.agree(session, "users_by_id", ["a"], contenders)
+    cassandra_writer.require_same_rows(session, "users_by_id", ["a"], contenders)
     with pytest.raises(RuntimeError, match="other and the writer left different rows in users_by_id"):
-        cassandra_writer.agree(
+        cassandra_writer.require_same_rows(
             session, "users_by_id", ["a"], contenders | {"other": lambda: session.rows.extend(other)}
         )
 
 
-def test_the_connectors_lock_holds_it_with_a_hash_and_none_of_it_is_in_the_platforms():
+def test_the_connectors_lock_is_separate_from_the_platforms():
     locked = read_lock(environment.LOCK)
     assert {(jar.organisation, jar.name, jar.version) for jar in locked} >= {
         (root.organisation, root.name, root.version) for root in environment.ROOTS["connector"]
@@ -80,6 +80,6 @@ def test_the_connectors_lock_holds_it_with_a_hash_and_none_of_it_is_in_the_platf
     assert not {jar.group for jar in read_lock()} & {"connector"}
 
 
-def test_an_argument_that_is_no_number_is_refused():
+def test_an_argument_that_is_not_a_number_is_rejected():
     with pytest.raises(SystemExit):
         cassandra_writer.main(["--rows", "many"])

@@ -1,4 +1,4 @@
-"""The DAGs without a server: they import with an empty environment, and are shaped as the platform needs them."""
+"""The DAGs without a server: they import in an empty environment, and have the tasks and parameters they should."""
 
 import json
 import os
@@ -27,13 +27,13 @@ for path in sorted(Path(sys.argv[1]).glob("*.py")):
     module = importlib.util.module_from_spec(spec)
     before = set(sys.modules)
     spec.loader.exec_module(module)
-    with_dag = getattr(module, path.stem)()
-    described[with_dag.dag_id] = {
-        "schedule": with_dag.schedule if isinstance(with_dag.schedule, str) else None,
-        "catchup": with_dag.catchup,
-        "max_active_runs": with_dag.max_active_runs,
-        "params": dict(with_dag.params),
-        "tasks": {t.task_id: [sorted(t.downstream_task_ids), t.retries, type(t).__name__] for t in with_dag.tasks},
+    dag = getattr(module, path.stem)()
+    described[dag.dag_id] = {
+        "schedule": dag.schedule if isinstance(dag.schedule, str) else None,
+        "catchup": dag.catchup,
+        "max_active_runs": dag.max_active_runs,
+        "params": dict(dag.params),
+        "tasks": {t.task_id: [sorted(t.downstream_task_ids), t.retries, type(t).__name__] for t in dag.tasks},
         "stores": sorted({"cassandra", "psycopg2", "confluent_kafka", "pyspark"} & (set(sys.modules) - before)),
     }
 print(json.dumps(described))
@@ -42,7 +42,7 @@ print(json.dumps(described))
 
 @pytest.fixture(scope="module")
 def dags(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a process without settings and without network sees after importing every DAG."""
+    """The DAGs as a process without settings and network imports them."""
     environment = {
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
         "PYTHONPATH": str(DAGS.parent),
@@ -77,7 +77,7 @@ def test_ingest_offers_its_parameters(dags: dict[str, Any]) -> None:
     assert set(dags["ingest_users"]["params"]) == {"pages", "page_size", "nationalities", "gender"}
 
 
-def test_the_check_looks_at_topic_and_stream_before_it_counts(dags: dict[str, Any]) -> None:
+def test_the_check_examines_topic_and_stream_before_the_ledger(dags: dict[str, Any]) -> None:
     tasks = dags["check_data_flow"]["tasks"]
     assert {name: downstream for name, (downstream, _, _) in tasks.items()} == {
         "topic": ["ledger"],
@@ -86,7 +86,7 @@ def test_the_check_looks_at_topic_and_stream_before_it_counts(dags: dict[str, An
     }
 
 
-def test_re_driving_is_started_by_hand_only(dags: dict[str, Any]) -> None:
+def test_the_redrive_is_triggered_by_hand_only(dags: dict[str, Any]) -> None:
     redrive = dags["redrive_quarantine"]
     assert redrive["schedule"] is None
     assert set(redrive["params"]) == {"reason", "ids", "patch", "limit", "force"}

@@ -8,7 +8,7 @@ from insights.stream import query, transform
 from jobs import stream_users
 
 
-def test_the_stream_refuses_what_is_larger_than_the_topic_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[int] = []
     spark = SimpleNamespace(streams=SimpleNamespace(addListener=lambda _: None), stop=lambda: None)
     monkeypatch.setenv("INSIGHTS_KAFKA_MAX_MESSAGE_BYTES", "2000000")
@@ -16,8 +16,8 @@ def test_the_stream_refuses_what_is_larger_than_the_topic_takes(monkeypatch: pyt
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
-    monkeypatch.setattr(transform, "transform_messages", lambda _, largest_value: limits.append(largest_value))
+    monkeypatch.setattr(transform, "transform_messages", lambda _, max_bytes: limits.append(max_bytes))
     monkeypatch.setattr(query, "start_query", lambda *_: None)
     monkeypatch.setattr(query, "run_query", lambda *_: None)
-    stream_users.main()
+    assert stream_users.main() == 0
     assert limits == [2_000_000]

@@ -17,7 +17,7 @@ SETUP = REPOSITORY / "scripts" / "setup"
         (
             ["uname"],
             "echo Darwin",
-            "error: This is Darwin, and the servers run here on Linux only: use a Linux machine",
+            "error: This is Darwin, but the servers run on Linux only: use a Linux machine",
         ),
         (["python3.11", "python3", "python"], "exit 1", "error: Python 3.11 was not found on PATH: install it"),
     ],
