@@ -15,7 +15,7 @@ from insights.model.reasons import Reason
         "reason": Param("", type="string", enum=["", *Reason], description="Only records rejected for this."),
         "ids": Param([], type="array", items={"type": "string"}, description="Only these event ids or origins."),
         "patch": Param({}, type="object", description="JSON merge patch to apply to every record."),
-        "limit": Param(10_000, type="integer", minimum=1, maximum=100_000, description="At most this many records."),
+        "limit": Param(10_000, type="integer", minimum=1, maximum=100_000, description="Maximum number of records."),
         "force": Param(False, type="boolean", description="Also records that were re-driven too often."),
     },
     tags=["user-insights"],

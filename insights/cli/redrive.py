@@ -20,7 +20,7 @@ def redrive(
         list[str] | None, typer.Option("--id", help="Only this event id or origin; may be repeated.")
     ] = None,
     patch: Annotated[str, typer.Option(help="JSON merge patch to apply to every record.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="Most records to publish.")] = 10_000,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 10_000,
     force: Annotated[bool, typer.Option("--force", help="Also records that were re-driven too often.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records.")] = False,
 ) -> None:

@@ -1,1 +1,1 @@
-"""The whole platform on one machine: real servers as child processes, one small module a server."""
+"""The whole platform on one machine: real servers as child processes, one small module per server."""

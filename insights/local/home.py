@@ -137,7 +137,7 @@ def delete_home(home: Path) -> None:
         lock.release()
 
 
-def refuse_full_disk(home: Path, needed: int = FREE_BYTES) -> None:
+def require_free_space(home: Path, needed: int = FREE_BYTES) -> None:
     """Check that the disk of `home` has room for a platform.
 
     Raises:

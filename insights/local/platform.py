@@ -10,7 +10,7 @@ from dataclasses import asdict
 from insights.errors import UserError
 from insights.local import airflow
 from insights.local.configuration import AIRFLOW_PARTS, Address, Configuration, DemoOptions
-from insights.local.home import DESCRIPTION, HomeLock, refuse_full_disk
+from insights.local.home import DESCRIPTION, HomeLock, require_free_space
 from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
 from insights.local.runner import ComponentEvent, ComponentState, Listener, Runner, Step
@@ -97,7 +97,7 @@ class Platform:
         self._lock.release()
 
     def _start(self, listener: Listener) -> None:
-        refuse_full_disk(self._home)
+        require_free_space(self._home)
         java = find_java(self._settings.java_home)
         started = time.monotonic()
         listener(ComponentEvent("downloads", ComponentState.STARTING))
@@ -109,7 +109,7 @@ class Platform:
         for component in components:
             component.stop_leftover()
         for component in components:
-            component.refuse_taken_ports()
+            component.require_free_ports()
         addresses = [asdict(address) for address in configuration.addresses()]
         description = {"environment": configuration.environment, "addresses": addresses}
         write_private(self._home / DESCRIPTION, json.dumps(description, indent=1))

@@ -91,7 +91,7 @@ class Component(ABC):
         self.stop_leftover()
         for directory in (self.state, self.log.parent, self._record.parent):
             directory.mkdir(parents=True, exist_ok=True)
-        self.refuse_taken_ports()
+        self.require_free_ports()
         self.prepare()
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
@@ -109,14 +109,14 @@ class Component(ABC):
         get_guard().watch(pid, self.stop_signal)
         self._record.write_text(json.dumps({"pid": pid, "started": read_process_start(pid)}))
 
-    def refuse_taken_ports(self) -> None:
+    def require_free_ports(self) -> None:
         """Check that the component's ports are free.
 
         Raises:
             UserError: another program listens on one; names it.
         """
         for variable, port in self.ports().items():
-            refuse_taken_port(self.name, port, variable)
+            require_free_port(self.name, port, variable)
 
     def wait_ready(self, seconds: float) -> None:
         """Return when the component is ready.
@@ -269,7 +269,7 @@ def read_process_owner(pid: int) -> str | None:
     return next((v.removeprefix(prefix).decode() for v in variables if v.startswith(prefix)), None)
 
 
-def refuse_taken_port(name: str, port: int, variable: str) -> None:
+def require_free_port(name: str, port: int, variable: str) -> None:
     """Check that `port` of loopback is free; `variable` is the setting of the port.
 
     Raises:

@@ -12,7 +12,7 @@ from insights.local.home import (
     delete_home,
     find_running_process,
     read_description,
-    refuse_full_disk,
+    require_free_space,
     stop_running,
 )
 from insights.local.secrets import Secrets
@@ -89,8 +89,8 @@ def test_reset_refuses_a_running_platform_and_a_directory_that_is_not_one(held, 
 
 def test_too_little_free_space_is_reported_in_figures(tmp_path):
     with pytest.raises(UserError, match=r"Only [\d.]+ GB are free on the disk of .* and 1000000\.0 GB are needed"):
-        refuse_full_disk(tmp_path / "not" / "yet", 10**15)
-    refuse_full_disk(tmp_path / "not" / "yet", 1)
+        require_free_space(tmp_path / "not" / "yet", 10**15)
+    require_free_space(tmp_path / "not" / "yet", 1)
 
 
 def test_a_directory_without_a_description_is_reported(tmp_path):
