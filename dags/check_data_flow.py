@@ -13,7 +13,7 @@ _PATIENCE_SECONDS = 60
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    params={"wait_seconds": Param(120, type="integer", minimum=0, description="To wait for records in flight.")},
+    params={"wait_seconds": Param(120, type="integer", minimum=0, description="Time for records in flight.")},
     tags=["user-insights"],
     doc_md="Checks the raw topic and the stream, then compares the stores; a run fails by naming the hop that differs.",
 )
