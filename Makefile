@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots lint lock chart-docs bench bench-dashboard images push kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots fmt lint check lock chart-docs bench bench-dashboard images push kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -35,10 +35,21 @@ test-e2e: setup ## Run the demo once and look at its page in a browser.
 screenshots: setup ## Draw every page of the dashboard in both themes into docs/images/dashboard.
 	@PICTURES=docs/images/dashboard $(PYTEST) tests/integration/test_dashboard_browser.py -k "drawn and 1280"
 
+fmt: setup ## Format the code and apply the linter's safe fixes.
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
 lint: setup ## Check format, style and types.
 	@.venv/bin/ruff format --check .
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
+
+# Left out: what starts Spark, and what renders pages of the dashboard.
+QUICK := tests/unit --ignore=tests/unit/stream/spark --ignore=tests/unit/dashboard/views --ignore=tests/unit/dashboard/test_auth.py
+
+check: lint ## Check what a commit must pass: lint, generated files and the quick unit tests; under three minutes on two cores.
+	@.venv/bin/python scripts/chart_docs.py --check
+	@$(PYTEST) $(QUICK) -n 2
 
 lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite the locks.
 	@scripts/lock
