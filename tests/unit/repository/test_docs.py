@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,6 +20,9 @@ from tests.helpers.support import REPOSITORY
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()
 RULES = (REPOSITORY / "docs" / "rules.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+FOLDERS = "benchmarks|charts|dags|dashboard|docs|images|insights|jobs|requirements|scripts|tests"
+MADE_BY_USERS = {"dashboard/.streamlit/secrets.toml"}
 GROUPS = [
     kind
     for kind in vars(settings).values()
@@ -92,6 +96,21 @@ def test_the_readme_names_targets_commands_and_files_that_exist() -> None:
     assert [link for link in links if not (REPOSITORY / link).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_names_files_that_exist(document: Path) -> None:
+    text = _without_blocks(document.read_text())
+    named = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", text)) - MADE_BY_USERS
+    assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_links_to_files_and_headings_that_exist(document: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", _without_blocks(document.read_text()))
+    targets = [((document.parent / path) if path else document, anchor) for path, anchor in links]
+    assert [str(path) for path, _ in targets if not path.exists()] == []
+    assert [f"{path}#{anchor}" for path, anchor in targets if anchor and anchor not in _anchors(path)] == []
+
+
 def test_every_page_of_the_dashboard_is_pictured_in_light_and_dark() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", (REPOSITORY / "docs" / "dashboard.md").read_text())
     pages = sorted(file.stem for file in (REPOSITORY / "dashboard" / "views").glob("*.py"))
@@ -104,7 +123,17 @@ def test_the_readme_names_the_default_ports() -> None:
     assert {int(port) for port in re.findall(r"(?:127\.0\.0\.1|`):(\d{4})\b", README)} <= defaults
 
 
+def _without_blocks(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def _anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", _without_blocks(document.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def _code(text: str) -> list[str]:
     """What stands in blocks of code and in lines of it."""
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    return blocks + re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return blocks + re.findall(r"`([^`\n]+)`", _without_blocks(text))
