@@ -105,7 +105,7 @@ def _hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
 
 def _cassandra_hops(stores: StoreSettings, cursor: PgCursor, snapshot: FlowState) -> Iterator[Hop]:
     kept = counts.read_kept_counts(cursor)
-    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", counts.recounted(cursor), kept)
+    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", counts.recount_users(cursor), kept)
     with connections.open_cassandra(stores.cassandra) as session:
         counted = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol

@@ -8,7 +8,7 @@ from cassandra.cluster import Session
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.ledger.hops import NAMED, Hop, LedgerState, evaluate_hop
-from insights.model.schema import build_dimension_values_sql
+from insights.model.schema import build_user_counts_sql
 
 Counts = dict[tuple[str, str], int]
 
@@ -18,27 +18,25 @@ _REMEDY = "`insights recount` counts the served users again."
 def read_kept_counts(cursor: PgCursor) -> Counts:
     """The counts that PostgreSQL keeps, by dimension and value."""
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
-    return _counts(cursor.fetchall())
+    return _index_counts(cursor.fetchall())
 
 
-def recounted(cursor: PgCursor) -> Counts:
-    """The same, counted again from `analytics.users`."""
-    cursor.execute(
-        f"SELECT dimension, value, count(*) FROM ({build_dimension_values_sql('analytics.users')}) AS v"
-        " WHERE value IS NOT NULL GROUP BY dimension, value"
-    )
-    return _counts(cursor.fetchall())
+def recount_users(cursor: PgCursor) -> Counts:
+    """The exact counts, from the rows of `analytics.users`."""
+    cursor.execute(build_user_counts_sql("analytics.users"))
+    return _index_counts(cursor.fetchall())
 
 
 def read_cassandra_counts(session: Session) -> Counts:
-    """The counts that the dashboard reads from Cassandra."""
-    return _counts(session.execute("SELECT dimension, value, count FROM user_counts"))
+    """The counts in Cassandra, by dimension and value, zeros included."""
+    return _index_counts(session.execute("SELECT dimension, value, count FROM user_counts"))
 
 
 def compare_counts(
     name: str, equation: str, left: Counts, right: Counts, late: Set[tuple[str, str]] = frozenset()
 ) -> Hop:
     """Judge two sets of counts, of which the `late` ones may differ; the hop's sides are sums over all dimensions."""
+    left, right = _drop_zeros(left), _drop_zeros(right)
     differing = {key for key in left.keys() | right.keys() if left.get(key) != right.get(key)}
     named = differing - late
     missing, extra = sorted(named - right.keys()), sorted(named - left.keys())
@@ -60,8 +58,13 @@ def compare_counts(
     return replace(found, sentence=f"{found.sentence} {_REMEDY}") if found.state is LedgerState.BROKEN else found
 
 
-def _counts(rows: Any) -> Counts:
-    return {(dimension, value): count for dimension, value, count in rows if count}
+def _index_counts(rows: Any) -> Counts:
+    return {(dimension, value): count for dimension, value, count in rows}
+
+
+def _drop_zeros(counts: Counts) -> Counts:
+    """The counts without those of no user: a store may hold a zero where another has no row."""
+    return {key: count for key, count in counts.items() if count}
 
 
 def _named(key: tuple[str, str], left: Counts, right: Counts) -> str:

@@ -149,6 +149,14 @@ def build_dimension_values_sql(source: str) -> str:
     return f"SELECT d.dimension, d.value FROM {source} CROSS JOIN LATERAL (VALUES {values}) AS d(dimension, value)"
 
 
+def build_user_counts_sql(source: str) -> str:
+    """A query that counts the rows of `source` by dimension and value: columns dimension, value and count."""
+    return (
+        f"SELECT dimension, value, count(*) AS count FROM ({build_dimension_values_sql(source)}) AS dimension_values"
+        " WHERE value IS NOT NULL GROUP BY dimension, value"
+    )
+
+
 def _build_dimension_value(source: str, names: Sequence[str]) -> str:
     texts = [
         f"({DERIVED_SQL[name].format(f'{source}.{DERIVED_FROM[name]}')})::text"

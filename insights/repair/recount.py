@@ -14,7 +14,8 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients import connections
 from insights.clients.sql import fetch_row
 from insights.errors import UserError
-from insights.model.schema import build_dimension_values_sql
+from insights.ledger.counts import Counts, read_cassandra_counts
+from insights.model.schema import build_user_counts_sql
 from insights.model.user import DIMENSIONS
 from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
@@ -23,10 +24,8 @@ from insights.sinks.postgres import allocate_seq, lock_merges
 
 _COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)
-    FROM analytics.user_counts AS c FULL JOIN (
-        SELECT dimension, value, count(*) FROM ({build_dimension_values_sql("analytics.users")}) AS v
-        WHERE value IS NOT NULL GROUP BY dimension, value
-    ) AS u USING (dimension, value)
+    FROM analytics.user_counts AS c
+    FULL JOIN ({build_user_counts_sql("analytics.users")}) AS u USING (dimension, value)
 """
 _KEEP = """
     INSERT INTO analytics.user_counts (dimension, value, count, seq) VALUES %s
@@ -122,7 +121,7 @@ def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSetting
     return new
 
 
-def recount_postgres(connection: PgConnection, served: dict[tuple[str, str], int]) -> tuple[int, list[CountComparison]]:
+def recount_postgres(connection: PgConnection, served: Counts) -> tuple[int, list[CountComparison]]:
     """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
 
     `served` are Cassandra's counts, read before.
@@ -146,7 +145,7 @@ def _new_dimensions(cursor: PgCursor) -> list[str]:
     return [name for name in DIMENSIONS if name not in counted] if users else []
 
 
-def _counts(cursor: PgCursor, served: dict[tuple[str, str], int]) -> list[CountComparison]:
+def _counts(cursor: PgCursor, served: Counts) -> list[CountComparison]:
     with _migrated():
         cursor.execute(_COUNTS)
     kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
@@ -157,10 +156,9 @@ def _counts(cursor: PgCursor, served: dict[tuple[str, str], int]) -> list[CountC
     ]
 
 
-def _served(session: Session) -> dict[tuple[str, str], int]:
+def _served(session: Session) -> Counts:
     try:
-        rows = session.execute("SELECT dimension, value, count FROM user_counts")
-        return {(dimension, value): count for dimension, value, count in rows}
+        return read_cassandra_counts(session)
     except connections.CASSANDRA_ERRORS as error:
         raise UserError(f"Cassandra's counts cannot be read ({error}); check that it runs and try again.") from error
 

@@ -19,7 +19,13 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
-from insights.model.schema import USER_FIELDS, build_dimension_values_sql, build_sql_columns, list_dimension_fields
+from insights.model.schema import (
+    USER_FIELDS,
+    build_dimension_values_sql,
+    build_sql_columns,
+    build_user_counts_sql,
+    list_dimension_fields,
+)
 
 Offsets = dict[str, dict[str, list[int]]]
 """Per topic and partition: the first offset of the batch, and the one after its last."""
@@ -88,10 +94,10 @@ _COUNT = f"""
         FROM moves AS m LEFT JOIN analytics.user_counts AS c USING (dimension, value)
     )
     INSERT INTO analytics.user_counts (dimension, value, count, seq)
-    SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE (
-        SELECT count(*) FROM ({build_dimension_values_sql("analytics.users")}) AS u
+    SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE coalesce((
+        SELECT u.count FROM ({build_user_counts_sql("analytics.users")}) AS u
         WHERE u.dimension = counts.dimension AND u.value = counts.value
-    ) END, %(seq)s
+    ), 0) END, %(seq)s
     FROM counts
     ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
 """

@@ -13,7 +13,7 @@ from psycopg2.extras import execute_values
 
 from insights.clients import connections
 from insights.model.message import RawMessage
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_dimension_values_sql
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
 
@@ -93,8 +93,8 @@ def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -
             cursor, f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s", map(user, range(users))
         )
         cursor.execute(
-            "INSERT INTO analytics.user_counts SELECT dimension, value, count(*), 1"
-            f" FROM ({build_dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
+            "INSERT INTO analytics.user_counts (dimension, value, count, seq)"
+            f" SELECT dimension, value, count, 1 FROM ({build_user_counts_sql('analytics.users')}) AS counted"
         )
         _quarantine(cursor, range(users, total))
         cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")

@@ -16,7 +16,7 @@ from insights.clients.quarantine_table import insert_records
 from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
-from insights.model.schema import USER_FIELDS, build_dimension_values_sql
+from insights.model.schema import USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, derive_record_key
 from insights.settings import StoreSettings
 from insights.simulator.formats import list_nationalities
@@ -242,8 +242,8 @@ def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], refused: s
     names = ", ".join(USER_FIELDS)
     execute_values(cursor, f"INSERT INTO analytics.users ({names}) VALUES %s", cells, page_size=1000)
     cursor.execute(
-        "INSERT INTO analytics.user_counts SELECT dimension, value, count(*), 1"
-        f" FROM ({build_dimension_values_sql('analytics.users')}) AS v WHERE value IS NOT NULL GROUP BY 1, 2"
+        "INSERT INTO analytics.user_counts (dimension, value, count, seq)"
+        f" SELECT dimension, value, count, 1 FROM ({build_user_counts_sql('analytics.users')}) AS counted"
     )
     read, rows = 0, []
     for number in range(RUNS):
