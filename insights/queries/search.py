@@ -1,9 +1,12 @@
-"""Users by filters, page by page, the latest registered first; at one instant by bucket, then as Cassandra sorts ids.
+"""Search for users by filters with keyset pagination, over Cassandra's user tables.
 
-A cursor is a place in that order, so that pages neither repeat nor omit a user, whatever arrives meanwhile. With a
-country its partitions are read, else those of months; both in steps of months that hold at most `STEP_USERS` users, or
-are one month, as the counts say. The gender and age of users are filtered by the server, within partitions that the
-statement names in full: what that reads is bounded by the step.
+Users are sorted by registration instant, newest first; users of one instant by bucket, then in Cassandra's order of
+ids. A cursor is a position in that order, so that pages neither repeat nor omit a user, whatever arrives meanwhile.
+
+With a country, the search reads that country's partitions of `users_by_country`, otherwise the partitions of
+`users_by_registration_month`. It proceeds in steps of consecutive months which, by the stored counts, hold at most
+`STEP_USERS` users, or of one month. The server filters by gender and age within partitions that the statement names in
+full, so that the size of a step bounds what a statement scans.
 """
 
 import time
@@ -20,20 +23,24 @@ from cassandra.cluster import Session
 from insights.errors import UserError
 from insights.model.age_bands import get_age_range
 from insights.model.schema import BUCKETS
-from insights.queries.users import MOST_PARTITIONS, execute, read_counts, read_cross_counts, read_cross_counts_since
+from insights.queries.users import MAX_PARTITIONS, execute, read_counts, read_cross_counts, read_cross_counts_since
 
 STEP_USERS = 40_000
-MOST_READS = 12
-"""Of one page, of at most three statements each: beyond, the page ends short and says how far back it looked."""
-MOST_ROWS = 4_800
-"""Of one statement: below the driver's fetch size, so that an answer is one response."""
+"""Upper bound of the users that the months of one step hold, unless the step is a single month."""
+MAX_READS = 12
+"""Reads per page, of at most three statements each. A page that needs more ends short and says how far back it got."""
+MAX_ROWS = 4_800
+"""Rows per statement: below the driver's fetch size, so that a result is one response."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """What users have in common; None is whatever. The months (`YYYY-MM`) are the first and last of registration."""
+    """Conditions that users must meet; None accepts any value.
+
+    `since` and `until` are the first and the last month of registration (`YYYY-MM`), both inclusive.
+    """
 
     country_code: str | None = None
     gender: str | None = None
@@ -41,9 +48,13 @@ class UserFilter:
     since: str | None = None
     until: str | None = None
 
+    def covers_month(self, month: str) -> bool:
+        """Whether users who registered in `month` meet the conditions on the month."""
+        return (self.since is None or self.since <= month) and (self.until is None or month <= self.until)
+
 
 class UserSummary(NamedTuple):
-    """What both tables know of a user."""
+    """The columns of a user that both tables have."""
 
     registered_at: datetime
     user_id: UUID
@@ -55,213 +66,275 @@ class UserSummary(NamedTuple):
 
 
 class KeysetCursor(NamedTuple):
-    """Behind this user; without an id, behind all who registered then or later."""
+    """Exclusive lower bound (keyset pagination): the users of a page sort after this position.
+
+    Without `user_id` they sort after every user who registered at `registered_at` or later.
+    """
 
     registered_at: datetime
     user_id: UUID | None
 
 
 class UserPage(NamedTuple):
-    """Some users, and where the next ones are, if there are any."""
+    """A page of users, and the cursor of the next page; None on the last."""
 
     users: tuple[UserSummary, ...]
     next: KeysetCursor | None
     looked_back_to: datetime | None
-    """Set where the page ended before it was full, for all it had read."""
+    """The instant down to which users were read, if the page ended short after `MAX_READS` reads."""
 
 
-def fetch_page(session: Session, chosen: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:
-    """At most `limit` users behind `cursor`."""
-    found: list[UserSummary] = []
-    for reads, (users, place) in enumerate(_walk(session, chosen, cursor, max(10, limit // 4)), 1):
-        found += users
-        if len(found) > limit:
-            return UserPage(tuple(found[:limit]), _behind(found[limit - 1]), None)
-        if reads == MOST_READS and place is not None:
-            return UserPage(tuple(found), place, place.registered_at)
-    return UserPage(tuple(found), None, None)
+def fetch_page(session: Session, filters: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:
+    """Fetch the first `limit` matching users after `cursor`, or the first of all without a cursor."""
+    users: list[UserSummary] = []
+    rows_per_partition = max(10, limit // 4)
+    for reads, (matching, position) in enumerate(_scan(session, filters, cursor, rows_per_partition), 1):
+        users += matching
+        if len(users) > limit:
+            return UserPage(tuple(users[:limit]), _cursor_at(users[limit - 1]), None)
+        if reads == MAX_READS and position is not None:
+            return UserPage(tuple(users), position, position.registered_at)
+    return UserPage(tuple(users), None, None)
 
 
-def iterate_users(session: Session, chosen: UserFilter, seconds: float) -> Iterator[UserSummary]:
-    """All of them.
+def iterate_users(session: Session, filters: UserFilter, timeout_seconds: float) -> Iterator[UserSummary]:
+    """Yield every matching user, in the order of the pages.
 
     Raises:
-        UserError: it took longer than `seconds`.
+        UserError: reading took longer than `timeout_seconds`.
     """
-    end = time.monotonic() + seconds
-    for found, _ in _walk(session, chosen, None, MOST_ROWS // BUCKETS):
-        if time.monotonic() > end:
-            raise UserError(f"Reading the users took longer than {seconds:g} s; choose narrower filters.")
-        yield from found
+    deadline = time.monotonic() + timeout_seconds
+    for users, _ in _scan(session, filters, None, MAX_ROWS // BUCKETS):
+        if time.monotonic() > deadline:
+            raise UserError(f"Reading the users took longer than {timeout_seconds:g} s; choose narrower filters.")
+        yield from users
 
 
-def count_users(session: Session, chosen: UserFilter) -> int | None:
-    """How many there are, where an aggregate knows it."""
-    whole_time = chosen.since is None and chosen.until is None
-    whom = (chosen.country_code, chosen.gender, chosen.age_band)
-    if whole_time and whom[1:] == (None, None):
-        countries = read_counts(session, "country_code")
-        return sum(count for code, count in countries.items() if whom[0] in (None, code))
-    if whole_time and whom[0] is None:
-        pairs = read_cross_counts(session, "gender_age_band", chosen.gender)
-        return sum(count for (_, band), count in pairs.items() if chosen.age_band in (None, band))
-    if whom == (None, None, None):
-        months = read_counts(session, "registered_month")
-        return sum(count for month, count in months.items() if _within(month, chosen))
-    if whom[1:] == (None, None):
-        since = read_cross_counts_since(session, "month_country", chosen.since or "")
-        return sum(count for (month, code), count in since.items() if code == whom[0] and _within(str(month), chosen))
-    return None
+def count_users(session: Session, filters: UserFilter) -> int | None:
+    """Count the matching users from the stored counts; None if no dimension combines these filters."""
+    any_country = filters.country_code is None
+    any_month = filters.since is None and filters.until is None
+    if filters.gender is None and filters.age_band is None:
+        return _count_by_country(session, filters) if any_month else _count_by_month(session, filters)
+    return _count_by_gender_and_age_band(session, filters) if any_country and any_month else None
 
 
-def _walk(
-    session: Session, chosen: UserFilter, cursor: KeysetCursor | None, share: int
-) -> Iterator[tuple[list[UserSummary], KeysetCursor | None]]:
-    """The users behind `cursor`, read by read, each with the place behind what was read; None behind the last.
+def _count_by_country(session: Session, filters: UserFilter) -> int:
+    counts = read_counts(session, "country_code")
+    return sum(counts.values()) if filters.country_code is None else counts.get(filters.country_code, 0)
 
-    `share`: rows asked of each partition. Months are read together that hold about half as many matching users as
-    that makes, by what matched in those before; a country's users are taken to register as all users do.
-    """
-    known = read_counts(session, "registered_month")
-    months = sorted((month for month in known if _within(month, chosen)), reverse=True)
+
+def _count_by_month(session: Session, filters: UserFilter) -> int:
+    if filters.country_code is None:
+        counts = read_counts(session, "registered_month")
+        return sum(count for month, count in counts.items() if filters.covers_month(month))
+    pairs = read_cross_counts_since(session, "month_country", filters.since or "")
+    return sum(
+        count
+        for (month, country), count in pairs.items()
+        if country == filters.country_code and filters.covers_month(str(month))
+    )
+
+
+def _count_by_gender_and_age_band(session: Session, filters: UserFilter) -> int:
+    pairs = read_cross_counts(session, "gender_age_band", filters.gender)
+    return sum(count for (_, age_band), count in pairs.items() if filters.age_band in (None, age_band))
+
+
+class _ScanRead(NamedTuple):
+    """The users of one read, and the position after it; None once there is nothing left to read."""
+
+    users: list[UserSummary]
+    position: KeysetCursor | None
+
+
+def _scan(
+    session: Session, filters: UserFilter, cursor: KeysetCursor | None, rows_per_partition: int
+) -> Iterator[_ScanRead]:
+    """Read the matching users after `cursor`, one step of months after another, in as many reads as a step takes."""
+    users_by_month = _count_unread_months(session, filters, cursor)
+    if not users_by_month:
+        return
+    position = cursor or KeysetCursor(_end_of(next(iter(users_by_month))), None)
+    planner = _plan_steps(session, filters, users_by_month, rows_per_partition)
+    while months := planner.take_step():
+        reader = _StepReader(session, filters, months, rows_per_partition)
+        matching, exhausted = 0, False
+        while not exhausted:
+            users, exhausted = reader.read_after(position)
+            matching += len(users)
+            position = KeysetCursor(_start_of(months[-1]), None) if exhausted else _cursor_at(users[-1])
+            yield _ScanRead(users, None if exhausted and planner.finished else position)
+        planner.adapt(months, matching)
+
+
+def _count_unread_months(session: Session, filters: UserFilter, cursor: KeysetCursor | None) -> dict[str, int]:
+    """Users by month, newest first, of the months that the filters cover and the cursor has not passed."""
+    counts = read_counts(session, "registered_month")
+    months = sorted(filter(filters.covers_month, counts), reverse=True)
     if cursor:
         newest = cursor.registered_at - (_MILLISECOND if cursor.user_id is None else timedelta(0))
-        months = [month for month in months if month <= _month(newest)]
-    if not months:
-        return
-    place = cursor or KeysetCursor(_end(months[0]), None)
-    most_months, part = MOST_PARTITIONS // BUCKETS, 1.0
-    if chosen.country_code is not None:
-        countries = read_counts(session, "country_code")
-        most_months, part = len(months), countries.get(chosen.country_code, 0) / max(1, sum(countries.values()))
-    held = {month: known[month] * part for month in months}
-    wanted = share * BUCKETS / 2
-    size = min(STEP_USERS, wanted)
-    while months:
-        step = _step(months, held, size)[:most_months]
-        months = months[len(step) :]
-        matching, whole = 0, False
-        while not whole:
-            found, whole = _read(session, chosen, step, place, share)
-            matching += len(found)
-            place = KeysetCursor(_begin(step[-1]), None) if whole else _behind(found[-1])
-            yield found, None if whole and not months else place
-        size = min(STEP_USERS, wanted * sum(held[month] for month in step) / max(1, matching))
+        months = [month for month in months if month <= _month_of(newest)]
+    return {month: counts[month] for month in months}
 
 
-def _step(months: Sequence[str], held: Mapping[str, float], size: float) -> Sequence[str]:
-    """The first of the months, and those after it that hold at most `size` users with it."""
-    sums = list(accumulate(held[month] for month in months))
-    return months[: max(1, bisect_right(sums, size))]
+class _StepPlanner:
+    """Splits the months, newest first, into steps that are expected to hold about `target` matching users.
+
+    The share of users that match is taken from the step before, and is 1 in the first.
+    """
+
+    def __init__(self, users_by_month: Mapping[str, float], max_months: int, target: float) -> None:
+        self._users_by_month, self._max_months, self._target = users_by_month, max_months, target
+        self._remaining = list(users_by_month)
+        self._max_users = min(STEP_USERS, target)
+
+    @property
+    def finished(self) -> bool:
+        return not self._remaining
+
+    def take_step(self) -> Sequence[str]:
+        """The months of the next step, at least one; none at the end."""
+        totals = list(accumulate(self._users_by_month[month] for month in self._remaining))
+        count = min(self._max_months, max(1, bisect_right(totals, self._max_users)))
+        step, self._remaining = self._remaining[:count], self._remaining[count:]
+        return step
+
+    def adapt(self, months: Sequence[str], matching: int) -> None:
+        """Size the next step by how many users of the last one's `months` matched."""
+        users = sum(self._users_by_month[month] for month in months)
+        self._max_users = min(STEP_USERS, self._target * users / max(1, matching))
 
 
-def _read(
-    session: Session, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
-) -> tuple[list[UserSummary], bool]:
-    """Users of those months behind `place` in order, and whether these are all; at least one if not."""
-    share = min(share, MOST_ROWS // (BUCKETS * (len(months) if chosen.country_code is None else 1)))
-    parts = _parts(session, chosen, months, place, share)
-    # A partition that gave its whole share may hold more: certain is only what comes before its last row.
-    certain = max((_position(part[-1]) for part in parts if len(part) == share), default=None)
-    found = [user for part in parts for user in part if certain is None or _position(user) >= certain]
-    # The sort is stable: users of one position stay as Cassandra sorts their ids.
-    return sorted(found, key=_position, reverse=True), certain is None
+def _plan_steps(
+    session: Session, filters: UserFilter, users_by_month: Mapping[str, int], rows_per_partition: int
+) -> _StepPlanner:
+    """Plan steps that fill about half of the rows that one read may return.
+
+    The users of a country are assumed to be spread over the months like all users.
+    """
+    target = rows_per_partition * BUCKETS / 2
+    if filters.country_code is None:
+        return _StepPlanner(users_by_month, MAX_PARTITIONS // BUCKETS, target)
+    countries = read_counts(session, "country_code")
+    share = countries.get(filters.country_code, 0) / max(1, sum(countries.values()))
+    users_of_country = {month: count * share for month, count in users_by_month.items()}
+    return _StepPlanner(users_of_country, len(users_by_month), target)
 
 
-def _parts(
-    session: Session, chosen: UserFilter, months: Sequence[str], place: KeysetCursor, share: int
-) -> list[list[UserSummary]]:
-    """The first rows behind `place` of each partition that holds users of those months, at most `share` of each."""
-    country = chosen.country_code
-    table, key = (
-        ("users_by_registration_month", "registered_month") if country is None else ("users_by_country", "country_code")
-    )
-    keys = list(months) if country is None else [country]
-    where, values = _conditions(chosen)
-    select = f"SELECT {', '.join(UserSummary._fields)} FROM {session.keyspace}.{table} WHERE {key}"
-    filtering = " ALLOW FILTERING" if values else ""
+class _StepReader:
+    """Reads the matching users of consecutive `months`, given newest first, from the partitions that hold them."""
 
-    def ranged(buckets: range, before: datetime) -> list[list[UserSummary]]:
+    def __init__(self, session: Session, filters: UserFilter, months: Sequence[str], rows_per_partition: int) -> None:
+        self._session = session
+        self._country = filters.country_code
+        if self._country is None:
+            table, key, self._keys = "users_by_registration_month", "registered_month", list(months)
+        else:
+            table, key, self._keys = "users_by_country", "country_code", [self._country]
+        self._select = f"SELECT {', '.join(UserSummary._fields)} FROM {session.keyspace}.{table} WHERE {key}"
+        self._conditions, self._values = _build_conditions(filters)
+        self._filtering = " ALLOW FILTERING" if self._values else ""
+        self._start = _start_of(months[-1])
+        self._limit = min(rows_per_partition, MAX_ROWS // (BUCKETS * len(self._keys)))
+
+    def read_after(self, position: KeysetCursor) -> tuple[list[UserSummary], bool]:
+        """Users after `position` in order, and whether these are all of the step's; at least one if they are not."""
+        partitions = self._read_partitions(position)
+        # A partition that returned its limit may hold more: only what sorts before its last row is complete.
+        complete = max((_sort_key(rows[-1]) for rows in partitions if len(rows) == self._limit), default=None)
+        users = [user for rows in partitions for user in rows if complete is None or _sort_key(user) >= complete]
+        # The sort is stable: users with equal keys stay in Cassandra's order of ids.
+        return sorted(users, key=_sort_key, reverse=True), complete is None
+
+    def _read_partitions(self, position: KeysetCursor) -> list[list[UserSummary]]:
+        """The first rows after `position` of each partition, at most `_limit` each; partitions without rows left out.
+
+        Users of one instant are sorted by bucket. After a user, the buckets up to the user's own therefore continue
+        before that instant, and the later buckets at it.
+        """
+        instant, user_id = position
+        if user_id is None:
+            return self._read_range(range(BUCKETS), instant)
+        bucket = _bucket_of(user_id)
+        return [
+            *filter(None, [self._read_same_instant(instant, user_id)]),
+            *self._read_range(range(bucket + 1), instant),
+            *self._read_range(range(bucket + 1, BUCKETS), instant + _MILLISECOND),
+        ]
+
+    def _read_same_instant(self, instant: datetime, user_id: UUID) -> list[UserSummary]:
+        """Users who registered at `instant` and follow `user_id` in its partition."""
+        rows = execute(
+            self._session,
+            f"{self._select} = ? AND bucket = ? AND registered_at = ? AND user_id > ?{self._conditions}"
+            f" LIMIT ?{self._filtering}",
+            _month_of(instant) if self._country is None else self._country,
+            _bucket_of(user_id),
+            instant,
+            user_id,
+            *self._values,
+            self._limit,
+        )
+        return [_to_summary(row) for row in rows]
+
+    def _read_range(self, buckets: range, before: datetime) -> list[list[UserSummary]]:
+        """Users of these buckets who registered within the step and before `before`, by partition."""
         if not buckets:
             return []
         rows = execute(
-            session,
-            f"{select} IN ? AND bucket IN ? AND registered_at >= ? AND registered_at < ?{where}"
-            f" PER PARTITION LIMIT ?{filtering}",
-            keys,
+            self._session,
+            f"{self._select} IN ? AND bucket IN ? AND registered_at >= ? AND registered_at < ?{self._conditions}"
+            f" PER PARTITION LIMIT ?{self._filtering}",
+            self._keys,
             list(buckets),
-            _begin(months[-1]),
+            self._start,
             before,
-            *values,
-            share,
+            *self._values,
+            self._limit,
         )
-        by_partition: dict[tuple[str, int], list[UserSummary]] = {}
-        for user in map(_found, rows):
-            partition = (_month(user.registered_at) if country is None else country, _bucket(user.user_id))
-            by_partition.setdefault(partition, []).append(user)
-        return list(by_partition.values())
-
-    at, user_id = place
-    if user_id is None:
-        return ranged(range(BUCKETS), at)
-    bucket = _bucket(user_id)
-    same_instant = execute(
-        session,
-        f"{select} = ? AND bucket = ? AND registered_at = ? AND user_id > ?{where} LIMIT ?{filtering}",
-        _month(at) if country is None else country,
-        bucket,
-        at,
-        user_id,
-        *values,
-        share,
-    )
-    ahead = [[_found(row) for row in same_instant]]
-    return [
-        *filter(None, ahead),
-        *ranged(range(bucket + 1), at),
-        *ranged(range(bucket + 1, BUCKETS), at + _MILLISECOND),
-    ]
+        partitions: dict[tuple[str, int], list[UserSummary]] = {}
+        for user in map(_to_summary, rows):
+            key = _month_of(user.registered_at) if self._country is None else self._country
+            partitions.setdefault((key, _bucket_of(user.user_id)), []).append(user)
+        return list(partitions.values())
 
 
-def _conditions(chosen: UserFilter) -> tuple[str, list[object]]:
-    """What the server filters by, as CQL and its values."""
-    where, values = "", list[object]()
-    if chosen.gender is not None:
-        where, values = " AND gender = ?", [chosen.gender]
-    if chosen.age_band is not None:
-        where, values = f"{where} AND age >= ? AND age <= ?", [*values, *get_age_range(chosen.age_band)]
-    return where, values
+def _build_conditions(filters: UserFilter) -> tuple[str, list[object]]:
+    """The conditions that the server filters by, as CQL and its values."""
+    conditions, values = "", list[object]()
+    if filters.gender is not None:
+        conditions, values = " AND gender = ?", [filters.gender]
+    if filters.age_band is not None:
+        conditions, values = f"{conditions} AND age >= ? AND age <= ?", [*values, *get_age_range(filters.age_band)]
+    return conditions, values
 
 
-def _found(row: Any) -> UserSummary:
+def _to_summary(row: Any) -> UserSummary:
     return UserSummary(row.registered_at.replace(tzinfo=UTC), *row[1:])
 
 
-def _behind(user: UserSummary) -> KeysetCursor:
+def _cursor_at(user: UserSummary) -> KeysetCursor:
     return KeysetCursor(user.registered_at, user.user_id)
 
 
-def _position(user: UserSummary) -> tuple[datetime, int]:
-    """Greater is earlier in the order."""
-    return user.registered_at, -_bucket(user.user_id)
+def _sort_key(user: UserSummary) -> tuple[datetime, int]:
+    """Greater for users who come first."""
+    return user.registered_at, -_bucket_of(user.user_id)
 
 
-def _bucket(user_id: UUID) -> int:
+def _bucket_of(user_id: UUID) -> int:
     return user_id.int >> 124
 
 
-def _within(month: str, chosen: UserFilter) -> bool:
-    return (chosen.since is None or chosen.since <= month) and (chosen.until is None or month <= chosen.until)
-
-
-def _month(instant: datetime) -> str:
+def _month_of(instant: datetime) -> str:
     return f"{instant:%Y-%m}"
 
 
-def _begin(month: str) -> datetime:
+def _start_of(month: str) -> datetime:
     return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
 
 
-def _end(month: str) -> datetime:
-    """The begin of the next one."""
-    return (_begin(month) + timedelta(days=31)).replace(day=1)
+def _end_of(month: str) -> datetime:
+    """The start of the following month."""
+    return (_start_of(month) + timedelta(days=31)).replace(day=1)

@@ -1,4 +1,4 @@
-"""Users by filters on a real Cassandra: the same as a plain look through a list, in a bounded number of statements."""
+"""The search on a real Cassandra: it finds what a filter over a list finds, in a bounded number of statements."""
 
 import csv
 import io
@@ -21,29 +21,29 @@ from insights.settings import CassandraSettings
 from tests.helpers.dashboard_data import fill_cassandra, users
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-MOST_STATEMENTS = 60
+MAX_STATEMENTS = 60
 
 
-def people() -> list[dict[str, Any]]:
-    """1,500 users, of whom 200 registered at two instants, one of them the begin of a month."""
-    found = users(1500, NOW)
-    for person in found:
+def make_people() -> list[dict[str, Any]]:
+    """1,500 users, of whom 200 registered at two instants, one of them the start of a month."""
+    made = users(1500, NOW)
+    for person in made:
         person["registered_at"] = person["registered_at"].replace(
             microsecond=person["registered_at"].microsecond // 1000 * 1000
         )
-    for number, person in enumerate(found[100:300]):
+    for number, person in enumerate(made[100:300]):
         registered = datetime(2019, 5, 1, tzinfo=UTC) if number % 2 else datetime(2019, 4, 30, 23, 59, 59, 999000, UTC)
         person |= {"registered_at": registered, "registered_month": f"{registered:%Y-%m}", "registered_year": 2019}
         if number < 150:
             person["country_code"] = "AU"
-    return found
+    return made
 
 
-PEOPLE = people()
+PEOPLE = make_people()
 SINCE, UNTIL = "2015-03", "2019-05"
 
 
-class Counting:
+class CountingSession:
     """A session that counts its statements."""
 
     def __init__(self, session: Any) -> None:
@@ -61,69 +61,69 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def session(cassandra_server):
-    """One keyspace for all tests that only read."""
-    filled = CassandraSettings(
+    """A keyspace of all `PEOPLE`, shared by the tests that only read."""
+    settings = CassandraSettings(
         hosts=cassandra_server.host,
         port=cassandra_server.port,
-        keyspace=f"explore_{uuid4().hex[:12]}",
+        keyspace=f"search_{uuid4().hex[:12]}",
         local_dc=cassandra_server.local_dc,
         username=cassandra_server.user,
         password=SecretStr(cassandra_server.password),
     )
-    migrate_cassandra(filled)
-    fill_cassandra(filled, PEOPLE)
-    with connections.open_cassandra(filled) as session:
-        yield Counting(session)
-        session.execute(f"DROP KEYSPACE {filled.keyspace}")
+    migrate_cassandra(settings)
+    fill_cassandra(settings, PEOPLE)
+    with connections.open_cassandra(settings) as session:
+        yield CountingSession(session)
+        session.execute(f"DROP KEYSPACE {settings.keyspace}")
 
 
-def oracle(chosen: UserFilter) -> list[dict[str, Any]]:
+def match_people(filters: UserFilter) -> list[dict[str, Any]]:
     return [
         person
         for person in PEOPLE
-        if chosen.country_code in (None, person["country_code"])
-        and chosen.gender in (None, person["gender"])
+        if filters.country_code in (None, person["country_code"])
+        and filters.gender in (None, person["gender"])
         and (
-            chosen.age_band is None
-            or get_age_range(chosen.age_band)[0] <= person["age"] <= get_age_range(chosen.age_band)[1]
+            filters.age_band is None
+            or get_age_range(filters.age_band)[0] <= person["age"] <= get_age_range(filters.age_band)[1]
         )
-        and (chosen.since or "") <= person["registered_month"] <= (chosen.until or "9")
+        and (filters.since or "") <= person["registered_month"] <= (filters.until or "9")
     ]
 
 
-def walk(session: Any, chosen: UserFilter, limit: int) -> list[UserPage]:
-    pages = [search.fetch_page(session, chosen, None, limit)]
+def fetch_all_pages(session: Any, filters: UserFilter, limit: int) -> list[UserPage]:
+    pages = [search.fetch_page(session, filters, None, limit)]
     while pages[-1].next:
-        pages.append(search.fetch_page(session, chosen, pages[-1].next, limit))
+        pages.append(search.fetch_page(session, filters, pages[-1].next, limit))
     return pages
 
 
-def test_every_combination_of_filters_finds_what_a_look_through_all_users_finds(session):
+def test_every_combination_of_filters_finds_exactly_the_matching_users(session):
     choices = product((None, "AU", "US"), (None, "female"), (None, "35-44"), (None, SINCE), (None, UNTIL))
-    for chosen in [UserFilter(*choice) for choice in choices]:
-        expected = {person["user_id"]: person for person in oracle(chosen)}
-        pages = walk(session, chosen, 500)
+    for filters in [UserFilter(*choice) for choice in choices]:
+        expected = {person["user_id"]: person for person in match_people(filters)}
+        pages = fetch_all_pages(session, filters, 500)
         found = [user for page in pages for user in page.users]
-        assert len(found) == len(expected), chosen
+        assert len(found) == len(expected), filters
         for user in found:
             person = expected.pop(user.user_id)
             assert user == tuple(person[field] for field in search.UserSummary._fields)
         assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(found))
-        assert list(search.iterate_users(session, chosen, 60)) == found
+        assert list(search.iterate_users(session, filters, 60)) == found
 
 
 @pytest.mark.parametrize(
-    "chosen", [UserFilter("AU"), UserFilter(gender="male"), UserFilter("AU", "male", "25-34", "2019-04", UNTIL)]
+    "filters", [UserFilter("AU"), UserFilter(gender="male"), UserFilter("AU", "male", "25-34", "2019-04", UNTIL)]
 )
-def test_pages_smaller_than_an_instant_hold_every_user_once(session, chosen):
-    pages = walk(session, chosen, 17)
+def test_pages_smaller_than_the_users_of_an_instant_hold_every_user_once(session, filters):
+    pages = fetch_all_pages(session, filters, 17)
     found = [user.user_id for page in pages for user in page.users]
-    assert sorted(found) == sorted(person["user_id"] for person in oracle(chosen))
+    assert sorted(found) == sorted(person["user_id"] for person in match_people(filters))
     assert all(len(page.users) == 17 for page in pages[:-1])
 
 
 def test_a_page_takes_a_bounded_number_of_statements(session):
-    for chosen in (
+    for filters in (
         UserFilter(),
         UserFilter("AU"),
         UserFilter("US", "male", "75+"),
@@ -133,14 +133,14 @@ def test_a_page_takes_a_bounded_number_of_statements(session):
         cursor = None
         for _ in range(3):
             session.statements = 0
-            page = search.fetch_page(session, chosen, cursor, 50)
-            search.count_users(session, chosen)
-            assert session.statements <= MOST_STATEMENTS
+            page = search.fetch_page(session, filters, cursor, 50)
+            search.count_users(session, filters)
+            assert session.statements <= MAX_STATEMENTS
             cursor = page.next or cursor
 
 
-def test_totals_are_exact_where_the_aggregates_know_them(session):
-    known = [
+def test_counts_are_exact_where_a_dimension_covers_the_filters(session):
+    covered = [
         UserFilter(),
         UserFilter("AU"),
         UserFilter("ZZ"),
@@ -153,32 +153,32 @@ def test_totals_are_exact_where_the_aggregates_know_them(session):
         UserFilter("AU", until=UNTIL),
         UserFilter(since=UNTIL, until=SINCE),
     ]
-    for chosen in known:
-        assert search.count_users(session, chosen) == len(oracle(chosen)), chosen
-    for chosen in (UserFilter("AU", "male"), UserFilter(gender="male", since=SINCE), UserFilter("AU", age_band="75+")):
-        assert search.count_users(session, chosen) is None
+    for filters in covered:
+        assert search.count_users(session, filters) == len(match_people(filters)), filters
+    for filters in (UserFilter("AU", "male"), UserFilter(gender="male", since=SINCE), UserFilter("AU", age_band="75+")):
+        assert search.count_users(session, filters) is None
 
 
-def test_totals_by_gender_and_age_band_are_the_aggregates(session):
+def test_counts_by_gender_and_age_band_are_exact(session):
     for gender, band in product((None, "female", "male"), ("18-24", "75+")):
         expected = sum(person["age_band"] == band and gender in (None, person["gender"]) for person in PEOPLE)
         assert search.count_users(session, UserFilter(gender=gender, age_band=band)) == expected
 
 
-def test_files_hold_what_the_filters_choose(session):
-    chosen = UserFilter("AU", gender="female")
-    expected = {str(person["user_id"]) for person in oracle(chosen)}
-    as_csv = downloads.write_csv(search.iterate_users(session, chosen, 60))
+def test_downloads_hold_exactly_the_matching_users(session):
+    filters = UserFilter("AU", gender="female")
+    expected = {str(person["user_id"]) for person in match_people(filters)}
+    as_csv = downloads.write_csv(search.iterate_users(session, filters, 60))
     rows = list(csv.DictReader(io.StringIO(as_csv.content.decode(), newline="")))
     assert {row["user_id"] for row in rows} == expected
     assert [row["registered_at"] for row in rows] == sorted((row["registered_at"] for row in rows), reverse=True)
-    as_parquet = downloads.write_parquet(search.iterate_users(session, chosen, 60))
+    as_parquet = downloads.write_parquet(search.iterate_users(session, filters, 60))
     assert set(pq.read_table(io.BytesIO(as_parquet.content))["user_id"].to_pylist()) == expected
     assert as_csv.users == as_parquet.users == len(expected)
 
 
-def test_ids_of_other_versions_at_one_instant_are_all_found(cassandra):
-    """Cassandra sorts ids by version first, Python does not."""
+def test_ids_of_several_uuid_versions_at_one_instant_are_all_found(cassandra):
+    """Cassandra sorts UUIDs by version first, Python does not."""
     at = datetime(2020, 1, 1, tzinfo=UTC)
     base = users(1, NOW)[0] | {"registered_at": at, "registered_month": "2020-01", "country_code": "DE", "bucket": 10}
     ids = [
@@ -188,12 +188,12 @@ def test_ids_of_other_versions_at_one_instant_are_all_found(cassandra):
     ]
     fill_cassandra(cassandra, [base | {"user_id": user_id} for user_id in ids])
     with connections.open_cassandra(cassandra) as session:
-        for chosen in (UserFilter(), UserFilter("DE")):
-            found = [user.user_id for page in walk(session, chosen, 4) for user in page.users]
+        for filters in (UserFilter(), UserFilter("DE")):
+            found = [user.user_id for page in fetch_all_pages(session, filters, 4) for user in page.users]
             assert sorted(found) == sorted(ids)
 
 
-def test_a_user_who_registered_long_ago_or_alone_is_found(cassandra):
+def test_the_only_user_of_a_month_long_ago_is_found(cassandra):
     old = datetime(1931, 2, 28, 12, tzinfo=UTC)
     person = users(1, NOW)[0] | {"registered_at": old, "registered_month": "1931-02"}
     fill_cassandra(cassandra, [person])

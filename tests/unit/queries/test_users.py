@@ -1,4 +1,4 @@
-"""How the dashboard's queries ask Cassandra."""
+"""The statements that the dashboard's queries send to Cassandra."""
 
 import gc
 from types import SimpleNamespace
@@ -7,11 +7,11 @@ from weakref import ref
 
 from insights.model.schema import BUCKETS
 from insights.queries import users
-from insights.queries.users import MOST_PARTITIONS
+from insights.queries.users import MAX_PARTITIONS
 
 
 class Session:
-    """Answers every statement with `rows`, and notes what was prepared and bound."""
+    """Answers every statement with `rows`, and records what was prepared and bound."""
 
     keyspace = "insights"
 
@@ -29,7 +29,7 @@ class Session:
         return self._rows
 
 
-def test_a_statement_is_prepared_once_a_session() -> None:
+def test_a_statement_is_prepared_once_per_session() -> None:
     first, second = Session(SimpleNamespace(value="DE", count=2), SimpleNamespace(value="FR", count=0)), Session()
     for dimension in ("country_code", "gender"):
         assert users.read_counts(first, dimension) == {"DE": 2}
@@ -41,26 +41,26 @@ def test_a_statement_is_prepared_once_a_session() -> None:
 def test_a_session_that_ended_is_not_kept() -> None:
     session = Session()
     users.read_counts(session, "gender")
-    kept = ref(session)
+    reference = ref(session)
     del session
     gc.collect()
-    assert kept() is None
+    assert reference() is None
 
 
 def test_a_sample_of_places_reads_a_bounded_number_of_partitions() -> None:
     session = Session()
-    codes = [f"{number:04d}" for number in range(MOST_PARTITIONS + 1)]
+    codes = [f"{number:04d}" for number in range(MAX_PARTITIONS + 1)]
     for count in (21, 100, len(codes)):
         users.sample_places(session, codes[:count], 3)
     read = [(len(countries), len(buckets)) for countries, buckets, _ in session.bound]
-    assert read == [(21, BUCKETS), (100, MOST_PARTITIONS // 100), (MOST_PARTITIONS, 1)]
+    assert read == [(21, BUCKETS), (100, MAX_PARTITIONS // 100), (MAX_PARTITIONS, 1)]
 
 
 def test_counts_of_one_first_value_are_read_as_a_range_that_holds_no_other() -> None:
     session = Session(SimpleNamespace(value='["DE", "Ulm"]', count=2), SimpleNamespace(value='["DE", null]', count=0))
     assert users.read_cross_counts(session, "country_city", "DE") == {("DE", "Ulm"): 2}
-    [(_, begin, end)] = session.bound
-    assert begin <= '["DE", "Ulm"]' < end
-    assert begin <= '["DE", null]' < end
-    assert not begin <= '["DEX", "Ulm"]' < end
-    assert not begin <= '["D", "Ulm"]' < end
+    [(_, start, end)] = session.bound
+    assert start <= '["DE", "Ulm"]' < end
+    assert start <= '["DE", null]' < end
+    assert not start <= '["DEX", "Ulm"]' < end
+    assert not start <= '["D", "Ulm"]' < end
