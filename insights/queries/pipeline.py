@@ -1,4 +1,4 @@
-"""What the dashboard reads of the flow, from PostgreSQL. Quarantine is counted, by an index of what is open."""
+"""The dashboard's queries on PostgreSQL: totals of every hop, micro-batches, latency, quarantine and ingestion runs."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,24 +9,26 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients.sql import fetch_row
 
 RECOUNT = "recount"
-"""The recount's query in `analytics.batches`: as a batch, it is known to be in Cassandra or sent with the next one."""
+"""`query_id` of a recount in `analytics.batches`: like a batch, it is in Cassandra or is delivered with the next one."""
 PERCENTILES = (50, 95, 99)
-MERGED_PERCENTILES = 10_000
-"""That one answer on latency reads: all of a hundred batches', some of each of an hour's 3,600."""
-LOOKED_AT_PAGES = 1000
-"""Of the pages that were landed last, the runs are told."""
+MAX_PERCENTILES = 10_000
+"""Percentiles that one latency query reads: all of a hundred batches, or some of each of an hour's 3,600 batches."""
+RECENT_PAGES = 1000
+"""The number of newest staged pages whose runs are listed."""
 
-_BATCH = "batch_id, started_at, merged_at, served_at, read, accepted, rejected, inserted, updated"
-_LATENCIES = ", ".join(f"extract(epoch FROM served_at - event_times[{101 - p}])::float8" for p in PERCENTILES)
+_BATCH_COLUMNS = "batch_id, started_at, merged_at, served_at, read, accepted, rejected, inserted, updated"
+_LATENCY_COLUMNS = ", ".join(f"extract(epoch FROM served_at - event_times[{101 - p}])::float8" for p in PERCENTILES)
 # `seq` is the instant of the merge in microseconds, and indexed.
-_SINCE = "seq >= extract(epoch FROM date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)) * 1000000"
+_MERGED_RECENTLY = (
+    "seq >= extract(epoch FROM date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)) * 1000000"
+)
 
 
 class BatchSummary(NamedTuple):
     """A micro-batch of the stream."""
 
     batch_id: int
-    """Its number since the checkpoint began."""
+    """Counted from the start of the checkpoint."""
     started_at: datetime
     merged_at: datetime
     served_at: datetime | None
@@ -36,7 +38,7 @@ class BatchSummary(NamedTuple):
     inserted: int
     updated: int
     latency_p50: float | None
-    """Seconds from the fetch of its new users until Cassandra had them, as the next two; none before, or without."""
+    """Seconds from the fetch of its new users until Cassandra had them; None before that, or without new users."""
     latency_p95: float | None
     latency_p99: float | None
 
@@ -54,7 +56,7 @@ class QuarantineSample(NamedTuple):
 
 
 class HopTotals(NamedTuple):
-    """Totals of each hop, as the stores keep them; the ledger proves them."""
+    """Totals of each hop as the stores keep them. They are not proven: that is the ledger's part."""
 
     fetched: int
     duplicates: int
@@ -63,11 +65,11 @@ class HopTotals(NamedTuple):
     quarantined: int
     publisher_moved_at: datetime | None
     served_at: datetime | None
-    """When the stream's last batch was in Cassandra."""
+    """When the newest delivered batch was in Cassandra."""
 
 
 class MinuteTotals(NamedTuple):
-    """Users that the stream merged within a minute, and records that it refused."""
+    """Users that the stream merged within a minute, and records that it rejected."""
 
     minute: datetime
     inserted: int
@@ -76,7 +78,7 @@ class MinuteTotals(NamedTuple):
 
 
 class LatencyPercentiles(NamedTuple):
-    """Seconds from the fetch of a new user until Cassandra had it, at three percentiles of `records`."""
+    """Percentiles, over `records` new users, of the seconds from a user's fetch until Cassandra had it."""
 
     p50: float
     p95: float
@@ -85,7 +87,7 @@ class LatencyPercentiles(NamedTuple):
 
 
 class HourlyRejections(NamedTuple):
-    """Records refused for a reason within an hour."""
+    """Records rejected for a reason within an hour."""
 
     hour: datetime
     reason: str
@@ -93,7 +95,7 @@ class HourlyRejections(NamedTuple):
 
 
 class IngestRun(NamedTuple):
-    """A run of a DAG that landed pages."""
+    """A DAG run that staged pages."""
 
     dag_id: str
     run_id: str
@@ -106,16 +108,16 @@ class IngestRun(NamedTuple):
 
 
 def list_last_batches(cursor: PgCursor, limit: int) -> list[BatchSummary]:
-    """The newest micro-batches, newest first; recounts, which read nothing, are none."""
+    """The newest micro-batches, newest first, without recounts."""
     cursor.execute(
-        f"SELECT {_BATCH}, {_LATENCIES} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
+        f"SELECT {_BATCH_COLUMNS}, {_LATENCY_COLUMNS} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
         (RECOUNT, limit),
     )
     return [BatchSummary(*row) for row in cursor.fetchall()]
 
 
 def count_open_quarantine(cursor: PgCursor) -> dict[str, int]:
-    """Records in quarantine per reason, a record refused again counted once."""
+    """Open quarantined records per reason; a record rejected again counts once."""
     cursor.execute(
         "SELECT reason, count(DISTINCT event_id) FROM quarantine.records WHERE resolved_at IS NULL GROUP BY reason"
     )
@@ -123,7 +125,7 @@ def count_open_quarantine(cursor: PgCursor) -> dict[str, int]:
 
 
 def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[QuarantineSample]:
-    """The latest open records of a reason, latest first."""
+    """The newest open records of a reason, newest first."""
     cursor.execute(
         f"SELECT {', '.join(QuarantineSample._fields)} FROM quarantine.records"
         " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
@@ -133,7 +135,7 @@ def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[Q
 
 
 def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
-    """Totals that cost O(pages + groups + refused) to read; `topic` is the publisher's."""
+    """Totals of each hop, read in O(pages + groups + quarantined records); `topic` names the publisher's cursor."""
     cursor.execute(
         """
         SELECT fetched, duplicates, published, served, quarantined, publisher_moved_at, served_at
@@ -152,14 +154,14 @@ def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
     return HopTotals(*fetch_row(cursor))
 
 
-def count_superseded(cursor: PgCursor, most: int) -> int:
-    """Served events that are not their user's newest; counted up to `most`, so that the cost is bounded."""
-    cursor.execute("SELECT count(*) FROM (SELECT FROM analytics.superseded LIMIT %s) AS found", (most,))
+def count_superseded(cursor: PgCursor, limit: int) -> int:
+    """The number of superseded events, counted up to `limit` so that the cost is bounded."""
+    cursor.execute("SELECT count(*) FROM (SELECT FROM analytics.superseded LIMIT %s) AS bounded", (limit,))
     return int(fetch_row(cursor)[0])
 
 
 def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTotals]:
-    """The last minutes, oldest first, the running one at the end; those without a batch are there with zeros."""
+    """Totals of the last minutes, oldest first, including the current one; minutes without a batch have zeros."""
     cursor.execute(
         f"""
         SELECT minute, coalesce(sum(inserted), 0)::bigint, coalesce(sum(updated), 0)::bigint,
@@ -168,7 +170,7 @@ def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTota
             AS minute
         LEFT JOIN (
             SELECT date_trunc('minute', merged_at) AS minute, inserted, updated, rejected FROM analytics.batches
-            WHERE {_SINCE}
+            WHERE {_MERGED_RECENTLY}
         ) AS b USING (minute)
         GROUP BY minute ORDER BY minute
         """,
@@ -178,18 +180,18 @@ def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTota
 
 
 def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None:
-    """Of the batches merged in the last minutes and served; none without new users in them.
+    """The latency of the batches merged in the last minutes and delivered; None if they brought no new user.
 
-    Each batch keeps 101 percentiles of its users' instants; they are merged by weight (nearest rank). Of many batches
-    a share of each one's is read, evenly spaced, `MERGED_PERCENTILES` in all.
+    Each batch keeps 101 percentiles of its users' instants, which are merged by weight (nearest rank). Of many batches
+    an evenly spaced part of each is read, `MAX_PERCENTILES` in total.
     """
     cursor.execute(
         f"""
         WITH served AS (
             SELECT inserted, served_at, event_times FROM analytics.batches
-            WHERE {_SINCE} AND served_at IS NOT NULL AND event_times IS NOT NULL
+            WHERE {_MERGED_RECENTLY} AND served_at IS NOT NULL AND event_times IS NOT NULL
         ), spaced AS (
-            SELECT least(101, greatest(1, ceil(count(*) * 101.0 / %(most)s)))::integer AS step FROM served
+            SELECT least(101, greatest(1, ceil(count(*) * 101.0 / %(max)s)))::integer AS step FROM served
         )
         SELECT inserted, array(
             SELECT extract(epoch FROM served_at - event_times[n])::float8
@@ -197,7 +199,7 @@ def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None
         )
         FROM served, spaced
         """,
-        {"minutes": minutes, "most": MERGED_PERCENTILES},
+        {"minutes": minutes, "max": MAX_PERCENTILES},
     )
     batches = cursor.fetchall()
     if not batches:
@@ -212,7 +214,7 @@ def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None
 
 
 def count_rejections_per_hour(cursor: PgCursor, hours: int) -> list[HourlyRejections]:
-    """Records refused in the last hours, by hour and reason, those resolved since included; hours without left out."""
+    """Records rejected in the last hours by hour and reason, including those resolved since; empty hours left out."""
     cursor.execute(
         """
         SELECT date_trunc('hour', quarantined_at) AS hour, reason, count(*) FROM quarantine.records
@@ -225,7 +227,7 @@ def count_rejections_per_hour(cursor: PgCursor, hours: int) -> list[HourlyReject
 
 
 def list_ingest_runs(cursor: PgCursor, limit: int) -> list[IngestRun]:
-    """The runs that landed the last `LOOKED_AT_PAGES` pages, the latest first."""
+    """The runs that staged the newest `RECENT_PAGES` pages, newest first."""
     cursor.execute(
         """
         SELECT dag_id, run_id, count(*), sum(fetched)::bigint, sum(staged)::bigint, sum(duplicates)::bigint,
@@ -233,6 +235,6 @@ def list_ingest_runs(cursor: PgCursor, limit: int) -> list[IngestRun]:
         FROM (SELECT * FROM staging.batches ORDER BY staged_at DESC LIMIT %s) AS pages
         GROUP BY dag_id, run_id ORDER BY max(staged_at) DESC LIMIT %s
         """,
-        (LOOKED_AT_PAGES, limit),
+        (RECENT_PAGES, limit),
     )
     return [IngestRun(*row) for row in cursor.fetchall()]

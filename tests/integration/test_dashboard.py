@@ -169,7 +169,7 @@ def test_the_latency_of_batches_is_from_the_fetch_to_cassandra(connection):
 @pytest.mark.usefixtures("hops")
 def test_the_latency_of_many_batches_is_read_from_some_percentiles_of_each(connection, monkeypatch):
     every: Any = pipeline.measure_latency(connection.cursor(), 60)
-    monkeypatch.setattr(pipeline, "MERGED_PERCENTILES", 30)
+    monkeypatch.setattr(pipeline, "MAX_PERCENTILES", 30)
     some: Any = pipeline.measure_latency(connection.cursor(), 60)
     assert some.records == every.records
     assert some != every
