@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients.sql import fetch_row
 
 RECOUNT = "recount"
-"""`query_id` of a recount in `analytics.batches`: like a batch, it is in Cassandra or is delivered with the next one."""
+"""The `query_id` of a recount in `analytics.batches`. Its counts are in Cassandra, or go there with the next batch."""
 PERCENTILES = (50, 95, 99)
 MAX_PERCENTILES = 10_000
 """Percentiles that one latency query reads: all of a hundred batches, or some of each of an hour's 3,600 batches."""
@@ -110,7 +110,8 @@ class IngestRun(NamedTuple):
 def list_last_batches(cursor: PgCursor, limit: int) -> list[BatchSummary]:
     """The newest micro-batches, newest first, without recounts."""
     cursor.execute(
-        f"SELECT {_BATCH_COLUMNS}, {_LATENCY_COLUMNS} FROM analytics.batches WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
+        f"SELECT {_BATCH_COLUMNS}, {_LATENCY_COLUMNS} FROM analytics.batches"
+        " WHERE query_id <> %s ORDER BY seq DESC LIMIT %s",
         (RECOUNT, limit),
     )
     return [BatchSummary(*row) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""Which messages a micro-batch holds, read from the checkpoint, where Spark notes it before the batch runs."""
+"""The offsets of a micro-batch, read from the checkpoint, to which Spark writes them before the batch runs."""
 
 import json
 from typing import Any
@@ -8,26 +8,26 @@ from insights.sinks.postgres import Offsets
 
 
 def read_batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
-    """Per topic and partition, the batch's first offset and the one after its last.
+    """The first offset and the end offset of the batch, by topic and partition.
 
     Raises:
-        UserError: the checkpoint does not hold what it should.
+        UserError: a file of the checkpoint is missing or damaged.
     """
-    until = _read(spark, f"{checkpoint}/offsets/{number}")
-    begin = _read(spark, f"{checkpoint}/offsets/{number - 1}" if number else f"{checkpoint}/sources/0/0")
+    ends = _read_offset_log(spark, f"{checkpoint}/offsets/{number}")
+    starts = _read_offset_log(spark, f"{checkpoint}/offsets/{number - 1}" if number else f"{checkpoint}/sources/0/0")
     return {
-        topic: {partition: [begin.get(topic, {}).get(partition, 0), end] for partition, end in partitions.items()}
-        for topic, partitions in until.items()
+        topic: {partition: [starts.get(topic, {}).get(partition, 0), end] for partition, end in partitions.items()}
+        for topic, partitions in ends.items()
     }
 
 
 def count_offsets(offsets: Offsets) -> int:
-    """How many offsets a batch spans."""
-    return sum(end - begin for partitions in offsets.values() for begin, end in partitions.values())
+    """The number of offsets that a batch spans."""
+    return sum(end - start for partitions in offsets.values() for start, end in partitions.values())
 
 
-def _read(spark: Any, path: str) -> dict[str, dict[str, int]]:
-    """The last line of a log file of the checkpoint: the offsets of its one source."""
+def _read_offset_log(spark: Any, path: str) -> dict[str, dict[str, int]]:
+    """The offsets of the query's one source: the last line of a file of the checkpoint."""
     jvm = spark._jvm
     file = jvm.org.apache.hadoop.fs.Path(path)
     try:

@@ -1,7 +1,7 @@
-"""A batch of rows that are bytes already, as the driver sends it.
+"""Batches of rows that are already encoded, sent by the driver.
 
-The driver's own `BatchStatement` writes value by value; here the rows' bytes go into the frame as they are, through the
-driver's protocol handler, so that connections, routing, preparing again and timeouts stay the driver's.
+The driver's `BatchStatement` encodes value by value. Here a protocol handler copies the encoded rows into the frame, so
+that connections, routing, re-preparing and timeouts remain the driver's.
 """
 
 from typing import Any, NamedTuple
@@ -13,22 +13,22 @@ PREPARED = 1
 
 
 class RowBlock(NamedTuple):
-    """Consecutive rows, each as `encode_statement_prefix` and its values."""
+    """Consecutive encoded rows: each is the result of `encode_statement_prefix` followed by its values."""
 
     rows: int
     body: memoryview
 
 
 class BlockProtocol(ProtocolHandler):  # type: ignore[misc]
-    """Encodes a batch whose statements are a `RowBlock` (protocol version 5, no default timestamp)."""
+    """Encodes batches whose statements are a `RowBlock` (protocol version 5, no default timestamp)."""
 
     @classmethod
-    def encode_message(cls, msg: Any, *arguments: Any, **named: Any) -> bytes:
+    def encode_message(cls, msg: Any, *args: Any, **kwargs: Any) -> bytes:
         if isinstance(msg, BatchMessage) and isinstance(msg.queries, RowBlock):
             block = _BlockMessage.__new__(_BlockMessage)
             block.__dict__.update(msg.__dict__)
             msg = block
-        return bytes(super().encode_message(msg, *arguments, **named))
+        return bytes(super().encode_message(msg, *args, **kwargs))
 
 
 class _BlockMessage(BatchMessage):  # type: ignore[misc]
@@ -39,12 +39,12 @@ class _BlockMessage(BatchMessage):  # type: ignore[misc]
 
 
 def encode_statement_prefix(query_id: bytes, values: int) -> bytes:
-    """What precedes each row's values: a prepared statement's id and the number of values."""
+    """The bytes before each row's values: the id of the prepared statement and the number of values."""
     return bytes(uint8_pack(PREPARED) + uint16_pack(len(query_id)) + query_id + uint16_pack(values))
 
 
 def make_unlogged_batch(block: RowBlock, keyspace: str, routing_key: bytes | None) -> Any:
-    """A statement that the driver routes by `routing_key` and sends as an unlogged batch."""
+    """An unlogged batch that the driver routes by `routing_key`; to any node without one."""
     batch = BatchStatement(batch_type=BatchType.UNLOGGED)
     batch._statements_and_parameters = block
     batch.keyspace = keyspace

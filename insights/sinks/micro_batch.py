@@ -1,6 +1,7 @@
-"""One micro-batch to every sink: PostgreSQL first, where all is decided, then Cassandra, then the quarantine topic.
+"""Delivers a micro-batch to every sink: first PostgreSQL, which decides, then Cassandra, then the quarantine topic.
 
-Every step may run again after a crash between any two: the merge knows the batch, the rest is idempotent.
+After a crash between any two steps, every step may run again: the merge recognises the batch, and the other writes are
+idempotent.
 """
 
 import threading
@@ -14,6 +15,8 @@ from typing import Any, TypeVar
 import psycopg2
 import pyarrow as pa
 import pyarrow.compute as pc
+from confluent_kafka import Producer
+from psycopg2.extensions import connection as PgConnection
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.storagelevel import StorageLevel
 
@@ -30,18 +33,19 @@ from insights.sinks.cql_encoding import compute_buckets
 
 T = TypeVar("T")
 
-LATEST = 200
-"""Arrivals of one batch that the latest arrivals take at most."""
-REFUSED_BYTES = 16 * 1024 * 1024
-"""Refused values that are in memory at the same time."""
+MAX_ARRIVALS = 200
+"""Users of one batch that are written to `latest_arrivals`: the newest."""
+REJECTED_BYTES = 16 * 1024 * 1024
+"""Bytes of rejected payloads that memory holds at a time."""
 POSTGRES_ATTEMPTS = 5
 USER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
-_QUARANTINED = tuple(field.name for field in fields(QuarantineRecord))
+_COMMIT_POLL_SECONDS = 0.05
+_QUARANTINE_COLUMNS = tuple(field.name for field in fields(QuarantineRecord))
 
 
 @dataclass(frozen=True, slots=True)
 class TransformOutputs:
-    """How `insights.stream` splits judged messages."""
+    """The two outputs of the transformation in `insights.stream`: users, and quarantine records with their `size`."""
 
     accepted: Callable[[DataFrame], DataFrame]
     rejected: Callable[[DataFrame], DataFrame]
@@ -49,7 +53,7 @@ class TransformOutputs:
 
 @dataclass(frozen=True, slots=True)
 class DeliveredBatch:
-    """A batch that every sink has; seconds per step."""
+    """A micro-batch that every sink has: its batch id, its records, and the seconds of each step."""
 
     number: int
     accepted: int
@@ -58,88 +62,95 @@ class DeliveredBatch:
 
 
 class MicroBatchSink:
-    """The function that `foreachBatch` calls with judged messages. Connections are made on first use and kept.
+    """The function for `foreachBatch`: delivers a transformed micro-batch to every sink.
 
-    `served` hears of every batch. `stop()` lets the batch that runs come to its end and refuses the next.
+    Connects on first use and keeps the connections. `on_delivered` is called after each delivered batch.
     """
 
     def __init__(
         self,
-        verdicts: TransformOutputs,
+        outputs: TransformOutputs,
         stream: StreamSettings,
         postgres_settings: PostgresSettings,
         cassandra_settings: CassandraSettings,
         kafka: KafkaSettings,
-        served: Callable[[DeliveredBatch], None],
+        on_delivered: Callable[[DeliveredBatch], None],
     ) -> None:
-        self._verdicts, self._stream, self._served = verdicts, stream, served
+        self._outputs, self._stream, self._on_delivered = outputs, stream, on_delivered
         self._postgres_settings, self._cassandra_settings, self._kafka = postgres_settings, cassandra_settings, kafka
-        self._connection: Any = None
+        self._connection: PgConnection | None = None
         self._writer: CassandraWriter | None = None
-        self._producer: Any = None
+        self._producer: Producer | None = None
         self._running = threading.Lock()
         self._stopped = False
-        self._last = -1
-        self._open = ExitStack()
+        self._last_delivered = -1
+        self._resources = ExitStack()
         self.failure: Exception | None = None
-        """What ended the query; Spark keeps only its text."""
+        """The error that ended the query; Spark keeps only its text."""
 
     def __call__(self, batch: DataFrame, number: int) -> None:
+        """Deliver the batch with the id `number`.
+
+        Raises:
+            RuntimeError: `stop()` was called before.
+        """
         with self._running:
             if self._stopped:
-                raise RuntimeError(f"batch {number} was not begun: the stream is stopping")
+                raise RuntimeError(f"batch {number} was not started: the stream is stopping")
             try:
-                self._serve(batch, number)
+                self._deliver(batch, number)
             except Exception as error:
                 self.failure = error
                 raise
-            self._last = number
+            self._last_delivered = number
 
     def stop(self) -> None:
-        """Return when no batch runs; none begins afterwards."""
+        """Wait for the running batch and accept no other."""
         with self._running:
             self._stopped = True
 
     def close(self) -> None:
-        """Close the connections; no batch may run."""
-        self._open.close()
+        """Close the connections. No batch may be running."""
+        self._resources.close()
         if self._connection is not None:
             self._connection.close()
 
-    def wait_committed(self, committed: Callable[[], int], seconds: float) -> None:
-        """Wait until the last batch served here is among those that `committed` counts, at most `seconds`."""
+    def wait_committed(self, last_committed: Callable[[], int], seconds: float) -> None:
+        """Wait, at most `seconds`, until Spark has committed the last delivered batch to the checkpoint."""
         deadline = time.monotonic() + seconds
-        while committed() < self._last and time.monotonic() < deadline:
-            time.sleep(0.05)
+        while last_committed() < self._last_delivered and time.monotonic() < deadline:
+            time.sleep(_COMMIT_POLL_SECONDS)
 
-    def _serve(self, batch: DataFrame, number: int) -> None:
-        started = datetime.now(UTC)
-        clock = _Clock()
+    def _deliver(self, batch: DataFrame, number: int) -> None:
+        started_at = datetime.now(UTC)
+        timer = _StepTimer()
         spark = batch.sparkSession
         offsets = read_batch_offsets(spark, self._stream.checkpoint, number)
-        identity = postgres.MicroBatchId(read_query_id(spark), number, offsets, started)
-        judged = batch.persist(StorageLevel.MEMORY_AND_DISK)
+        batch_id = postgres.MicroBatchId(read_query_id(spark), number, offsets, started_at)
+        transformed = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            accepted = self._verdicts.accepted(judged).toArrow()
-            complete = accepted.num_rows == count_offsets(offsets)
-            refused = RejectedRecords(None if complete else self._verdicts.rejected(judged))
-            clock.lap("transform")
-            merged = self._in_postgres(lambda connection: postgres.merge_batch(connection, identity, accepted, refused))
-            clock.lap("postgres")
-            self._to_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.kept]))
-            clock.lap("cassandra")
-            self._to_quarantine_topic(refused)
-            clock.lap("quarantine")
+            accepted = self._outputs.accepted(transformed).toArrow()
+            all_accepted = accepted.num_rows == count_offsets(offsets)
+            rejected = RejectedRecords(None if all_accepted else self._outputs.rejected(transformed))
+            timer.finish("transform")
+            merged = self._with_postgres(
+                lambda connection: postgres.merge_batch(connection, batch_id, accepted, rejected)
+            )
+            timer.finish("postgres")
+            self._write_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.stored]))
+            timer.finish("cassandra")
+            self._write_quarantine_topic(rejected)
+            timer.finish("quarantine")
         finally:
-            judged.unpersist()
-        self._in_postgres(lambda connection: postgres.mark_delivered(connection, identity))
-        clock.lap("mark")
-        self._served(DeliveredBatch(number, accepted.num_rows, merged.rejected, clock.seconds))
+            transformed.unpersist()
+        self._with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
+        timer.finish("mark")
+        self._on_delivered(DeliveredBatch(number, accepted.num_rows, merged.rejected, timer.seconds))
 
-    def _in_postgres(self, work: Callable[[Any], T]) -> T:
-        """`work` on the kept connection, on a new one when that is gone: what is done twice changes nothing.
+    def _with_postgres(self, work: Callable[[PgConnection], T]) -> T:
+        """Run idempotent `work` on the kept connection; on a new one if that is lost.
 
-        A server that lets nobody in, as while it restarts, is tried again like one that went away.
+        A server that accepts no connection, as during a restart, is retried like one that closed it.
         """
         for attempt in range(POSTGRES_ATTEMPTS):
             try:
@@ -155,22 +166,22 @@ class MicroBatchSink:
                 time.sleep(2**attempt / 4)
         raise AssertionError("unreachable")
 
-    def _to_cassandra(self, users: pa.Table) -> None:
-        writer = self._cassandra()
-        moves = self._in_postgres(postgres.read_undelivered_moves)
-        counts = self._in_postgres(postgres.read_undelivered_counts)
+    def _write_cassandra(self, users: pa.Table) -> None:
+        writer = self._connect_cassandra()
+        moves = self._with_postgres(postgres.read_undelivered_moves)
+        counts = self._with_postgres(postgres.read_undelivered_counts)
         write_users(writer, users)
         delete_moved(writer, moves)
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
 
-    def _to_quarantine_topic(self, refused: "RejectedRecords") -> None:
-        for records in refused:
+    def _write_quarantine_topic(self, rejected: "RejectedRecords") -> None:
+        for records in rejected:
             self._producer = self._producer or connections.make_kafka_producer(self._kafka, "stream")
             quarantine_topic.produce_copies(self._producer, self._kafka.quarantine_topic, records)
 
-    def _cassandra(self) -> CassandraWriter:
+    def _connect_cassandra(self) -> CassandraWriter:
         if self._writer is None:
-            session = self._open.enter_context(connections.open_cassandra(self._cassandra_settings))
+            session = self._resources.enter_context(connections.open_cassandra(self._cassandra_settings))
             self._writer = CassandraWriter(
                 session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
             )
@@ -178,7 +189,7 @@ class MicroBatchSink:
 
 
 class RejectedRecords:
-    """The refused records of a batch, in portions of bounded size; may be iterated again."""
+    """The rejected records of a batch, in portions of at most `REJECTED_BYTES` or one record; iterable repeatedly."""
 
     def __init__(self, frame: DataFrame | None) -> None:
         self._frame = frame
@@ -188,27 +199,27 @@ class RejectedRecords:
             return
         sizes = self._frame.select("origin", "size").toArrow().to_pylist()
         portions: list[list[str]] = []
-        room = 0
+        free_bytes = 0
         for row in sizes:
-            if row["size"] > room or not portions:
+            if row["size"] > free_bytes or not portions:
                 portions.append([])
-                room = REFUSED_BYTES
+                free_bytes = REJECTED_BYTES
             portions[-1].append(row["origin"])
-            room -= row["size"]
+            free_bytes -= row["size"]
         for origins in portions:
             frame = self._frame if len(portions) == 1 else self._frame.where(self._frame.origin.isin(origins))
-            yield [_quarantined(row) for row in frame.toArrow().to_pylist()]
+            yield [_to_quarantine_record(row) for row in frame.toArrow().to_pylist()]
 
 
 def write_users(writer: CassandraWriter, users: pa.Table) -> None:
-    """Upsert users into every table that holds them, and the newest into the latest arrivals."""
+    """Upsert users into every user table, and the newest `MAX_ARRIVALS` into `latest_arrivals`."""
     if not users.num_rows:
         return
     users = users.combine_chunks()
     users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
     for table in USER_TABLES:
         writer.upsert(table, CASSANDRA_TABLES[table][1], users, "version")
-    newest = pc.select_k_unstable(users, LATEST, [("event_time", "descending"), ("version", "descending")])
+    newest = pc.select_k_unstable(users, MAX_ARRIVALS, [("event_time", "descending"), ("version", "descending")])
     arrivals = users.take(newest)
     hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
     columns = CASSANDRA_TABLES["latest_arrivals"][1]
@@ -216,7 +227,7 @@ def write_users(writer: CassandraWriter, users: pa.Table) -> None:
 
 
 def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
-    """Delete the rows that users had under another country, month or registration instant."""
+    """Delete the rows under the old keys of users whose country, month or registration instant changed."""
     if not moves.num_rows:
         return
     moves = moves.append_column("bucket", compute_buckets(moves["user_id"].chunk(0)))
@@ -226,23 +237,29 @@ def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
 
 
 def read_query_id(spark: SparkSession) -> str:
-    """The id that the checkpoint gives the running query."""
-    found: str | None = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
-    if not found:
+    """The id of the streaming query that runs on this thread, as its checkpoint has it.
+
+    Raises:
+        RuntimeError: no streaming query runs on this thread.
+    """
+    query_id: str | None = spark.sparkContext.getLocalProperty("sql.streaming.queryId")
+    if not query_id:
         raise RuntimeError("there is no streaming query on this thread")
-    return found
+    return query_id
 
 
-def _quarantined(row: dict[str, Any]) -> QuarantineRecord:
-    values = {name: row[name] for name in _QUARANTINED}
+def _to_quarantine_record(row: dict[str, Any]) -> QuarantineRecord:
+    values = {name: row[name] for name in _QUARANTINE_COLUMNS}
     return QuarantineRecord(**values | {"reason": Reason(row["reason"])})
 
 
-class _Clock:
+class _StepTimer:
+    """The seconds of each step; a step starts where the one before it finished."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self._last = time.monotonic()
+        self._started = time.monotonic()
 
-    def lap(self, step: str) -> None:
+    def finish(self, step: str) -> None:
         now = time.monotonic()
-        self.seconds[step], self._last = now - self._last, now
+        self.seconds[step], self._started = now - self._started, now

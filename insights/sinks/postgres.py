@@ -1,6 +1,6 @@
-"""The merge of a micro-batch into PostgreSQL: users, exact counts, quarantine and the batch's row, in one transaction.
+"""Merges a micro-batch into PostgreSQL: users, exact counts, quarantine and the batch's row, in one transaction.
 
-Everything is decided here, from the versions; what Cassandra gets afterwards is read off the result.
+The merge decides by version which records win; what is written to Cassandra afterwards follows from its result.
 """
 
 import io
@@ -28,70 +28,71 @@ from insights.model.schema import (
 )
 
 Offsets = dict[str, dict[str, list[int]]]
-"""Per topic and partition: the first offset of the batch, and the one after its last."""
-Portions = Iterable[Sequence[QuarantineRecord]]
-"""Refused records, a bounded number at a time."""
+"""By topic and partition: the first offset of a batch and its end offset."""
+RejectedPortions = Iterable[Sequence[QuarantineRecord]]
+"""Rejected records, a bounded number at a time."""
 
-_FIELDS = ", ".join(USER_FIELDS)
+_USER_COLUMNS = ", ".join(USER_FIELDS)
 _FRACTIONS = [percent / 100 for percent in range(101)]
-_KEPT = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at")))
-"""What the replaced row of a user counted for, and where Cassandra had it."""
+_REPLACED_COLUMNS = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at")))
+"""The columns of a replaced row that tell what it counted for and under which keys Cassandra has it."""
 
-_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
-_TEMPORARY = f"""
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (n integer, {", ".join(f"{k} {v}" for k, v in _TYPES.items())})
+_COLUMN_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
+_CREATE_TEMPORARY_TABLES = f"""
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (n integer, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())})
         ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS touched (
         n integer, user_id uuid, event_id text, version bigint, wins boolean, same boolean,
-        old_event_id text, old_version bigint, {", ".join(f"old_{name} {_TYPES[name]}" for name in _KEPT)}
+        old_event_id text, old_version bigint,
+        {", ".join(f"old_{name} {_COLUMN_TYPES[name]}" for name in _REPLACED_COLUMNS)}
     ) ON COMMIT DELETE ROWS;
 """
 
-# One row per user of the batch: its newest row here against the row that is served.
-_TOUCH = f"""
+# For each user of the batch, compares the newest incoming row with the stored one.
+_COMPARE_WITH_STORED = f"""
     INSERT INTO touched
     SELECT i.n, i.user_id, newest.event_id, newest.version, newest.wins,
         ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
         ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
-        u.event_id, u.version, {", ".join(f"u.{name}" for name in _KEPT)}
-    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id) AS first
+        u.event_id, u.version, {", ".join(f"u.{name}" for name in _REPLACED_COLUMNS)}
+    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id) AS latest
     JOIN incoming AS i USING (n)
     LEFT JOIN analytics.users AS u ON u.user_id = i.user_id
-    CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS verdict
+    CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS comparison
     CROSS JOIN LATERAL (
         SELECT wins, CASE WHEN wins THEN i.event_id ELSE u.event_id END AS event_id,
             greatest(i.version, u.version) AS version
     ) AS newest
 """
-# A batch that stopped short of Cassandra may be judged again by other rules: what was merged of it stands.
-_KEPT_ROWS = f"""
+# An upgrade may change the rules between the merge of a batch and its delivery: the merged rows stand.
+_SELECT_STORED_ROWS = f"""
     SELECT {", ".join(f"u.{name}::text" if name == "user_id" else f"u.{name}" for name in USER_FIELDS)}
     FROM touched AS t JOIN incoming AS i USING (n) JOIN analytics.users AS u ON u.user_id = i.user_id
     WHERE NOT t.wins AND NOT t.same AND i.version = u.version
 """
-_UPSERT = f"""
-    INSERT INTO analytics.users ({_FIELDS}, seq)
+_UPSERT_USERS = f"""
+    INSERT INTO analytics.users ({_USER_COLUMNS}, seq)
     SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)}, %(seq)s
     FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
     ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in (*USER_FIELDS, "seq"))}
     WHERE excluded.version > analytics.users.version
 """
-# A count that would fall below zero was wrong before: it is taken from the table.
-_COUNT = f"""
+# A count that would fall below zero was wrong before: it is counted again from the table.
+_UPDATE_COUNTS = f"""
     WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
     lost AS (
         SELECT {", ".join(f"old_{name} AS {name}" for name in list_dimension_fields())}
         FROM touched WHERE wins AND old_event_id IS NOT NULL
     ),
-    moves AS (
+    changes AS (
         SELECT dimension, value, sum(change) AS change FROM (
             SELECT dimension, value, 1 AS change FROM ({build_dimension_values_sql("gained")}) AS g
             UNION ALL SELECT dimension, value, -1 FROM ({build_dimension_values_sql("lost")}) AS l
-        ) AS changes GROUP BY dimension, value HAVING sum(change) <> 0
+        ) AS gained_and_lost GROUP BY dimension, value HAVING sum(change) <> 0
     ),
     counts AS (
         SELECT m.dimension, m.value, coalesce(c.count, 0) + m.change AS count
-        FROM moves AS m LEFT JOIN analytics.user_counts AS c USING (dimension, value)
+        FROM changes AS m LEFT JOIN analytics.user_counts AS c USING (dimension, value)
     )
     INSERT INTO analytics.user_counts (dimension, value, count, seq)
     SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE coalesce((
@@ -101,7 +102,7 @@ _COUNT = f"""
     FROM counts
     ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
 """
-_SUPERSEDE = """
+_INSERT_SUPERSEDED = """
     INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)
     SELECT DISTINCT ON (e.event_id, user_id) e.event_id, user_id, e.version, t.event_id, %(seq)s
     FROM (
@@ -112,11 +113,11 @@ _SUPERSEDE = """
     ORDER BY e.event_id, user_id, e.version DESC
     ON CONFLICT DO NOTHING
 """
-_REINSTATE = """
+_DELETE_REINSTATED = """
     DELETE FROM analytics.superseded AS s USING touched AS t
     WHERE t.wins AND t.old_event_id IS NOT NULL AND s.event_id = t.event_id AND s.user_id = t.user_id
 """
-_MOVE = """
+_INSERT_MOVES = """
     INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at)
     SELECT i.user_id, i.version, %(seq)s,
         CASE WHEN (i.country_code, i.registered_at) IS DISTINCT FROM (old_country_code, old_registered_at)
@@ -131,38 +132,38 @@ _MOVE = """
     ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
         registered_month = excluded.registered_month, registered_at = excluded.registered_at
 """
-_RESOLVE = """
+_RESOLVE_QUARANTINED = """
     UPDATE quarantine.records AS r SET resolved_at = now(), resolved_by = %(resolver)s
     FROM (
         SELECT DISTINCT event_id FROM incoming
-        UNION SELECT event_id FROM analytics.users WHERE event_id = ANY(%(refused)s)
-        UNION SELECT event_id FROM analytics.superseded WHERE event_id = ANY(%(refused)s)
-    ) AS served
-    WHERE r.event_id = served.event_id AND r.resolved_at IS NULL
+        UNION SELECT event_id FROM analytics.users WHERE event_id = ANY(%(rejected)s)
+        UNION SELECT event_id FROM analytics.superseded WHERE event_id = ANY(%(rejected)s)
+    ) AS landed
+    WHERE r.event_id = landed.event_id AND r.resolved_at IS NULL
 """
-_WON = """
+_SUMMARIZE_WINNERS = """
     SELECT count(*) FILTER (WHERE t.old_event_id IS NULL), count(*),
         percentile_disc(%s) WITHIN GROUP (ORDER BY i.event_time) FILTER (WHERE t.old_event_id IS NULL)
     FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
 """
-# Batches of an earlier checkpoint that stopped short of Cassandra: this query has read all they had again. So did a
-# recount: its counts went with the next batch.
-_SERVED = """
-    WITH served AS (
+# Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, and undelivered
+# recounts, whose counts were written to Cassandra with this batch.
+_MARK_DELIVERED = """
+    WITH delivered AS (
         UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
         RETURNING offsets, seq
     )
-    UPDATE analytics.batches AS b SET served_at = now() FROM served
-    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND b.seq < served.seq AND NOT EXISTS (
+    UPDATE analytics.batches AS b SET served_at = now() FROM delivered
+    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND b.seq < delivered.seq AND NOT EXISTS (
         SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
-        WHERE (p.span ->> 1)::bigint > coalesce((served.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
+        WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
     )
 """
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatchId:
-    """A micro-batch as Spark's checkpoint knows it. A batch seen again has the same offsets."""
+    """The identity of a micro-batch in Spark's checkpoint. A repeated batch has the same offsets."""
 
     query_id: str
     number: int
@@ -172,43 +173,44 @@ class MicroBatchId:
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """What a merge decided."""
+    """The rows of a batch that belong in Cassandra, and the number of its rejected records."""
 
     current: np.ndarray
-    """Positions in the accepted table of the rows that are now served, ascending: one per user at most."""
-    kept: pa.Table
-    """Rows that are served as an earlier version of the rules made them of the same messages, like the accepted."""
+    """Indices into the accepted table of the rows that are now stored, ascending: at most one per user."""
+    stored: pa.Table
+    """Stored rows that an earlier version of the rules made from the same messages; same columns as the accepted."""
     rejected: int
-    """Refused records of the batch."""
 
 
-def merge_batch(connection: PgConnection, batch: MicroBatchId, accepted: pa.Table, rejected: Portions) -> MergeResult:
+def merge_batch(
+    connection: PgConnection, batch: MicroBatchId, accepted: pa.Table, rejected: RejectedPortions
+) -> MergeResult:
     """Merge a batch in one transaction and commit it.
 
-    `accepted` has the record's columns in order. A batch that is in `analytics.batches` with the same offsets changes
-    nothing. Merges at the same time wait for each other.
+    `accepted` has the columns of `User`. A batch that is in `analytics.batches` with the same offsets changes nothing.
+    Concurrent merges serialise on an advisory lock.
     """
     with connection, connection.cursor() as cursor:
         lock_merges(cursor)
-        cursor.execute(_TEMPORARY)
-        _copy(cursor, accepted)
-        cursor.execute(_TOUCH)
-        refused = _merged_before(cursor, batch)
-        if refused is None:
-            refused = _apply(cursor, batch, accepted.num_rows, rejected)
+        cursor.execute(_CREATE_TEMPORARY_TABLES)
+        _copy_accepted(cursor, accepted)
+        cursor.execute(_COMPARE_WITH_STORED)
+        rejected_count = _find_merged(cursor, batch)
+        if rejected_count is None:
+            rejected_count = _apply_batch(cursor, batch, accepted.num_rows, rejected)
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
-        kept = _read(cursor, _KEPT_ROWS, accepted.select(USER_FIELDS).schema)
-    return MergeResult(current, kept, refused)
+        stored = _read_table(cursor, _SELECT_STORED_ROWS, accepted.select(USER_FIELDS).schema)
+    return MergeResult(current, stored, rejected_count)
 
 
 def lock_merges(cursor: PgCursor) -> None:
-    """Wait for the merge that runs, and let none begin before the transaction ends."""
+    """Acquire the advisory lock on which merges serialise, until the transaction ends."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
 
 
 def allocate_seq(cursor: PgCursor) -> int:
-    """The place of this transaction among the merges, all of which it excludes; microseconds."""
+    """Allocate the sequence number of this transaction, in microseconds; it must hold the lock of `lock_merges`."""
     cursor.execute("""
         SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
         FROM analytics.batches""")
@@ -216,19 +218,19 @@ def allocate_seq(cursor: PgCursor) -> int:
 
 
 def read_undelivered_counts(connection: PgConnection) -> pa.Table:
-    """The counts (dimension, value, count, seq) that merges changed which Cassandra is not known to have."""
+    """The counts (dimension, value, count, seq) last changed by undelivered batches."""
     query = """
         SELECT dimension, value, count, seq FROM analytics.user_counts
         WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
     types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
     with connection, connection.cursor() as cursor:
-        return _read(cursor, query, pa.schema(types))
+        return _read_table(cursor, query, pa.schema(types))
 
 
 def read_undelivered_moves(connection: PgConnection) -> pa.Table:
-    """Old keys (user_id, version, country_code, registered_month, registered_at) that Cassandra may still have.
+    """Old keys (user_id, version, country_code, registered_month, registered_at) that undelivered batches left behind.
 
-    The country or the month is null where the row of that table did not move.
+    The country is null if the user's row in `users_by_country` did not move; likewise the month.
     """
     query = """
         SELECT user_id::text, version, country_code, registered_month, registered_at FROM analytics.moved
@@ -241,67 +243,70 @@ def read_undelivered_moves(connection: PgConnection) -> pa.Table:
         "registered_at": pa.timestamp("us", "UTC"),
     }
     with connection, connection.cursor() as cursor:
-        return _read(cursor, query, pa.schema(types))
+        return _read_table(cursor, query, pa.schema(types))
 
 
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
-    """Note that every sink has the batch."""
+    """Record that every sink has the batch."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(_SERVED, {"query": batch.query_id, "batch": batch.number})
+        cursor.execute(_MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
 
 
-def _copy(cursor: PgCursor, accepted: pa.Table) -> None:
+def _copy_accepted(cursor: PgCursor, accepted: pa.Table) -> None:
     if not accepted.num_rows:
         return
     numbered = accepted.select(USER_FIELDS).add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
     text = io.BytesIO()
     pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
-    cursor.copy_expert(f"COPY incoming (n, {_FIELDS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
+    cursor.copy_expert(f"COPY incoming (n, {_USER_COLUMNS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
 
 
-def _merged_before(cursor: PgCursor, batch: MicroBatchId) -> int | None:
-    """How many records the batch refused when it was merged; None if it was not."""
+def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> int | None:
+    """The number of rejected records, if the batch has been merged before; otherwise None."""
     cursor.execute(
         "SELECT offsets, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
         (batch.query_id, batch.number),
     )
-    found = cursor.fetchone()
-    return found[1] if found is not None and found[0] == batch.offsets else None
+    row = cursor.fetchone()
+    return row[1] if row is not None and row[0] == batch.offsets else None
 
 
-def _take_over(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
-    """A number that comes again with other offsets replaces a batch, and owes Cassandra what that one did."""
+def _inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
+    """A batch id reused with other offsets inherits the unfinished Cassandra writes of the batch it replaces."""
     cursor.execute(
         "SELECT seq FROM analytics.batches WHERE query_id = %s AND batch_id = %s AND served_at IS NULL",
         (batch.query_id, batch.number),
     )
-    for (replaced,) in cursor.fetchall():
+    for (replaced_seq,) in cursor.fetchall():
         for table in ("users", "user_counts", "moved"):
-            cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced))
+            cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced_seq))
 
 
-def _apply(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: Portions) -> int:
+def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: RejectedPortions) -> int:
+    """Write a batch that has not been merged before. Returns the number of rejected records."""
     seq = allocate_seq(cursor)
-    _take_over(cursor, batch, seq)
-    cursor.execute(_WON, (_FRACTIONS,))
+    _inherit_unfinished_writes(cursor, batch, seq)
+    cursor.execute(_SUMMARIZE_WINNERS, (_FRACTIONS,))
     inserted, written, event_times = fetch_row(cursor)
     if accepted:
-        for statement in (_UPSERT, _COUNT, _SUPERSEDE, _REINSTATE, _MOVE):
+        for statement in (_UPSERT_USERS, _UPDATE_COUNTS, _INSERT_SUPERSEDED, _DELETE_REINSTATED, _INSERT_MOVES):
             cursor.execute(statement, {"seq": seq})
-    refused: list[str] = []
+    rejected_ids: list[str] = []
     for records in rejected:
         quarantine_table.insert_records(cursor, records)
-        refused += [record.event_id for record in records]
-    cursor.execute(_RESOLVE, {"resolver": f"stream {batch.query_id}/{batch.number}", "refused": refused})
+        rejected_ids += [record.event_id for record in records]
+    cursor.execute(
+        _RESOLVE_QUARANTINED, {"resolver": f"stream {batch.query_id}/{batch.number}", "rejected": rejected_ids}
+    )
     row = {
         "query_id": batch.query_id,
         "batch_id": batch.number,
         "seq": seq,
         "offsets": psycopg2.extras.Json(batch.offsets),
-        "read": accepted + len(refused),
+        "read": accepted + len(rejected_ids),
         "accepted": accepted,
-        "rejected": len(refused),
+        "rejected": len(rejected_ids),
         "inserted": inserted,
         "updated": written - inserted,
         "started_at": batch.started_at,
@@ -315,10 +320,10 @@ def _apply(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: Porti
         f" ON CONFLICT (query_id, batch_id) DO UPDATE SET {changes}, merged_at = now()",
         [tuple(row.values())],
     )
-    return len(refused)
+    return len(rejected_ids)
 
 
-def _read(cursor: PgCursor, query: str, schema: pa.Schema) -> pa.Table:
+def _read_table(cursor: PgCursor, query: str, schema: pa.Schema) -> pa.Table:
     cursor.execute(query)
     rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)

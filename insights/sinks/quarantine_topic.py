@@ -1,4 +1,4 @@
-"""The copy of quarantined records on the quarantine topic: at least once, where PostgreSQL holds each exactly once."""
+"""Copies of quarantined records on the quarantine topic: at least once, whereas PostgreSQL holds each exactly once."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from insights.clients.kafka_produce import Encoded, deliver, encode_quarantined
 from insights.model.quarantine import QuarantineRecord
 
 LONGEST_KEY = 1024
-"""Characters of a key that a copy without its value keeps."""
+"""Longest key, in characters, that a copy without its value keeps."""
 
 
 def produce_copies(producer: Producer, topic: str, records: Sequence[QuarantineRecord]) -> None:
     """Produce the records and wait until the brokers have acknowledged all of them.
 
-    A record whose headers make it too large for the topic goes without its value, and without a key of more than
+    A record that is too large for the topic is produced without its value, and without a key of more than
     `LONGEST_KEY` characters.
 
     Raises:
@@ -28,7 +28,7 @@ def produce_copies(producer: Producer, topic: str, records: Sequence[QuarantineR
 def _deliver(
     producer: Producer, topic: str, records: Sequence[QuarantineRecord], encode: Callable[[QuarantineRecord], Encoded]
 ) -> list[QuarantineRecord]:
-    """Returns the records that the client or the broker refused as too large."""
+    """Deliver the records; returns those that the client or a broker rejected as too large."""
     delivery = deliver(producer, topic, records, encode)
     too_large = []
     for record, error in delivery.failures:

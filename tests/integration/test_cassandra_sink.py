@@ -29,16 +29,16 @@ def writer(session: Any) -> CassandraWriter:
     return CassandraWriter(session, in_flight=8, batch_rows=30)
 
 
-def rows_of(rows: list[dict[str, Any]]) -> dict[UUID, dict[str, Any]]:
+def index_by_id(rows: list[dict[str, Any]]) -> dict[UUID, dict[str, Any]]:
     return {UUID(row["user_id"]): row | {"user_id": UUID(row["user_id"])} for row in rows}
 
 
-def test_every_value_comes_back_as_it_was_written(cassandra: CassandraSettings, writer: CassandraWriter) -> None:
+def test_every_value_is_read_back_as_it_was_written(cassandra: CassandraSettings, writer: CassandraWriter) -> None:
     random_ = random.Random(1)
     rows = [user(random_, UUID(int=random_.getrandbits(128)), 10**15 + n, str(n)) for n in range(700)]
     rows += [user(random_, UUID(int=n), 2**62 + n, str(n), city="x" * 70_000) for n in range(3)]
     write_users(writer, table(rows))
-    assert_cassandra_equals(cassandra, rows_of(rows), {})
+    assert_cassandra_equals(cassandra, index_by_id(rows), {})
 
 
 def test_an_older_version_written_later_changes_nothing(cassandra: CassandraSettings, writer: CassandraWriter) -> None:
@@ -48,7 +48,7 @@ def test_an_older_version_written_later_changes_nothing(cassandra: CassandraSett
     write_users(writer, table([older]))
     write_users(writer, table([newer]))
     write_users(writer, table([older]))
-    assert_cassandra_equals(cassandra, rows_of([newer]), {})
+    assert_cassandra_equals(cassandra, index_by_id([newer]), {})
 
 
 def test_a_user_who_moved_is_under_the_new_key_only(cassandra: CassandraSettings, writer: CassandraWriter) -> None:
@@ -78,32 +78,32 @@ def test_a_user_who_moved_is_under_the_new_key_only(cassandra: CassandraSettings
         write_users(writer, table([row]))
     for _ in range(2):
         delete_moved(writer, pa.Table.from_pylist(moves, schema))
-    assert_cassandra_equals(cassandra, rows_of([back[1]]), {})
+    assert_cassandra_equals(cassandra, index_by_id([back[1]]), {})
 
 
 def test_the_latest_arrivals_are_the_newest_of_a_batch(session: Any, writer: CassandraWriter) -> None:
     random_ = random.Random(4)
     rows = [user(random_, UUID(int=random_.getrandbits(128)), n + 1, str(n)) for n in range(300)]
     write_users(writer, table(rows))
-    found = {row.user_id for row in session.execute("SELECT user_id FROM latest_arrivals")}
+    arrivals = {row.user_id for row in session.execute("SELECT user_id FROM latest_arrivals")}
     newest = sorted(rows, key=lambda row: row["event_time"])[-200:]
-    assert found == {UUID(row["user_id"]) for row in newest}
+    assert arrivals == {UUID(row["user_id"]) for row in newest}
     hours = {row.hour for row in session.execute("SELECT hour FROM latest_arrivals")}
     assert hours <= {row["event_time"].strftime("%Y-%m-%dT%H") for row in newest}
 
 
-def test_a_statement_that_cassandra_refuses_raises_its_error(writer: CassandraWriter) -> None:
+def test_an_invalid_statement_raises_cassandras_error(writer: CassandraWriter) -> None:
     rows = table([user(random.Random(5), UUID(int=5), 1, "1")])
     with pytest.raises(InvalidRequest, match="no_such_table"):
         writer.upsert("no_such_table", CASSANDRA_TABLES["users_by_id"][1], rows, "version")
 
 
-def test_statements_that_the_node_forgot_are_prepared_again(
+def test_statements_that_the_node_dropped_are_prepared_again(
     cassandra: CassandraSettings, session: Any, writer: CassandraWriter
 ) -> None:
     rows = [user(random.Random(6), UUID(int=6), 1, "1")]
     write_users(writer, table(rows))
-    session.execute("ALTER TABLE users_by_id WITH comment = 'prepared statements of this table are dropped'")
+    session.execute("ALTER TABLE users_by_id WITH comment = 'this drops the prepared statements of the table'")
     session.execute("TRUNCATE users_by_id")
     write_users(writer, table(rows))
-    assert_cassandra_equals(cassandra, rows_of(rows), {})
+    assert_cassandra_equals(cassandra, index_by_id(rows), {})

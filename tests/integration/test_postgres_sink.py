@@ -1,4 +1,4 @@
-"""The merge of micro-batches, against a model that counts again from scratch."""
+"""The merge of micro-batches, compared with a model that counts from scratch."""
 
 import random
 from collections import Counter
@@ -27,11 +27,11 @@ def batch(number: int, query: str = "query", until: int | None = None) -> store.
 
 
 def merge(
-    connection: Any, identity: store.MicroBatchId, rows: Iterable[Row], refused: Iterable[QuarantineRecord] = ()
+    connection: Any, identity: store.MicroBatchId, rows: Iterable[Row], rejected: Iterable[QuarantineRecord] = ()
 ) -> list[Row]:
-    """The rows that the merge says are served now."""
-    rows, refused = list(rows), list(refused)
-    merged = store.merge_batch(connection, identity, table(rows), [refused] if refused else [])
+    """Merge a batch; the rows that are stored now, according to the merge."""
+    rows, rejected = list(rows), list(rejected)
+    merged = store.merge_batch(connection, identity, table(rows), [rejected] if rejected else [])
     return [rows[int(n)] for n in merged.current]
 
 
@@ -41,34 +41,36 @@ def fetch(connection: Any, query: str) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-def served(connection: Any) -> list[Row]:
+def read_users(connection: Any) -> list[Row]:
     rows = fetch(connection, f"SELECT {', '.join(USER_FIELDS)} FROM analytics.users ORDER BY user_id")
     return [dict(zip(USER_FIELDS, row, strict=True)) | {"user_id": str(row[0])} for row in rows]
 
 
-def counted(connection: Any) -> dict[tuple[str, str], int]:
+def read_counts(connection: Any) -> dict[tuple[str, str], int]:
     rows = fetch(connection, "SELECT dimension, value, count FROM analytics.user_counts WHERE count > 0")
     return {(dimension, value): count for dimension, value, count in rows}
 
 
-def recounted(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
+def count_from_scratch(rows: Iterable[Row]) -> dict[tuple[str, str], int]:
     return dict(
         Counter((dimension, dimension_oracle.value(row, dimension)) for row in rows for dimension in DIMENSIONS)
     )
 
 
-def superseded(connection: Any) -> set[str]:
+def read_superseded(connection: Any) -> set[str]:
     return {event for (event,) in fetch(connection, "SELECT event_id FROM analytics.superseded")}
 
 
-def snapshot(connection: Any) -> list[Any]:
+def dump_tables(connection: Any) -> list[Any]:
     tables = ("analytics.users", "analytics.user_counts", "analytics.superseded", "analytics.moved")
     return [sorted(fetch(connection, f"SELECT t::text FROM {name} AS t")) for name in tables]
 
 
-class Wide:
-    """A model of Cassandra's users by country or month: of a key's writes and deletions the newest wins, in a tie the
-    deletion."""
+class WideTableModel:
+    """A model of Cassandra's users by country or by month.
+
+    Of the writes and deletions of a key the newest wins; on a tie, the deletion.
+    """
 
     def __init__(self, partition: str) -> None:
         self.partition = partition
@@ -90,14 +92,14 @@ class Wide:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_exact_counts(
+def test_any_order_of_versions_repeats_and_crashes_leaves_the_newest_rows_and_exact_counts(
     connection: Any, seed: int
 ) -> None:
     random_ = random.Random(seed)
     ids = [UUID(int=random_.getrandbits(128)) for _ in range(8)]
     history: list[tuple[store.MicroBatchId, list[Row]]] = []
     newest: dict[str, Row] = {}
-    models = [Wide("country_code"), Wide("registered_month")]
+    models = [WideTableModel("country_code"), WideTableModel("registered_month")]
     sent: list[Row] = []
     for number in range(12):
         rows = [
@@ -121,14 +123,14 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
         if random_.random() < 0.7:
             store.mark_delivered(connection, batch(number))
 
-        assert served(connection) == sorted(newest.values(), key=lambda row: UUID(row["user_id"]))
-        assert counted(connection) == recounted(newest.values())
+        assert read_users(connection) == sorted(newest.values(), key=lambda row: UUID(row["user_id"]))
+        assert read_counts(connection) == count_from_scratch(newest.values())
         live = {row["event_id"] for row in newest.values()}
-        assert superseded(connection) == {row["event_id"] for row in sent} - live
+        assert read_superseded(connection) == {row["event_id"] for row in sent} - live
         for model in models:
             model.assert_holds(newest.values())
 
-    before = snapshot(connection)
+    before = dump_tables(connection)
     for identity, rows in history:
         again = store.MicroBatchId(
             "after the checkpoint was removed", identity.number, identity.offsets, identity.started_at
@@ -137,13 +139,13 @@ def test_any_order_of_versions_repeats_and_crashes_ends_in_the_newest_rows_and_e
         for model in models:
             model.apply(connection, current)
         store.mark_delivered(connection, again)
-    assert snapshot(connection) == before
+    assert dump_tables(connection) == before
     for model in models:
         model.assert_holds(newest.values())
     assert fetch(connection, "SELECT count(*) FROM analytics.batches WHERE served_at IS NULL") == [(0,)]
 
 
-def test_a_row_that_is_not_what_is_served_never_goes_to_cassandra(connection: Any) -> None:
+def test_a_row_that_is_not_stored_is_never_written_to_cassandra(connection: Any) -> None:
     random_, uid = random.Random(0), UUID(int=7)
     newer = user(random_, uid, 20, "2", full_name="Newer")
     older = user(random_, uid, 10, "1", full_name="Older")
@@ -153,19 +155,19 @@ def test_a_row_that_is_not_what_is_served_never_goes_to_cassandra(connection: An
     assert merge(connection, batch(1), [older]) == []
     assert merge(connection, batch(2), [same_version]) == []
     assert merge(connection, batch(3), [newer]) == [newer]
-    assert [row["full_name"] for row in served(connection)] == ["Newer"]
+    assert [row["full_name"] for row in read_users(connection)] == ["Newer"]
 
 
-def test_a_batch_judged_again_by_other_rules_sends_what_was_merged_of_it(connection: Any) -> None:
+def test_a_batch_repeated_with_other_rules_delivers_what_was_merged(connection: Any) -> None:
     stored = user(random.Random(0), UUID(int=7), 20, "2")
     merge(connection, batch(0), [stored])
-    judged_again = table([dict(stored, full_name="By newer rules", event_time=FETCHED)])
-    merged = store.merge_batch(connection, batch(0), judged_again, [])
-    assert (merged.current.tolist(), merged.kept.to_pylist()) == ([], [stored])
-    assert merged.kept.schema == judged_again.schema
+    transformed_again = table([dict(stored, full_name="By newer rules", event_time=FETCHED)])
+    merged = store.merge_batch(connection, batch(0), transformed_again, [])
+    assert (merged.current.tolist(), merged.stored.to_pylist()) == ([], [stored])
+    assert merged.stored.schema == transformed_again.schema
 
 
-def test_a_user_whose_row_was_lost_may_move_as_it_did_before(connection: Any) -> None:
+def test_a_user_whose_row_was_lost_can_repeat_a_move(connection: Any) -> None:
     older = user(random.Random(0), UUID(int=7), 10, "1", country_code="DE")
     newer = dict(older, version=20, event_id="2", country_code="US")
     for number, rows in enumerate(([older], [newer])):
@@ -179,33 +181,33 @@ def test_a_user_whose_row_was_lost_may_move_as_it_did_before(connection: Any) ->
     assert (move["version"], move["country_code"]) == (20, "DE")
 
 
-def test_a_batch_number_with_other_offsets_is_another_batch(connection: Any) -> None:
+def test_a_batch_id_reused_with_other_offsets_is_another_batch(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1")])
     merge(connection, batch(0, until=99), [user(random_, UUID(int=2), 10, "2")])
 
-    assert len(served(connection)) == 2
+    assert len(read_users(connection)) == 2
     assert fetch(connection, "SELECT offsets, accepted FROM analytics.batches") == [({TOPIC: {"0": [0, 99]}}, 1)]
     seqs = {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.users")}
     assert seqs == {seq for (seq,) in fetch(connection, "SELECT seq FROM analytics.batches")}
-    offered = store.read_undelivered_counts(connection).to_pylist()
-    assert sum(row["count"] for row in offered if row["dimension"] == "gender") == 2
+    undelivered = store.read_undelivered_counts(connection).to_pylist()
+    assert sum(row["count"] for row in undelivered if row["dimension"] == "gender") == 2
 
 
-def test_counts_that_cassandra_never_got_are_offered_until_a_batch_is_served(connection: Any) -> None:
+def test_counts_missing_in_cassandra_are_undelivered_until_a_batch_is_delivered(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0, "lost checkpoint"), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1", country_code="DE")])
-    offered = {
+    undelivered = {
         (row["dimension"], row["value"], row["count"]) for row in store.read_undelivered_counts(connection).to_pylist()
     }
-    assert ("country_code", "DE", 1) in offered
+    assert ("country_code", "DE", 1) in undelivered
 
     store.mark_delivered(connection, batch(0))
     assert store.read_undelivered_counts(connection).num_rows == 0
 
 
-def test_an_unserved_batch_beyond_what_was_read_again_stays_unserved(connection: Any) -> None:
+def test_an_undelivered_batch_beyond_the_offsets_read_again_stays_undelivered(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0, "lost checkpoint", until=50), [user(random_, UUID(int=1), 10, "1")])
     merge(connection, batch(0, until=40), [])
@@ -225,47 +227,57 @@ def test_a_count_that_would_fall_below_zero_is_counted_again(connection: Any, by
     with connection, connection.cursor() as cursor:
         cursor.execute(by_hand)
     merge(connection, batch(1), [dict(first, version=20, event_id="9", gender="male")])
-    counts = counted(connection)
+    counts = read_counts(connection)
     assert (counts["gender", "female"], counts["gender", "male"]) == (2, 1)
-    offered = {
+    undelivered = {
         (row["dimension"], row["value"], row["count"]) for row in store.read_undelivered_counts(connection).to_pylist()
     }
-    assert ("gender", "female", 2) in offered
+    assert ("gender", "female", 2) in undelivered
 
 
-def refused(origin: str, event_id: str, version: int = 1) -> QuarantineRecord:
+def make_rejected(origin: str, event_id: str, version: int = 1) -> QuarantineRecord:
     return QuarantineRecord(
         origin, event_id, Reason.BAD_EMAIL, "email", "no address", None, None, version, FETCHED, 0, 2, "00", b"{}"
     )
 
 
-def open_events(connection: Any) -> set[str]:
+def read_open_events(connection: Any) -> set[str]:
     return {
         event for (event,) in fetch(connection, "SELECT event_id FROM quarantine.records WHERE resolved_at IS NULL")
     }
 
 
-def test_a_refused_record_is_in_quarantine_once_and_resolved_when_its_event_is_served(connection: Any) -> None:
+def test_a_rejected_record_is_quarantined_once_and_resolved_when_its_event_is_stored(connection: Any) -> None:
     random_ = random.Random(0)
     for _ in range(2):
-        merge(connection, batch(0), [], [refused("t/0/1", "1"), refused("t/0/2", "2")])
-    merge(connection, batch(0, "after the checkpoint was removed"), [], [refused("t/0/1", "1"), refused("t/0/2", "2")])
+        merge(connection, batch(0), [], [make_rejected("t/0/1", "1"), make_rejected("t/0/2", "2")])
+    merge(
+        connection,
+        batch(0, "after the checkpoint was removed"),
+        [],
+        [make_rejected("t/0/1", "1"), make_rejected("t/0/2", "2")],
+    )
     assert sorted(fetch(connection, "SELECT origin FROM quarantine.records")) == [("t/0/1",), ("t/0/2",)]
-    assert open_events(connection) == {"1", "2"}
+    assert read_open_events(connection) == {"1", "2"}
 
     merge(connection, batch(1), [user(random_, UUID(int=1), 10, "1")])
-    assert open_events(connection) == {"2"}
+    assert read_open_events(connection) == {"2"}
     assert fetch(connection, "SELECT resolved_by FROM quarantine.records WHERE event_id = '1'") == [("stream query/1",)]
 
 
-def test_an_event_that_is_served_does_not_count_as_refused_when_a_copy_of_it_is(connection: Any) -> None:
+def test_a_rejected_copy_of_a_stored_event_is_resolved(connection: Any) -> None:
     random_ = random.Random(0)
     merge(connection, batch(0), [user(random_, UUID(int=1), 10, "1"), user(random_, UUID(int=1), 11, "2")])
-    merge(connection, batch(1), [], [refused("t/0/1", "1", 99), refused("t/0/2", "2", 99), refused("t/0/3", "3")])
-    assert open_events(connection) == {"3"}
+    merge(
+        connection,
+        batch(1),
+        [],
+        [make_rejected("t/0/1", "1", 99), make_rejected("t/0/2", "2", 99), make_rejected("t/0/3", "3")],
+    )
+    assert read_open_events(connection) == {"3"}
 
 
-def test_a_batch_keeps_when_its_new_users_were_fetched_and_not_those_it_replaces(connection):
+def test_a_batch_records_when_its_new_users_were_fetched_but_not_those_it_replaced(connection):
     times = [datetime(2026, 1, 1, 12, 0, second, tzinfo=UTC) for second in range(3)]
     rows = [user(random.Random(n), UUID(int=n), 1, f"{n}", event_time=time) for n, time in enumerate(times)]
     merge(connection, batch(0), rows)

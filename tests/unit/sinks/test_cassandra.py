@@ -1,4 +1,4 @@
-"""What the writer does with a driver that answers late, fails, or reports a request twice."""
+"""The writer with a driver that answers delayed, fails, or reports a request twice."""
 
 import threading
 from collections.abc import Callable
@@ -17,17 +17,17 @@ ROWS = pa.table({"value": pa.array([f"{n:04d}" for n in range(100)]), "version":
 
 
 class Session:
-    """A driver session whose requests are answered by `answer(number)`: None for success, or the error."""
+    """A driver session that answers a request with `answer(number)`: None for success, or an error."""
 
     keyspace = "k"
 
-    def __init__(self, answer: Callable[[int], Exception | None], late: bool = False) -> None:
+    def __init__(self, answer: Callable[[int], Exception | None], delayed: bool = False) -> None:
         self.cluster = SimpleNamespace(
             profile_manager=SimpleNamespace(default=SimpleNamespace()), metadata=SimpleNamespace(token_map=None)
         )
         self.bodies: list[bytes] = []
         self.in_flight = self.most_in_flight = 0
-        self._answer, self._late, self._lock = answer, late, threading.Lock()
+        self._answer, self._delayed, self._lock = answer, delayed, threading.Lock()
 
     def prepare(self, _: str) -> Any:
         kinds = [SimpleNamespace(type=SimpleNamespace(typename=name)) for name in ("varchar", "bigint")]
@@ -39,28 +39,28 @@ class Session:
             self.bodies.append(bytes(batch._statements_and_parameters.body))
             self.in_flight += 1
             self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        return SimpleNamespace(add_callbacks=lambda good, bad: self._reply(number, good, bad))
+        return SimpleNamespace(add_callbacks=lambda succeed, fail: self._reply(number, succeed, fail))
 
-    def _reply(self, number: int, good: Callable[[Any], None], bad: Callable[[Exception], None]) -> None:
+    def _reply(self, number: int, succeed: Callable[[Any], None], fail: Callable[[Exception], None]) -> None:
         def reply() -> None:
             with self._lock:
                 self.in_flight -= 1
             error = self._answer(number)
             if error is None:
-                good(None)
+                succeed(None)
             else:
-                bad(error)
-                bad(error)
+                fail(error)
+                fail(error)
 
-        if self._late:
+        if self._delayed:
             threading.Timer(0.002, reply).start()
         else:
             reply()
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FIRST_PAUSE_SECONDS", 0)
+def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0)
 
 
 def write(session: Session) -> int:
@@ -68,7 +68,7 @@ def write(session: Session) -> int:
 
 
 def test_every_row_is_sent_once_in_batches_with_a_bounded_number_in_flight() -> None:
-    session = Session(lambda _: None, late=True)
+    session = Session(lambda _: None, delayed=True)
     assert write(session) == 100
     sent = b"".join(session.bodies)
     assert [sent.count(f"{n:04d}".encode()) for n in range(100)] == [1] * 100
@@ -83,28 +83,28 @@ def test_rows_of_one_partition_go_together() -> None:
     assert [(body.count(b"left"), body.count(b"right")) for body in session.bodies] == [(10, 0)] * 2 + [(0, 10)] * 2
 
 
-def test_what_timed_out_is_sent_again_and_nothing_else_is() -> None:
-    session = Session(lambda number: OperationTimedOut() if number in (2, 5) else None, late=True)
+def test_only_what_timed_out_is_sent_again() -> None:
+    session = Session(lambda number: OperationTimedOut() if number in (2, 5) else None, delayed=True)
     assert write(session) == 100
     assert sorted(session.bodies[10:]) == sorted([session.bodies[2], session.bodies[5]])
 
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
-def test_what_fails_every_time_is_raised_after_all_attempts(error: Exception) -> None:
+def test_an_error_that_remains_after_all_attempts_is_raised(error: Exception) -> None:
     session = Session(lambda number: error if number == 2 or number >= 10 else None)
     with pytest.raises(type(error)):
         write(session)
-    assert len(session.bodies) == 10 + module.ATTEMPTS - 1
+    assert len(session.bodies) == 10 + module.MAX_ATTEMPTS - 1
 
 
-def test_a_refused_statement_is_raised_at_once() -> None:
+def test_an_invalid_statement_is_raised_at_once() -> None:
     session = Session(lambda _: InvalidRequest("no such table"))
     with pytest.raises(InvalidRequest):
         write(session)
     assert len(session.bodies) == 1
 
 
-def test_ranges_with_the_same_nodes_have_the_same_number() -> None:
+def test_ranges_with_the_same_replicas_have_the_same_number() -> None:
     nodes = {1: "ab", 2: "ba", 3: "bc"}
     ring = [SimpleNamespace(value=value) for value in nodes]
     token_map = SimpleNamespace(

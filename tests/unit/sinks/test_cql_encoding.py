@@ -1,4 +1,4 @@
-"""Columns as CQL bytes, against the driver's own encoding of each value."""
+"""Columns encoded as CQL, compared with the driver's encoding of each value."""
 
 import random
 import struct
@@ -26,29 +26,29 @@ TYPES: dict[str, tuple[Any, pa.DataType, list[Any]]] = {
 }
 
 
-def expected_cell(kind: str, value: object) -> bytes:
+def expected_cell(cql_type: str, value: object) -> bytes:
     if value is None:
         return struct.pack(">i", -1)
-    content: bytes = TYPES[kind][0].serialize(value, 5)
+    content: bytes = TYPES[cql_type][0].serialize(value, 5)
     return struct.pack(">i", len(content)) + content
 
 
-def column(kind: str, values: list[object]) -> pa.Array:
-    return pa.array([str(value) if kind == "uuid" else value for value in values], TYPES[kind][1])
+def column(cql_type: str, values: list[object]) -> pa.Array:
+    return pa.array([str(value) if cql_type == "uuid" else value for value in values], TYPES[cql_type][1])
 
 
-def test_rows_are_what_the_driver_would_send_value_by_value() -> None:
-    kinds = list(TYPES)
-    rows = encode_rows([column(kind, list(TYPES[kind][2])) for kind in kinds], kinds, b"prefix")
+def test_rows_are_encoded_as_the_driver_encodes_value_by_value() -> None:
+    cql_types = list(TYPES)
+    rows = encode_rows([column(cql_type, list(TYPES[cql_type][2])) for cql_type in cql_types], cql_types, b"prefix")
     for n, row in enumerate(rows.to_pylist()):
-        assert row == b"prefix" + b"".join(expected_cell(kind, TYPES[kind][2][n]) for kind in kinds)
+        assert row == b"prefix" + b"".join(expected_cell(cql_type, TYPES[cql_type][2][n]) for cql_type in cql_types)
 
 
-@pytest.mark.parametrize("kind", TYPES)
-def test_a_slice_of_a_column_is_encoded_as_the_slice(kind: str) -> None:
-    values = list(TYPES[kind][2])
-    rows = encode_rows([column(kind, values)[1:4]], [kind], b"")
-    assert rows.to_pylist() == [expected_cell(kind, value) for value in values[1:4]]
+@pytest.mark.parametrize("cql_type", TYPES)
+def test_a_slice_of_a_column_is_encoded_without_the_rest(cql_type: str) -> None:
+    values = list(TYPES[cql_type][2])
+    rows = encode_rows([column(cql_type, values)[1:4]], [cql_type], b"")
+    assert rows.to_pylist() == [expected_cell(cql_type, value) for value in values[1:4]]
 
 
 def test_a_routing_key_is_the_serialized_partition_key() -> None:
@@ -63,7 +63,7 @@ def test_a_bucket_is_the_first_hexadecimal_digit_of_the_user_id() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "g" * 36, str(UUID(int=1)) + "0", None])
-def test_what_is_not_a_uuid_is_an_error(text: str | None) -> None:
+def test_text_that_is_not_a_uuid_is_an_error(text: str | None) -> None:
     with pytest.raises(ValueError, match="not a UUID"):
         parse_uuids(pa.array([str(IDS[0]), text], pa.string()))
 
@@ -73,13 +73,13 @@ def test_a_type_that_no_table_has_is_an_error() -> None:
         encode_rows([pa.array(["::1"])], ["inet"], b"")
 
 
-def test_spans_cover_every_row_once_within_both_limits() -> None:
+def test_ranges_cover_every_row_once_within_both_limits() -> None:
     random_ = random.Random(1)
     for _ in range(50):
         sizes = [random_.choice([1, 10, 100, 500]) for _ in range(random_.randrange(1, 60))]
         rows = pa.array([b"x" * size for size in sizes], pa.binary())
-        spans = split_rows(rows, overhead=5, most_rows=7, most_bytes=300)
-        assert [n for first, last in spans for n in range(first, last)] == list(range(len(sizes)))
-        for first, last in spans:
-            assert last - first <= 7
-            assert last - first == 1 or sum(sizes[first:last]) + 5 * (last - first) <= 300
+        ranges = split_rows(rows, overhead=5, max_rows=7, max_bytes=300)
+        assert [n for start, end in ranges for n in range(start, end)] == list(range(len(sizes)))
+        for start, end in ranges:
+            assert end - start <= 7
+            assert end - start == 1 or sum(sizes[start:end]) + 5 * (end - start) <= 300

@@ -1,4 +1,4 @@
-"""What a batch's steps do while a server is away."""
+"""The steps of a micro-batch while a server is down."""
 
 import time
 from collections.abc import Callable
@@ -22,19 +22,19 @@ class Connection:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
+def sink(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    verdicts = TransformOutputs(lambda frame: frame, lambda frame: frame)
+    outputs = TransformOutputs(lambda frame: frame, lambda frame: frame)
     return MicroBatchSink(
-        verdicts, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None
+        outputs, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None
     )
 
 
-def connecting(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
-    left = iter(answers)
+def script_connections(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
+    remaining = iter(answers)
 
     def connect(*_: Any) -> Connection:
-        answer = next(left)
+        answer = next(remaining)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -42,27 +42,25 @@ def connecting(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception
     monkeypatch.setattr(connections, "connect_postgres", connect)
 
 
-def lost(connection: Connection) -> Callable[[Any], str]:
-    def work(given: Any) -> str:
-        if given is connection:
+def fail_on(connection: Connection) -> Callable[[Any], str]:
+    def work(used: Any) -> str:
+        if used is connection:
             raise psycopg2.OperationalError("server closed the connection")
         return "done"
 
     return work
 
 
-def test_a_merge_outlives_a_server_that_goes_and_lets_nobody_in_for_a_while(
-    server: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gone, back = Connection(), Connection()
-    connecting(monkeypatch, gone, UserError("starting up"), UserError("starting up"), back)
-    assert server._in_postgres(lost(gone)) == "done"
-    assert (gone.closed, back.closed) == (True, False)
+def test_a_merge_survives_a_server_that_restarts(sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost, restored = Connection(), Connection()
+    script_connections(monkeypatch, lost, UserError("starting up"), UserError("starting up"), restored)
+    assert sink._with_postgres(fail_on(lost)) == "done"
+    assert (lost.closed, restored.closed) == (True, False)
 
 
-def test_a_server_that_stays_away_ends_the_batch_with_its_sentence(
-    server: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
+def test_a_server_that_stays_down_fails_the_batch_with_its_error(
+    sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connecting(monkeypatch, *[UserError("PostgreSQL is away")] * POSTGRES_ATTEMPTS)
+    script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * POSTGRES_ATTEMPTS)
     with pytest.raises(UserError, match="PostgreSQL is away"):
-        server._in_postgres(lambda _: None)
+        sink._with_postgres(lambda _: None)

@@ -1,4 +1,4 @@
-"""The copies of refused records, with a producer that refuses what is too large."""
+"""Copies of quarantined records, with a producer that rejects messages that are too large."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def record(number: int, payload: bytes, key: str | None = "key") -> QuarantineRe
 
 
 class Producer:
-    """Refuses messages above `LIMIT` bytes at once, and those above `broker_limit` when they are flushed."""
+    """Rejects messages above `LIMIT` bytes at once, and those above `broker_limit` when it is flushed."""
 
     def __init__(self, broker_limit: int = LIMIT, error: int | None = None) -> None:
         self.sent: list[tuple[str | None, bytes | None]] = []
@@ -49,19 +49,19 @@ class Producer:
         return 0
 
 
-def test_what_is_too_large_goes_without_its_value_and_the_rest_whole() -> None:
+def test_a_record_that_is_too_large_is_produced_without_its_value() -> None:
     producer = Producer()
     produce_copies(producer, "q", [record(1, b"small"), record(2, b"x" * LIMIT), record(3, b"last")])
     assert producer.sent == [("key", b"small"), ("key", b"last"), ("key", None)]
 
 
-def test_what_only_the_broker_finds_too_large_goes_without_its_value() -> None:
+def test_a_record_that_only_the_broker_rejects_is_produced_without_its_value() -> None:
     producer = Producer(broker_limit=1000)
     produce_copies(producer, "q", [record(1, b"x" * 1200), record(2, b"small")])
     assert producer.sent == [("key", b"small"), ("key", None)]
 
 
-def test_a_key_that_is_too_large_by_itself_does_not_stop_the_stream() -> None:
+def test_a_key_that_is_too_large_by_itself_is_left_out() -> None:
     producer = Producer()
     produce_copies(producer, "q", [record(1, b"small", key="k" * LIMIT), record(2, b"small", key="k" * LONGEST_KEY)])
     assert producer.sent == [("k" * LONGEST_KEY, b"small"), (None, None)]
