@@ -81,7 +81,7 @@ def find_stalls(
 def build_hop_cards(seen: FlowSnapshot) -> list[HopCard]:
     """From the source to the page."""
     facts, flow = seen.facts, seen.flow
-    unpublished, unread, unserved = (flow.unpublished, flow.unread, flow.unserved) if flow else (None, None, None)
+    unpublished, unread, undelivered = (flow.unpublished, flow.unread, flow.undelivered) if flow else (None, None, None)
     landed, moved, served = (
         formatting.format_age(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
     )
@@ -126,7 +126,7 @@ def build_hop_cards(seen: FlowSnapshot) -> list[HopCard]:
             seen.in_cassandra,
             "users",
             f"last batch {served}",
-            *_waits(seen, "cassandra", unserved, "batch", _cassandra_hops(seen.checked)),
+            *_waits(seen, "cassandra", undelivered, "batch", _cassandra_hops(seen.checked)),
         ),
     ]
 

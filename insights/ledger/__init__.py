@@ -1,1 +1,1 @@
-"""The ledger: proof that no record was lost, invented or changed on its way, or the names of those that were."""
+"""The ledger: proves that no record was lost, invented or changed between two stores, or names those that were."""

@@ -1,4 +1,4 @@
-"""The check: every hop against one snapshot of PostgreSQL."""
+"""The check: compares every hop with one snapshot of PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import psycopg2
 from confluent_kafka import KafkaException
@@ -17,7 +16,7 @@ from insights.errors import UserError
 from insights.ledger import counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
 from insights.ledger.flow_state import PATIENCE, FlowState, measure_flow_state, read_stream_offsets
-from insights.ledger.hops import Hop, Ledger, LedgerState
+from insights.ledger.hops import Hop, Ledger, LedgerState, pluralize
 from insights.ledger.in_flight import InFlightRows
 from insights.ledger.topic import RawTopic
 from insights.ledger.totals import FlowTotals, read_flow_totals
@@ -28,123 +27,129 @@ _APPLICATION = "ledger"
 
 
 def check_ledger(stores: StoreSettings, wait_seconds: float = 0) -> Ledger:
-    """Compare every store with the one before it, by record. Writes nothing in any of them.
+    """Compare every store with the one before it, record by record. Writes to none of them.
 
-    `wait_seconds`: how long to wait first for records in flight, 0 for a look at this instant.
+    `wait_seconds`: how long to wait first until nothing is in flight; 0 checks at once.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _readable(), closing(RawTopic(stores.kafka)) as topic:
+    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic:
         if wait_seconds > 0:
             _wait_until_idle(stores, topic, wait_seconds)
         started, checked_at = time.monotonic(), datetime.now(UTC)
-        hops = tuple(_hops(stores, topic))
+        hops = tuple(_check_hops(stores, topic))
         return Ledger(hops, checked_at, time.monotonic() - started)
 
 
 def measure_flow(stores: StoreSettings) -> FlowState:
-    """What is in flight now.
+    """Measure what is in flight.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _readable(), closing(RawTopic(stores.kafka)) as topic:
-        return _flow(stores, topic)
+    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic:
+        return _measure_flow(stores, topic)
 
 
 def find_stall(stores: StoreSettings, seconds: float) -> FlowState | None:
-    """What waits, when messages or a batch wait and the stream moves nothing for `seconds`; None when it moves or has
-    no work. Of a batch that is overdue the check tells whether anything of it is missing.
+    """Watch the stream for at most `seconds`; returns what is in flight if it made no progress, otherwise None.
+
+    A stream without work, or with no work but overdue batches, is not stalled: the check tells what those lack.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
     before, deadline = measure_flow(stores), time.monotonic() + seconds
     while True:
-        now = measure_flow(stores)
-        moves = now.last_batch != before.last_batch or now.unserved < before.unserved
-        if moves or not (now.unread or now.unserved > now.overdue):
+        current = measure_flow(stores)
+        progressed = current.last_batch != before.last_batch or current.undelivered < before.undelivered
+        if progressed or not (current.unread or current.undelivered > current.overdue):
             return None
         if time.monotonic() > deadline:
-            return now
+            return current
         time.sleep(_POLL_SECONDS)
 
 
 def read_totals(stores: StoreSettings) -> FlowTotals:
-    """Running totals of every hop.
+    """Read the running totals of every hop.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _readable(), closing(RawTopic(stores.kafka)) as topic, _cursor(stores) as cursor:
+    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic, _open_cursor(stores) as cursor:
         return read_flow_totals(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
-def _hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
-    name = stores.kafka.raw_topic
+def _check_hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
+    topic_name = stores.kafka.raw_topic
     with (
         closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
         connection.cursor() as cursor,
     ):
         connection.autocommit = True
-        cursor.execute(events.SCRATCH)
+        cursor.execute(events.CREATE_SCRATCH_TABLES)
         connection.autocommit = False
-        early = topic.watermarks()
+        watermarks_before = topic.watermarks()
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        until = read_stream_offsets(cursor, name)
-        span = topic.watermarks()
-        now = measure_flow_state(cursor, name, span)
-        events.load_events(cursor, name, topic.events(span), early, until)
+        stream_offsets = read_stream_offsets(cursor, topic_name)
+        watermarks = topic.watermarks()
+        flow = measure_flow_state(cursor, topic_name, watermarks)
+        events.load_events(cursor, topic_name, topic.events(watermarks), watermarks_before, stream_offsets)
         yield events.check_fetched(cursor)
         yield events.check_staged(cursor)
         yield events.check_published(cursor)
-        yield events.check_served(cursor, pruned=any(low > 0 for low, _ in span.values()))
-        yield from _cassandra_hops(stores, cursor, now)
+        yield events.check_served(cursor, pruned=any(low > 0 for low, _ in watermarks.values()))
+        yield from _check_aggregates(stores, cursor, flow)
 
 
-def _cassandra_hops(stores: StoreSettings, cursor: PgCursor, snapshot: FlowState) -> Iterator[Hop]:
-    kept = counts.read_kept_counts(cursor)
-    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", counts.recount_users(cursor), kept)
+def _check_aggregates(stores: StoreSettings, cursor: PgCursor, flow: FlowState) -> Iterator[Hop]:
+    kept_counts = counts.read_kept_counts(cursor)
+    exact_counts = counts.recount_users(cursor)
+    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", exact_counts, kept_counts)
     with connections.open_cassandra(stores.cassandra) as session:
-        counted = counts.read_cassandra_counts(session)
+        cassandra_counts = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol
-        with ThreadPoolExecutor(1) as beside:
-            found = {
-                table: beside.submit(table_digests.digest_cassandra, session, table) for table in table_digests.TABLES
-            }
-            expected = {table: table_digests.digest_postgres(cursor, table) for table in table_digests.TABLES}
-            digests = {table: (expected[table], found[table].result()) for table in table_digests.TABLES}
-        late = InFlightRows(cursor, snapshot, lambda: _cursor(stores))
+        tables = table_digests.TABLES
+        with ThreadPoolExecutor(1) as executor:
+            futures = {table: executor.submit(table_digests.digest_cassandra, session, table) for table in tables}
+            expected = {table: table_digests.digest_postgres(cursor, table) for table in tables}
+            digests = {table: (expected[table], futures[table].result()) for table in tables}
+        in_flight = InFlightRows(cursor, flow, lambda: _open_cursor(stores))
         for table, (left, right) in digests.items():
-            yield _explained(table_digests.compare_table(cursor, session, table, left, right, late), snapshot)
+            yield _mention_overdue(table_digests.compare_table(cursor, session, table, left, right, in_flight), flow)
         equation = "Cassandra user_counts = PostgreSQL"
-        yield _explained(
-            counts.compare_counts("user_counts in Cassandra", equation, kept, counted, late.counts()), snapshot
+        yield _mention_overdue(
+            counts.compare_counts(
+                "user_counts in Cassandra", equation, kept_counts, cassandra_counts, in_flight.list_counts()
+            ),
+            flow,
         )
 
 
-def _explained(hop: Hop, snapshot: FlowState) -> Hop:
-    if hop.state is not LedgerState.BROKEN or not snapshot.overdue:
+def _mention_overdue(hop: Hop, flow: FlowState) -> Hop:
+    """Add to the sentence of a broken hop that batches are overdue."""
+    if hop.state is not LedgerState.BROKEN or not flow.overdue:
         return hop
+    batches = pluralize(flow.overdue, "merged batch has", "merged batches have")
     minutes = PATIENCE // timedelta(minutes=1)
-    why = f"{snapshot.overdue:,} merged batches have waited for Cassandra for over {minutes} minutes; see the stream."
-    return replace(hop, sentence=f"{hop.sentence} {why}")
+    overdue = f"{batches} waited for Cassandra for over {minutes} minutes; check the stream and its log."
+    return replace(hop, sentence=f"{hop.sentence} {overdue}")
 
 
-def _flow(stores: StoreSettings, topic: RawTopic) -> FlowState:
-    with _cursor(stores) as cursor:
+def _measure_flow(stores: StoreSettings, topic: RawTopic) -> FlowState:
+    with _open_cursor(stores) as cursor:
         return measure_flow_state(cursor, stores.kafka.raw_topic, topic.watermarks())
 
 
 def _wait_until_idle(stores: StoreSettings, topic: RawTopic, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not _flow(stores, topic).idle and time.monotonic() < deadline:
+    while not _measure_flow(stores, topic).idle and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _cursor(stores: StoreSettings) -> Iterator[Any]:
+def _open_cursor(stores: StoreSettings) -> Iterator[PgCursor]:
     with (
         closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
         connection.cursor() as cursor,
@@ -153,13 +158,13 @@ def _cursor(stores: StoreSettings) -> Iterator[Any]:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _explain_errors() -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
-        told = str(error).strip().splitlines()[0]
-        raise UserError(f"PostgreSQL cannot be counted ({told}); run `insights migrate` and check again.") from error
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"PostgreSQL cannot be read ({reason}); run `insights migrate` and check again.") from error
     except connections.CASSANDRA_ERRORS as error:
-        raise UserError(f"Cassandra cannot be counted ({error}); check that it runs, and check again.") from error
+        raise UserError(f"Cassandra cannot be read ({error}); make sure that it is running and check again.") from error
     except KafkaException as error:
-        raise UserError(f"Kafka cannot be counted ({error.args[0].str()}); check that it runs.") from error
+        raise UserError(f"Kafka cannot be read ({error.args[0].str()}); make sure that it is running.") from error

@@ -1,7 +1,8 @@
-"""A row's image: its cells exactly as the CQL protocol writes them, each led by its length (-1 for null).
+"""Images and digests of rows, by which the ledger compares Cassandra with PostgreSQL.
 
-Cassandra sends it as it is, PostgreSQL builds it from its own cells, so equal images mean equal content in both stores,
-with nothing parsed and no stored hash believed.
+The image of a row is its cells as the CQL protocol encodes them, each preceded by its length (-1 for null). Cassandra
+sends images, PostgreSQL builds them from its columns. Equal images mean equal content: nothing is parsed, and no stored
+hash is trusted.
 """
 
 import hashlib
@@ -14,11 +15,11 @@ from cassandra.protocol import ProtocolHandler, ResultMessage, read_int
 from insights.model.schema import build_cql_types
 
 BUCKETS = 1 << 18
-"""Digest buckets, by the first 18 bits of the row's user id: so many that the rows of a batch leave most alone."""
+"""Digest buckets, by the first 18 bits of the user id: so many that the rows of a batch change few of them."""
 
 _LENGTH = Struct(">i")
-_NULL = r"'\xffffffff'::bytea"
-_SEND = {
+_NULL_CELL_SQL = r"'\xffffffff'::bytea"
+_CELL_SQL = {
     "uuid": "uuid_send({})",
     "text": "convert_to({}, 'UTF8')",
     "int": "int4send({})",
@@ -27,53 +28,57 @@ _SEND = {
     "boolean": "boolsend({})",
     "timestamp": "int8send((extract(epoch FROM {}) * 1000)::bigint)",
 }
-_DERIVED = {"bucket": "(get_byte(uuid_send(user_id), 0) >> 4)"}
+_DERIVED_SQL = {"bucket": "(get_byte(uuid_send(user_id), 0) >> 4)"}
 
 
 def build_image_sql(columns: Sequence[str]) -> str:
-    """An SQL expression, over a row with these columns, that is the row's image."""
+    """An SQL expression for the image of a row with these columns."""
     types = build_cql_types()
     cells = []
     for column in columns:
-        sent = _SEND[types[column]].format(_DERIVED.get(column, column))
-        cells.append(f"coalesce(int4send(octet_length({sent})) || {sent}, {_NULL})")
+        cell = _CELL_SQL[types[column]].format(_DERIVED_SQL.get(column, column))
+        cells.append(f"coalesce(int4send(octet_length({cell})) || {cell}, {_NULL_CELL_SQL})")
     return " || ".join(cells)
 
 
 def build_bucket_sql() -> str:
-    """An SQL expression that is the bucket of `user_id`."""
+    """An SQL expression for the digest bucket of `user_id`."""
     first, second, third = (f"get_byte(uuid_send(user_id), {n})" for n in range(3))
     return f"(({first} << 10) | ({second} << 2) | ({third} >> 6))"
 
 
 def build_digest_sql(image: str) -> str:
-    """An SQL expression that is `digest_image` of the SQL expression `image`."""
+    """An SQL expression for `digest_image` of the SQL expression `image`."""
     return f"('x' || encode(substring(sha256({image}) FOR 8), 'hex'))::bit(64)::bigint"
 
 
 def digest_image(image: bytes) -> int:
-    """64 bits of the image's SHA-256, signed. A bucket's is the exclusive or of its rows': no two are alike."""
+    """The first 64 bits of the image's SHA-256, signed.
+
+    The digest of a bucket is the exclusive or of its rows' digests. Its rows have distinct ids, so none cancel out.
+    """
     return int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
 
 
 def find_bucket(user_id: bytes) -> int:
+    """The digest bucket of a user id of 16 bytes."""
     return user_id[0] << 10 | user_id[1] << 2 | user_id[2] >> 6
 
 
 def split_cells(image: bytes) -> list[bytes | None]:
     """The cells of an image."""
-    found: list[bytes | None] = []
+    cells: list[bytes | None] = []
     position = 0
     while position < len(image):
         (length,) = _LENGTH.unpack_from(image, position)
         position += 4
-        found.append(None if length < 0 else image[position : position + length])
+        cells.append(None if length < 0 else image[position : position + length])
         position += max(0, length)
-    return found
+    return cells
 
 
-class _Images(ResultMessage):  # type: ignore[misc]
-    """A result whose rows are left as images."""
+class _ImageResult(ResultMessage):  # type: ignore[misc]
+    """A result whose rows stay images."""
 
     def recv_results_rows(self, f: Any, _version: Any, user_types: Any, metadata: Any, _policy: Any) -> None:
         self.recv_results_metadata(f, user_types)
@@ -81,16 +86,16 @@ class _Images(ResultMessage):  # type: ignore[misc]
         self.column_names = [column[2] for column in columns]
         self.column_types = [column[3] for column in columns]
         count = read_int(f)
-        self.parsed_rows = list(_split(f.read(), count, len(columns)))
+        self.parsed_rows = list(_split_rows(f.read(), count, len(columns)))
 
 
 class ImageProtocol(ProtocolHandler):  # type: ignore[misc]
-    """Set as a session's `client_protocol_handler`, makes every row of it a 1-tuple of its image."""
+    """As a session's `client_protocol_handler`, returns every row as a 1-tuple of its image."""
 
-    message_types_by_opcode = ProtocolHandler.message_types_by_opcode | {ResultMessage.opcode: _Images}
+    message_types_by_opcode = ProtocolHandler.message_types_by_opcode | {ResultMessage.opcode: _ImageResult}
 
 
-def _split(data: bytes, rows: int, columns: int) -> Iterator[tuple[bytes]]:
+def _split_rows(data: bytes, rows: int, columns: int) -> Iterator[tuple[bytes]]:
     length_at = _LENGTH.unpack_from
     position = 0
     for _ in range(rows):

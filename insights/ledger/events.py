@@ -1,4 +1,4 @@
-"""The hops that are decided by sets of event ids, compared inside PostgreSQL so that no set is held in Python."""
+"""The hops from the source to the sinks: sets of event ids, compared in PostgreSQL so that Python holds none."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,21 +10,21 @@ from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
 from insights.ledger.hops import NAMED, Hop, evaluate_hop
 from insights.ledger.topic import TopicEvent
 
-SCRATCH = """
+CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text);
     CREATE TEMP TABLE topic_span (partition integer, staged_before bigint, read_until bigint);
     CREATE TEMP TABLE topic_event (event_id text, staged boolean, unread boolean);
     CREATE TEMP TABLE staged_event (event_id text, published boolean, pending boolean);
     CREATE TEMP TABLE landed_event (event_id text, place text);
 """
-"""Created before the snapshot, which is read only."""
+"""To be executed before the transaction of the snapshot, which is read only."""
 
-_PRUNED = "EXISTS (SELECT FROM staging.pruned AS p WHERE p.staged_on = k.staged_on)"
-_FOREIGN = "event_id !~ '^[0-9]+$'"
+_IS_PRUNED = "EXISTS (SELECT FROM staging.pruned AS p WHERE p.staged_on = k.staged_on)"
+_IS_FOREIGN = "event_id !~ '^[0-9]+$'"
 
 
-class _Lines:
-    """Text lines as the file that COPY reads."""
+class _LineFile:
+    """Text lines as a file for COPY."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = iter(lines)
@@ -44,17 +44,28 @@ class _Lines:
 
 
 def load_events(
-    cursor: PgCursor, topic: str, events: Iterable[TopicEvent], early: Watermarks, until: dict[int, int]
+    cursor: PgCursor,
+    topic: str,
+    events: Iterable[TopicEvent],
+    watermarks_before: Watermarks,
+    stream_offsets: dict[int, int],
 ) -> None:
-    """Bring the topic's event ids beside the stores' own.
+    """Fill the scratch tables with the event ids of the topic, of staging and of the sinks.
 
-    `early` are watermarks taken before the snapshot: what lies below them was staged before it. `until` are the
-    offsets up to which the stream has merged.
+    Args:
+        cursor: reads the snapshot.
+        topic: the name of the publisher's cursor.
+        events: the messages of the topic.
+        watermarks_before: taken before the snapshot, so that a message below them was staged before it.
+        stream_offsets: the end offset of the merged batches, by partition.
     """
     rows = (f"{event.partition}\t{event.offset}\t{event.event_id}\n" for event in events)
-    cursor.copy_expert("COPY topic_message FROM STDIN", _Lines(rows), 1 << 16)
-    spans = "".join(f"{part}\t{high}\t{until.get(part, 0)}\n" for part, (_, high) in early.items())
-    cursor.copy_expert("COPY topic_span FROM STDIN", _Lines([spans]))
+    cursor.copy_expert("COPY topic_message FROM STDIN", _LineFile(rows), 1 << 16)
+    spans = "".join(
+        f"{partition}\t{high}\t{stream_offsets.get(partition, 0)}\n"
+        for partition, (_, high) in watermarks_before.items()
+    )
+    cursor.copy_expert("COPY topic_span FROM STDIN", _LineFile([spans]))
     cursor.execute("""
         INSERT INTO topic_event
         SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until)
@@ -84,17 +95,17 @@ def load_events(
 
 
 def check_fetched(cursor: PgCursor) -> Hop:
-    """Every record fetched was either new, and has a key, or was a duplicate."""
+    """Check that every fetched record is staged under a key or was a duplicate."""
     cursor.execute("SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0) FROM staging.batches")
     total, duplicates = map(int, fetch_row(cursor))
     cursor.execute("SELECT count(*) FROM staging.user_keys")
     (keys,) = fetch_row(cursor)
-    missing = _ids(
+    missing = _select_ids(
         cursor,
         "SELECT id FROM staging.users AS u WHERE NOT EXISTS "
         "(SELECT FROM staging.user_keys AS k WHERE k.id = u.id) ORDER BY id",
     )
-    missing += _ids(
+    missing += _select_ids(
         cursor,
         """
         SELECT 'page ' || b.batch_id FROM staging.batches AS b
@@ -102,7 +113,7 @@ def check_fetched(cursor: PgCursor) -> Hop:
         LEFT JOIN (SELECT batch_id, count(*) AS rows FROM staging.users GROUP BY 1) AS u USING (batch_id)
         WHERE b.staged > greatest(coalesce(keys, 0), coalesce(rows, 0)) ORDER BY 1""",
     )
-    extra = _ids(
+    extra = _select_ids(
         cursor,
         """
         SELECT id FROM staging.user_keys AS k
@@ -120,18 +131,18 @@ def check_fetched(cursor: PgCursor) -> Hop:
 
 
 def check_staged(cursor: PgCursor) -> Hop:
-    """Every staged key has its row, unless retention dropped the row's day."""
-    cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_PRUNED})) FROM staging.user_keys AS k")
-    keys, kept = fetch_row(cursor)
+    """Check that every key has its staged row, unless retention dropped the partition of its day."""
+    cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_IS_PRUNED})) FROM staging.user_keys AS k")
+    keys, unpruned = fetch_row(cursor)
     cursor.execute("SELECT count(*) FROM staging.users")
     (rows,) = fetch_row(cursor)
-    missing = _ids(
+    missing = _select_ids(
         cursor,
         f"""
-        SELECT id FROM staging.user_keys AS k WHERE NOT ({_PRUNED})
+        SELECT id FROM staging.user_keys AS k WHERE NOT ({_IS_PRUNED})
         AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""",
     )
-    extra = _ids(
+    extra = _select_ids(
         cursor,
         """
         SELECT id FROM staging.users AS u
@@ -141,30 +152,30 @@ def check_staged(cursor: PgCursor) -> Hop:
         "staged",
         "keys = staging rows + pruned",
         keys,
-        rows + keys - kept,
+        rows + keys - unpruned,
         missing=missing,
         extra=extra,
-        holds=f"{keys:,} staged = {rows:,} rows kept + {keys - kept:,} dropped by retention.",
+        holds=f"{keys:,} staged = {rows:,} rows kept + {keys - unpruned:,} dropped by retention.",
     )
 
 
 def check_published(cursor: PgCursor) -> Hop:
-    """Every staged record is on the topic, or was: what retention took has been served or quarantined."""
+    """Check that every staged record is on the topic, or has landed in a sink if it is no longer there."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
-               (SELECT count(*) FROM topic_event WHERE {_FOREIGN}) FROM staged_event""")
+               (SELECT count(*) FROM topic_event WHERE {_IS_FOREIGN}) FROM staged_event""")
     total, arrived, pending, foreign = fetch_row(cursor)
-    missing = _ids(
+    missing = _select_ids(
         cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending ORDER BY event_id::numeric"
     )
-    extra = _ids(
+    extra = _select_ids(
         cursor,
         f"""
-        SELECT event_id FROM topic_event AS t WHERE NOT ({_FOREIGN}) AND staged
+        SELECT event_id FROM topic_event AS t WHERE NOT ({_IS_FOREIGN}) AND staged
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = t.event_id)
         ORDER BY event_id::numeric""",
     )
-    others = f" + {foreign:,} of other producers" if foreign else ""
+    others = f" + {foreign:,} from other producers" if foreign else ""
     return evaluate_hop(
         "published",
         "staged + foreign = published",
@@ -179,36 +190,38 @@ def check_published(cursor: PgCursor) -> Hop:
 
 _PUBLISHED = f"""
     (SELECT event_id FROM staged_event WHERE published
-     UNION SELECT event_id FROM topic_event WHERE {_FOREIGN}
-     UNION SELECT event_id FROM landed_event WHERE {_FOREIGN} AND %(pruned)s) AS p
+     UNION SELECT event_id FROM topic_event WHERE {_IS_FOREIGN}
+     UNION SELECT event_id FROM landed_event WHERE {_IS_FOREIGN} AND %(pruned)s) AS p
 """
 
 
 def check_served(cursor: PgCursor, pruned: bool) -> Hop:
-    """Every published record is served, replaced by a newer one of its user, or in quarantine.
+    """Check that every published record is served, superseded by a newer record of its user, or in quarantine.
 
-    `pruned`: the topic's retention has dropped messages, so one that landed may be gone from it.
+    `pruned`: whether retention has removed messages from the topic; a record that landed may then be absent from it.
     """
-    names = {"pruned": pruned}
-    lost = f"""FROM {_PUBLISHED}
+    parameters = {"pruned": pruned}
+    from_unlanded = f"""FROM {_PUBLISHED}
         LEFT JOIN landed_event AS l USING (event_id) LEFT JOIN topic_event AS t USING (event_id)
         WHERE l.event_id IS NULL AND {{}}coalesce(t.unread, false)"""
-    cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", names)
+    cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", parameters)
     (total,) = fetch_row(cursor)
-    cursor.execute(f"SELECT count(*) {lost.format('')}", names)
+    cursor.execute(f"SELECT count(*) {from_unlanded.format('')}", parameters)
     (pending,) = fetch_row(cursor)
     cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
     places = dict(cursor.fetchall())
-    kept, replaced, refused = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
-    missing = _ids(cursor, f"SELECT event_id {lost.format('NOT ')} ORDER BY length(event_id), event_id", names)
-    extra = _ids(
+    served, superseded, quarantined = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
+    missing = _select_ids(
+        cursor, f"SELECT event_id {from_unlanded.format('NOT ')} ORDER BY length(event_id), event_id", parameters
+    )
+    extra = _select_ids(
         cursor,
         f"""
         SELECT event_id FROM landed_event AS l
         WHERE NOT EXISTS (SELECT FROM {_PUBLISHED} WHERE p.event_id = l.event_id)
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = l.event_id)
         ORDER BY length(event_id), event_id""",
-        names,
+        parameters,
     )
     return evaluate_hop(
         "served",
@@ -218,10 +231,10 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
         pending=pending,
         missing=missing,
         extra=extra,
-        holds=f"{total:,} published = {kept:,} served + {replaced:,} superseded + {refused:,} quarantined.",
+        holds=f"{total:,} published = {served:,} served + {superseded:,} superseded + {quarantined:,} quarantined.",
     )
 
 
-def _ids(cursor: PgCursor, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
+def _select_ids(cursor: PgCursor, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
     cursor.execute(f"{query} LIMIT {NAMED}", parameters)
     return [str(row[0]) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""What is still on its way: staged but unpublished, published but unread, merged but not yet in Cassandra."""
+"""What is in flight: staged but unpublished, published but unread, merged but undelivered."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -6,10 +6,12 @@ from datetime import timedelta
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
+from insights.ledger.hops import pluralize
 
 PATIENCE = timedelta(minutes=5)
-"""A batch takes seconds, and a stream that died in it begins with it when it starts again."""
+"""How long a merged batch may stay undelivered: a batch takes seconds, and a restarted stream repeats its last one."""
 Watermarks = dict[int, tuple[int, int]]
+"""By partition: the low and the high watermark, that is, the oldest offset and the end offset."""
 
 BEYOND_CURSOR = "(u.epoch, u.xact_id, u.id) > (p.epoch, p.xact_id, p.id)"
 PUBLISHER = """
@@ -20,38 +22,38 @@ PUBLISHER = """
 
 @dataclass(frozen=True, slots=True)
 class FlowState:
-    """Records between two stages."""
+    """What is in flight between the stages."""
 
     unpublished: int
     """Staged rows beyond the publisher's cursor."""
     unread: int
-    """Messages that no merged batch of the stream has read."""
-    unserved: int
-    """Merged batches that are not known to be in Cassandra."""
+    """Messages that no merged batch has read: the lag of the stream."""
+    undelivered: int
+    """Merged batches that are not marked as delivered."""
     overdue: int
-    """Of these, the ones merged longer than `PATIENCE` ago: a stream that runs would have them there."""
+    """Undelivered batches that were merged more than `PATIENCE` ago: a running stream would have delivered them."""
     last_batch: int
-    """The newest merged batch's sequence number; 0 before the first."""
+    """Sequence number of the newest merged batch; 0 before the first."""
 
     @property
     def idle(self) -> bool:
-        return not (self.unpublished or self.unread or self.unserved)
+        return not (self.unpublished or self.unread or self.undelivered)
 
     def sentence(self) -> str:
-        """What the flow waits for, for people."""
-        waits = [
+        """What is in flight, as the text of a sentence."""
+        stages = [
             (self.unpublished, "staged row waits", "staged rows wait", "the publisher"),
             (self.unread, "message waits", "messages wait", "the stream"),
-            (self.unserved, "batch waits", "batches wait", "Cassandra"),
+            (self.undelivered, "batch waits", "batches wait", "Cassandra"),
         ]
-        told = [f"{count:,} {one if count == 1 else many} for {whom}" for count, one, many, whom in waits if count]
-        return ", ".join(told) or "nothing is in flight"
+        waits = [f"{pluralize(count, one, many)} for {stage}" for count, one, many, stage in stages if count]
+        return ", ".join(waits) or "nothing is in flight"
 
 
 def read_stream_offsets(cursor: PgCursor, topic: str) -> dict[int, int]:
-    """Per partition, the offset up to which merged batches have read.
+    """The end offset of the merged batches, by partition.
 
-    The last batch of a query names every partition, so that the others need not be read, however many they are.
+    Only the last batch of each query is read: it names every partition.
     """
     cursor.execute(
         """
@@ -77,13 +79,15 @@ def measure_flow_state(cursor: PgCursor, topic: str, watermarks: Watermarks) -> 
         f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
     )
     unpublished = fetch_row(cursor)[0]
-    # Each half by its index: together they would read every batch there ever was.
+    # A subquery, so that each part uses its own index and none reads every batch.
     cursor.execute(
         "SELECT count(*), count(*) FILTER (WHERE merged_at < now() - %s),"
         " (SELECT coalesce(max(seq), 0) FROM analytics.batches) FROM analytics.batches WHERE served_at IS NULL",
         (PATIENCE,),
     )
-    unserved, overdue, last_batch = fetch_row(cursor)
-    until = read_stream_offsets(cursor, topic)
-    unread = sum(max(0, high - max(low, until.get(partition, 0))) for partition, (low, high) in watermarks.items())
-    return FlowState(unpublished, unread, unserved, overdue, last_batch)
+    undelivered, overdue, last_batch = fetch_row(cursor)
+    stream_offsets = read_stream_offsets(cursor, topic)
+    unread = sum(
+        max(0, high - max(low, stream_offsets.get(partition, 0))) for partition, (low, high) in watermarks.items()
+    )
+    return FlowState(unpublished, unread, undelivered, overdue, last_batch)

@@ -1,32 +1,33 @@
-"""What the ledger says: one line a hop, and whether the hop holds."""
+"""The result of a check: an equation per hop, whether it holds, and a sentence that says so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 NAMED = 10
-"""Ids that a hop names: enough to look them up, few enough to read."""
+"""Maximum number of ids of a kind that a hop names."""
+_IDS_IN_SENTENCE = 3
 
 
 class LedgerState(StrEnum):
-    """Whether a hop, or the whole ledger, holds."""
+    """The state of a hop, or of the whole ledger."""
 
     CLOSED = "closed"
     """Both sides hold the same records."""
     IN_FLIGHT = "in_flight"
-    """The only difference is records that are still on their way."""
+    """The sides differ only by records that are in flight."""
     BROKEN = "broken"
     """Records are lost, invented or changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One equation. `left` and `right` count records, `pending` those of `left` that the next stage has not reached.
+    """One equation. `left` and `right` count records; `pending` counts those of `left` that are in flight.
 
-    `missing` (lost on the right), `extra` (without origin on the left) and `changed` (other content) name the first
-    records by id.
+    `missing` (not on the right), `extra` (not on the left) and `changed` (different content) are the ids of the first
+    `NAMED` records of each kind.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Every hop at one instant."""
+    """Every hop at one instant; `seconds` is the duration of the check."""
 
     hops: tuple[Hop, ...]
     checked_at: datetime
@@ -65,13 +66,13 @@ class Ledger:
         return self.state is LedgerState.CLOSED
 
     def open_hops(self) -> tuple[Hop, ...]:
-        """The hops that do not hold, the lost before the late."""
+        """The hops that do not hold, the broken ones before those in flight."""
         return tuple(
             hop for state in (LedgerState.BROKEN, LedgerState.IN_FLIGHT) for hop in self.hops if hop.state is state
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The ledger as JSON types."""
+        """The ledger as a JSON object."""
         return {
             "state": self.state.value,
             "closed": self.closed,
@@ -93,17 +94,28 @@ def evaluate_hop(
     extra: Iterable[str] = (),
     changed: Iterable[str] = (),
 ) -> Hop:
-    """Judge one equation; `holds` is the sentence when it does."""
-    named = {"missing": tuple(missing), "extra": tuple(extra), "changed": tuple(changed)}
-    if any(named.values()) or left != right + pending:
+    """Decide whether an equation holds. `holds` is the sentence of the hop if it does.
+
+    Named ids break the equation even if both sides count the same.
+    """
+    ids = {"missing": tuple(missing), "extra": tuple(extra), "changed": tuple(changed)}
+    if any(ids.values()) or left != right + pending:
         state = LedgerState.BROKEN
-        told = [
-            f"{kind} {', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''}" for kind, ids in named.items() if ids
-        ] or ["no record can be named"]
-        sentence = f"{equation} does not hold ({left:,} against {right + pending:,}): {'; '.join(told)}."
+        names = [f"{kind.capitalize()}: {_join_ids(named)}." for kind, named in ids.items() if named]
+        details = " ".join(names) or "The records cannot be named."
+        sentence = f"{equation} does not hold: {left:,} against {right + pending:,}. {details}"
     elif pending:
         state = LedgerState.IN_FLIGHT
-        sentence = f"{pending:,} of {left:,} records are still on their way."
+        sentence = f"{pending:,} of {pluralize(left, 'record', 'records')} {'is' if pending == 1 else 'are'} in flight."
     else:
         state, sentence = LedgerState.CLOSED, holds
-    return Hop(name, equation, left, right, pending, **named, state=state, sentence=sentence)
+    return Hop(name, equation, left, right, pending, **ids, state=state, sentence=sentence)
+
+
+def pluralize(count: int, singular: str, plural: str) -> str:
+    """The count, with thousands separators, and the form of the noun that agrees with it."""
+    return f"{count:,} {singular if count == 1 else plural}"
+
+
+def _join_ids(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_IDS_IN_SENTENCE]) + (" and more" if len(ids) > _IDS_IN_SENTENCE else "")

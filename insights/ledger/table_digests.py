@@ -1,4 +1,4 @@
-"""The hops Cassandra = PostgreSQL: every user table by count and by content, naming the rows that differ."""
+"""The hops of the user tables: Cassandra against PostgreSQL by count and content, naming the rows that differ."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -18,46 +18,47 @@ from insights.ledger.digest import (
     find_bucket,
     split_cells,
 )
-from insights.ledger.hops import NAMED, Hop, evaluate_hop
+from insights.ledger.hops import NAMED, Hop, evaluate_hop, pluralize
 from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import CASSANDRA_TABLES
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
 _PAGE_ROWS = 5000
 _USER_ID = slice(4, 20)
-"""Where `user_id`, always the first column asked for, lies in an image."""
+"""The position of `user_id`, always the first column, in an image."""
 
 
 class TableDigest(NamedTuple):
-    """What a table holds, in brief."""
+    """The number of rows of a table, and the digest of each of its `BUCKETS`."""
 
     rows: int
     buckets: "array[int]"
 
 
 class TableDifferences(NamedTuple):
-    """Users whose rows differ, the first by name; and how many differ whose rows may."""
+    """The first users whose rows differ, and the number of users whose rows differ because they are in flight."""
 
     missing: list[str]
     extra: list[str]
     changed: list[str]
-    late: int
+    in_flight: int
 
     @property
     def named(self) -> bool:
+        """Whether any user is named."""
         return bool(self.missing or self.extra or self.changed)
 
 
 def list_compared_columns(table: str) -> list[str]:
-    """The columns compared, `user_id` first."""
+    """The columns that are compared, `user_id` first."""
     return ["user_id", *(name for name in CASSANDRA_TABLES[table][1] if name != "user_id")]
 
 
 def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
-    """The digest of what `table` should hold, computed by PostgreSQL over `analytics.users`."""
+    """The digest that `table` should have, computed by PostgreSQL from `analytics.users`."""
     digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
     cursor.execute(f"SELECT {build_bucket_sql()}, count(*), bit_xor({digest}) FROM analytics.users GROUP BY 1")
-    rows, buckets = 0, _no_digests()
+    rows, buckets = 0, _make_buckets()
     for number, count, total in cursor.fetchall():
         rows += count
         buckets[number] = total
@@ -65,54 +66,53 @@ def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
 
 
 def digest_cassandra(session: Session, table: str) -> TableDigest:
-    """The digest of what `table` holds."""
-    rows, buckets = 0, _no_digests()
-    for image in _images(session, table):
+    """The digest that `table` has in Cassandra."""
+    rows, buckets = 0, _make_buckets()
+    for image in _read_images(session, table):
         rows += 1
         buckets[find_bucket(image[_USER_ID])] ^= digest_image(image)
     return TableDigest(rows, buckets)
 
 
 def compare_table(
-    cursor: PgCursor, session: Session, table: str, left: TableDigest, right: TableDigest, late: InFlightRows
+    cursor: PgCursor, session: Session, table: str, left: TableDigest, right: TableDigest, in_flight: InFlightRows
 ) -> Hop:
-    """Judge one table from both digests; reads the rows of differing buckets again to name what differs.
+    """Compare the digests of a table, and read the rows of differing buckets again to name what differs.
 
-    A difference in a late row is in flight. Buckets without one are looked at first: what differs there is no
-    batch's doing.
+    Buckets without rows in flight are read first: no batch in flight explains what differs there.
     """
     differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     equation = f"Cassandra {table} = PostgreSQL"
-    found = TableDifferences([], [], [], 0)
+    differences = TableDifferences([], [], [], 0)
     if differing:
-        apart = [number for number in differing if number not in late.buckets]
-        if apart:
-            found = _differences(cursor, session, table, apart[:NAMED], late)
-        if not found.named:
-            found = _differences(cursor, session, table, differing, late)
-        if not found.named:
-            behind = max(1, found.late)
-            return evaluate_hop(table, equation, left.rows, left.rows - behind, pending=behind, holds="")
+        unexplained = [number for number in differing if number not in in_flight.buckets]
+        if unexplained:
+            differences = _find_differences(cursor, session, table, unexplained[:NAMED], in_flight)
+        if not differences.named:
+            differences = _find_differences(cursor, session, table, differing, in_flight)
+        if not differences.named:
+            pending = max(1, differences.in_flight)
+            return evaluate_hop(table, equation, left.rows, left.rows - pending, pending=pending, holds="")
     return evaluate_hop(
         table,
         equation,
         left.rows,
         right.rows,
-        missing=found.missing,
-        extra=found.extra,
-        changed=found.changed,
-        holds=f"{left.rows:,} rows with the same content in both stores.",
+        missing=differences.missing,
+        extra=differences.extra,
+        changed=differences.changed,
+        holds=f"{pluralize(left.rows, 'row has', 'rows have')} the same content in both stores.",
     )
 
 
-def _no_digests() -> "array[int]":
+def _make_buckets() -> "array[int]":
     return array("q", bytes(8 * BUCKETS))
 
 
-def _differences(
-    cursor: PgCursor, session: Session, table: str, buckets: Sequence[int], late: InFlightRows
+def _find_differences(
+    cursor: PgCursor, session: Session, table: str, buckets: Sequence[int], in_flight: InFlightRows
 ) -> TableDifferences:
-    """Compare the rows of these buckets by their digests, so that memory holds no row that is the same."""
+    """Compare the rows of these buckets by their digests, so that memory holds only the rows that differ."""
     digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
     cursor.execute(
         f"SELECT uuid_send(user_id), {digest} FROM analytics.users WHERE {build_bucket_sql()} = ANY(%s)",
@@ -120,46 +120,47 @@ def _differences(
     )
     expected = {bytes(user_id): value for user_id, value in cursor.fetchall()}
     equal: set[bytes] = set()
-    others: dict[bytes, bytes] = {}
-    wanted = frozenset(buckets)
-    for image in _images(session, table):
+    different: dict[bytes, bytes] = {}
+    compared = frozenset(buckets)
+    for image in _read_images(session, table):
         user_id = image[_USER_ID]
-        if find_bucket(user_id) in wanted:
+        if find_bucket(user_id) in compared:
             if expected.get(user_id) == digest_image(image):
                 equal.add(user_id)
             else:
-                others.setdefault(user_id, image)
-    differing = expected.keys() - equal | others.keys()
-    late_users = late.users(differing)
-    lost = sorted(differing - late_users)
-    missing = [str(UUID(bytes=user_id)) for user_id in lost if user_id not in equal and user_id not in others]
-    extra = [str(UUID(bytes=user_id)) for user_id in lost if user_id in equal or user_id not in expected]
-    changed = [user_id for user_id in lost if user_id in others and user_id in expected and user_id not in equal]
-    named = _changed(cursor, table, {user_id: others[user_id] for user_id in changed[:NAMED]})
-    return TableDifferences(missing[:NAMED], extra[:NAMED], named, len(late_users))
+                different.setdefault(user_id, image)
+    differing = expected.keys() - equal | different.keys()
+    users_in_flight = in_flight.select_users(differing)
+    wrong = sorted(differing - users_in_flight)
+    missing = [str(UUID(bytes=user_id)) for user_id in wrong if user_id not in equal and user_id not in different]
+    extra = [str(UUID(bytes=user_id)) for user_id in wrong if user_id in equal or user_id not in expected]
+    changed = [user_id for user_id in wrong if user_id in different and user_id in expected and user_id not in equal]
+    described = _describe_changed(cursor, table, {user_id: different[user_id] for user_id in changed[:NAMED]})
+    return TableDifferences(missing[:NAMED], extra[:NAMED], described, len(users_in_flight))
 
 
-def _changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:
-    """The users of the images, each with the columns that are not as in PostgreSQL."""
+def _describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:
+    """The users of Cassandra's `images`, each with the columns that differ from PostgreSQL's."""
     names = list_compared_columns(table)
     cursor.execute(
         f"SELECT {build_image_sql(names)} FROM analytics.users WHERE user_id = ANY(%s::uuid[]) ORDER BY user_id",
         ([user_id.hex() for user_id in images],),
     )
-    told = []
+    descriptions = []
     for (view,) in cursor.fetchall():
         expected = bytes(view)
         user_id = expected[_USER_ID]
-        told.append(f"{UUID(bytes=user_id)} ({', '.join(_changed_columns(names, expected, images[user_id]))})")
-    return told
+        columns = _list_changed_columns(names, expected, images[user_id])
+        descriptions.append(f"{UUID(bytes=user_id)} ({', '.join(columns)})")
+    return descriptions
 
 
-def _changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:
+def _list_changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:
     pairs = zip(names, split_cells(left), split_cells(right), strict=True)
-    return [name for name, expected, found in pairs if expected != found]
+    return [name for name, left_cell, right_cell in pairs if left_cell != right_cell]
 
 
-def _images(session: Session, table: str) -> Iterator[bytes]:
+def _read_images(session: Session, table: str) -> Iterator[bytes]:
     query = f"SELECT {', '.join(list_compared_columns(table))} FROM {table}"
     profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
     for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):

@@ -1,4 +1,4 @@
-"""The raw topic as the ledger reads it: the event id of every message, without joining a consumer group."""
+"""Reads the event id of every message of the raw topic, without joining a consumer group."""
 
 import re
 import time
@@ -12,15 +12,15 @@ from insights.errors import UserError
 from insights.model.message import EVENT_ID, EVENT_ID_FORMAT
 from insights.settings import KafkaSettings
 
-_BATCH = 5000
+_MAX_MESSAGES = 5000
 _POLL_SECONDS = 0.1
-"""A read gives what has come by then: long enough for full batches, short at the topic's end."""
+"""Long enough to collect full batches, short enough to wait at the end of the topic."""
 TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class TopicEvent:
-    """Where a message lies and which record it carries."""
+    """The position of a message, and the event id of the record that it carries."""
 
     partition: int
     offset: int
@@ -28,7 +28,9 @@ class TopicEvent:
 
 
 class RawTopic:
-    """The raw topic's offsets and event ids. `timeout_seconds`: how long the broker may be silent.
+    """The watermarks and event ids of the raw topic.
+
+    `timeout_seconds`: how long to wait for a silent broker.
 
     Raises:
         UserError: the broker or the topic cannot be reached.
@@ -52,10 +54,11 @@ class RawTopic:
         )
 
     def close(self) -> None:
+        """Close the consumer."""
         self._consumer.close()
 
     def watermarks(self) -> dict[int, tuple[int, int]]:
-        """(oldest offset, next offset) of each partition."""
+        """The low and the high watermark of each partition: its oldest offset and its end offset."""
         topic = self._settings.raw_topic
         try:
             metadata = self._consumer.list_topics(topic, timeout=self._timeout).topics[topic]
@@ -66,38 +69,38 @@ class RawTopic:
                 for partition in sorted(metadata.partitions)
             }
         except KafkaException as error:
-            raise self._unreachable(error) from None
+            raise self._make_read_error(error) from None
 
     def events(self, watermarks: dict[int, tuple[int, int]]) -> Iterator[TopicEvent]:
-        """Every message between the watermarks, each partition in its order."""
-        left = {partition: high for partition, (low, high) in watermarks.items() if low < high}
+        """Yield every message between the watermarks, those of a partition in order."""
+        end_offsets = {partition: high for partition, (low, high) in watermarks.items() if low < high}
         self._consumer.assign(
-            [TopicPartition(self._settings.raw_topic, partition, watermarks[partition][0]) for partition in left]
+            [TopicPartition(self._settings.raw_topic, partition, watermarks[partition][0]) for partition in end_offsets]
         )
-        heard = time.monotonic()
-        while left:
-            messages = self._consumer.consume(_BATCH, timeout=_POLL_SECONDS)
+        last_received = time.monotonic()
+        while end_offsets:
+            messages = self._consumer.consume(_MAX_MESSAGES, timeout=_POLL_SECONDS)
             if messages:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self._timeout:
+                last_received = time.monotonic()
+            elif time.monotonic() - last_received > self._timeout:
                 raise UserError(
                     f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
-                    f" at partition {min(left)}; look at the broker's log and check again."
+                    f" at partition {min(end_offsets)}; look at the broker's log and check again."
                 )
             for message in messages:
                 partition, offset = message.partition(), message.offset()
                 if message.error():
                     if message.error().code() != KafkaError._PARTITION_EOF:
-                        raise self._unreachable(KafkaException(message.error()))
-                    left.pop(partition, None)
+                        raise self._make_read_error(KafkaException(message.error()))
+                    end_offsets.pop(partition, None)
                     continue
-                high = left.get(partition, 0)
+                high = end_offsets.get(partition, 0)
                 if offset < high:
                     yield TopicEvent(partition, offset, read_event_id(message))
                 if offset >= high - 1:
-                    left.pop(partition, None)
+                    end_offsets.pop(partition, None)
 
-    def _unreachable(self, error: KafkaException) -> UserError:
+    def _make_read_error(self, error: KafkaException) -> UserError:
         return UserError(
             f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} cannot be read: "
             f"{error.args[0].str()}; start the platform or set INSIGHTS_KAFKA_BOOTSTRAP_SERVERS."
@@ -105,7 +108,7 @@ class RawTopic:
 
 
 def read_event_id(message: Message) -> str:
-    """The event id by which the stream knows the message too."""
+    """The event id of a message, by the same rules as in the stream: a valid header, or the message's coordinates."""
     header = next((value for name, value in message.headers() or () if name == EVENT_ID), None)
     text = bytes(header or b"").decode("utf-8", "replace")
     if re.fullmatch(EVENT_ID_FORMAT, text):

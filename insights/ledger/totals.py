@@ -1,4 +1,4 @@
-"""Cheap running totals, for a view of the flow; the check is what proves them."""
+"""Running totals of the flow, cheap to read. They are not proven: that is the check's part."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from insights.ledger.flow_state import FlowState, Watermarks, measure_flow_state
 
 @dataclass(frozen=True, slots=True)
 class FlowTotals:
-    """Records that each hop has seen so far."""
+    """The number of records that each hop has processed so far."""
 
     fetched: int
     staged: int
@@ -32,7 +32,7 @@ class FlowTotals:
 
 
 def read_flow_totals(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowTotals:
-    """The totals as the cursor's snapshot sees them: sums over batches, no scan of records."""
+    """The totals in the snapshot of the cursor: sums over batches, without a scan of the records."""
     cursor.execute("""
         SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
                (SELECT coalesce(sum(read), 0) FROM analytics.batches)

@@ -73,7 +73,7 @@ class FakeStores:
         self.looks: list[tuple[object, ...]] = []
         self.complete = True
         self.state = LedgerState.CLOSED
-        self.flow = FlowState(unpublished=11, unread=22, unserved=1, overdue=0, last_batch=3)
+        self.flow = FlowState(unpublished=11, unread=22, undelivered=1, overdue=0, last_batch=3)
         self.airflow_runs = [airflow.DagRun(name, "success", "manual", NOW, NOW, {})]
 
     def install(self, patch: Any) -> None:

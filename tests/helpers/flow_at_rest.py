@@ -1,4 +1,4 @@
-"""A flow that has come to rest: some users in every store, as the stages would have left them."""
+"""A flow at rest: some users in every store, as the stages would have left them."""
 
 import json
 import random
@@ -12,6 +12,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import execute_values
 
 from insights.clients import connections
+from insights.ledger.topic import RawTopic
 from insights.model.message import RawMessage
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, read_field_types
@@ -23,25 +24,25 @@ WORDS = ("Zoë", "محمد", "O'Brien", "", "a\tb", "\\", "名前")
 
 
 @dataclass(frozen=True)
-class Rest:
-    """The stores, and how to reach into them by hand."""
+class FlowAtRest:
+    """The stores of a flow at rest, with access to each."""
 
     stores: StoreSettings
 
     def sql(self, statement: str, *parameters: Any) -> Any:
-        """Run one statement in PostgreSQL; its first row, if any."""
+        """Execute a statement in PostgreSQL; returns its first row, if any."""
         with closing(connections.connect_postgres(self.stores.postgres, "tests")) as connection, connection:
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
             return cursor.fetchone() if cursor.description else None
 
     def cql(self, statement: str, *parameters: Any) -> list[Any]:
-        """Run one statement in Cassandra; its rows."""
+        """Execute a statement in Cassandra; returns its rows."""
         with connections.open_cassandra(self.stores.cassandra) as session:
             return list(session.execute(statement, parameters))
 
     def publish(self, *messages: RawMessage, foreign: int = 0) -> None:
-        """Messages on the raw topic; `foreign` more without headers."""
+        """Produce messages to the raw topic, and `foreign` messages without headers."""
         producer = connections.make_kafka_producer(self.stores.kafka, "tests")
         topic = self.stores.kafka.raw_topic
         for number, message in enumerate(messages):
@@ -63,9 +64,9 @@ def message(number: int, version: int = 1, redrives: int = 0) -> RawMessage:
 
 
 def user(number: int) -> tuple[Any, ...]:
-    """The cells of a served user, of every type and with nulls, in the order of `User`."""
+    """The values of a user, of every type and with nulls, in the order of `User`."""
     dice = random.Random(number)
-    made: dict[type, Any] = {
+    generators: dict[type, Any] = {
         UUID: lambda: str(user_id(number)),
         str: lambda: dice.choice(WORDS) + str(dice.randrange(5)),
         int: lambda: dice.randrange(-5, 100),
@@ -74,21 +75,21 @@ def user(number: int) -> tuple[Any, ...]:
         datetime: lambda: datetime(1948, 3, 1, tzinfo=UTC) + timedelta(milliseconds=dice.randrange(2 * 10**12)),
     }
     cells = {
-        name: None if optional and dice.random() < 0.2 else made[kind]()
+        name: None if optional and dice.random() < 0.2 else generators[kind]()
         for name, (kind, optional) in read_field_types(User).items()
     }
     cells |= {"event_id": str(number), "version": 10**15 + number, "event_time": FETCHED_AT, "batch_id": BATCH}
     return tuple(cells[name] for name in USER_FIELDS)
 
 
-def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -> Rest:
-    """Stage, publish and serve `users` users and `quarantined` refused records."""
-    rest = Rest(stores)
+def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -> FlowAtRest:
+    """Put `users` users and `quarantined` rejected records into every store."""
+    rest = FlowAtRest(stores)
     total = users + quarantined
     with closing(connections.connect_postgres(stores.postgres, "tests")) as connection, connection:
         cursor = connection.cursor()
-        _stage(cursor, total)
-        _move_cursor(cursor, stores.kafka.raw_topic, total)
+        _insert_staged(cursor, total)
+        _advance_publisher(cursor, stores.kafka.raw_topic, total)
         execute_values(
             cursor, f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s", map(user, range(users))
         )
@@ -96,19 +97,17 @@ def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -
             "INSERT INTO analytics.user_counts (dimension, value, count, seq)"
             f" SELECT dimension, value, count, 1 FROM ({build_user_counts_sql('analytics.users')}) AS counted"
         )
-        _quarantine(cursor, range(users, total))
+        _insert_quarantined(cursor, range(users, total))
         cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
         counts = cursor.fetchall()
     rest.publish(*map(message, range(total)))
-    _serve(rest, users, counts)
-    merged(rest)
+    _write_cassandra(rest, users, counts)
+    add_batch(rest)
     return rest
 
 
-def merged(rest: Rest, served: bool = True) -> None:
-    """One more merged batch, which has read the topic to its end."""
-    from insights.ledger.topic import RawTopic
-
+def add_batch(rest: FlowAtRest, delivered: bool = True) -> None:
+    """Add a merged batch that has read the topic to its end."""
     with closing(RawTopic(rest.stores.kafka)) as topic:
         spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
     rest.sql(
@@ -117,11 +116,11 @@ def merged(rest: Rest, served: bool = True) -> None:
         " SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
         " FROM analytics.batches",
         json.dumps({rest.stores.kafka.raw_topic: spans}),
-        served,
+        delivered,
     )
 
 
-def _stage(cursor: Any, total: int) -> None:
+def _insert_staged(cursor: Any, total: int) -> None:
     cursor.execute("INSERT INTO staging.epochs (system_identifier) VALUES (1)")
     cursor.execute(
         "CREATE TABLE staging.users_20261120 PARTITION OF staging.users"
@@ -144,7 +143,7 @@ def _stage(cursor: Any, total: int) -> None:
     )
 
 
-def _move_cursor(cursor: Any, topic: str, total: int) -> None:
+def _advance_publisher(cursor: Any, topic: str, total: int) -> None:
     cursor.execute(
         "INSERT INTO staging.publisher (name, epoch, xact_id, id)"
         " SELECT %s, 1, coalesce(max(xact_id), '0'), %s FROM staging.users",
@@ -152,7 +151,7 @@ def _move_cursor(cursor: Any, topic: str, total: int) -> None:
     )
 
 
-def _quarantine(cursor: Any, numbers: range) -> None:
+def _insert_quarantined(cursor: Any, numbers: range) -> None:
     rows = [
         (
             f"raw/0/{number}",
@@ -178,19 +177,20 @@ def _quarantine(cursor: Any, numbers: range) -> None:
     )
 
 
-def _serve(rest: Rest, users: int, counts: list[tuple[Any, ...]]) -> None:
+def _write_cassandra(rest: FlowAtRest, users: int, counts: list[tuple[Any, ...]]) -> None:
     with connections.open_cassandra(rest.stores.cassandra) as session:
         for table, (_, names) in CASSANDRA_TABLES.items():
             if table == "latest_arrivals":
                 continue
-            marks = ", ".join("?" * len(names))
-            statement = session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})")
-            execute_concurrent_with_args(session, statement, [_cells(number, names) for number in range(users)])
+            markers = ", ".join("?" * len(names))
+            statement = session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers})")
+            execute_concurrent_with_args(session, statement, [make_cells(number, names) for number in range(users)])
         statement = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
         execute_concurrent_with_args(session, statement, counts)
 
 
-def _cells(number: int, names: tuple[str, ...]) -> list[Any]:
+def make_cells(number: int, names: tuple[str, ...]) -> list[Any]:
+    """The values of a user in these columns of a Cassandra table."""
     cells = dict(zip(USER_FIELDS, user(number), strict=True))
     cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
     return [cells[name] for name in names]

@@ -1,4 +1,4 @@
-"""The ledger on real servers: it closes over a flow at rest, and names what was removed or changed by hand."""
+"""The ledger on real servers: it closes for a flow at rest, and names what was removed or changed by hand."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -18,7 +18,16 @@ from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks.postgres import MicroBatchId, merge_batch
 from tests.helpers import served_users
-from tests.helpers.flow_at_rest import FETCHED_AT, Rest, come_to_rest, merged, message, user, user_id
+from tests.helpers.flow_at_rest import (
+    FETCHED_AT,
+    FlowAtRest,
+    add_batch,
+    come_to_rest,
+    make_cells,
+    message,
+    user,
+    user_id,
+)
 from tests.helpers.support import eventually
 
 COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id = %s"
@@ -30,18 +39,18 @@ def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: Cassandr
 
 
 @pytest.fixture
-def rest(stores: StoreSettings) -> Rest:
+def rest(stores: StoreSettings) -> FlowAtRest:
     return come_to_rest(stores)
 
 
-def hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
-    """The broken hops with all the ids that they name."""
+def list_broken_hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The broken hops, with every id that they name."""
     return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is LedgerState.BROKEN}
 
 
-def test_a_flow_at_rest_closes_every_hop_with_its_counts(rest: Rest) -> None:
+def test_every_hop_of_a_flow_at_rest_closes_with_its_counts(rest: FlowAtRest) -> None:
     ledger = check_ledger(rest.stores)
-    assert hops(ledger) == {}
+    assert list_broken_hops(ledger) == {}
     assert ledger.closed
     assert {hop.name: (hop.left, hop.right) for hop in ledger.hops if hop.name != "user_counts"} | {} == {
         "fetched": (35, 35),
@@ -55,39 +64,39 @@ def test_a_flow_at_rest_closes_every_hop_with_its_counts(rest: Rest) -> None:
     }
 
 
-def test_empty_stores_close(stores: StoreSettings) -> None:
+def test_the_ledger_of_empty_stores_closes(stores: StoreSettings) -> None:
     assert check_ledger(stores).closed
 
 
-def remove_staging_row(rest: Rest) -> None:
+def remove_staging_row(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM staging.users WHERE id = 7")
 
 
-def remove_key(rest: Rest) -> None:
+def remove_key(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
 
 
-def remove_served(rest: Rest) -> None:
+def remove_served(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM analytics.users WHERE event_id = '7'")
 
 
-def remove_quarantined(rest: Rest) -> None:
+def remove_quarantined(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
 
 
-def remove_page(rest: Rest) -> None:
+def remove_page(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM staging.batches")
 
 
-def remove_by_id(rest: Rest) -> None:
+def remove_by_id(rest: FlowAtRest) -> None:
     rest.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(7))
 
 
-def remove_by_country(rest: Rest) -> None:
+def remove_by_country(rest: FlowAtRest) -> None:
     rest.cql(f"DELETE FROM users_by_country WHERE {COUNTRY}", *country_key(7))
 
 
-def remove_by_month(rest: Rest) -> None:
+def remove_by_month(rest: FlowAtRest) -> None:
     (row,) = (
         row
         for row in rest.cql("SELECT registered_month, bucket, registered_at, user_id FROM users_by_registration_month")
@@ -100,23 +109,23 @@ def remove_by_month(rest: Rest) -> None:
     )
 
 
-def change_cell(rest: Rest) -> None:
+def change_cell(rest: FlowAtRest) -> None:
     rest.cql("UPDATE users_by_id SET city = 'Elsewhere' WHERE user_id = %s", user_id(7))
 
 
-def blank_cell(rest: Rest) -> None:
+def blank_cell(rest: FlowAtRest) -> None:
     rest.cql("UPDATE users_by_id SET full_name = '' WHERE user_id = %s", user_id(7))
 
 
-def null_cell(rest: Rest) -> None:
+def null_cell(rest: FlowAtRest) -> None:
     rest.cql("UPDATE users_by_id SET full_name = null WHERE user_id = %s", user_id(7))
 
 
-def change_served(rest: Rest) -> None:
+def change_served(rest: FlowAtRest) -> None:
     rest.sql("UPDATE analytics.users SET distance_km = 1.5 WHERE event_id = '7'")
 
 
-def leave_a_stale_row(rest: Rest) -> None:
+def leave_a_stale_row(rest: FlowAtRest) -> None:
     rest.cql(
         "INSERT INTO users_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
         "ZZ",
@@ -124,22 +133,20 @@ def leave_a_stale_row(rest: Rest) -> None:
     )
 
 
-def invent_a_user(rest: Rest) -> None:
+def invent_a_user(rest: FlowAtRest) -> None:
     rest.cql("INSERT INTO users_by_id (user_id) VALUES (%s)", user_id(999))
 
 
-def wrong_count(rest: Rest) -> None:
+def wrong_count(rest: FlowAtRest) -> None:
     rest.sql("UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
-def wrong_served_count(rest: Rest) -> None:
+def wrong_served_count(rest: FlowAtRest) -> None:
     rest.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
 def country_key(number: int) -> tuple[object, ...]:
-    from tests.helpers.flow_at_rest import _cells
-
-    return tuple(_cells(number, ("country_code", "bucket", "registered_at", "user_id")))
+    return tuple(make_cells(number, ("country_code", "bucket", "registered_at", "user_id")))
 
 
 def gender(number: int) -> str:
@@ -168,22 +175,22 @@ def gender(number: int) -> str:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_what_was_done_by_hand_is_found_and_named(
-    rest: Rest, by_hand: Callable[[Rest], None], hop: str, named: str
+def test_a_change_by_hand_is_found_and_named(
+    rest: FlowAtRest, by_hand: Callable[[FlowAtRest], None], hop: str, named: str
 ) -> None:
     by_hand(rest)
     ledger = check_ledger(rest.stores)
     assert ledger.state is LedgerState.BROKEN
-    assert any(name.startswith(named) for name in hops(ledger)[hop])
+    assert any(name.startswith(named) for name in list_broken_hops(ledger)[hop])
 
 
-def test_a_page_lost_with_its_rows_and_keys_is_named(rest: Rest) -> None:
+def test_a_page_lost_with_its_rows_and_keys_is_named(rest: FlowAtRest) -> None:
     rest.sql("DELETE FROM staging.users WHERE id = 7")
     rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
-    assert hops(check_ledger(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
+    assert list_broken_hops(check_ledger(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
 
 
-def test_rows_beyond_the_cursor_are_in_flight_and_those_behind_it_lost(stores: StoreSettings) -> None:
+def test_rows_beyond_the_publishers_cursor_are_in_flight_and_those_before_it_are_lost(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
     stage(rest, 40, 41, 42)
     assert check_ledger(stores).state is LedgerState.IN_FLIGHT
@@ -194,7 +201,7 @@ def test_rows_beyond_the_cursor_are_in_flight_and_those_behind_it_lost(stores: S
     assert (published.state, published.missing, published.pending) == (LedgerState.BROKEN, ("40", "41"), 1)
 
 
-def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost(stores: StoreSettings) -> None:
+def test_unread_messages_are_in_flight_and_those_the_stream_has_passed_are_lost(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
     stage(rest, 40)
     rest.publish(message(40))
@@ -203,36 +210,36 @@ def test_messages_the_stream_has_not_read_are_in_flight_and_those_it_passed_lost
     assert (served.state, served.pending) == (LedgerState.IN_FLIGHT, 1)
     assert measure_flow(stores).unread == 1
 
-    merged(rest)
-    assert hops(check_ledger(stores)) == {"served": ("40",)}
+    add_batch(rest)
+    assert list_broken_hops(check_ledger(stores)) == {"served": ("40",)}
 
 
 def test_offsets_are_compared_as_numbers(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=18, quarantined=0)
     stage(rest, 40, 41, 42, 43)
     rest.publish(*map(message, (40, 41, 42, 43)))
-    merged(rest)
+    add_batch(rest)
     assert rest.sql("SELECT count(*) FROM analytics.batches") == (2,)
     assert measure_flow(stores).unread == 0
 
 
-def test_a_stream_that_leaves_messages_lying_is_stalled(stores: StoreSettings) -> None:
+def test_a_stream_that_reads_no_messages_is_stalled(stores: StoreSettings) -> None:
     rest = come_to_rest(stores, users=0, quarantined=0)
     assert find_stall(stores, 0) is None
     rest.publish(message(1))
-    waiting = find_stall(stores, 0)
-    assert waiting is not None
-    assert waiting.sentence() == "1 message waits for the stream"
+    stalled = find_stall(stores, 0)
+    assert stalled is not None
+    assert stalled.sentence() == "1 message waits for the stream"
 
 
-def test_the_running_totals_follow_every_hop(rest: Rest) -> None:
-    seen = read_totals(rest.stores)
-    assert (seen.fetched, seen.staged, seen.published, seen.served, seen.quarantined) == (35, 32, 32, 30, 2)
-    assert seen.idle
+def test_the_running_totals_count_every_hop(rest: FlowAtRest) -> None:
+    totals = read_totals(rest.stores)
+    assert (totals.fetched, totals.staged, totals.published, totals.served, totals.quarantined) == (35, 32, 32, 30, 2)
+    assert totals.idle
 
 
-def merge_again(rest: Rest, number: int, **changes: object) -> None:
-    """A batch with a newer version of a user, held between PostgreSQL's commit and Cassandra."""
+def merge_again(rest: FlowAtRest, number: int, **changes: object) -> None:
+    """Merge a newer version of a user and leave the batch undelivered."""
     row = dict(zip(USER_FIELDS, user(number), strict=True)) | {"version": 10**15 + 99} | changes
     (batches,) = rest.sql("SELECT count(*) FROM analytics.batches")
     with closing(RawTopic(rest.stores.kafka)) as topic:
@@ -246,98 +253,98 @@ def states(ledger: Ledger) -> dict[str, LedgerState]:
     return {hop.name: hop.state for hop in ledger.hops if hop.state is not LedgerState.CLOSED}
 
 
-def test_what_a_batch_on_its_way_to_cassandra_wrote_is_in_flight_and_what_else_is_lost_is_named(rest: Rest) -> None:
+def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(rest: FlowAtRest) -> None:
     moved = {"country_code": "ZZ", "registered_month": "1999-01", "city": "Elsewhere"}
     merge_again(rest, 3, **moved)
-    late = dict.fromkeys(
+    in_flight = dict.fromkeys(
         ("users_by_id", "users_by_country", "users_by_registration_month", "user_counts in Cassandra"),
         LedgerState.IN_FLIGHT,
     )
-    assert states(check_ledger(rest.stores)) == late
+    assert states(check_ledger(rest.stores)) == in_flight
 
     remove_by_id(rest)
     rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
     ledger = check_ledger(rest.stores)
-    assert hops(ledger) == {
+    assert list_broken_hops(ledger) == {
         "users_by_id": (str(user_id(7)),),
-        "user_counts in Cassandra": hops(ledger)["user_counts in Cassandra"],
+        "user_counts in Cassandra": list_broken_hops(ledger)["user_counts in Cassandra"],
     }
-    assert hops(ledger)["user_counts in Cassandra"][0].startswith(f"gender={gender(3)} ")
-    assert states(ledger) == late | dict.fromkeys(hops(ledger), LedgerState.BROKEN)
+    assert list_broken_hops(ledger)["user_counts in Cassandra"][0].startswith(f"gender={gender(3)} ")
+    assert states(ledger) == in_flight | dict.fromkeys(list_broken_hops(ledger), LedgerState.BROKEN)
 
 
-def test_a_loss_beside_a_row_on_its_way_in_the_same_bucket_is_named(rest: Rest) -> None:
+def test_a_loss_in_the_bucket_of_a_row_in_flight_is_named(rest: FlowAtRest) -> None:
     merge_again(rest, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
     remove_by_id(rest)
-    assert hops(check_ledger(rest.stores))["users_by_id"] == (str(user_id(7)),)
+    assert list_broken_hops(check_ledger(rest.stores))["users_by_id"] == (str(user_id(7)),)
 
 
-def test_a_batch_that_is_merged_and_served_while_cassandra_is_read_is_in_flight(
-    rest: Rest, monkeypatch: pytest.MonkeyPatch
+def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flight(
+    rest: FlowAtRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove_by_id(rest)
-    read = table_digests.digest_cassandra
+    digest_cassandra = table_digests.digest_cassandra
 
-    def read_late(session: Any, table: str) -> Any:
+    def digest_late(session: Any, table: str) -> Any:
         if table == "users_by_id":
             merge_again(rest, 3, city="Elsewhere")
             rest.cql(
                 "UPDATE users_by_id SET city = 'Elsewhere', version = %s WHERE user_id = %s", 10**15 + 99, user_id(3)
             )
             rest.sql("UPDATE analytics.batches SET served_at = now()")
-        return read(session, table)
+        return digest_cassandra(session, table)
 
-    monkeypatch.setattr(table_digests, "digest_cassandra", read_late)
-    assert hops(check_ledger(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
+    monkeypatch.setattr(table_digests, "digest_cassandra", digest_late)
+    assert list_broken_hops(check_ledger(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
 
 
-def test_a_batch_that_is_overdue_hides_no_loss(rest: Rest) -> None:
+def test_an_overdue_batch_hides_no_loss(rest: FlowAtRest) -> None:
     merge_again(rest, 7, city="Elsewhere")
     rest.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
     ledger = check_ledger(rest.stores)
-    assert hops(ledger)["users_by_id"] == (f"{user_id(7)} (version, city)",)
-    assert "1 merged batches have waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
+    assert list_broken_hops(ledger)["users_by_id"] == (f"{user_id(7)} (version, city)",)
+    assert "1 merged batch has waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
 
 
-def test_a_stream_that_leaves_a_batch_half_served_is_stalled(rest: Rest) -> None:
-    merged(rest, served=False)
-    waiting = find_stall(rest.stores, 0)
-    assert waiting is not None
-    assert waiting.sentence() == "1 batch waits for Cassandra"
-    merged(rest)
+def test_a_stream_that_leaves_a_batch_undelivered_is_stalled(rest: FlowAtRest) -> None:
+    add_batch(rest, delivered=False)
+    stalled = find_stall(rest.stores, 0)
+    assert stalled is not None
+    assert stalled.sentence() == "1 batch waits for Cassandra"
+    add_batch(rest)
     assert find_stall(rest.stores, 0) is not None
     rest.sql("UPDATE analytics.batches SET served_at = now()")
     assert find_stall(rest.stores, 0) is None
 
 
-def test_a_message_whose_event_id_is_no_event_id_counts_under_its_coordinates(rest: Rest) -> None:
+def test_a_message_with_an_invalid_event_id_counts_under_its_coordinates(rest: FlowAtRest) -> None:
     rest.publish(replace(message(31), event_id="order-17"))
-    merged(rest)
-    (named,) = hops(check_ledger(rest.stores))["served"]
+    add_batch(rest)
+    (named,) = list_broken_hops(check_ledger(rest.stores))["served"]
     assert named == f"{rest.stores.kafka.raw_topic}/0/16"
 
 
-def test_a_message_of_another_producer_counts_under_its_coordinates(rest: Rest) -> None:
+def test_a_message_of_another_producer_counts_under_its_coordinates(rest: FlowAtRest) -> None:
     rest.publish(foreign=1)
-    merged(rest)
-    (named,) = hops(check_ledger(rest.stores))["served"]
+    add_batch(rest)
+    (named,) = list_broken_hops(check_ledger(rest.stores))["served"]
     assert named == f"{rest.stores.kafka.raw_topic}/0/16"
     rest.sql("UPDATE quarantine.records SET event_id = %s WHERE event_id = '31'", named)
     rest.sql("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '30'")
-    assert hops(check_ledger(rest.stores))["served"] == ("30", "31")
+    assert list_broken_hops(check_ledger(rest.stores))["served"] == ("30", "31")
 
 
-def test_records_that_retention_took_from_the_topic_count_when_they_landed(rest: Rest) -> None:
+def test_records_that_retention_removed_from_the_topic_count_if_they_landed(rest: FlowAtRest) -> None:
     delete_topic_records(rest, before=3)
     assert check_ledger(rest.stores).closed
     remove_served(rest)
     rest.sql("DELETE FROM analytics.users WHERE event_id = '0'")
-    broken = hops(check_ledger(rest.stores))
+    broken = list_broken_hops(check_ledger(rest.stores))
     assert broken["published"] == ("0",)
     assert broken["served"] == ("7",)
 
 
-def test_a_day_that_retention_dropped_counts_as_pruned(rest: Rest) -> None:
+def test_the_rows_of_a_day_that_retention_dropped_count_as_pruned(rest: FlowAtRest) -> None:
     rest.sql("DROP TABLE staging.users_20261120")
     rest.sql("INSERT INTO staging.pruned (staged_on, row_count) VALUES ('2026-11-20', 32)")
     ledger = check_ledger(rest.stores)
@@ -345,7 +352,7 @@ def test_a_day_that_retention_dropped_counts_as_pruned(rest: Rest) -> None:
     assert next(hop for hop in ledger.hops if hop.name == "staged").right == 32
 
 
-def test_a_superseded_event_counts_beside_the_one_that_replaced_it(rest: Rest) -> None:
+def test_a_superseded_event_counts_like_the_one_that_superseded_it(rest: FlowAtRest) -> None:
     rest.sql(
         "INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)"
         " SELECT '31', user_id, 1, event_id, 1 FROM analytics.users WHERE event_id = '7'"
@@ -354,7 +361,7 @@ def test_a_superseded_event_counts_beside_the_one_that_replaced_it(rest: Rest) -
     assert check_ledger(rest.stores).closed
 
 
-def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: Rest) -> None:
+def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: FlowAtRest) -> None:
     from confluent_kafka.admin import AdminClient
 
     check_ledger(rest.stores)
@@ -364,8 +371,8 @@ def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: Rest) -> N
     assert not [group.group_id for group in groups.valid if group.group_id.startswith("insights-ledger")]
 
 
-def stage(rest: Rest, *numbers: int) -> None:
-    """Rows of a page of their own, not published."""
+def stage(rest: FlowAtRest, *numbers: int) -> None:
+    """Stage a page of these records without publishing it."""
     rest.sql(
         "INSERT INTO staging.batches VALUES ('late', 'dag', 'run', 'seed', 1, %s, %s, 0, '1.4', 'x', 9, now())",
         len(numbers),
@@ -380,7 +387,7 @@ def stage(rest: Rest, *numbers: int) -> None:
     )
 
 
-def delete_topic_records(rest: Rest, before: int) -> None:
+def delete_topic_records(rest: FlowAtRest, before: int) -> None:
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import AdminClient
 

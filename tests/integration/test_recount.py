@@ -1,4 +1,4 @@
-"""The recount on real servers: exact in both stores, and in its place among the stream's merges."""
+"""The recount on real servers: exact in both stores, and ordered among the merges of the stream."""
 
 import random
 import threading
@@ -22,7 +22,7 @@ from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
 from tests.helpers import served_users
-from tests.helpers.flow_at_rest import Rest, come_to_rest
+from tests.helpers.flow_at_rest import FlowAtRest, come_to_rest
 from tests.helpers.support import eventually
 
 STREAM = StreamSettings()
@@ -30,7 +30,7 @@ TOPIC = "users.raw"
 
 
 @pytest.fixture
-def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> Rest:
+def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> FlowAtRest:
     return come_to_rest(StoreSettings(postgres, kafka, cassandra))
 
 
@@ -53,13 +53,13 @@ def gender_counts(cassandra: CassandraSettings) -> dict[str, int]:
 
 
 def send_counts(cassandra: CassandraSettings, counts: Any) -> None:
-    """As the stream does after a merge."""
+    """Write counts to Cassandra as the stream does after a merge."""
     with connections.open_cassandra(cassandra) as session:
         writer = CassandraWriter(session, in_flight=4, batch_rows=30)
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
 
 
-def test_the_check_names_the_remedy_and_the_remedy_mends_both_stores(rest: Rest) -> None:
+def test_the_check_suggests_a_recount_and_the_recount_corrects_both_stores(rest: FlowAtRest) -> None:
     stores = rest.stores
     rest.sql("UPDATE analytics.user_counts SET count = count + 1 WHERE dimension = 'gender'")
     rest.sql("DELETE FROM analytics.user_counts WHERE dimension = 'continent'")
@@ -68,28 +68,28 @@ def test_the_check_names_the_remedy_and_the_remedy_mends_both_stores(rest: Rest)
     broken = [hop for hop in check_ledger(stores).hops if hop.name.startswith("user_counts")]
     assert ["insights recount" in hop.sentence for hop in broken] == [True, True]
 
-    told = find_wrong_counts(stores.postgres, stores.cassandra)
+    wrong = find_wrong_counts(stores.postgres, stores.cassandra)
     assert check_ledger(stores).open_hops() == tuple(broken)
-    assert recount(stores.postgres, stores.cassandra, STREAM) == told
-    assert {("country_code", "ZZ", 3, None, 0), ("age_band", "nobody", None, 99, 0)} <= set(told)
+    assert recount(stores.postgres, stores.cassandra, STREAM) == wrong
+    assert {("country_code", "ZZ", 3, None, 0), ("age_band", "nobody", None, 99, 0)} <= set(wrong)
     ledger = check_ledger(stores)
     assert ledger.closed, ledger.open_hops()
     assert find_wrong_counts(stores.postgres, stores.cassandra) == []
     assert rest.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []
 
 
-def test_a_recount_waits_for_the_merge_that_runs(
+def test_a_recount_waits_for_a_running_merge(
     connection: Any, postgres: PostgresSettings, cassandra: CassandraSettings
 ) -> None:
     merge(connection, 0, user(1, gender="female"))
-    counted, finish = threading.Event(), threading.Event()
+    merging_users, finish = threading.Event(), threading.Event()
 
-    def refused() -> Iterator[list[QuarantineRecord]]:
-        counted.set()
+    def rejected() -> Iterator[list[QuarantineRecord]]:
+        merging_users.set()
         assert finish.wait(60)
         yield []
 
-    def recount_waits() -> bool:
+    def is_recount_waiting() -> bool:
         with closing(connections.connect_postgres(postgres, "tests")) as other, other.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"
@@ -99,11 +99,11 @@ def test_a_recount_waits_for_the_merge_that_runs(
 
     table = served_users.table([user(2, gender="female")])
     with ThreadPoolExecutor(2) as pool:
-        merging = pool.submit(store.merge_batch, connection, batch(1), table, refused())
+        merging = pool.submit(store.merge_batch, connection, batch(1), table, rejected())
         try:
-            assert counted.wait(60)
+            assert merging_users.wait(60)
             counting = pool.submit(recount, postgres, cassandra, STREAM)
-            eventually(recount_waits)
+            eventually(is_recount_waiting)
         finally:
             finish.set()
         merging.result(60)
@@ -118,9 +118,9 @@ def test_in_cassandra_a_recount_wins_over_earlier_batches_and_loses_to_later_one
     merge(connection, 0, user(1, gender="female"), user(2, gender="female"))
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
-    early = store.read_undelivered_counts(connection)
+    earlier_counts = store.read_undelivered_counts(connection)
     recount(postgres, cassandra, STREAM)
-    send_counts(cassandra, early)
+    send_counts(cassandra, earlier_counts)
     assert gender_counts(cassandra) == {"female": 2}
 
     merge(connection, 1, user(3, gender="female"))
@@ -128,36 +128,38 @@ def test_in_cassandra_a_recount_wins_over_earlier_batches_and_loses_to_later_one
     assert gender_counts(cassandra) == {"female": 3}
 
 
-def test_a_recount_that_ended_short_of_cassandra_goes_with_the_next_batch(connection: Any) -> None:
+def test_a_recount_that_did_not_reach_cassandra_is_delivered_with_the_next_batch(connection: Any) -> None:
     merge(connection, 0, user(1, gender="female"))
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE analytics.user_counts SET count = 7 WHERE dimension = 'gender'")
     recount_postgres(connection, {})
     store.mark_delivered(connection, batch(0))
-    assert ("gender", "female", 1) in offered(connection)
+    assert ("gender", "female", 1) in read_undelivered(connection)
 
     merge(connection, 1, user(2, gender="male"))
-    assert {("gender", "female", 1), ("gender", "male", 1)} <= offered(connection)
+    assert {("gender", "female", 1), ("gender", "male", 1)} <= read_undelivered(connection)
     store.mark_delivered(connection, batch(1))
-    assert offered(connection) == set()
+    assert read_undelivered(connection) == set()
 
 
-def test_the_verb_tells_what_was_wrong_and_a_dry_run_leaves_it(rest: Rest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_lists_wrong_counts_and_a_dry_run_changes_none(
+    rest: FlowAtRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(import_module("insights.cli.recount"), "load_stores", lambda: rest.stores)
     rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
-    told = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 counts"
+    listed = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 counts"
     for _ in range(2):
-        assert CliRunner().invoke(app, ["recount", "--dry-run"]).output == f"{told} are wrong.\n"
-    assert CliRunner().invoke(app, ["recount"]).output == f"{told} were wrong and are exact now.\n"
+        assert CliRunner().invoke(app, ["recount", "--dry-run"]).output == f"{listed} are wrong.\n"
+    assert CliRunner().invoke(app, ["recount"]).output == f"{listed} were wrong and are exact now.\n"
     assert CliRunner().invoke(app, ["recount"]).output == "0 counts were wrong and are exact now.\n"
 
 
-def offered(connection: Any) -> set[tuple[str, str, int]]:
+def read_undelivered(connection: Any) -> set[tuple[str, str, int]]:
     rows = store.read_undelivered_counts(connection).to_pylist()
     return {(row["dimension"], row["value"], row["count"]) for row in rows}
 
 
-def test_a_dimension_that_an_upgrade_brings_is_counted_once(connection, postgres, cassandra):
+def test_a_dimension_added_by_an_upgrade_is_counted_once(connection, postgres, cassandra):
     assert count_new_dimensions(postgres, cassandra, STREAM) == []
     merge(connection, 0, user(1), user(2))
     assert count_new_dimensions(postgres, cassandra, STREAM) == []

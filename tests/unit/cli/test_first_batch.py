@@ -43,7 +43,7 @@ def totals(fetched: int, unread: int = 0) -> FlowTotals:
         fetched - unread,
         fetched - unread,
         0,
-        FlowState(unpublished=0, unread=unread, unserved=0, overdue=0, last_batch=1),
+        FlowState(unpublished=0, unread=unread, undelivered=0, overdue=0, last_batch=1),
     )
 
 
@@ -130,7 +130,7 @@ def test_a_store_that_stays_away_is_reported_after_the_patience(monkeypatch: pyt
 def test_a_flow_that_is_stuck_ends_with_the_open_hop(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
     code, text = watch(monkeypatch, [totals(2, unread=1)], [ledger(IN_FLIGHT)], [False])
     assert code == 1
-    assert "still on their way" in text
+    assert "in flight" in text
     assert time.now > first_batch.PATIENCE_SECONDS
 
 

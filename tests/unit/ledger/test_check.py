@@ -1,4 +1,4 @@
-"""What the ledger makes of a store that goes away."""
+"""The check when a store cannot be reached."""
 
 from importlib import import_module
 
@@ -20,6 +20,6 @@ module = import_module("insights.ledger.check")
         (psycopg2.OperationalError("server closed the connection"), "PostgreSQL"),
     ],
 )
-def test_a_store_that_goes_away_meanwhile_is_one_sentence(error: Exception, store: str) -> None:
-    with pytest.raises(UserError, match=f"^{store} cannot be counted"), module._readable():
+def test_a_store_that_fails_during_the_check_is_an_error_that_names_it(error: Exception, store: str) -> None:
+    with pytest.raises(UserError, match=f"^{store} cannot be read"), module._explain_errors():
         raise error

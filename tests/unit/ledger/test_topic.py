@@ -1,4 +1,4 @@
-"""Which record a message of the raw topic carries."""
+"""Reading the raw topic: the event id of a message, and a broker that does not answer."""
 
 from types import SimpleNamespace
 
@@ -18,26 +18,26 @@ def message(*headers: tuple[str, bytes | None]) -> SimpleNamespace:
 
 
 class SilentBroker:
-    """A consumer whose broker does not answer in time."""
+    """A consumer whose broker never answers."""
 
     def __init__(self) -> None:
-        self.waited: list[float] = []
+        self.timeouts: list[float] = []
 
     def list_topics(self, _: str, timeout: float) -> None:
-        self.waited.append(timeout)
+        self.timeouts.append(timeout)
         raise KafkaException(KafkaError(KafkaError._TRANSPORT))
 
 
-def test_a_broker_may_be_silent_for_as_long_as_the_caller_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_timeout_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = SilentBroker()
     monkeypatch.setattr(topic, "Consumer", lambda _: broker)
     with pytest.raises(UserError, match="cannot be read"):
         RawTopic(KafkaSettings(), timeout_seconds=0.25).watermarks()
-    assert broker.waited == [0.25]
+    assert broker.timeouts == [0.25]
 
 
 @pytest.mark.parametrize("text", ["12", "users.raw/0/3"])
-def test_a_message_goes_by_the_event_id_of_its_header(text: str) -> None:
+def test_the_event_id_is_taken_from_the_header(text: str) -> None:
     assert read_event_id(message(("batch_id", b"9"), ("event_id", text.encode()))) == text
 
 
@@ -52,7 +52,7 @@ def test_a_message_goes_by_the_event_id_of_its_header(text: str) -> None:
         (("event_id", None), ("event_id", b"12")),
     ],
 )
-def test_a_header_that_the_stream_does_not_believe_leaves_the_coordinates(
+def test_without_a_valid_header_the_event_id_is_the_coordinates(
     headers: tuple[tuple[str, bytes | None], ...],
 ) -> None:
     assert read_event_id(message(*headers)) == "users.raw/1/7"

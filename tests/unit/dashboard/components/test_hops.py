@@ -15,8 +15,8 @@ from insights.queries.pipeline import HopTotals
 from tests.helpers.fake_stores import NOW
 
 FACTS = HopTotals(1130, 5, 1125, 1100, 25, NOW, NOW)
-STILL = FlowState(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
-WAITING = FlowState(unpublished=1, unread=2, unserved=0, overdue=0, last_batch=3)
+STILL = FlowState(unpublished=0, unread=0, undelivered=0, overdue=0, last_batch=3)
+WAITING = FlowState(unpublished=1, unread=2, undelivered=0, overdue=0, last_batch=3)
 TABLES = "fetched staged published served user_counts users_by_id"
 
 

@@ -13,7 +13,7 @@ from tests.helpers.app_pages import HOSTILE, figures, metrics, opened, said, tab
 from tests.helpers.fake_stores import NOW
 from tests.helpers.support import eventually
 
-STILL = FlowState(unpublished=0, unread=0, unserved=0, overdue=0, last_batch=3)
+STILL = FlowState(unpublished=0, unread=0, undelivered=0, overdue=0, last_batch=3)
 
 
 def picture(app: AppTest) -> str:
