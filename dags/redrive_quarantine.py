@@ -40,9 +40,9 @@ def redrive_quarantine():
         prepared = prepare_redrive(load(PostgresSettings), selection, params["patch"], force=params["force"])
         producer = KafkaProducerHook("kafka_default").get_producer()
         published = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
-        for origin, cause in prepared.refused.items():
+        for origin, cause in prepared.skipped.items():
             print(f"{origin}: {cause}")
-        return {"published": published, "refused": len(prepared.refused)}
+        return {"published": published, "refused": len(prepared.skipped)}
 
     redrive()
 

@@ -9,7 +9,7 @@ from dashboard.data.runs import STATES
 from dashboard.data.stores import ask_airflow, get_airflow_settings, get_refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError
-from insights.repair.redrive import MOST_REDRIVES, RedriveSelection
+from insights.repair.redrive import MAX_REDRIVES, RedriveSelection
 
 DAG = "redrive_quarantine"
 RUNS = 10
@@ -56,7 +56,7 @@ def confirm_redrive(reasons: charts.Counts) -> None:
     reason = st.selectbox("Reason", charts.sort_by_count(reasons), key=CHOSEN)
     st.write(f"**{reasons[reason]:,}** open records of this reason are published again, as they are.")
     st.caption(
-        f"At most {RedriveSelection().limit:,} in a run. It passes over what was re-driven {MOST_REDRIVES} times, and "
+        f"At most {RedriveSelection().limit:,} in a run. It passes over what was re-driven {MAX_REDRIVES} times, and "
         "what was too large to be kept. `insights redrive` also corrects records, and takes single ones."
     )
     yes, no = st.columns(2)

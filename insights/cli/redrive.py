@@ -37,8 +37,8 @@ def redrive(
     else:
         producer = connections.make_kafka_producer(stores.kafka, "redrive")
         count = republish(producer, stores.kafka.raw_topic, prepared.messages)
-        summary = f"{count:,} records were published again, {len(prepared.refused):,} were not."
-    for origin, cause in prepared.refused.items():
+        summary = f"{count:,} records were published again, {len(prepared.skipped):,} were not."
+    for origin, cause in prepared.skipped.items():
         console.print(f"{origin}: {cause}.", markup=False)
     console.print(summary)
 

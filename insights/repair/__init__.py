@@ -1,1 +1,1 @@
-"""Repairs by hand or by schedule: replay, re-drive, recount, retention of batches."""
+"""Repairs, started by hand or on a schedule: replay, re-drive, recount, and retention of batches."""

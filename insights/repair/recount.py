@@ -1,4 +1,4 @@
-"""Count the served users again, where a row removed or changed by hand has left the incremental counts wrong."""
+"""The recount: sets the incremental counts of users right, for example after rows were changed by hand."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -22,27 +22,27 @@ from insights.settings import CassandraSettings, PostgresSettings, StreamSetting
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.postgres import allocate_seq, lock_merges
 
-_COUNTS = f"""
+_SELECT_KEPT_AND_EXACT_COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)
     FROM analytics.user_counts AS c
     FULL JOIN ({build_user_counts_sql("analytics.users")}) AS u USING (dimension, value)
 """
-_KEEP = """
+_UPSERT_COUNTS = """
     INSERT INTO analytics.user_counts (dimension, value, count, seq) VALUES %s
     ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
 """
-_NOTE = """
+_RECORD_RECOUNT = """
     INSERT INTO analytics.batches
         (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated, started_at)
     VALUES (%s, 0, %s, '{}', 0, 0, 0, 0, 0, now())
     ON CONFLICT (query_id, batch_id) DO UPDATE
         SET seq = excluded.seq, started_at = now(), merged_at = now(), served_at = NULL
 """
-_TYPES = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
+_SCHEMA = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
 
 
 class CountComparison(NamedTuple):
-    """A count as the stores keep it (None: they have none) and as it is."""
+    """A count as each store keeps it (None if it keeps none), and the exact count."""
 
     dimension: str
     value: str
@@ -52,16 +52,17 @@ class CountComparison(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether it has ever counted a user; if not, only Cassandra knows it."""
+        """Whether PostgreSQL has the count or should have it; otherwise only Cassandra has it."""
         return self.postgres is not None or self.exact > 0
 
     @property
     def wrong(self) -> bool:
+        """Whether a store disagrees with the exact count; no count equals zero."""
         return (self.postgres or 0) != self.exact or (self.cassandra or 0) != self.exact
 
 
 def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) -> list[CountComparison]:
-    """The counts that a recount would change; in Cassandra, also those that a batch on its way will.
+    """The counts that a recount would correct. In Cassandra these include the counts of batches in flight.
 
     Raises:
         UserError: a store cannot be reached or read.
@@ -70,36 +71,36 @@ def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) 
         connections.open_cassandra(cassandra) as session,
         closing(connections.connect_postgres(postgres, "recount")) as connection,
     ):
-        served = _served(session)
+        cassandra_counts = _read_cassandra_counts(session)
         with connection, connection.cursor() as cursor:
-            return [count for count in _counts(cursor, served) if count.wrong]
+            return [count for count in _compare_counts(cursor, cassandra_counts) if count.wrong]
 
 
 def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[CountComparison]:
-    """Set every count in both stores to the number of served users; returns those that were wrong.
+    """Set every count in both stores to the exact number of users. Returns the counts that were wrong.
 
-    Between two merges of the stream, and written to Cassandra as of then: counts of an earlier merge lose against
-    these, and of a later one win, in whatever order they arrive.
+    The recount takes its place among the merges of the stream. Its write timestamp in Cassandra is its sequence number:
+    counts of earlier merges lose against it and counts of later merges win, in whatever order they arrive.
 
     Raises:
-        UserError: a store cannot be reached, read or written; to try again does no harm.
+        UserError: a store cannot be reached, read or written. Running the recount again is safe.
     """
     with (
         connections.open_cassandra(cassandra) as session,
         closing(connections.connect_postgres(postgres, "recount")) as connection,
     ):
-        served = _served(session)
-        seq, counts = recount_postgres(connection, served)
+        cassandra_counts = _read_cassandra_counts(session)
+        seq, counts = recount_postgres(connection, cassandra_counts)
         known = [count for count in counts if count.known]
         unknown = [count for count in counts if not count.known]
         writer = CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
         try:
-            writer.upsert("user_counts", ("dimension", "value", "count"), _table(known, seq), "seq")
-            writer.delete("user_counts", _table(unknown, seq).drop_columns("count"), "seq")
+            writer.upsert("user_counts", ("dimension", "value", "count"), _to_table(known, seq), "seq")
+            writer.delete("user_counts", _to_table(unknown, seq).drop_columns("count"), "seq")
         except connections.CASSANDRA_ERRORS as error:
             raise UserError(
-                f"The counts in PostgreSQL are exact, but Cassandra did not take them ({error});"
-                " check that it runs and run `insights recount` again."
+                f"The counts in PostgreSQL are exact, but they could not be written to Cassandra ({error});"
+                " make sure that it is running and run `insights recount` again."
             ) from error
         with connection, connection.cursor() as cursor:
             cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE seq = %s", (seq,))
@@ -107,70 +108,72 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
 
 
 def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[str]:
-    """Recount if a dimension is not counted yet, as after an upgrade that brings one; returns those that were not.
+    """Recount if a dimension has no counts yet, as after an upgrade that adds one. Returns the new dimensions.
 
-    To be called while no stream merges: the merges of a stream that does not know the dimension would not be counted.
+    No stream may be merging meanwhile: one that does not know the dimension would not count by it.
 
     Raises:
         UserError: a store cannot be reached, read or written.
     """
     with closing(connections.connect_postgres(postgres, "recount")) as connection, connection.cursor() as cursor:
-        new = _new_dimensions(cursor)
+        new = _find_new_dimensions(cursor)
     if new:
         recount(postgres, cassandra, stream)
     return new
 
 
-def recount_postgres(connection: PgConnection, served: Counts) -> tuple[int, list[CountComparison]]:
-    """Count in one transaction that no merge interleaves; returns its place among the merges, and every count.
+def recount_postgres(connection: PgConnection, cassandra_counts: Counts) -> tuple[int, list[CountComparison]]:
+    """Correct PostgreSQL's counts in one transaction that holds the merge lock.
 
-    `served` are Cassandra's counts, read before.
+    Returns the sequence number of the recount, and the comparison of every count. `cassandra_counts` were read before.
     """
     with connection, connection.cursor() as cursor:
         lock_merges(cursor)
-        counts, seq = _counts(cursor, served), allocate_seq(cursor)
-        kept = [(*count[:2], count.exact, seq) for count in counts if count.known]
-        if kept:
-            psycopg2.extras.execute_values(cursor, _KEEP, kept)
-        cursor.execute(_NOTE, (RECOUNT, seq))
+        counts, seq = _compare_counts(cursor, cassandra_counts), allocate_seq(cursor)
+        rows = [(count.dimension, count.value, count.exact, seq) for count in counts if count.known]
+        if rows:
+            psycopg2.extras.execute_values(cursor, _UPSERT_COUNTS, rows)
+        cursor.execute(_RECORD_RECOUNT, (RECOUNT, seq))
         return seq, counts
 
 
-def _new_dimensions(cursor: PgCursor) -> list[str]:
-    with _migrated():
+def _find_new_dimensions(cursor: PgCursor) -> list[str]:
+    with _explain_missing_table():
         cursor.execute(
             "SELECT EXISTS (SELECT FROM analytics.users), array(SELECT DISTINCT dimension FROM analytics.user_counts)"
         )
-    users, counted = fetch_row(cursor)
-    return [name for name in DIMENSIONS if name not in counted] if users else []
+    has_users, counted = fetch_row(cursor)
+    return [name for name in DIMENSIONS if name not in counted] if has_users else []
 
 
-def _counts(cursor: PgCursor, served: Counts) -> list[CountComparison]:
-    with _migrated():
-        cursor.execute(_COUNTS)
-    kept = {(dimension, value): (count, exact) for dimension, value, count, exact in cursor}
+def _compare_counts(cursor: PgCursor, cassandra_counts: Counts) -> list[CountComparison]:
+    with _explain_missing_table():
+        cursor.execute(_SELECT_KEPT_AND_EXACT_COUNTS)
+    postgres_counts = {(dimension, value): (kept, exact) for dimension, value, kept, exact in cursor}
     return [
-        CountComparison(dimension, value, count, served.get((dimension, value)), exact)
-        for dimension, value in sorted(kept.keys() | served.keys())
-        for count, exact in [kept.get((dimension, value), (None, 0))]
+        CountComparison(dimension, value, kept, cassandra_counts.get((dimension, value)), exact)
+        for dimension, value in sorted(postgres_counts.keys() | cassandra_counts.keys())
+        for kept, exact in [postgres_counts.get((dimension, value), (None, 0))]
     ]
 
 
-def _served(session: Session) -> Counts:
+def _read_cassandra_counts(session: Session) -> Counts:
     try:
         return read_cassandra_counts(session)
     except connections.CASSANDRA_ERRORS as error:
-        raise UserError(f"Cassandra's counts cannot be read ({error}); check that it runs and try again.") from error
+        raise UserError(
+            f"Cassandra's counts cannot be read ({error}); make sure that it is running and try again."
+        ) from error
 
 
 @contextmanager
-def _migrated() -> Iterator[None]:
+def _explain_missing_table() -> Iterator[None]:
     try:
         yield
     except psycopg2.errors.UndefinedTable as error:
         raise UserError(f"PostgreSQL has no counts ({str(error).splitlines()[0]}); run `insights migrate`.") from error
 
 
-def _table(counts: list[CountComparison], seq: int) -> pa.Table:
+def _to_table(counts: list[CountComparison], seq: int) -> pa.Table:
     rows = [{"dimension": c.dimension, "value": c.value, "count": c.exact, "seq": seq} for c in counts]
-    return pa.Table.from_pylist(rows, schema=_TYPES)
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)

@@ -1,4 +1,4 @@
-"""Publish quarantined records again, corrected or as they are, after the cause was mended."""
+"""The re-drive: publishes quarantined records again, corrected or unchanged, once the cause is fixed."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,15 +12,15 @@ from insights.model.reasons import Reason
 from insights.model.user import derive_record_key
 from insights.settings import PostgresSettings
 
-MOST_REDRIVES = 3
-"""A record refused this often is not tried again unless forced."""
+MAX_REDRIVES = 3
+"""A record that was re-driven this often is skipped unless forced."""
 FETCH_ROWS = 20
 """Records that memory holds at a time; each may be as large as a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveSelection:
-    """Which open records: of a reason, or of these event ids or origins, or all."""
+    """Which open records to re-drive: those with this reason and one of these event ids or origins, as far as given."""
 
     reason: Reason | None = None
     ids: Sequence[str] = ()
@@ -29,32 +29,36 @@ class RedriveSelection:
 
 @dataclass(frozen=True, slots=True)
 class RedriveMessages:
-    """Messages to publish, read as they are asked for, once. `refused` (origin and sentence) is complete after that."""
+    """The messages of a re-drive, read lazily and only once.
+
+    `skipped` holds the origins of the records that are not published, each with the reason; it is complete once the
+    messages have been consumed.
+    """
 
     messages: Iterator[RawMessage]
-    refused: dict[str, str]
+    skipped: dict[str, str]
 
 
 def prepare_redrive(
     postgres: PostgresSettings, selection: RedriveSelection, patch: dict[str, Any] | None = None, *, force: bool = False
 ) -> RedriveMessages:
-    """The selected records as messages: patched, under the key of their `login.uuid`, with a newer version.
+    """Turn the selected records into messages: patched, with the key of their `login.uuid` and a newer version.
 
-    `patch` is a JSON merge patch (RFC 7396). `force` also takes records that were re-driven `MOST_REDRIVES` times.
+    `patch` is a JSON merge patch (RFC 7396). `force` includes records that were re-driven `MAX_REDRIVES` times.
 
     Raises:
-        UserError: when the messages are read: PostgreSQL cannot be reached.
+        UserError: PostgreSQL cannot be reached; raised when the messages are consumed.
     """
-    refused: dict[str, str] = {}
-    return RedriveMessages(_messages(postgres, selection, patch, force, refused), refused)
+    skipped: dict[str, str] = {}
+    return RedriveMessages(_read_messages(postgres, selection, patch, force, skipped), skipped)
 
 
-def _messages(
+def _read_messages(
     postgres: PostgresSettings,
     selection: RedriveSelection,
     patch: dict[str, Any] | None,
     force: bool,
-    refused: dict[str, str],
+    skipped: dict[str, str],
 ) -> Iterator[RawMessage]:
     with (
         closing(connections.connect_postgres(postgres, "redrive")) as connection,
@@ -75,17 +79,17 @@ def _messages(
         for row in cursor:
             origin, redrives, payload = row[0], row[5], row[6]
             if payload is None:
-                refused[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
-            elif redrives >= MOST_REDRIVES and not force:
-                refused[origin] = f"it was re-driven {redrives} times already; mend the cause, then force it"
-            elif (message := _message(row, bytes(payload), patch)) is None:
-                refused[origin] = "its payload is not JSON that could be patched"
+                skipped[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
+            elif redrives >= MAX_REDRIVES and not force:
+                skipped[origin] = f"it was already re-driven {redrives} times; fix the cause, then force it"
+            elif (message := _make_message(row, bytes(payload), patch)) is None:
+                skipped[origin] = "its payload is not valid JSON and cannot be patched"
             else:
                 yield message
 
 
-def _message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -> RawMessage | None:
-    """The record as a message; None when it cannot be patched."""
+def _make_message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -> RawMessage | None:
+    """The record as a message; None if its payload cannot be patched."""
     _, event_id, _, batch_id, event_time, redrives, _, version = row
     document: Any = None
     try:
@@ -103,7 +107,7 @@ def _message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -
 
 
 def apply_merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7396: objects are merged, null removes, anything else replaces."""
+    """Apply a JSON merge patch (RFC 7396): objects are merged, null removes a member, any other value replaces."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

@@ -1,6 +1,6 @@
-"""Publish staged records again: a repair after a store was lost or a rule changed.
+"""The replay: publishes staged records again, after a store was lost or a rule changed.
 
-Each message has a newer version and the same event id, so that it replaces what is served and adds nothing.
+Each message has the same event id and a newer version, so that it replaces the user that is stored and adds none.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,20 @@ from insights.staging.read_again import read_period
 
 @dataclass(frozen=True, slots=True)
 class ReplayPeriod:
-    """From `since` until before `until`, by the time of fetching."""
+    """The half-open period from `since` to `until`, by the time of fetching."""
 
     since: datetime
     until: datetime
 
     def __post_init__(self) -> None:
         if self.since >= self.until:
-            raise UserError(f"--from {self.since} is not before --to {self.until}; give a period.")
+            raise UserError(
+                f"--from {self.since} is not before --to {self.until}; give an earlier --from or a later --to."
+            )
 
 
 def count_by_day(postgres: PostgresSettings, period: ReplayPeriod) -> dict[date, int]:
-    """How many records a replay would publish, by UTC day of fetching."""
+    """Count the records that a replay would publish, by UTC day of fetching."""
     with closing(connections.connect_postgres(postgres, "replay")) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT (event_time AT TIME ZONE 'UTC')::date, count(*) FROM staging.users"
@@ -44,9 +46,9 @@ def replay(
     period: ReplayPeriod,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Publish the period's staged records again and wait for every acknowledgement. Returns how many.
+    """Publish the staged records of the period again and wait for every acknowledgement. Returns their number.
 
-    `progress` is told the number sent so far.
+    `progress` receives the number of messages handed over so far.
 
     Raises:
         UserError: a store cannot be reached, or the broker did not acknowledge every record.

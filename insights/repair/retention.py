@@ -1,12 +1,12 @@
-"""Forget old batches, and the keys from which users moved in them."""
+"""The retention of merged batches and of the old keys of users who moved in them."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from psycopg2.extensions import connection as PgConnection
 
-# A query that starts again begins with its last batch, and by that one the ledger knows how far it has read.
-_BATCHES = """
+# The last batch of a query stays: a restarted query repeats it, and the ledger takes the end offsets from it.
+_PRUNE_BATCHES = """
     WITH pruned AS (
         DELETE FROM analytics.batches AS b
         WHERE merged_at < %(before)s AND served_at IS NOT NULL
@@ -17,7 +17,7 @@ _BATCHES = """
     INSERT INTO analytics.pruned_batches (batches, read)
     SELECT count(*), sum(read) FROM pruned HAVING count(*) > 0 RETURNING batches
 """
-_MOVED = """
+_PRUNE_MOVES = """
     DELETE FROM analytics.moved
     WHERE seq < (extract(epoch FROM %(before)s) * 1000000)::bigint
         AND seq NOT IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)
@@ -25,20 +25,20 @@ _MOVED = """
 
 
 class PrunedRows(NamedTuple):
-    """Rows that are gone."""
+    """The number of deleted rows, by table."""
 
     batches: int
     moved: int
 
 
 def prune_batches(connection: PgConnection, now: datetime, retention_days: int) -> PrunedRows:
-    """Delete what batches left that were merged over `retention_days` ago and that Cassandra has.
+    """Delete delivered batches that were merged more than `retention_days` before `now`, and their moves.
 
-    The last batch of every query stays. The messages that the others read are added up in `analytics.pruned_batches`.
+    The last batch of every query stays. What the deleted ones read is summed up in `analytics.pruned_batches`.
     """
-    before = {"before": now - timedelta(days=retention_days)}
+    parameters = {"before": now - timedelta(days=retention_days)}
     with connection, connection.cursor() as cursor:
-        cursor.execute(_BATCHES, before)
-        batches = cursor.fetchone() or (0,)
-        cursor.execute(_MOVED, before)
-        return PrunedRows(batches[0], cursor.rowcount)
+        cursor.execute(_PRUNE_BATCHES, parameters)
+        (batches,) = cursor.fetchone() or (0,)
+        cursor.execute(_PRUNE_MOVES, parameters)
+        return PrunedRows(batches, cursor.rowcount)

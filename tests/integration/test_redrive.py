@@ -1,4 +1,4 @@
-"""Re-driving and replaying on real servers: what is published again, under which key, version and headers."""
+"""Re-drive and replay on real servers: what is published again, with which key, version and headers."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from insights.clients.kafka_produce import republish
 from insights.errors import UserError
 from insights.ledger.topic import RawTopic
 from insights.model.reasons import Reason
-from insights.repair.redrive import FETCH_ROWS, MOST_REDRIVES, RedriveSelection, prepare_redrive
+from insights.repair.redrive import FETCH_ROWS, MAX_REDRIVES, RedriveSelection, prepare_redrive
 from insights.repair.replay import ReplayPeriod, count_by_day, replay
 from insights.settings import KafkaSettings, PostgresSettings
 from tests.helpers.flow_at_rest import BATCH, FETCHED_AT, message, user_id
@@ -23,12 +23,12 @@ FUTURE = 10**17
 
 
 @pytest.fixture
-def refused(connection: Any) -> Any:
+def quarantined(connection: Any) -> Any:
     """Three open records: a bad e-mail, one too large to keep, and one re-driven often."""
     rows = [
         ("raw/0/1", "1", "BAD_EMAIL", 0, FUTURE, b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()),
         ("staging/2", "2", "TOO_LARGE", 0, 1, None),
-        ("raw/0/3", "3", "BAD_EMAIL", MOST_REDRIVES, 1, b'{"email":"no"}'),
+        ("raw/0/3", "3", "BAD_EMAIL", MAX_REDRIVES, 1, b'{"email":"no"}'),
     ]
     with connection, connection.cursor() as cursor:
         for origin, event_id, reason, redrives, version, payload in rows:
@@ -41,7 +41,7 @@ def refused(connection: Any) -> Any:
     return connection
 
 
-def messages(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str]]]:
+def read_topic(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str]]]:
     """Key, value and headers of everything on the raw topic."""
     with closing(RawTopic(kafka)) as topic:
         watermarks = topic.watermarks()
@@ -49,40 +49,39 @@ def messages(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str
     try:
         consumer.assign([TopicPartition(kafka.raw_topic, partition, low) for partition, (low, _) in watermarks.items()])
         for _ in range(sum(high - low for low, high in watermarks.values())):
-            found = consumer.poll(20)
-            yield found.key(), found.value(), {name: value.decode() for name, value in found.headers()}
+            message = consumer.poll(20)
+            yield message.key(), message.value(), {name: value.decode() for name, value in message.headers()}
     finally:
         consumer.close()
 
 
-@pytest.mark.usefixtures("refused")
-def test_a_corrected_record_keeps_its_event_and_gains_a_version_and_a_redrive(
+@pytest.mark.usefixtures("quarantined")
+def test_a_corrected_record_keeps_its_event_id_and_gets_a_newer_version(
     postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
     prepared = prepare_redrive(postgres, RedriveSelection(Reason.BAD_EMAIL), {"email": "zoë@example.com"})
     assert republish(connections.make_kafka_producer(kafka, "tests"), kafka.raw_topic, prepared.messages) == 1
-    ((key, value, headers),) = messages(kafka)
+    ((key, value, headers),) = read_topic(kafka)
     assert key.decode() == str(user_id(1))
     assert value.decode() == f'{{"login":{{"uuid":"{user_id(1)}"}},"email":"zoë@example.com"}}'
     assert (headers["event_id"], headers["redrives"], headers["batch_id"]) == ("1", "1", BATCH)
     assert int(headers["version"]) > FUTURE
 
 
-@pytest.mark.usefixtures("refused")
-def test_without_a_patch_the_bytes_stay_as_they_were(postgres: PostgresSettings) -> None:
-    (found,) = prepare_redrive(postgres, RedriveSelection(ids=["raw/0/1"])).messages
-    assert found.value == b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()
+@pytest.mark.usefixtures("quarantined")
+def test_without_a_patch_the_payload_is_unchanged(postgres: PostgresSettings) -> None:
+    (message,) = prepare_redrive(postgres, RedriveSelection(ids=["raw/0/1"])).messages
+    assert message.value == b'{"login":{"uuid":"%s"},"email":"no"}' % str(user_id(1)).encode()
 
 
-@pytest.mark.usefixtures("refused")
-def test_what_was_not_kept_or_went_round_often_is_refused_with_a_sentence(postgres: PostgresSettings) -> None:
+@pytest.mark.usefixtures("quarantined")
+def test_records_without_payload_or_with_many_redrives_are_skipped_with_a_reason(postgres: PostgresSettings) -> None:
     prepared = prepare_redrive(postgres, RedriveSelection(ids=["2", "3"]))
     assert list(prepared.messages) == []
-    assert "not kept" in prepared.refused["staging/2"]
-    assert "re-driven 3 times" in prepared.refused["raw/0/3"]
-    assert [one.event_id for one in prepare_redrive(postgres, RedriveSelection(ids=["3"]), force=True).messages] == [
-        "3"
-    ]
+    assert "not kept" in prepared.skipped["staging/2"]
+    assert "re-driven 3 times" in prepared.skipped["raw/0/3"]
+    forced = prepare_redrive(postgres, RedriveSelection(ids=["3"]), force=True)
+    assert [message.event_id for message in forced.messages] == ["3"]
 
 
 def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresSettings) -> None:
@@ -101,19 +100,19 @@ def test_memory_holds_a_few_records_of_many(connection: Any, postgres: PostgresS
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT query FROM pg_stat_activity WHERE application_name = 'redrive'")
             assert cursor.fetchall() == [(f'FETCH FORWARD {FETCH_ROWS} FROM "redrive"',)]
-        assert total + sum(len(one.value) for one in messages) == count * size
+        assert total + sum(len(message.value) for message in messages) == count * size
         assert tracemalloc.get_traced_memory()[1] < count * size / 2
     finally:
         tracemalloc.stop()
 
 
-def test_resolved_records_are_not_tried_again(refused: Any, postgres: PostgresSettings) -> None:
-    with refused, refused.cursor() as cursor:
+def test_resolved_records_are_not_selected(quarantined: Any, postgres: PostgresSettings) -> None:
+    with quarantined, quarantined.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now()")
     assert list(prepare_redrive(postgres, RedriveSelection()).messages) == []
 
 
-def test_a_replay_publishes_a_period_once_more_as_newer_versions(
+def test_a_replay_publishes_the_records_of_a_period_as_newer_versions(
     connection: Any, postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
     with connection, connection.cursor() as cursor:
@@ -130,12 +129,12 @@ def test_a_replay_publishes_a_period_once_more_as_newer_versions(
     period = ReplayPeriod(FETCHED_AT, FETCHED_AT + timedelta(hours=2))
     assert list(count_by_day(postgres, period).values()) == [2]
     assert replay(postgres, kafka, period) == 2
-    found = list(messages(kafka))
-    assert {headers["event_id"] for _, _, headers in found} == {"1", "2"}
-    assert all(int(headers["version"]) > FUTURE and "redrives" not in headers for _, _, headers in found)
+    published = list(read_topic(kafka))
+    assert {headers["event_id"] for _, _, headers in published} == {"1", "2"}
+    assert all(int(headers["version"]) > FUTURE and "redrives" not in headers for _, _, headers in published)
 
 
-def test_an_unreachable_broker_is_told_in_a_sentence() -> None:
+def test_an_unreachable_broker_is_an_error_with_the_number_of_records() -> None:
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1")
     producer = connections.make_kafka_producer(nowhere, "tests", {"message.timeout.ms": 500})
     with pytest.raises(UserError, match="did not acknowledge 1 of 1"):

@@ -1,4 +1,4 @@
-"""The retention of merged batches: what a restart, an unacknowledged batch or the ledger needs stays."""
+"""The retention of merged batches: it keeps what a restart, an undelivered batch or the ledger needs."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ def batch(kafka: KafkaSettings, number: int, query: str = "query") -> store.Micr
     return store.MicroBatchId(query, number, {kafka.raw_topic: {"0": [number, number + 1]}}, datetime.now(UTC))
 
 
-def merge(connection: Any, identity: store.MicroBatchId, country: str, served: bool = True) -> None:
-    """The one user, in another country each time."""
+def merge(connection: Any, identity: store.MicroBatchId, country: str, delivered: bool = True) -> None:
+    """Merge a batch with the only user, who moves to `country`."""
     row = user(random.Random(0), UUID(int=1), identity.number + 1, str(identity.number), country_code=country)
     store.merge_batch(connection, identity, table([row]), [])
-    if served:
+    if delivered:
         store.mark_delivered(connection, identity)
 
 
@@ -36,7 +36,7 @@ def later(days: int) -> datetime:
     return datetime.now(UTC) + timedelta(days=days, minutes=1)
 
 
-def test_old_served_batches_go_with_their_moves_and_stay_counted_as_read(
+def test_old_delivered_batches_are_deleted_with_their_moves_but_still_count_as_read(
     connection: Any, postgres: PostgresSettings, kafka: KafkaSettings
 ) -> None:
     stores = StoreSettings(postgres, kafka, CassandraSettings())
@@ -51,9 +51,9 @@ def test_old_served_batches_go_with_their_moves_and_stay_counted_as_read(
     assert before.read == 3
 
 
-def test_an_unacknowledged_batch_keeps_its_row_and_its_moves(connection: Any, kafka: KafkaSettings) -> None:
+def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka: KafkaSettings) -> None:
     merge(connection, batch(kafka, 0), "DE")
-    merge(connection, batch(kafka, 1), "US", served=False)
+    merge(connection, batch(kafka, 1), "US", delivered=False)
     merge(connection, batch(kafka, 2), "IR")
     moves = store.read_undelivered_moves(connection)
     assert moves["country_code"].to_pylist() == ["DE"]
@@ -62,14 +62,14 @@ def test_an_unacknowledged_batch_keeps_its_row_and_its_moves(connection: Any, ka
     assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
 
 
-def test_the_last_batch_of_every_query_stays_so_that_a_restart_repeats_nothing(
+def test_the_last_batch_of_every_query_stays_so_that_a_restart_does_not_repeat_it(
     connection: Any, kafka: KafkaSettings
 ) -> None:
     for query in ("first", "second"):
         for number, country in enumerate(("DE", "US")):
             merge(connection, batch(kafka, number, query), country)
     prune_batches(connection, later(DAYS), DAYS)
-    kept = fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches")
-    assert [row[:2] for row in kept] == [("first", 1), ("second", 1)]
+    remaining = fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches")
+    assert [row[:2] for row in remaining] == [("first", 1), ("second", 1)]
     merge(connection, batch(kafka, 1, "first"), "US")
-    assert fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches") == kept
+    assert fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches") == remaining

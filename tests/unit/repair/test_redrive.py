@@ -1,4 +1,4 @@
-"""The merge patch, as RFC 7396's appendix A has it."""
+"""The merge patch, by the examples in appendix A of RFC 7396."""
 
 from typing import Any
 
@@ -23,11 +23,11 @@ from insights.repair.redrive import apply_merge_patch
         ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
     ],
 )
-def test_a_merge_patch_merges_as_the_rfc_says(target: Any, patch: Any, merged: Any) -> None:
+def test_a_merge_patch_merges_as_in_the_rfc(target: Any, patch: Any, merged: Any) -> None:
     assert apply_merge_patch(target, patch) == merged
 
 
-def test_the_target_is_left_as_it_was() -> None:
+def test_the_target_is_not_changed() -> None:
     target = {"a": {"b": 1}}
     apply_merge_patch(target, {"a": {"b": 2}})
     assert target == {"a": {"b": 1}}
