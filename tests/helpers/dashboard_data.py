@@ -1,4 +1,4 @@
-"""Users of our own making, written straight into the stores that the dashboard reads."""
+"""Generated users, written directly to the stores that the dashboard reads."""
 
 import random
 from collections import Counter
@@ -37,33 +37,33 @@ GENERATIONS = ("Silent", "Boomers", "Gen X", "Millennials", "Gen Z")
 
 
 def users(count: int, now: datetime, seed: int = 7) -> list[dict[str, Any]]:
-    """The columns of the user tables; the first user's name is `HOSTILE_NAME`, and is the latest arrival."""
+    """Rows with the columns of the user tables. The first is the latest arrival, and its name is `HOSTILE_NAME`."""
     chance = random.Random(seed)
-    return [_user(chance, now, number) for number in range(count)]
+    return [_make_user(chance, now, number) for number in range(count)]
 
 
 def counts_of(people: Sequence[dict[str, Any]]) -> dict[str, Counter[str]]:
-    """What the aggregates must say."""
+    """The exact counts of `people`, by dimension and value."""
     return {dimension: Counter(value(person, dimension) for person in people) for dimension in DIMENSIONS}
 
 
 def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]) -> None:
+    """Write `people` and their counts to every table of the keyspace."""
     with connections.open_cassandra(settings) as session:
         for table, (_, columns) in CASSANDRA_TABLES.items():
             if table == "users_by_id":
                 columns = tuple(column for column in columns if column in people[0])
-            marks = ", ".join("?" * len(columns))
-            insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})")
+            markers = ", ".join("?" * len(columns))
+            insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({markers})")
             rows = people[:200] if table == "latest_arrivals" else people
             execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in rows])
         counts = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
-        rows_of = counts_of(people).items()
-        cells = [(dimension, *counted) for dimension, counter in rows_of for counted in counter.items()]
+        cells = [(dimension, *item) for dimension, counter in counts_of(people).items() for item in counter.items()]
         execute_concurrent_with_args(session, counts, cells)
 
 
 class Hops(NamedTuple):
-    """What `fill_postgres` writes."""
+    """The totals of each hop that `fill_postgres` writes."""
 
     fetched: int
     duplicates: int
@@ -72,21 +72,23 @@ class Hops(NamedTuple):
 
 
 def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]], now: datetime) -> Hops:
-    """The ledger's rows of `people` and of 12 refused records, in batches of 500."""
-    count, refused = len(people), 12
+    """Write the rows of `people` and of 12 quarantined records for every hop, in batches of 500."""
+    count, quarantined = len(people), 12
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates,"
             " answer_sha256, answer_bytes, fetched_at) VALUES ('b1', 'd', 'r', 's', 1, %s, %s, 5, '', 1, %s)",
-            (count + refused + 5, count + refused, now),
+            (count + quarantined + 5, count + quarantined, now),
         )
         cursor.execute(
             "INSERT INTO staging.publisher (name, published, moved_at) VALUES (%s, %s, %s)",
-            (topic, count + refused, now - timedelta(seconds=8)),
+            (topic, count + quarantined, now - timedelta(seconds=8)),
         )
         for dimension, counter in counts_of(people).items():
-            for counted, number in counter.items():
-                cursor.execute("INSERT INTO analytics.user_counts VALUES (%s, %s, %s, 1)", (dimension, counted, number))
+            for value_text, number in counter.items():
+                cursor.execute(
+                    "INSERT INTO analytics.user_counts VALUES (%s, %s, %s, 1)", (dimension, value_text, number)
+                )
         for batch in range(0, count, 500):
             started = now - timedelta(minutes=2) + timedelta(seconds=batch / 100)
             seconds = 0.6 + (batch % 700) / 700
@@ -103,11 +105,11 @@ def fill_postgres(connection: Any, topic: str, people: Sequence[dict[str, Any]],
                     [started - timedelta(seconds=2) + timedelta(seconds=percent / 50) for percent in range(101)],
                 ),
             )
-        insert_records(cursor, [_refused(number, topic, now) for number in range(refused)])
-    return Hops(count + refused + 5, 5, count + refused, refused)
+        insert_records(cursor, [_make_quarantined(number, topic, now) for number in range(quarantined)])
+    return Hops(count + quarantined + 5, 5, count + quarantined, quarantined)
 
 
-def _refused(number: int, topic: str, now: datetime) -> QuarantineRecord:
+def _make_quarantined(number: int, topic: str, now: datetime) -> QuarantineRecord:
     reason = (Reason.BAD_EMAIL, Reason.SCHEMA, Reason.BAD_EMAIL)[number % 3]
     return QuarantineRecord(
         origin=f"{topic}/0/{number}",
@@ -126,7 +128,7 @@ def _refused(number: int, topic: str, now: datetime) -> QuarantineRecord:
     )
 
 
-def _user(chance: random.Random, now: datetime, number: int) -> dict[str, Any]:
+def _make_user(chance: random.Random, now: datetime, number: int) -> dict[str, Any]:
     code = chance.choices(list(COUNTRIES), weights=range(len(COUNTRIES), 0, -1))[0]
     country, latitude, longitude = COUNTRIES[code]
     user_id = UUID(int=chance.getrandbits(128), version=4)

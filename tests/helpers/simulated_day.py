@@ -1,4 +1,4 @@
-"""Half a day of the platform on the simulator's records: every store as the stages leave it, the ledger closed."""
+"""Half a day of the platform with the simulator's records: every store as the stages leave it, the ledger closed."""
 
 import json
 import random
@@ -29,20 +29,20 @@ RUNS = 72
 PAGES = 2
 EVERY = timedelta(minutes=10)
 API_VERSION = "1.4"
-REFUSED_SHARE = 0.03
-BROKEN: dict[str, dict[str, Any]] = {
+REJECTED_SHARE = 0.03
+DEFECTS: dict[str, dict[str, Any]] = {
     "The value is not an address.": {"email": "someone at example.com"},
     "The date is after the record was fetched.": {"dob": {"date": "2093-07-20T09:44:18.674Z", "age": 34}},
     "The record has no UUID.": {"login": {"username": "bluefox12"}},
     "The value is not one of the API's nationalities.": {"nat": "ZZ"},
     "The value is absent or blank.": {"name": {"title": "Ms", "first": "", "last": "Lee"}},
 }
-"""Records that drifted, by what the rule says of them."""
+"""Changes that make a record break a rule, by the detail of the quarantine record."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One answer of the source; the last of a run also tells when the micro-batch was that read the run."""
+    """A page of the source; the last page of a run also holds the times of the micro-batch that read the run."""
 
     number: int
     run_id: str
@@ -60,37 +60,38 @@ class Page:
 
 @dataclass(frozen=True)
 class Day:
-    """What the stores hold, the newest users first."""
+    """The contents of the stores, newest users first."""
 
     users: list[dict[str, Any]]
-    refused: list[QuarantineRecord]
+    quarantined: list[QuarantineRecord]
     fetched: int
 
 
-def live(stores: StoreSettings, now: datetime, page_size: int) -> Day:
-    """A run every ten minutes until two minutes before `now`, each of two pages."""
-    pages = list(_pages(now, page_size))
-    served, refused = [], []
+def create_day(stores: StoreSettings, now: datetime, page_size: int) -> Day:
+    """Fill the stores with a run of two pages every ten minutes, the last one two minutes before `now`."""
+    pages = list(_make_pages(now, page_size))
+    accepted, quarantined = [], []
     for page in pages:
         for message in page.messages:
-            verdict = parse(Message(message.value, str(message.key).encode(), headers=tuple(message.headers())))
-            if isinstance(verdict, User):
-                served.append(verdict)
+            result = parse(Message(message.value, str(message.key).encode(), headers=tuple(message.headers())))
+            if isinstance(result, User):
+                accepted.append(result)
             else:
-                refused.append(_quarantined(message, verdict, stores.kafka.raw_topic))
-    rows = [_row(user) for user in reversed(served)]
-    _publish(stores, pages, refused)
+                quarantined.append(_make_quarantined(message, result, stores.kafka.raw_topic))
+    rows = [_make_row(user) for user in reversed(accepted)]
+    _publish(stores, pages, quarantined)
     with closing(connections.connect_postgres(stores.postgres, "tests")) as connection, connection:
         cursor = connection.cursor()
         _stage(cursor, pages, stores.kafka.raw_topic)
-        _merge(cursor, served, pages, {one.event_id for one in refused}, stores.kafka.raw_topic)
-        insert_records(cursor, refused)
+        rejected_ids = {record.event_id for record in quarantined}
+        _merge(cursor, accepted, pages, rejected_ids, stores.kafka.raw_topic)
+        insert_records(cursor, quarantined)
         cursor.execute("UPDATE quarantine.records SET quarantined_at = event_time + interval '2 seconds'")
     fill_cassandra(stores.cassandra, rows)
-    return Day(rows, refused, sum(len(page.messages) + page.duplicates for page in pages))
+    return Day(rows, quarantined, sum(len(page.messages) + page.duplicates for page in pages))
 
 
-def _pages(now: datetime, size: int) -> Iterator[Page]:
+def _make_pages(now: datetime, size: int) -> Iterator[Page]:
     dice = random.Random(5)
     last = now.replace(second=0, microsecond=0) - timedelta(minutes=2)
     event = 0
@@ -101,9 +102,9 @@ def _pages(now: datetime, size: int) -> Iterator[Page]:
             batch = f"ingest_users/{run_at:%Y-%m-%dT%H:%M:%S}/{number}"
             records = generate_people(Crowd(API_VERSION, batch, number, list_nationalities(API_VERSION)), size)
             messages = []
-            for found in records:
+            for record in records:
                 event += 1
-                messages.append(_message(_drifted(found, dice), event, batch, fetched_at))
+                messages.append(_make_message(_break_some(record, dice), event, batch, fetched_at))
             started_at = fetched_at + timedelta(seconds=0.3 + dice.random())
             merged_at = started_at + timedelta(seconds=0.4 + dice.random() ** 3)
             yield Page(
@@ -118,27 +119,27 @@ def _pages(now: datetime, size: int) -> Iterator[Page]:
             )
 
 
-def _drifted(found: dict[str, Any], dice: random.Random) -> dict[str, Any]:
-    if dice.random() >= REFUSED_SHARE:
-        return found
-    return found | dice.choices(list(BROKEN.values()), weights=(5, 3, 3, 2, 1))[0]
+def _break_some(record: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    if dice.random() >= REJECTED_SHARE:
+        return record
+    return record | dice.choices(list(DEFECTS.values()), weights=(5, 3, 3, 2, 1))[0]
 
 
-def _message(found: dict[str, Any], event: int, batch: str, fetched_at: datetime) -> RawMessage:
-    value = redact(json.dumps(found, ensure_ascii=False).encode())
-    key = derive_record_key(found["login"].get("uuid"), value.decode)
+def _make_message(record: dict[str, Any], event: int, batch: str, fetched_at: datetime) -> RawMessage:
+    value = redact(json.dumps(record, ensure_ascii=False).encode())
+    key = derive_record_key(record["login"].get("uuid"), value.decode)
     return RawMessage(str(event), key, value, batch, int(fetched_at.timestamp() * 1e6) + event % 1000, fetched_at)
 
 
-def _quarantined(message: RawMessage, verdict: Rejection, topic: str) -> QuarantineRecord:
-    broken = json.loads(message.value)
-    detail = next(text for text, change in BROKEN.items() if broken | change == broken)
+def _make_quarantined(message: RawMessage, rejection: Rejection, topic: str) -> QuarantineRecord:
+    record = json.loads(message.value)
+    detail = next(text for text, change in DEFECTS.items() if record | change == record)
     number = int(message.event_id) - 1
     return QuarantineRecord(
         origin=f"{topic}/{number % 2}/{number // 2}",
         event_id=message.event_id,
-        reason=verdict.reason,
-        field=verdict.field,
+        reason=rejection.reason,
+        field=rejection.field,
         detail=detail,
         key=str(message.key),
         batch_id=message.batch_id,
@@ -151,13 +152,13 @@ def _quarantined(message: RawMessage, verdict: Rejection, topic: str) -> Quarant
     )
 
 
-def _row(user: User) -> dict[str, Any]:
+def _make_row(user: User) -> dict[str, Any]:
     bucket = int(str(user.user_id)[0], 16)
     return asdict(user) | {"bucket": bucket, "hour": f"{user.event_time:%Y-%m-%dT%H}"}
 
 
-def _publish(stores: StoreSettings, pages: Sequence[Page], refused: Sequence[QuarantineRecord]) -> None:
-    """Message n is at offset n // 2 of partition n % 2."""
+def _publish(stores: StoreSettings, pages: Sequence[Page], quarantined: Sequence[QuarantineRecord]) -> None:
+    """Produce the messages, message n at offset n // 2 of partition n % 2, and the copies of quarantined records."""
     producer = connections.make_kafka_producer(stores.kafka, "tests")
     for page in pages:
         for message in page.messages:
@@ -170,9 +171,11 @@ def _publish(stores: StoreSettings, pages: Sequence[Page], refused: Sequence[Qua
                 timestamp=int(page.fetched_at.timestamp() * 1000) + 200,
             )
         producer.poll(0)
-    for one in refused:
-        moment = int(one.event_time.timestamp() * 1000) + 2000
-        producer.produce(stores.kafka.quarantine_topic, one.payload, one.key, headers=one.headers(), timestamp=moment)
+    for copy in quarantined:
+        timestamp = int(copy.event_time.timestamp() * 1000) + 2000
+        producer.produce(
+            stores.kafka.quarantine_topic, copy.payload, copy.key, headers=copy.headers(), timestamp=timestamp
+        )
     assert producer.flush(60) == 0
 
 
@@ -234,7 +237,7 @@ def _stage(cursor: Any, pages: Sequence[Page], topic: str) -> None:
     )
 
 
-def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], refused: set[str], topic: str) -> None:
+def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], rejected_ids: set[str], topic: str) -> None:
     cells = [
         tuple(str(cell) if isinstance(cell, UUID) else cell for cell in (getattr(user, name) for name in USER_FIELDS))
         for user in users
@@ -249,7 +252,7 @@ def _merge(cursor: Any, users: Sequence[User], pages: Sequence[Page], refused: s
     for number in range(RUNS):
         run = pages[PAGES * number : PAGES * (number + 1)]
         messages = [message for page in run for message in page.messages]
-        rejected = sum(message.event_id in refused for message in messages)
+        rejected = sum(message.event_id in rejected_ids for message in messages)
         accepted = len(messages) - rejected
         spans = {
             str(partition): [(read + 1 - partition) // 2, (read + len(messages) + 1 - partition) // 2]

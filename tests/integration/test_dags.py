@@ -1,4 +1,4 @@
-"""The DAGs' tasks on real servers, run as Airflow's `dag.test()` does, in a process of their own."""
+"""The DAGs on real servers, run with Airflow's `dag.test()` in a process of its own."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ DATE = "2026-11-20T12:00:00Z"
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An Airflow with a database of its own."""
+    """The environment of an Airflow with a new database."""
     environment = airflow_home.make_environment(tmp_path_factory.mktemp("airflow"))
     airflow_home.run_python(environment, "-m", "airflow", "db", "migrate")
     return environment
@@ -60,33 +60,33 @@ def run(
     )
 
 
-def staged(connection: Any) -> list[tuple[str, str]]:
+def read_staged(connection: Any) -> list[tuple[str, str]]:
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT batch_id, user_key::text FROM staging.users ORDER BY 1, 2")
         return list(cursor.fetchall())
 
 
-def test_a_run_stages_its_pages_and_the_same_date_again_stages_nothing_new(
+def test_a_run_stages_its_pages_and_a_repeated_run_of_its_date_stages_nothing_new(
     environment: dict[str, str], connection: Any
 ) -> None:
     first = run(environment, "ingest_users", pages=7, page_size=10)
     assert "STATE success" in first.stdout, first.stdout[-3000:]
-    rows = staged(connection)
+    rows = read_staged(connection)
     assert len(rows) == 70
     assert len({batch_id for batch_id, _ in rows}) == 7
 
     assert "STATE success" in run(environment, "ingest_users", pages=7, page_size=10).stdout
-    assert staged(connection) == rows
+    assert read_staged(connection) == rows
 
     assert "STATE success" in run(environment, "ingest_users", "2026-11-20T12:10:00Z", pages=1, page_size=10).stdout
-    assert len(staged(connection)) == 80
+    assert len(read_staged(connection)) == 80
 
 
-def test_the_check_succeeds_on_stores_that_agree_and_fails_by_the_hops_name(
+def test_the_check_succeeds_if_the_stores_agree_and_otherwise_fails_with_the_name_of_the_hop(
     environment: dict[str, str], connection: Any
 ) -> None:
-    agreed = run(environment, "check_data_flow", wait_seconds=0)
-    assert "STATE success" in agreed.stdout, agreed.stdout[-3000:]
+    closed = run(environment, "check_data_flow", wait_seconds=0)
+    assert "STATE success" in closed.stdout, closed.stdout[-3000:]
     with connection, connection.cursor() as cursor:
         cursor.execute("INSERT INTO analytics.user_counts VALUES ('gender', 'female', 3, 1)")
     broken = run(environment, "check_data_flow", "2026-11-20T12:30:00Z", wait_seconds=0)
@@ -94,7 +94,7 @@ def test_the_check_succeeds_on_stores_that_agree_and_fails_by_the_hops_name(
     assert "user_counts: " in broken.stdout + broken.stderr
 
 
-def test_re_driving_publishes_the_corrected_record_through_the_providers_hook(
+def test_a_redrive_publishes_the_corrected_record_through_the_providers_hook(
     environment: dict[str, str], connection: Any, kafka: KafkaSettings
 ) -> None:
     with connection, connection.cursor() as cursor:
@@ -102,7 +102,7 @@ def test_re_driving_publishes_the_corrected_record_through_the_providers_hook(
             "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, version, event_time, size,"
             " sha256, payload) VALUES ('raw/0/1', '1', 'BAD_EMAIL', 'email', '', 1, now(), 2, 'x', '{}')"
         )
-    done = run(environment, "redrive_quarantine", reason="BAD_EMAIL", patch={"email": "a@example.com"})
-    assert "STATE success" in done.stdout, done.stdout[-3000:]
+    redriven = run(environment, "redrive_quarantine", reason="BAD_EMAIL", patch={"email": "a@example.com"})
+    assert "STATE success" in redriven.stdout, redriven.stdout[-3000:]
     with closing(RawTopic(kafka)) as topic:
         assert [event.event_id for event in topic.events(topic.watermarks())] == ["1"]

@@ -53,7 +53,7 @@ def topic_name() -> str:
 
 @pytest.fixture(scope="module")
 def day(own_stores: StoreSettings) -> simulated_day.Day:
-    return simulated_day.live(own_stores, datetime.now(UTC), page_size=60 if DOCUMENTED else 10)
+    return simulated_day.create_day(own_stores, datetime.now(UTC), page_size=60 if DOCUMENTED else 10)
 
 
 @pytest.fixture(scope="module")
