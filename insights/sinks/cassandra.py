@@ -42,9 +42,8 @@ class FailedBlock(NamedTuple):
     routed: RoutedBlock
 
 
-logging.getLogger("cassandra.protocol").setLevel(
-    logging.ERROR
-)  # The server warns of every batch that spans partitions.
+# The server warns of every batch that spans partitions, and the driver logs it.
+logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
 
 
 class CassandraWriter:
@@ -53,7 +52,7 @@ class CassandraWriter:
     Writes that fail with a retriable error are attempted `MAX_ATTEMPTS` times in total.
 
     Args:
-        session: configured for this writer; use it for nothing else that relies on the driver's defaults.
+        session: the writer sets its protocol handler, client timestamps and retry policy.
         in_flight: maximum number of unanswered requests.
         batch_rows: maximum number of rows in a batch.
     """

@@ -103,13 +103,13 @@ def test_every_combination_of_filters_finds_exactly_the_matching_users(session):
     for filters in [UserFilter(*choice) for choice in choices]:
         expected = {person["user_id"]: person for person in match_people(filters)}
         pages = fetch_all_pages(session, filters, 500)
-        found = [user for page in pages for user in page.users]
-        assert len(found) == len(expected), filters
-        for user in found:
+        matching = [user for page in pages for user in page.users]
+        assert len(matching) == len(expected), filters
+        for user in matching:
             person = expected.pop(user.user_id)
             assert user == tuple(person[field] for field in search.UserSummary._fields)
-        assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(found))
-        assert list(search.iterate_users(session, filters, 60)) == found
+        assert all(newer.registered_at >= older.registered_at for newer, older in pairwise(matching))
+        assert list(search.iterate_users(session, filters, 60)) == matching
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_every_combination_of_filters_finds_exactly_the_matching_users(session):
 )
 def test_pages_smaller_than_the_users_of_an_instant_hold_every_user_once(session, filters):
     pages = fetch_all_pages(session, filters, 17)
-    found = [user.user_id for page in pages for user in page.users]
-    assert sorted(found) == sorted(person["user_id"] for person in match_people(filters))
+    user_ids = [user.user_id for page in pages for user in page.users]
+    assert sorted(user_ids) == sorted(person["user_id"] for person in match_people(filters))
     assert all(len(page.users) == 17 for page in pages[:-1])
 
 
@@ -189,8 +189,8 @@ def test_ids_of_several_uuid_versions_at_one_instant_are_all_found(cassandra):
     fill_cassandra(cassandra, [base | {"user_id": user_id} for user_id in ids])
     with connections.open_cassandra(cassandra) as session:
         for filters in (UserFilter(), UserFilter("DE")):
-            found = [user.user_id for page in fetch_all_pages(session, filters, 4) for user in page.users]
-            assert sorted(found) == sorted(ids)
+            user_ids = [user.user_id for page in fetch_all_pages(session, filters, 4) for user in page.users]
+            assert sorted(user_ids) == sorted(ids)
 
 
 def test_the_only_user_of_a_month_long_ago_is_found(cassandra):
