@@ -51,7 +51,7 @@ def test_check_exits_1_and_names_the_hop_and_the_record(monkeypatch: pytest.Monk
     set_ledger(monkeypatch, CLOSED, LOST)
     result = RUNNER.invoke(app, ["check"])
     assert result.exit_code == 1
-    assert "missing 17" in result.output
+    assert "Missing: 17" in result.output
 
 
 def test_check_prints_json_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_users_mistake_is_one_sentence_on_stderr() -> None:
     result = RUNNER.invoke(app, ["replay", "--from", "2026-02-02", "--to", "2026-01-01"])
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "give a period" in result.stderr
+    assert "give an earlier --from" in result.stderr
 
 
 @pytest.mark.parametrize("patch", ["{", "[]", "1"])

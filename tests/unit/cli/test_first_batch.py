@@ -112,7 +112,7 @@ def test_a_broken_ledger_names_the_hop_and_the_record(monkeypatch: pytest.Monkey
     code, text = watch(monkeypatch, [totals(2)], [ledger(LOST)], [False])
     assert code == 1
     assert "The ledger does not close at served" in text
-    assert "missing 17" in text
+    assert "Missing: 17" in text
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
