@@ -1,7 +1,7 @@
-"""The pages, and their order.
+"""The entry point: the pages and their order.
 
-They are not in a directory `pages`: Streamlit would take that for an application of its older kind until the navigation
-ran once, and tell the first visitor that the page does not exist.
+The pages are not in a directory named `pages`: until the navigation has run once, Streamlit would take that for its
+older kind of multipage app and tell the first visitor that the page does not exist.
 """
 
 import streamlit as st
@@ -23,6 +23,6 @@ PAGES = {
     ],
 }
 
-# Before the navigation: the browser would fetch a page's symbol for its tab from the internet.
+# Before the navigation: otherwise the browser fetches a page's icon for its tab from the internet.
 st.set_page_config(page_icon=ICON)
 st.navigation(PAGES).run()

@@ -1,4 +1,4 @@
-"""The figures: counts in, a Plotly figure out. Text that comes from data is escaped, as Plotly reads tags in text."""
+"""The figures: each function turns counts into a Plotly figure. Plotly interprets tags in text, so data is escaped."""
 
 from dashboard.charts.arrivals import MinuteArrivals, plot_arrivals_per_minute
 from dashboard.charts.base import Counts, sort_by_count

@@ -1,4 +1,4 @@
-"""Figures of who is arriving now."""
+"""Figures of current arrivals."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from dashboard.charts.base import BLUE, MUTED, apply_style, cache_figures
 
 
 class MinuteArrivals(NamedTuple):
-    """Users who arrived within the minute that begins at `minute`."""
+    """How many users arrived within the minute that begins at `minute`."""
 
     minute: datetime
     users: int
@@ -18,7 +18,7 @@ class MinuteArrivals(NamedTuple):
 
 @cache_figures
 def plot_arrivals_per_minute(minutes: Sequence[MinuteArrivals]) -> go.Figure:
-    """Bars, oldest first; the last one, of the minute that still runs, is pale."""
+    """Plot bars, oldest first; the last one, of the current minute, is pale."""
     figure = go.Figure(
         go.Bar(
             x=[arrivals.minute for arrivals in minutes],

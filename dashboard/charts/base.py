@@ -1,4 +1,4 @@
-"""What every figure is made of: colours, its frame, and text that Plotly draws as text."""
+"""What every figure uses: colours, layout, bars, and escaped text."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
@@ -11,48 +11,48 @@ from streamlit.elements.lib.streamlit_plotly_theme import GRAY_90
 P = ParamSpec("P")
 
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-"""Okabe and Ito's palette, which the colour-blind can tell apart (Color Universal Design, 2008)."""
+"""Okabe and Ito's palette, which is safe for colour-blind readers (Color Universal Design, 2008)."""
 SEQUENTIAL = [[0.0, "#C6E2F5"], [0.5, "#56B4E9"], [1.0, "#0072B2"]]
-"""Few to many; both ends stand out from a light page and from a dark one."""
+"""From few to many; both ends stand out from a light and from a dark background."""
 MUTED = "#949494"
-"""For what is there to compare with; as all but orange and sky, at 3 to 1 or more with a light page and a dark one."""
-KEPT_FIGURES = 8
+"""For comparisons. Like all colours except orange and sky, it has a contrast of at least 3:1 in both themes."""
+CACHED_FIGURES = 8
 LEGEND = {"orientation": "h", "y": -0.3, "traceorder": "normal"}
-"""Below the figure."""
+"""Places the legend below the figure."""
 Counts = Mapping[str, int]
 
 
 def cache_figures(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
-    """Keep the last figures: a live page mostly draws what it drew before, and Plotly takes its time to check one."""
-    last: tuple[tuple[Any, go.Figure], ...] = ()
+    """Cache the last figures: a live page mostly draws the same ones again, and Plotly validates a figure slowly."""
+    cache: tuple[tuple[Any, go.Figure], ...] = ()
 
     @wraps(build)
-    def figure(*args: P.args, **kwargs: P.kwargs) -> go.Figure:
-        nonlocal last
-        asked = (args, kwargs)
-        for known, drawn in last:
-            if known == asked:
-                return drawn
-        drawn = build(*args, **kwargs)
-        last = ((asked, drawn), *last[: KEPT_FIGURES - 1])
-        return drawn
+    def build_or_reuse(*args: P.args, **kwargs: P.kwargs) -> go.Figure:
+        nonlocal cache
+        arguments = (args, kwargs)
+        for cached_arguments, figure in cache:
+            if cached_arguments == arguments:
+                return figure
+        figure = build(*args, **kwargs)
+        cache = ((arguments, figure), *cache[: CACHED_FIGURES - 1])
+        return figure
 
-    return figure
+    return build_or_reuse
 
 
 def apply_style(figure: go.Figure, title: str, height: int = 360, **axes: str) -> go.Figure:
-    """`uirevision` keeps a reader's zoom while Streamlit keeps the figure; one of other numbers it draws anew."""
+    """Set title, height and axis titles (`x`, `y`). `uirevision` keeps a zoom while Streamlit keeps the figure."""
     figure.update_layout(
         title=title, height=height, margin={"l": 8, "r": 8, "t": 48, "b": 8}, bargap=0.25, uirevision="kept"
     )
-    # Streamlit puts the theme's darker grey in this place: its usual one for axes is too pale to read (WCAG AA).
+    # Streamlit replaces this grey by the theme's darker one; its default for axes is too pale to read (WCAG AA).
     axis = {"automargin": True, "separatethousands": True, "tickfont_color": GRAY_90, "title_font_color": GRAY_90}
     figure.update_xaxes(title_text=axes.get("x"), **axis).update_yaxes(title_text=axes.get("y"), **axis)
     return figure
 
 
 def plot_columns(labels: Sequence[str], values: Sequence[int], title: str, axis: str, colour: str) -> go.Figure:
-    """Upright bars of users, one for each label."""
+    """Plot vertical bars of users, one per label."""
     figure = go.Figure(
         go.Bar(
             x=[escape_html(label) for label in labels],
@@ -65,7 +65,7 @@ def plot_columns(labels: Sequence[str], values: Sequence[int], title: str, axis:
 
 
 def plot_bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, unit: str = "users") -> go.Figure:
-    """Lying bars with their values, the first one on top; as high as they need."""
+    """Plot horizontal bars with their values, the first on top. The height follows from their number."""
     figure = go.Figure(
         go.Bar(
             x=list(values),
@@ -85,7 +85,7 @@ def plot_bars(labels: Sequence[str], values: Sequence[int], title: str, colour: 
 
 
 def sort_by_count(counts: Counts) -> list[str]:
-    """The values by their counts; of equals, the first by name."""
+    """Sort the values by descending count, then by name."""
     return sorted(counts, key=lambda value: (-counts[value], value))
 
 

@@ -12,52 +12,54 @@ TICKS = 10
 
 
 class BatchDuration(NamedTuple):
-    """A micro-batch of the stream; seconds."""
+    """How long a micro-batch of the stream took, in seconds."""
 
     number: int
     started_at: datetime
     records: int
     merge_seconds: float
-    """Until PostgreSQL had it."""
-    serve_seconds: float | None
-    """From then until Cassandra had it."""
+    """From its start until it was merged into PostgreSQL."""
+    deliver_seconds: float | None
+    """From the merge until Cassandra had it; None if that is still to come."""
 
 
 class BatchLatency(NamedTuple):
     """Seconds from the fetch of a batch's new users until Cassandra had them, at three percentiles."""
 
     number: int
-    served_at: datetime
+    delivered_at: datetime
     p50: float
     p95: float
     p99: float
 
 
 class PartitionLoad(NamedTuple):
-    """The messages that a partition holds."""
+    """The messages that a partition holds, read by the stream or not."""
 
     partition: int
     read: int
-    """By the stream."""
     unread: int
 
 
 @cache_figures
 def plot_batch_durations(batches: Sequence[BatchDuration]) -> go.Figure:
-    """Seconds of each micro-batch, oldest first, by store. By place: a new checkpoint counts batches from 0 again."""
+    """Plot the duration of each micro-batch, oldest first, by store.
+
+    Bars are placed by their order, not by batch number: a new checkpoint numbers batches from 0 again.
+    """
     ordered = sorted(batches, key=lambda batch: batch.started_at)
-    places = range(len(ordered))
-    told = [(batch.number, batch.records) for batch in ordered]
+    positions = range(len(ordered))
+    batch_details = [(batch.number, batch.records) for batch in ordered]
     series: list[tuple[str, str, list[float | None]]] = [
-        ("read and PostgreSQL", BLUE, [batch.merge_seconds for batch in ordered]),
-        ("Cassandra and quarantine", PINK, [batch.serve_seconds for batch in ordered]),
+        ("read and merge into PostgreSQL", BLUE, [batch.merge_seconds for batch in ordered]),
+        ("write to Cassandra and quarantine", PINK, [batch.deliver_seconds for batch in ordered]),
     ]
     figure = go.Figure(
         [
             go.Bar(
-                x=list(places),
+                x=list(positions),
                 y=seconds,
-                customdata=told,
+                customdata=batch_details,
                 name=name,
                 marker_color=colour,
                 hovertemplate="batch %{customdata[0]}, %{customdata[1]:,} records: %{y:.2f} s<extra>"
@@ -67,17 +69,17 @@ def plot_batch_durations(batches: Sequence[BatchDuration]) -> go.Figure:
             for name, colour, seconds in series
         ]
     )
-    marked = places[:: max(1, -(-len(ordered) // TICKS))]
-    figure = apply_style(figure, "Duration of micro-batches", x="batch", y="seconds").update_xaxes(
-        tickvals=list(marked), ticktext=[f"{ordered[place].number}" for place in marked]
+    labelled = positions[:: max(1, -(-len(ordered) // TICKS))]
+    figure = apply_style(figure, "Micro-batch duration", x="batch", y="seconds").update_xaxes(
+        tickvals=list(labelled), ticktext=[f"{ordered[position].number}" for position in labelled]
     )
     return figure.update_layout(barmode="stack", legend=LEGEND)
 
 
 @cache_figures
 def plot_batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = False) -> go.Figure:
-    """A line for each percentile, over the time at which the batches were served."""
-    ordered = sorted(batches, key=lambda batch: batch.served_at)
+    """Plot a line per percentile, over the time at which the batches were delivered."""
+    ordered = sorted(batches, key=lambda batch: batch.delivered_at)
     numbers = [batch.number for batch in ordered]
     series = [
         ("p50", GREEN, "circle", [batch.p50 for batch in ordered]),
@@ -87,7 +89,7 @@ def plot_batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = Fa
     figure = go.Figure(
         [
             go.Scatter(
-                x=[batch.served_at for batch in ordered],
+                x=[batch.delivered_at for batch in ordered],
                 y=seconds,
                 customdata=numbers,
                 name=name,
@@ -99,7 +101,7 @@ def plot_batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = Fa
             for name, colour, symbol, seconds in series
         ]
     )
-    figure = apply_style(figure, "From the fetch to the page, by batch", x="served at (UTC)", y="seconds")
+    figure = apply_style(figure, "End-to-end latency by batch", x="delivered at (UTC)", y="seconds")
     if logarithmic:
         figure.update_yaxes(type="log", dtick="D1", ticksuffix=" s")
     else:
@@ -109,11 +111,11 @@ def plot_batch_latencies(batches: Sequence[BatchLatency], logarithmic: bool = Fa
 
 @cache_figures
 def plot_partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.Figure:
-    """A bar for each partition of the topic: messages that the stream has read, and those that wait for it."""
+    """Plot a bar per partition of the topic: messages that the stream has read, and those waiting for it."""
     ordered = sorted(partitions)
     series = [
         ("read by the stream", BLUE, [part.read for part in ordered]),
-        ("wait for the stream", VERMILION, [part.unread for part in ordered]),
+        ("waiting for the stream", VERMILION, [part.unread for part in ordered]),
     ]
     figure = go.Figure(
         [
@@ -128,7 +130,7 @@ def plot_partition_load(topic: str, partitions: Sequence[PartitionLoad]) -> go.F
             for name, colour, values in series
         ]
     )
-    title, height = f"Messages of {escape_html(topic)}", 150 + 30 * len(ordered)
+    title, height = f"Messages in {escape_html(topic)}", 150 + 30 * len(ordered)
     figure = apply_style(figure, title, height=height, x="messages", y="partition").update_yaxes(
         type="category", autorange="reversed"
     )

@@ -22,7 +22,7 @@ NOT_GIVEN = "not given"
 
 
 class MapPoint(NamedTuple):
-    """A user on the map; degrees."""
+    """A user on the map, with coordinates in degrees."""
 
     latitude: float
     longitude: float
@@ -33,7 +33,7 @@ class MapPoint(NamedTuple):
 
 @cache_figures
 def plot_country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
-    """A choropleth; countries without users stay grey."""
+    """Plot a choropleth; countries without users stay grey."""
     alpha3 = {code: country.alpha3 for code, country in load_countries().items()}
     codes = sorted(code for code in counts if code in alpha3)
     figure = go.Figure(
@@ -50,12 +50,12 @@ def plot_country_map(counts: Counts, names: Mapping[str, str]) -> go.Figure:
             hovertemplate="%{text}: %{z:,} users<extra></extra>",
         )
     )
-    return _world(figure, "Where users live")
+    return _apply_world_style(figure, "Where users live")
 
 
 @cache_figures
 def plot_sample_map(points: Sequence[MapPoint]) -> go.Figure:
-    """The coordinates of a sample of users, those far from their country apart."""
+    """Plot the coordinates of a sample of users; those far from their country are a series of their own."""
     figure = go.Figure()
     for plausible, name, colour in ((False, "far from the country", VERMILION), (True, "near the country", BLUE)):
         group = [point for point in points if point.plausible is plausible]
@@ -72,24 +72,24 @@ def plot_sample_map(points: Sequence[MapPoint]) -> go.Figure:
                 )
             )
     legend = {"orientation": "h", "y": 0, "x": 0.5, "xanchor": "center", "yanchor": "top"}
-    return _world(figure, "Coordinates of a sample").update_layout(showlegend=True, legend=legend)
+    return _apply_world_style(figure, "Coordinates of a sample of users").update_layout(showlegend=True, legend=legend)
 
 
 @cache_figures
 def plot_users_by_region(counts: Counts) -> go.Figure:
-    """Lying bars of the United Nations' sub-regions, the largest on top."""
+    """Plot horizontal bars by the United Nations' sub-regions, the largest on top."""
     regions = sort_by_count(counts)
     return plot_bars(regions, [counts[region] for region in regions], "Users by region", BLUE)
 
 
 @cache_figures
 def plot_users_by_city(counts: Sequence[tuple[str | None, int]], country: str) -> go.Figure:
-    """Lying bars in the given order; no name means that the source gave none."""
+    """Plot horizontal bars in the given order; a city is None where the source gave none."""
     labels = [NOT_GIVEN if city is None else city for city, _ in counts]
-    return plot_bars(labels, [users for _, users in counts], f"Cities of {escape_html(country)}", BLUE)
+    return plot_bars(labels, [users for _, users in counts], f"Cities in {escape_html(country)}", BLUE)
 
 
-def _world(figure: go.Figure, title: str) -> go.Figure:
+def _apply_world_style(figure: go.Figure, title: str) -> go.Figure:
     figure.update_geos(
         projection_type="natural earth",
         lataxis_range=[-58, 84],

@@ -1,4 +1,4 @@
-"""Figures of what was refused."""
+"""Figures of rejected records."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -37,28 +37,32 @@ _LOOKS: dict[str, tuple[str, str]] = {
     for reasons, hatching in ((_FREQUENT, ""), (_RARE, "/"))
     for reason, colour in zip(reasons, _COLOURS, strict=True)
 }
-"""Colour and hatching of a reason, the same in every figure: the colours that all can tell apart are fewer."""
+"""Colour and hatching of each reason, the same in every figure. There are more reasons than distinguishable colours."""
 _OTHER = ("#7F7F7F", "")
 _FORMAT = "%Y-%m-%d %H:%M"
 
 
 @cache_figures
 def plot_quarantine_by_reason(counts: Counts) -> go.Figure:
-    """Horizontal bars, the most frequent reason on top."""
+    """Plot horizontal bars, the most frequent reason on top."""
     reasons = sort_by_count(counts)
     looks = [_LOOKS.get(reason, _OTHER) for reason in reasons]
-    figure = plot_bars(reasons, [counts[reason] for reason in reasons], "Open quarantine by reason", BLUE, "records")
-    return figure.update_traces(marker=_marker([colour for colour, _ in looks], [hatching for _, hatching in looks]))
+    figure = plot_bars(
+        reasons, [counts[reason] for reason in reasons], "Records in quarantine by reason", BLUE, "records"
+    )
+    return figure.update_traces(
+        marker=_make_marker([colour for colour, _ in looks], [hatching for _, hatching in looks])
+    )
 
 
 @cache_figures
 def plot_rejected_over_time(
     counts: Mapping[tuple[datetime, str], int], begin: datetime, end: datetime, step: timedelta
 ) -> go.Figure:
-    """Bars from `begin` to `end`, each `step` wide from its instant on, stacked by reason. Instants in UTC."""
+    """Plot bars from `begin` to `end` (UTC), stacked by reason; each starts at its instant and is `step` wide."""
     figure = go.Figure()
-    found = {reason for _, reason in counts}
-    for reason in [*(reason for reason in Reason if reason in found), *sorted(found - set(Reason))]:
+    present = {reason for _, reason in counts}
+    for reason in [*(reason for reason in Reason if reason in present), *sorted(present - set(Reason))]:
         instants = sorted(instant for instant, other in counts if other == reason)
         figure.add_bar(
             x=[f"{instant:{_FORMAT}}" for instant in instants],
@@ -66,16 +70,16 @@ def plot_rejected_over_time(
             name=escape_html(reason),
             offset=0,
             width=step / timedelta(milliseconds=1),
-            marker=_marker(*_LOOKS.get(reason, _OTHER)),
+            marker=_make_marker(*_LOOKS.get(reason, _OTHER)),
             hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape_html(reason)}</extra>",
         )
-    each = "day" if step == timedelta(days=1) else "hour"
-    figure = apply_style(figure, f"Refused records by {each}", x=f"{each} (UTC)", y="records")
+    interval = "day" if step == timedelta(days=1) else "hour"
+    figure = apply_style(figure, f"Rejected records by {interval}", x=f"{interval} (UTC)", y="records")
     figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
     figure.update_yaxes(rangemode="tozero")
     return figure.update_layout(barmode="stack", bargap=0, showlegend=True, legend=LEGEND | {"y": -0.4})
 
 
-def _marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:
+def _make_marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:
     pattern = {"shape": hatching, "bgcolor": colour, "fgcolor": "white", "size": 6, "solidity": 0.3}
     return {"color": colour, "pattern": pattern}

@@ -14,7 +14,7 @@ from dashboard.charts.base import (
     escape_html,
     plot_columns,
 )
-from dashboard.charts.users import GENERATIONS, Pairs, sort_as_known
+from dashboard.charts.users import GENERATIONS, Pairs, sort_by_known_order
 from dashboard.data.growth import CountryGrowth, format_month, shift_month
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -23,8 +23,8 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @cache_figures
 def plot_registrations_by_year(counts: Counts) -> go.Figure:
-    """Bars, one per year, years without a registration included."""
-    years = _years(counts)
+    """Plot a bar per year, including years without registrations."""
+    years = _list_years(counts)
     values = [counts.get(str(year), 0) for year in years]
     return plot_columns(
         [str(year) for year in years], values, "Registrations by year", "year of registration", GREEN
@@ -32,10 +32,10 @@ def plot_registrations_by_year(counts: Counts) -> go.Figure:
 
 
 @cache_figures
-def plot_registrations_by_month(counts: Counts, running: str) -> go.Figure:
-    """A line, one point per month, months without a registration included; dotted to the month that still runs."""
-    months = _months(counts)
-    complete = [month for month in months if month < running]
+def plot_registrations_by_month(counts: Counts, current: str) -> go.Figure:
+    """Plot a line with a point per month, including months without registrations; dotted up to the `current` month."""
+    months = _list_months(counts)
+    complete = [month for month in months if month < current]
     figure = go.Figure(
         [
             go.Scatter(
@@ -54,7 +54,7 @@ def plot_registrations_by_month(counts: Counts, running: str) -> go.Figure:
 
 @cache_figures
 def plot_registrations_by_weekday(counts: Counts) -> go.Figure:
-    """Bars from Monday to Sunday."""
+    """Plot bars from Monday to Sunday."""
     values = [counts.get(str(day), 0) for day in range(1, 8)]
     return plot_columns(
         [day[:3] for day in WEEKDAYS], values, "Registrations by weekday", "weekday of registration", GREEN
@@ -63,9 +63,9 @@ def plot_registrations_by_weekday(counts: Counts) -> go.Figure:
 
 @cache_figures
 def plot_cohorts(counts: Pairs) -> go.Figure:
-    """A heat map of (year, generation): the share of each generation in a year's registrations."""
-    years = [str(year) for year in _years({str(year): users for (year, _), users in counts.items()})]
-    generations = sort_as_known({str(generation) for _, generation in counts}, GENERATIONS)
+    """Plot a heat map of (year, generation): each generation's share of a year's registrations, in percent."""
+    years = [str(year) for year in _list_years({str(year): users for (year, _), users in counts.items()})]
+    generations = sort_by_known_order({str(generation) for _, generation in counts}, GENERATIONS)
     totals = {year: sum(counts.get((year, generation), 0) for generation in generations) for year in years}
     users = [[counts.get((year, generation), 0) for year in years] for generation in generations]
     shares = [
@@ -84,17 +84,17 @@ def plot_cohorts(counts: Pairs) -> go.Figure:
             xgap=1,
             ygap=1,
             colorbar={"title": "% of the year", "thickness": 10},
-            hovertemplate="%{x}, %{y}: %{z:.1f} % of the year, %{customdata:,} users<extra></extra>",
+            hovertemplate="%{x}, %{y}: %{z:.1f}% of the year, %{customdata:,} users<extra></extra>",
         )
     )
-    apply_style(figure, "Who registered when", x="year of registration")
+    apply_style(figure, "Registrations by year and generation", x="year of registration")
     figure.update_xaxes(type="category", nticks=12, tickangle=0)
     return figure.update_yaxes(type="category", autorange="reversed")
 
 
 @cache_figures
 def plot_growth_by_country(countries: Sequence[CountryGrowth], month: str, names: Mapping[str, str]) -> go.Figure:
-    """Lying bars of the users who registered in the month, in front of wider ones of the month before."""
+    """Plot horizontal bars of the users who registered in the month, in front of wider ones for the month before."""
     labels = [escape_html(names.get(country.country_code, country.country_code)) for country in countries]
     series = [
         (shift_month(month, -1), [country.month_before for country in countries], MUTED, 0.8),
@@ -120,13 +120,13 @@ def plot_growth_by_country(countries: Sequence[CountryGrowth], month: str, names
     return figure.update_layout(barmode="overlay", legend=legend, margin={"t": 76})
 
 
-def _years(counts: Mapping[str, object]) -> list[int]:
+def _list_years(counts: Mapping[str, object]) -> list[int]:
     years = [int(year) for year in counts]
     return list(range(min(years), max(years) + 1)) if years else []
 
 
-def _months(counts: Counts) -> list[str]:
-    """Each month from the first to the last, as `YYYY-MM`."""
+def _list_months(counts: Counts) -> list[str]:
+    """Return each month from the first to the last, as `YYYY-MM`."""
     months = [min(counts)] if counts else []
     while months and months[-1] < max(counts):
         months.append(shift_month(months[-1], 1))

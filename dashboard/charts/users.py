@@ -27,7 +27,7 @@ Pairs = Mapping[tuple[str | None, ...], int]
 
 @cache_figures
 def plot_users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure:
-    """Lying bars, the largest country on top."""
+    """Plot horizontal bars, the largest country on top."""
     codes = sort_by_count(counts)
     return plot_bars(
         [names.get(code, code) for code in codes], [counts[code] for code in codes], "Users by country", BLUE
@@ -36,7 +36,7 @@ def plot_users_by_country(counts: Counts, names: Mapping[str, str]) -> go.Figure
 
 @cache_figures
 def plot_users_by_gender(counts: Counts) -> go.Figure:
-    """A donut with the total in its middle."""
+    """Plot a donut with the total in its middle."""
     values = sorted(counts)
     figure = go.Figure(
         go.Pie(
@@ -56,8 +56,8 @@ def plot_users_by_gender(counts: Counts) -> go.Figure:
 
 @cache_figures
 def plot_age_pyramid(counts: Pairs) -> go.Figure:
-    """Users by (gender, age band): men to the left, women to the right, the oldest on top, both on one scale."""
-    bands = sort_as_known({str(band) for _, band in counts}, BAND_NAMES)
+    """Plot users by (gender, age band): men on the left, women on the right, oldest on top, both on the same scale."""
+    bands = sort_by_known_order({str(band) for _, band in counts}, BAND_NAMES)
     widest = 1.08 * max([*counts.values(), 1])
     sides = [("male", "x", [0, 0.5], [widest, 0]), ("female", "x2", [0.5, 1], [0, widest])]
     figure = go.Figure(
@@ -84,12 +84,12 @@ def plot_age_pyramid(counts: Pairs) -> go.Figure:
 
 @cache_figures
 def plot_users_by_generation(counts: Counts) -> go.Figure:
-    """Bars from the oldest generation to the youngest."""
-    names = sort_as_known(counts, GENERATIONS)
+    """Plot bars from the oldest generation to the youngest."""
+    names = sort_by_known_order(counts, GENERATIONS)
     return plot_columns(names, [counts[name] for name in names], "Users by generation", "generation", BLUE)
 
 
-def sort_as_known(names: Iterable[str], known: Sequence[str]) -> list[str]:
-    """As they are `known`, the others last."""
+def sort_by_known_order(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """Sort in the order of `known`, other names last."""
     order = {name: position for position, name in enumerate(known)}
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))

@@ -1,4 +1,4 @@
-"""Numbers, times and texts from outside as the pages print them."""
+"""Numbers, times and untrusted text as the pages print them."""
 
 import re
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 _REPLACED = re.compile(
     r"(?<=:)(?=\d*[^\W\d]|/|100:|1234:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE
 )
-"""Within addresses, symbols and arrows, which are replaced in the text that Markdown leaves, escaped or not; not within
-times of day, so that the id of a run can be copied."""
+"""Places within addresses, emoji codes and arrows, which Streamlit replaces even where they are escaped. Times of day
+are not among them, so that the id of a run can be copied."""
 _WORD_JOINER = "\u2060"
 
 
 def format_instant(moment: datetime) -> str:
-    """`2026-05-01 12:00:00 UTC`."""
+    """Return `2026-05-01 12:00:00 UTC`."""
     return f"{as_utc(moment):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def format_age(moment: datetime | None, now: datetime) -> str:
-    """How long before `now`, in the largest whole unit."""
+    """Return how long before `now` it was, in the largest whole unit: `3 min ago`."""
     if moment is None:
         return "never"
     seconds = max(0, int((now - as_utc(moment)).total_seconds()))
@@ -31,32 +31,37 @@ def format_age(moment: datetime | None, now: datetime) -> str:
     return f"{seconds} s ago"
 
 
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Return `1 user` or `1,234 users`; `plural` only where it takes more than an `s`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
 def format_share(part: int, whole: int) -> str:
-    """A percentage that does not hide a few records among millions."""
+    """Return a percentage that does not hide a few records among millions: `< 0.01%` is not `0%`."""
     if not whole or not part:
-        return "0 %"
+        return "0%"
     percent = 100 * part / whole
-    return f"{percent:.2f} %" if percent >= 0.01 else "< 0.01 %"
+    return f"{percent:.2f}%" if percent >= 0.01 else "< 0.01%"
 
 
 def format_change(percent: float) -> str:
-    """`+4.25 %`, with a true minus sign."""
-    return f"{percent:+,.2f} %".replace("-", "\N{MINUS SIGN}")
+    """Return `+4.25%`, with a true minus sign."""
+    return f"{percent:+,.2f}%".replace("-", "\N{MINUS SIGN}")
 
 
 def summarize_counts(counts: Mapping[str, int], names: Mapping[str, str] | None = None, limit: int = 3) -> str:
-    """The largest in words: `Germany 1,234, France 900 and 19 others`."""
+    """Return the largest counts as text: `Germany 1,234, France 900 and 19 others`."""
     ordered = sort_by_count(counts)
-    words = ", ".join(f"{(names or {}).get(value, value)} {counts[value]:,}" for value in ordered[:limit])
+    largest = ", ".join(f"{(names or {}).get(value, value)} {counts[value]:,}" for value in ordered[:limit])
     others = len(ordered) - limit
-    return f"{words} and {others:,} other{'s' if others > 1 else ''}" if others > 0 else words or "none"
+    return f"{largest} and {format_count(others, 'other')}" if others > 0 else largest or "none"
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Cassandra's driver gives UTC without saying so."""
+    """Mark an instant without a time zone as UTC, which is what Cassandra's driver returns."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def escape_markdown(text: str) -> str:
-    """Text from outside as Markdown that shows exactly that text: no link, image, icon or tag."""
+    """Escape untrusted text so that Markdown shows exactly that text: no link, image, icon or tag."""
     return _MARKDOWN.sub(r"\\\1", _REPLACED.sub(_WORD_JOINER, text))

@@ -1,4 +1,4 @@
-"""The hops of the flow as the page tells them: how many records reached each, what waits for it, is it well."""
+"""The hops of the flow as cards: how many records reached each hop, what waits for it, and whether it is healthy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,163 +7,160 @@ from enum import Enum
 
 from dashboard.components import formatting
 from dashboard.data.answers import CachedAnswer
-from dashboard.data.stalls import PATIENCE, StallTracker
-from insights.ledger.flow_state import PATIENCE as OVERDUE
+from dashboard.data.stalls import STALLED_AFTER, StallTracker
+from insights.ledger.flow_state import PATIENCE as OVERDUE_AFTER
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import Ledger, LedgerState
 from insights.queries.pipeline import HopTotals
 
 
 class Health(Enum):
-    """Of a hop, the worst last; the value is the icon that says so beside the words."""
+    """The health of a hop, worst last. The value is the icon that is shown beside the words."""
 
     FINE = ":material/check_circle:"
-    WAITS = ":material/pending:"
+    WAITING = ":material/pending:"
     UNKNOWN = ":material/cloud_off:"
     STALLED = ":material/hourglass_disabled:"
     BROKEN = ":material/error:"
 
 
-_ORDER = list(Health)
+_BY_SEVERITY = list(Health)
 
 
 @dataclass(frozen=True, slots=True)
 class HopCard:
-    """A place where records are. `count` is none where it is not known."""
+    """A hop of the flow and the store that holds its records. `count` is None if it is unknown."""
 
     name: str
     place: str
     count: int | None
     unit: str
-    moved: str
-    """When it moved last."""
+    last_activity: str
     health: Health
-    word: str
-    beside: tuple[str, ...] = ()
-    """Records that took another way out."""
+    status: str
+    diverted: tuple[str, ...] = ()
+    """Counts of records that left the flow at this hop."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlowSnapshot:
-    """What the stores answered; none where one did not."""
+    """The stores' answers; None for each that a store did not give."""
 
-    facts: HopTotals
+    totals: HopTotals
     superseded: str
-    """In words, as it is counted up to a bound."""
+    """A count as text, since it is counted up to a bound."""
     flow: FlowState | None
     flow_stale: bool
-    in_cassandra: int | None
-    stuck: Mapping[str, timedelta]
-    """As `find_stalls` tells."""
-    checked: Ledger | None
-    """The last full check."""
-    landed_at: datetime | None
+    users_in_cassandra: int | None
+    stalls: Mapping[str, timedelta]
+    """By stage, as `find_stalls` returns them."""
+    last_ledger: Ledger | None
+    """The result of the last full check."""
+    last_page_at: datetime | None
     """When the last page was staged."""
-    at: datetime
+    now: datetime
 
 
 def find_stalls(
-    stalls: StallTracker, facts: CachedAnswer[HopTotals], flow: CachedAnswer[FlowState]
+    tracker: StallTracker, totals: CachedAnswer[HopTotals], flow: CachedAnswer[FlowState]
 ) -> dict[str, timedelta]:
-    """How long each stage has not moved while something waited for it; none where that cannot be told."""
-    if facts.value is None or flow.value is None or facts.as_of is None or flow.as_of is None or flow.stale:
+    """Return how long each stage has made no progress while work waited for it; absent if that is unknown."""
+    if totals.value is None or flow.value is None or totals.as_of is None or flow.as_of is None or flow.stale:
         return {}
-    found = {
-        "stream": stalls.look("stream", flow.value.unread, flow.value.last_batch, flow.as_of),
-        "cassandra": OVERDUE if flow.value.overdue else timedelta(0),
+    stalls = {
+        "stream": tracker.observe("stream", flow.value.unread, flow.value.last_batch, flow.as_of),
+        "cassandra": OVERDUE_AFTER if flow.value.overdue else timedelta(0),
     }
-    if facts.as_of <= flow.as_of:
-        moved = facts.value.publisher_moved_at
-        found["publisher"] = stalls.look("publisher", flow.value.unpublished, moved, flow.as_of)
-    return found
+    if totals.as_of <= flow.as_of:
+        position = totals.value.publisher_moved_at
+        stalls["publisher"] = tracker.observe("publisher", flow.value.unpublished, position, flow.as_of)
+    return stalls
 
 
-def build_hop_cards(seen: FlowSnapshot) -> list[HopCard]:
-    """From the source to the page."""
-    facts, flow = seen.facts, seen.flow
+def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
+    """Build the cards in the order of the flow, from the source to the pages."""
+    totals, flow = snapshot.totals, snapshot.flow
     unpublished, unread, undelivered = (flow.unpublished, flow.unread, flow.undelivered) if flow else (None, None, None)
-    landed, moved, served = (
-        formatting.format_age(moment, seen.at) for moment in (seen.landed_at, facts.publisher_moved_at, facts.served_at)
+    last_page, last_publish, last_batch = (
+        formatting.format_age(moment, snapshot.now)
+        for moment in (snapshot.last_page_at, totals.publisher_moved_at, totals.served_at)
     )
     return [
         HopCard(
             "Fetched",
             "from the source",
-            facts.fetched,
+            totals.fetched,
             "records",
-            f"last page {landed}",
-            *_waits(seen, "source", 0, "page", ("fetched",)),
+            f"last page: {last_page}",
+            *_assess(snapshot, "source", 0, "page", "pages", ("fetched",)),
         ),
         HopCard(
             "Staged",
             "in PostgreSQL",
-            facts.fetched - facts.duplicates,
+            totals.fetched - totals.duplicates,
             "records",
-            f"last page {landed}",
-            *_waits(seen, "source", 0, "page", ("staged",)),
-            beside=(f"{facts.duplicates:,} duplicates",),
+            f"last page: {last_page}",
+            *_assess(snapshot, "source", 0, "page", "pages", ("staged",)),
+            diverted=(formatting.format_count(totals.duplicates, "duplicate"),),
         ),
         HopCard(
             "Published",
             "to Kafka",
-            facts.published,
+            totals.published,
             "records",
-            f"last moved {moved}",
-            *_waits(seen, "publisher", unpublished, "row", ("published",)),
+            f"last published: {last_publish}",
+            *_assess(snapshot, "publisher", unpublished, "row", "rows", ("published",)),
         ),
         HopCard(
             "Served",
             "in PostgreSQL",
-            facts.served,
+            totals.served,
             "users",
-            f"last batch {served}",
-            *_waits(seen, "stream", unread, "message", ("served", "user_counts")),
-            beside=(f"{seen.superseded} superseded", f"{facts.quarantined:,} in quarantine"),
+            f"last batch: {last_batch}",
+            *_assess(snapshot, "stream", unread, "message", "messages", ("served", "user_counts")),
+            diverted=(f"{snapshot.superseded} superseded", f"{totals.quarantined:,} in quarantine"),
         ),
         HopCard(
             "On the pages",
             "in Cassandra",
-            seen.in_cassandra,
+            snapshot.users_in_cassandra,
             "users",
-            f"last batch {served}",
-            *_waits(seen, "cassandra", undelivered, "batch", _cassandra_hops(seen.checked)),
+            f"last batch: {last_batch}",
+            *_assess(
+                snapshot, "cassandra", undelivered, "batch", "batches", _list_cassandra_hops(snapshot.last_ledger)
+            ),
         ),
     ]
 
 
-def find_worst_health(found: Sequence[HopCard]) -> Health:
-    return max((hop.health for hop in found), key=_ORDER.index)
+def find_worst_health(cards: Sequence[HopCard]) -> Health:
+    return max((card.health for card in cards), key=_BY_SEVERITY.index)
 
 
-def _waits(
-    seen: FlowSnapshot, stage: str, waiting: int | None, what: str, checked: Sequence[str]
+def _assess(
+    snapshot: FlowSnapshot, stage: str, waiting: int | None, noun: str, plural: str, ledger_hops: Sequence[str]
 ) -> tuple[Health, str]:
-    if broken := _broken(seen.checked, checked):
-        return broken
+    """Return the health of a hop and its status line."""
+    if _is_broken(snapshot.last_ledger, ledger_hops):
+        return Health.BROKEN, "broken at the last check"
     if waiting is None:
-        return Health.UNKNOWN, "what waits is not known"
-    words = f"{waiting:,} {_plural(what, waiting)} {'waits' if waiting == 1 else 'wait'}"
-    if seen.flow_stale:
-        return Health.UNKNOWN, f"last known: {words if waiting else 'nothing waits'}"
+        return Health.UNKNOWN, "unknown what waits"
+    backlog = f"{formatting.format_count(waiting, noun, plural)} {'waits' if waiting == 1 else 'wait'}"
+    if snapshot.flow_stale:
+        return Health.UNKNOWN, f"last known: {backlog if waiting else 'nothing waits'}"
     if not waiting:
         return Health.FINE, "nothing waits"
-    stuck = seen.stuck.get(stage, timedelta(0))
-    if stuck >= PATIENCE:
-        return Health.STALLED, f"{words}, nothing moved for {stuck // timedelta(minutes=1)} min"
-    return Health.WAITS, words
+    stalled_for = snapshot.stalls.get(stage, timedelta(0))
+    if stalled_for >= STALLED_AFTER:
+        return Health.STALLED, f"{backlog}, no progress for {stalled_for // timedelta(minutes=1)} min"
+    return Health.WAITING, backlog
 
 
-def _broken(ledger: Ledger | None, names: Sequence[str]) -> tuple[Health, str] | None:
-    if ledger and any(hop.state is LedgerState.BROKEN and hop.name in names for hop in ledger.hops):
-        return Health.BROKEN, "broken at the last check"
-    return None
+def _is_broken(ledger: Ledger | None, names: Sequence[str]) -> bool:
+    return ledger is not None and any(hop.state is LedgerState.BROKEN and hop.name in names for hop in ledger.hops)
 
 
-def _cassandra_hops(ledger: Ledger | None) -> list[str]:
-    """The check names the hops to Cassandra after its tables."""
-    before = ("fetched", "staged", "published", "served", "user_counts")
-    return [hop.name for hop in ledger.hops if hop.name not in before] if ledger else []
-
-
-def _plural(word: str, count: int) -> str:
-    return word if count == 1 else f"{word}es" if word.endswith("ch") else f"{word}s"
+def _list_cassandra_hops(ledger: Ledger | None) -> list[str]:
+    """Return the ledger's hops to Cassandra, which are named after its tables."""
+    other_hops = ("fetched", "staged", "published", "served", "user_counts")
+    return [hop.name for hop in ledger.hops if hop.name not in other_hops] if ledger else []

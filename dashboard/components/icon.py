@@ -1,4 +1,4 @@
-"""The icon of the tab: on its own, so that the list of pages goes to the browser before anything large is loaded."""
+"""The icon of the browser's tab, in a module of its own so that the navigation loads before anything large."""
 
 from pathlib import Path
 

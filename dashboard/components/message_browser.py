@@ -1,4 +1,4 @@
-"""What a visitor asks of a topic's messages, and the pages that he has turned."""
+"""The message browser: the controls that select a topic's messages, and paging through them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,11 +13,11 @@ from dashboard.data.topic_offsets import PartitionOffsets
 NEWEST, OFFSET, KEY = "the newest", "from an offset", "with a key"
 LIMITS = (10, 25, 50)
 _TRAIL = "trail"
-"""In the session: the positions of the pages from the first that was shown to the one that is."""
+"""Session state: the positions of the pages from the first one shown to the current one."""
 
 
 class MessageQuery(NamedTuple):
-    """`start` is an offset, `key` a text, each only where it is asked for."""
+    """What to show. `start`, an offset, is set only for `OFFSET`, `key` only for `KEY`; `partition` None means all."""
 
     topic: str
     partition: int | None
@@ -26,103 +26,100 @@ class MessageQuery(NamedTuple):
     key: str | None = None
 
     @property
-    def first(self) -> messages.Position:
-        """The page with which to begin."""
+    def first_position(self) -> messages.Position:
         if self.partition is None or self.start is None:
             return ()
         return ((self.partition, self.start + self.limit),)
 
     @property
-    def nothing(self) -> str:
-        """In place of messages, when there are none."""
+    def no_results(self) -> str:
+        """The sentence shown when no message matches."""
         if self.key is None:
-            return "There is no message."
-        return f"No message with this key is among the newest {messages.SEARCHED:,}."
+            return "There are no messages here."
+        return f"None of the newest {messages.SEARCHED_MESSAGES:,} messages has this key."
 
 
 def choose_query(partitions: Sequence[PartitionOffsets]) -> MessageQuery:
-    """The controls, and what is chosen there. Another choice begins at its first page."""
-    topic_place, partition_place, limit_place = st.columns([3, 2, 2])
-    topic = topic_place.selectbox(
-        "Topic", list(dict.fromkeys(part.topic for part in partitions)), key="topic", on_change=_begin
+    """Draw the controls and return the query they select. Changing any of them returns to the first page."""
+    topic_column, partition_column, limit_column = st.columns([3, 2, 2])
+    topic = topic_column.selectbox(
+        "Topic", list(dict.fromkeys(part.topic for part in partitions)), key="topic", on_change=_reset_trail
     )
-    numbers = [part.partition for part in partitions if part.topic == topic]
-    number: int | None = partition_place.selectbox(
+    partition: int | None = partition_column.selectbox(
         "Partition",
-        [None, *numbers],
-        format_func=lambda one: "all" if one is None else str(one),
+        [None, *(part.partition for part in partitions if part.topic == topic)],
+        format_func=lambda number: "all" if number is None else str(number),
         key="partition",
-        on_change=_begin,
+        on_change=_reset_trail,
     )
-    limit = limit_place.selectbox("Messages a page", LIMITS, key="limit", on_change=_begin)
-    kind_place, value_place = st.columns([3, 4], vertical_alignment="bottom")
-    kind = kind_place.segmented_control(
-        "Show", [NEWEST, OFFSET, KEY], default=NEWEST, required=True, key="kind", on_change=_begin
+    limit = limit_column.selectbox("Messages per page", LIMITS, key="limit", on_change=_reset_trail)
+    kind_column, value_column = st.columns([3, 4], vertical_alignment="bottom")
+    kind = kind_column.segmented_control(
+        "Show", [NEWEST, OFFSET, KEY], default=NEWEST, required=True, key="kind", on_change=_reset_trail
     )
-    if kind == OFFSET and number is None:
-        value_place.info("Choose a partition first: an offset is one of a partition.")
+    if kind == OFFSET and partition is None:
+        value_column.info("Choose a partition first: each partition has offsets of its own.")
     elif kind == OFFSET:
-        begin = next(part.begin for part in partitions if (part.topic, part.partition) == (topic, number))
-        start = value_place.number_input("Offset", 0, value=begin, step=1, key="start", on_change=_begin)
-        return MessageQuery(topic, number, limit, start=int(start))
+        begin = next(part.begin for part in partitions if (part.topic, part.partition) == (topic, partition))
+        start = value_column.number_input("Offset", 0, value=begin, step=1, key="start", on_change=_reset_trail)
+        return MessageQuery(topic, partition, limit, start=int(start))
     elif kind == KEY:
-        key = value_place.text_input("Key", key="key", max_chars=200, on_change=_begin).strip()
-        return MessageQuery(topic, number, limit, key=key or None)
-    return MessageQuery(topic, number, limit)
+        key = value_column.text_input("Key", key="key", max_chars=200, on_change=_reset_trail).strip()
+        return MessageQuery(topic, partition, limit, key=key or None)
+    return MessageQuery(topic, partition, limit)
 
 
-def fetch_messages(asked: MessageQuery) -> CachedAnswer[messages.MessagePage]:
-    """The page at which the visitor is."""
-    if asked.key is not None:
-        return ask_kafka(messages.search_key, asked.topic, asked.partition, asked.key, asked.limit)
-    return ask_kafka(messages.fetch_page, asked.topic, asked.partition, _trail(asked)[-1], asked.limit)
+def fetch_messages(query: MessageQuery) -> CachedAnswer[messages.MessagePage]:
+    """Return the current page of the query's messages."""
+    if query.key is not None:
+        return ask_kafka(messages.search_key, query.topic, query.partition, query.key, query.limit)
+    return ask_kafka(messages.fetch_page, query.topic, query.partition, _get_trail(query)[-1], query.limit)
 
 
-def draw_page_buttons(asked: MessageQuery, found: messages.MessagePage) -> None:
-    """The buttons to the pages before and after."""
+def draw_page_buttons(query: MessageQuery, current: messages.MessagePage) -> None:
     with st.container(horizontal=True):
         st.button(
             "Older",
             icon=":material/arrow_back:",
             key="older",
             width="stretch",
-            disabled=not found.older,
-            on_click=_older,
-            args=(asked, found.older),
+            disabled=not current.older,
+            on_click=_turn_to_older,
+            args=(query, current.older),
         )
         st.button(
             "Newer",
             icon=":material/arrow_forward:",
             key="newer",
             width="stretch",
-            disabled=not found.newer,
-            on_click=_newer,
-            args=(asked,),
+            disabled=not current.newer,
+            on_click=_turn_to_newer,
+            args=(query,),
         )
-        st.button("Look again", icon=":material/refresh:", key="again", width="stretch")
+        st.button("Refresh", icon=":material/refresh:", key="again", width="stretch")
 
 
-def _trail(asked: MessageQuery) -> list[messages.Position]:
+def _get_trail(query: MessageQuery) -> list[messages.Position]:
     if _TRAIL not in st.session_state:
-        st.session_state[_TRAIL] = [asked.first]
+        st.session_state[_TRAIL] = [query.first_position]
     trail: list[messages.Position] = st.session_state[_TRAIL]
     return trail
 
 
-def _begin() -> None:
+def _reset_trail() -> None:
     st.session_state.pop(_TRAIL, None)
 
 
-def _older(asked: MessageQuery, position: messages.Position) -> None:
-    _trail(asked).append(position)
+def _turn_to_older(query: MessageQuery, position: messages.Position) -> None:
+    _get_trail(query).append(position)
 
 
-def _newer(asked: MessageQuery) -> None:
-    """Back to the page from which this one was reached; from the first, on along its partition."""
-    trail = _trail(asked)
+def _turn_to_newer(query: MessageQuery) -> None:
+    """Return to the page from which this one was reached, or from the first page move on along its partition."""
+    trail = _get_trail(query)
     if len(trail) > 1:
         trail.pop()
     elif trail[0]:
-        trail[0] = tuple((number, end + asked.limit) for number, end in trail[0])
+        trail[0] = tuple((number, end + query.limit) for number, end in trail[0])
     else:
-        _begin()
+        _reset_trail()

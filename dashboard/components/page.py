@@ -1,4 +1,4 @@
-"""What every page is made of: its head, figures, marks of age, and words for numbers and times."""
+"""What every page uses: its header, figures, tables, links, and the notes on how fresh its answers are."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +21,7 @@ COUNTRY_NAMES = {code: country.name for code, country in load_countries().items(
 
 
 def begin_page(title: str) -> None:
-    """The page's head. It ends with a sentence for who may not see the page, and for a setting that cannot be used."""
+    """Draw the header; stop with an error message if the visitor may not view the page or a setting is invalid."""
     st.set_page_config(page_title=f"{title} · User Insights", page_icon=ICON, layout="wide")
     st.title(title)
     try:
@@ -34,7 +34,7 @@ def begin_page(title: str) -> None:
 
 
 def is_airflow_configured() -> bool | None:
-    """Whether the dashboard knows Airflow; none, and a sentence on the page, for a setting that cannot be used."""
+    """Whether an address of Airflow is configured; None, with an error message on the page, if it is invalid."""
     try:
         return bool(get_airflow_settings().url)
     except UserError as error:
@@ -43,28 +43,28 @@ def is_airflow_configured() -> bool | None:
 
 
 def draw_live_switch() -> float | None:
-    """A switch that stops a page from moving while somebody reads it; the seconds between two looks, if it moves."""
+    """Draw the switch that pauses a page's refresh; return the refresh interval in seconds, None while paused."""
     on = st.toggle(
-        "Live", value=True, help=f"Look again every {get_refresh_seconds():g} s. Off, the page stands still."
+        "Live", value=True, help=f"Refreshes every {get_refresh_seconds():g} s. Turn it off to freeze the page."
     )
     return get_refresh_seconds() if on else None
 
 
 def draw_figure(figure: go.Figure, alt: str) -> None:
-    """A figure, known by its title and the theme, in whose colours it is drawn; `alt` says in words what it shows."""
+    """Draw a figure, keyed by its title and the theme that colours it. `alt` states its main finding in words."""
     base = st.get_option("server.baseUrlPath").strip("/")
     config = {"displaylogo": False, "topojsonURL": f"{'/' + base if base else ''}/app/static/"}
     st.plotly_chart(figure, config=config, key=f"{figure.layout.title.text} {st.context.theme.type}", alt=alt)
 
 
 def draw_page_link(page: str, label: str) -> None:
-    """A way to another page; none where the visitor has no such page."""
+    """Draw a link to another page, unless the app has no such page."""
     with suppress(StreamlitPageNotFoundError):
         st.page_link(f"views/{page}.py", label=label, icon=":material/arrow_forward:")
 
 
 def draw_table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str, **options: Any) -> Any:
-    """A table of cells that are drawn as text, never as markup; `options` of `st.dataframe`, whose value it returns."""
+    """Draw a table whose cells are text, never markup. Passes `options` to `st.dataframe` and returns its value."""
     return st.dataframe(
         list(rows),
         hide_index=True,
@@ -77,30 +77,35 @@ def draw_table(rows: Sequence[dict[str, Any]], columns: dict[str, Any], alt: str
 
 
 def make_instant_column(label: str) -> Any:
-    """A column of times, written in full."""
+    """Make a column of instants in UTC, to the second."""
     return st.column_config.DatetimeColumn(label, format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
 
 
 def make_number_column(label: str) -> Any:
-    """A column of whole numbers, with separators of thousands."""
+    """Make a column of whole numbers with thousands separators."""
     return st.column_config.NumberColumn(label, format="localized")
 
 
+def name_country(code: str) -> str:
+    """Return the country's name, or its code if it is none of the API's countries."""
+    return COUNTRY_NAMES.get(code, code)
+
+
 def say_no_users() -> None:
-    """In place of figures, while there is nothing to count."""
+    """Say that there are no users to count yet, in place of figures."""
     st.info(
-        "No users yet. They appear here by themselves once the ingest has run: "
-        "trigger the DAG ingest_users in Airflow, and follow its records on the Flow page.",
+        "No users yet. They appear here once the ingest has run: "
+        "trigger the DAG ingest_users in Airflow and follow its records on the Flow page.",
         icon=":material/hourglass_empty:",
     )
 
 
 def show_freshness(store: str, answers: Sequence[CachedAnswer[Any]]) -> bool:
-    """Say how old the answers are; false if one was never given, so that there is nothing to draw."""
+    """Say how old the answers are. Returns False if the store has never given one of them: there is nothing to draw."""
+    retries = f"The page retries every {get_refresh_seconds():g} s and recovers by itself."
     if any(answer.as_of is None for answer in answers):
         st.warning(
-            f"{store} does not answer, and has not since this dashboard started. "
-            f"The page looks again every {get_refresh_seconds():g} s and comes back by itself.",
+            f"{store} does not answer, and has not answered since this dashboard started. {retries}",
             icon=":material/cloud_off:",
         )
         return False
@@ -108,7 +113,7 @@ def show_freshness(store: str, answers: Sequence[CachedAnswer[Any]]) -> bool:
     if any(answer.stale for answer in answers):
         st.warning(
             f"Stale: {store} does not answer. These are its last answers, as of {formatting.format_instant(oldest)}. "
-            f"The page looks again every {get_refresh_seconds():g} s and comes back by itself.",
+            f"{retries}",
             icon=":material/history:",
         )
     else:

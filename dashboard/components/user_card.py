@@ -1,4 +1,4 @@
-"""One user in full, as a list of terms that is read as text."""
+"""The card of one user: every field, as a description list of plain text."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,15 +18,15 @@ GROUPS = {
         "age": "Age when fetched",
         "age_band": "Age band",
         "generation": "Generation",
-        "username": "User name",
+        "username": "Username",
     },
     "Contact": {
         "email": "E-mail",
         "email_domain": "E-mail domain",
         "phone": "Telephone",
-        "phone_valid": "Telephone is a number of the country",
+        "phone_valid": "Telephone valid in the country",
         "cell": "Mobile",
-        "cell_valid": "Mobile is a number of the country",
+        "cell_valid": "Mobile valid in the country",
         "picture_url": "Picture (not loaded)",
     },
     "Place": {
@@ -41,8 +41,8 @@ GROUPS = {
         "street": "Street",
         "latitude": "Latitude (degrees)",
         "longitude": "Longitude (degrees)",
-        "distance_km": "Distance to the country's centre (km)",
-        "location_plausible": "Within the country's reach",
+        "distance_km": "Distance from the country's centre (km)",
+        "location_plausible": "Plausible for the country",
         "timezone": "Time zone",
         "utc_offset_minutes": "Offset from UTC (minutes)",
     },
@@ -50,17 +50,17 @@ GROUPS = {
         "registered_at": "Registered",
         "registered_year": "Year",
         "registered_month": "Month",
-        "tenure_days": "Days until fetched",
+        "tenure_days": "Days from registration to fetch",
     },
     "Provenance": {
-        "user_id": "User id",
-        "event_id": "Event id",
-        "batch_id": "Page it came with",
+        "user_id": "User ID",
+        "event_id": "Event ID",
+        "batch_id": "Source page",
         "event_time": "Fetched",
         "version": "Version (microseconds)",
     },
 }
-"""Every field of `record.User`, under the words for it."""
+"""Every field of `insights.model.user.User`, with its label."""
 
 _SECTIONS = "columns:15rem;column-gap:2rem"
 _SECTION = "break-inside:avoid"
@@ -71,12 +71,12 @@ _VALUE = "margin:0;padding:0;font-size:.875rem;overflow-wrap:anywhere"
 
 
 def render_user_card(user: Mapping[str, Any]) -> str:
-    """The user as HTML in which every text of theirs is escaped, and runs in its own direction."""
+    """Render the user as HTML in which every value is escaped and keeps its own text direction."""
     sections = "".join(
         f'<section style="{_SECTION}"><h4 style="{_TITLE}">{title}</h4><dl style="{_TERMS}">'
         + "".join(
-            f'<dt style="{_TERM}">{word}</dt><dd style="{_VALUE}"><bdi>{escape(_text(user.get(field)))}</bdi></dd>'
-            for field, word in fields.items()
+            f'<dt style="{_TERM}">{label}</dt><dd style="{_VALUE}"><bdi>{escape(_format(user.get(field)))}</bdi></dd>'
+            for field, label in fields.items()
         )
         + "</dl></section>"
         for title, fields in GROUPS.items()
@@ -84,7 +84,7 @@ def render_user_card(user: Mapping[str, Any]) -> str:
     return f'<div style="{_SECTIONS}">{sections}</div>'
 
 
-def _text(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, bool):

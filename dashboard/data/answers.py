@@ -1,4 +1,4 @@
-"""Answers of a store, kept for a while; the last good one stands in while the store is down."""
+"""A cache of a store's answers. While the store is down, the last good answer stands in."""
 
 import logging
 import time
@@ -18,13 +18,13 @@ MAX_ANSWERS = 256
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer(Generic[T]):
-    """`value` as it was at `as_of`. `stale`: the store did not answer since; both are None if it never did."""
+    """`value` as of `as_of`, both None if the store has never answered. `stale`: it has not answered since."""
 
     value: T | None
     as_of: datetime | None
     stale: bool = False
     problem: str = ""
-    """What the store said of it, while stale."""
+    """The store's error message, while stale."""
 
 
 @dataclass(slots=True)
@@ -35,9 +35,9 @@ class _Entry:
 
 
 class AnswerCache:
-    """One store's answers by key, shared by every visitor: one of them asks, the others get what is there.
+    """One store's answers by key, shared by all visitors: one of them queries the store, the others get what is cached.
 
-    After a failure nothing is asked for `seconds`, so that a page waits for a store that is down once, not per figure.
+    After a failure the store is not queried for `seconds`, so that a page waits for it once and not once per figure.
     """
 
     def __init__(
@@ -56,27 +56,27 @@ class AnswerCache:
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, key: Hashable, ask: Callable[[], T]) -> CachedAnswer[T]:
-        """The answer to `key`, read by `ask` when the kept one is too old. Errors of the store are not raised."""
-        entry = self._entry(key)
-        kept = entry.answer
-        if kept is not None and not entry.lock.acquire(blocking=False):
-            return kept
-        if kept is None:
+    def get(self, key: Hashable, query: Callable[[], T]) -> CachedAnswer[T]:
+        """Return the answer for `key`, from `query` if none is cached or it expired. Hides the store's errors."""
+        entry = self._get_entry(key)
+        cached = entry.answer
+        if cached is not None and not entry.lock.acquire(blocking=False):
+            return cached
+        if cached is None:
             entry.lock.acquire()
         try:
             now = self._clock()
             if entry.answer is None or now >= entry.expires:
-                self._refresh(entry, ask, now)
+                self._refresh(entry, query, now)
             return entry.answer or CachedAnswer(None, None, stale=True, problem=self._problem)
         finally:
             entry.lock.release()
 
-    def _refresh(self, entry: _Entry, ask: Callable[[], T], now: float) -> None:
+    def _refresh(self, entry: _Entry, query: Callable[[], T], now: float) -> None:
         if now >= self._down_until:
-            asked_at = datetime.now(UTC)
+            queried_at = datetime.now(UTC)
             try:
-                entry.answer = CachedAnswer(ask(), asked_at)
+                entry.answer = CachedAnswer(query(), queried_at)
                 entry.expires = self._clock() + self._seconds
                 self._problem = ""
                 return
@@ -87,7 +87,7 @@ class AnswerCache:
         if entry.answer:
             entry.answer = CachedAnswer(entry.answer.value, entry.answer.as_of, stale=True, problem=self._problem)
 
-    def _entry(self, key: Hashable) -> _Entry:
+    def _get_entry(self, key: Hashable) -> _Entry:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             self._entries.move_to_end(key)

@@ -1,4 +1,4 @@
-"""The full check of the ledger: one at a time for all visitors, beside the pages, its last result kept for each."""
+"""The full check of the ledger. It runs in the background, one at a time, and all visitors share its last result."""
 
 import logging
 from dataclasses import dataclass, field
@@ -16,57 +16,57 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Checks:
+class _CheckState:
     lock: Lock = field(default_factory=Lock)
     started_at: datetime | None = None
-    """Of the check that runs."""
-    last: Ledger | None = None
+    """Set while a check is running."""
+    last_ledger: Ledger | None = None
     failure: str | None = None
-    """Why the latest check came to no result."""
+    """Why the latest check produced no result."""
 
 
 def start_check() -> None:
-    """Begin a check, unless one runs."""
-    checks = _checks()
-    with checks.lock:
-        if checks.started_at is not None:
+    """Start a check, unless one is running."""
+    state = _get_state()
+    with state.lock:
+        if state.started_at is not None:
             return
-        checks.started_at = datetime.now(UTC)
-    Thread(target=_run, args=(checks,), name="ledger check", daemon=True).start()
+        state.started_at = datetime.now(UTC)
+    Thread(target=_run_check, args=(state,), name="ledger check", daemon=True).start()
 
 
 def is_running() -> bool:
-    """Whether a check runs."""
+    """Whether a check is running."""
     return get_started_at() is not None
 
 
 def get_started_at() -> datetime | None:
-    """When the check that runs was started; none when none runs."""
-    return _checks().started_at
+    """Return when the running check was started, None if none is running."""
+    return _get_state().started_at
 
 
 def get_last_ledger() -> Ledger | None:
-    """The last result; none before the first."""
-    return _checks().last
+    """Return the last result, None before the first."""
+    return _get_state().last_ledger
 
 
 def get_last_failure() -> str | None:
-    """A sentence, when the latest check came to no result: `get_last_ledger` is then an older one."""
-    return _checks().failure
+    """Return a sentence if the latest check produced no result; `get_last_ledger` then returns an older one."""
+    return _get_state().failure
 
 
 @st.cache_resource(show_spinner=False)
-def _checks() -> _Checks:
-    return _Checks()
+def _get_state() -> _CheckState:
+    return _CheckState()
 
 
-def _run(checks: _Checks) -> None:
+def _run_check(state: _CheckState) -> None:
     try:
-        checks.last, checks.failure = ledger_check.check_ledger(stores.get_store_settings()), None
+        state.last_ledger, state.failure = ledger_check.check_ledger(stores.get_store_settings()), None
     except UserError as error:
-        checks.failure = str(error)
+        state.failure = str(error)
     except Exception:
         log.exception("the check of the ledger failed")
-        checks.failure = "The check ended without a result; the dashboard's log says why."
+        state.failure = "The check ended without a result; see the dashboard's log."
     finally:
-        checks.started_at = None
+        state.started_at = None

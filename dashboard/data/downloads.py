@@ -1,4 +1,4 @@
-"""Files of users, made in memory and bounded: CSV for spreadsheets, Parquet for programs."""
+"""Files of users, built in memory and bounded in size: CSV for spreadsheets, Parquet for programs."""
 
 import csv
 import io
@@ -15,63 +15,63 @@ import pyarrow.parquet as pq
 from insights.model.user import User, read_field_types
 from insights.queries.search import UserFilter, UserSummary
 
-MOST_USERS = 50_000
-"""Of one file: some 5 MB of CSV, kept while the page that offers it is open."""
-AT_ONCE = BoundedSemaphore(2)
-"""Files in the making, of all visitors."""
+MAX_USERS = 50_000
+"""Per file: about 5 MB of CSV, kept in memory while the page that offers it is open."""
+CONCURRENT_FILES = BoundedSemaphore(2)
+"""Held while a file is built: limits how many are built at the same time for all visitors."""
 CHUNK_USERS = 5_000
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet take a text for a formula (OWASP, CSV Injection); the last four stand for the first."""
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Spreadsheets run text that starts with one of these (OWASP, CSV Injection). The last four are full-width forms."""
 
 _ARROW = {UUID: pa.string(), str: pa.string(), int: pa.int32(), datetime: pa.timestamp("ms", "UTC")}
 SCHEMA = pa.schema([(name, _ARROW[read_field_types(User)[name][0]]) for name in UserSummary._fields])
 
 
 class DownloadFile(NamedTuple):
-    """The bytes of a file, and what is in them."""
+    """The bytes of a file, and how many users it holds."""
 
     content: bytes
     users: int
-    cut: bool
-    """There are more users than `MOST_USERS`."""
+    truncated: bool
+    """Whether it stopped at `MAX_USERS` with more users to come."""
 
 
 def write_csv(users: Iterable[UserSummary]) -> DownloadFile:
-    """UTF-8 with a header, RFC 4180; a text that a spreadsheet would run is preceded by an apostrophe."""
+    """Write UTF-8 with a header (RFC 4180). Text that a spreadsheet would run is prefixed with an apostrophe."""
     binary = io.BytesIO()
     text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
     writer = csv.writer(text)
     writer.writerow(UserSummary._fields)
     users, count = iter(users), 0
-    for user in islice(users, MOST_USERS):
-        writer.writerow(map(_cell, user))
+    for user in islice(users, MAX_USERS):
+        writer.writerow(map(_to_cell, user))
         count += 1
     text.flush()
     return DownloadFile(binary.getvalue(), count, next(users, None) is not None)
 
 
 def write_parquet(users: Iterable[UserSummary]) -> DownloadFile:
-    """Typed columns, text as it is."""
+    """Write typed columns, with text unchanged."""
     binary = io.BytesIO()
     users, count = iter(users), 0
     with pq.ParquetWriter(binary, SCHEMA, compression="zstd") as writer:
-        while rows := list(islice(users, min(CHUNK_USERS, MOST_USERS - count))):
-            texts = [user._asdict() | {"user_id": str(user.user_id)} for user in rows]
-            writer.write_table(pa.Table.from_pylist(texts, schema=SCHEMA))
-            count += len(rows)
+        while chunk := list(islice(users, min(CHUNK_USERS, MAX_USERS - count))):
+            rows = [user._asdict() | {"user_id": str(user.user_id)} for user in chunk]
+            writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            count += len(chunk)
     return DownloadFile(binary.getvalue(), count, next(users, None) is not None)
 
 
-def name_file(chosen: UserFilter, file: DownloadFile, ending: str) -> str:
-    """`users_DE_female_2020-01_first-50000.csv`: of filters that were chosen from known values."""
-    words = ["users", chosen.country_code, chosen.gender, chosen.age_band]
-    words += [chosen.since and f"from-{chosen.since}", chosen.until and f"until-{chosen.until}"]
-    words += [f"first-{file.users}" if file.cut else None]
-    return "_".join(word for word in words if word) + f".{ending}"
+def name_file(user_filter: UserFilter, file: DownloadFile, extension: str) -> str:
+    """Return a name such as `users_DE_female_from-2020-01_first-50000.csv`; filters hold known values only."""
+    parts = ["users", user_filter.country_code, user_filter.gender, user_filter.age_band]
+    parts += [user_filter.since and f"from-{user_filter.since}", user_filter.until and f"until-{user_filter.until}"]
+    parts += [f"first-{file.users}" if file.truncated else None]
+    return "_".join(part for part in parts if part) + f".{extension}"
 
 
-def _cell(value: Any) -> Any:
+def _to_cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03}Z"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_PREFIXES) else value

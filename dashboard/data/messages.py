@@ -1,4 +1,4 @@
-"""A look at Kafka's messages: no group is joined, nothing committed, each look bounded in time and size."""
+"""Read Kafka's messages for display. No consumer group is joined, nothing is committed, time and size are bounded."""
 
 import heapq
 import time
@@ -13,18 +13,20 @@ from insights.clients import kafka_admin
 from insights.model.credentials import redact
 from insights.settings import KafkaSettings
 
-SECONDS = 5.0
-"""A look lasts no longer."""
+READ_SECONDS = 5.0
+"""The longest that one read lasts."""
 POLL_SECONDS = 0.02
-"""A read waits that long for a full batch, so the last one of a look does."""
+"""A poll waits this long for a full batch, and so does the last poll of every read."""
 LISTED_CHARACTERS = 500
 """Of a value in a list; a record of the API has about 1,200."""
 WHOLE_CHARACTERS = 50_000
-SEARCHED = 20_000
-"""Messages in which a key is searched, the newest."""
+SEARCHED_MESSAGES = 20_000
+"""A key is searched for among this many of the newest messages."""
 
 Position = tuple[tuple[int, int], ...]
-"""Partitions, each with the offset before which a page ends; none of them: the page of the newest messages."""
+"""Partitions, each with the offset before which a page ends; empty for the page of the newest messages."""
+Spans = Mapping[int, tuple[int, int]]
+"""By partition, the first offset and the end offset."""
 _CONSUMER = {
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
@@ -37,7 +39,7 @@ _CONSUMER = {
 
 
 class MessageSummary(NamedTuple):
-    """A message as it may be listed: without credentials, without control characters, its value cut."""
+    """A message as a list shows it: without credentials, control characters escaped, its value truncated."""
 
     topic: str
     partition: int
@@ -45,167 +47,162 @@ class MessageSummary(NamedTuple):
     time: datetime
     key: str
     size: int
-    """Bytes of the value as it is."""
+    """Bytes of the original value."""
     headers: str
     value: str
 
 
 class MessagePage(NamedTuple):
-    """A page of messages, the newest first."""
+    """A page of messages, newest first."""
 
     messages: list[MessageSummary]
     older: Position
-    """Where the page before it ends; empty when there is none."""
+    """Where the next older page ends; empty if there is none."""
     newer: bool
-    """Whether there are messages after it."""
+    """Whether there are newer messages."""
     complete: bool
-    """False when the broker was too slow, so that some are missing."""
+    """False if the broker was too slow, so that messages are missing."""
 
 
 class FullMessage(NamedTuple):
-    """One message: without credentials, its value cut at `WHOLE_CHARACTERS`."""
+    """One message without credentials, its value truncated to `WHOLE_CHARACTERS`."""
 
     time: datetime
     key: str
     size: int
+    """Bytes of the original value."""
     headers: list[tuple[str, str]]
     value: str
-    cut: bool
+    truncated: bool
 
 
 def fetch_page(settings: KafkaSettings, topic: str, partition: int | None, before: Position, limit: int) -> MessagePage:
-    """The newest messages below `before`, of one partition or all.
+    """Fetch the newest messages below `before`, from one partition or (None) from all.
 
     Raises:
         KafkaException: the broker does not answer.
-        UserError: the topic is absent, or a partition has no leader.
+        UserError: the topic does not exist, or a partition has no leader.
     """
-    spans = _spans(settings, topic, partition)
+    spans = _read_spans(settings, topic, partition)
     ends = {number: min(end, high) for number, end in before if (high := spans.get(number, (0, 0))[1])} or {
         number: end for number, (_, end) in spans.items()
     }
-    wanted = {number: (max(spans[number][0], end - limit), end) for number, end in ends.items()}
-    newest, complete = _newest(settings, topic, wanted, limit, lambda _: True)
-    rest = dict(ends)
+    page_spans = {number: (max(spans[number][0], end - limit), end) for number, end in ends.items()}
+    newest, complete = _collect_newest(settings, topic, page_spans, limit, lambda _: True)
+    remaining = dict(ends)
     for message in newest:
-        rest[message.partition] = min(rest[message.partition], message.offset)
-    older = tuple((number, end) for number, end in sorted(rest.items()) if end > spans[number][0])
+        remaining[message.partition] = min(remaining[message.partition], message.offset)
+    older = tuple((number, end) for number, end in sorted(remaining.items()) if end > spans[number][0])
     newer = any(ends.get(number, begin) < end for number, (begin, end) in spans.items())
     return MessagePage(newest, older, newer, complete)
 
 
 def search_key(settings: KafkaSettings, topic: str, partition: int | None, key: str, limit: int) -> MessagePage:
-    """The newest messages with that key among the newest `SEARCHED`.
+    """Find the newest messages with that key among the newest `SEARCHED_MESSAGES`.
 
     Raises:
         KafkaException: the broker does not answer.
-        UserError: the topic is absent, or a partition has no leader.
+        UserError: the topic does not exist, or a partition has no leader.
     """
-    spans = _spans(settings, topic, partition)
-    each = SEARCHED // max(1, len(spans))
-    wanted = {number: (max(begin, end - each), end) for number, (begin, end) in spans.items()}
-    asked = key.encode()
-    newest, complete = _newest(settings, topic, wanted, limit, lambda message: message.key() == asked)
+    spans = _read_spans(settings, topic, partition)
+    per_partition = SEARCHED_MESSAGES // max(1, len(spans))
+    searched = {number: (max(begin, end - per_partition), end) for number, (begin, end) in spans.items()}
+    key_bytes = key.encode()
+    newest, complete = _collect_newest(settings, topic, searched, limit, lambda message: message.key() == key_bytes)
     return MessagePage(newest, (), False, complete)
 
 
 def fetch_message(settings: KafkaSettings, topic: str, partition: int, offset: int) -> FullMessage | None:
-    """The message there; none when retention has taken it.
+    """Fetch the message at an offset, None if retention has deleted it.
 
     Raises:
         KafkaException: the broker does not answer.
     """
-    found: list[Message] = []
-    _read(settings, topic, {partition: (offset, offset + 1)}, found.append)
-    if not found:
+    messages: list[Message] = []
+    _consume(settings, topic, {partition: (offset, offset + 1)}, messages.append)
+    if not messages:
         return None
-    value = found[0].value() or b""
-    text = indent_json(_text(value))
-    headers = [(escape_invisible(name), escape_invisible(_text(content))) for name, content in found[0].headers() or ()]
+    message = messages[0]
+    value = message.value() or b""
+    text = indent_json(_decode(value))
     return FullMessage(
-        _time(found[0]),
-        escape_invisible(_text(found[0].key())),
+        _get_time(message),
+        escape_invisible(_decode(message.key())),
         len(value),
-        headers,
+        [(escape_invisible(name), escape_invisible(_decode(content))) for name, content in message.headers() or ()],
         escape_invisible(text[:WHOLE_CHARACTERS], keep="\n"),
         len(text) > WHOLE_CHARACTERS,
     )
 
 
-def _spans(settings: KafkaSettings, topic: str, partition: int | None) -> dict[int, tuple[int, int]]:
-    found = kafka_admin.read_watermarks(kafka_admin.get_admin(settings), topic, SECONDS)
-    return {number: span for number, span in found.items() if partition in (None, number)}
+def _read_spans(settings: KafkaSettings, topic: str, partition: int | None) -> Spans:
+    watermarks = kafka_admin.read_watermarks(kafka_admin.get_admin(settings), topic, READ_SECONDS)
+    return {number: span for number, span in watermarks.items() if partition in (None, number)}
 
 
-def _newest(
-    settings: KafkaSettings,
-    topic: str,
-    spans: Mapping[int, tuple[int, int]],
-    limit: int,
-    wanted: Callable[[Message], bool],
+def _collect_newest(
+    settings: KafkaSettings, topic: str, spans: Spans, limit: int, matches: Callable[[Message], bool]
 ) -> tuple[list[MessageSummary], bool]:
-    """The newest `limit` messages that are wanted, and whether all were read; no more than those are kept."""
-    kept: list[tuple[datetime, int, int, MessageSummary]] = []
+    """Return the newest `limit` messages that match, and whether all were read. Memory holds no more than those."""
+    newest: list[tuple[datetime, int, int, MessageSummary]] = []
 
-    def take(message: Message) -> None:
-        if wanted(message):
-            seen = _seen(message)
-            (heapq.heappush if len(kept) < limit else heapq.heappushpop)(
-                kept, (seen.time, seen.offset, seen.partition, seen)
+    def handle(message: Message) -> None:
+        if matches(message):
+            summary = _summarize(message)
+            (heapq.heappush if len(newest) < limit else heapq.heappushpop)(
+                newest, (summary.time, summary.offset, summary.partition, summary)
             )
 
-    complete = _read(settings, topic, spans, take)
-    return [seen for *_, seen in sorted(kept, reverse=True)], complete
+    complete = _consume(settings, topic, spans, handle)
+    return [summary for *_, summary in sorted(newest, reverse=True)], complete
 
 
-def _read(
-    settings: KafkaSettings, topic: str, spans: Mapping[int, tuple[int, int]], take: Callable[[Message], None]
-) -> bool:
-    """Give every message between the offsets to `take`; false when the broker is too slow for that."""
-    left = {number: end for number, (begin, end) in spans.items() if begin < end}
-    if not left:
+def _consume(settings: KafkaSettings, topic: str, spans: Spans, handle: Callable[[Message], None]) -> bool:
+    """Pass every message within the spans to `handle`; return False if the broker is too slow for that."""
+    unread = {number: end for number, (begin, end) in spans.items() if begin < end}
+    if not unread:
         return True
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + READ_SECONDS
     consumer = Consumer(settings.client() | _CONSUMER | {"group.id": "insights-dashboard-browser"})
     try:
-        consumer.assign([TopicPartition(topic, number, spans[number][0]) for number in left])
-        while left and time.monotonic() < deadline:
+        consumer.assign([TopicPartition(topic, number, spans[number][0]) for number in unread])
+        while unread and time.monotonic() < deadline:
             for message in consumer.consume(100, timeout=POLL_SECONDS):
                 number, offset = message.partition(), message.offset()
                 if message.error() and message.error().code() != KafkaError._PARTITION_EOF:
                     raise KafkaException(message.error())
-                if not message.error() and offset < left.get(number, 0):
-                    take(message)
-                if number in left and (message.error() or offset >= left[number] - 1):
-                    del left[number]
+                if not message.error() and offset < unread.get(number, 0):
+                    handle(message)
+                if number in unread and (message.error() or offset >= unread[number] - 1):
+                    del unread[number]
                     consumer.pause([TopicPartition(topic, number)])
     finally:
         consumer.close()
-    return not left
+    return not unread
 
 
-def _seen(message: Message) -> MessageSummary:
+def _summarize(message: Message) -> MessageSummary:
     value = message.value() or b""
-    headers = ", ".join(f"{name}={_text(content)}" for name, content in message.headers() or ())
+    headers = ", ".join(f"{name}={_decode(content)}" for name, content in message.headers() or ())
     return MessageSummary(
         message.topic(),
         message.partition(),
         message.offset(),
-        _time(message),
-        _listed(_text(message.key())),
+        _get_time(message),
+        _shorten(_decode(message.key())),
         len(value),
-        _listed(headers),
-        _listed(_text(value)),
+        _shorten(headers),
+        _shorten(_decode(value)),
     )
 
 
-def _time(message: Message) -> datetime:
+def _get_time(message: Message) -> datetime:
     return datetime.fromtimestamp(max(0, message.timestamp()[1]) / 1000, UTC)
 
 
-def _listed(text: str) -> str:
+def _shorten(text: str) -> str:
     return escape_invisible(text[:LISTED_CHARACTERS])
 
 
-def _text(content: bytes | None) -> str:
+def _decode(content: bytes | None) -> str:
     return redact(content or b"").decode("utf-8", "backslashreplace")

@@ -1,41 +1,43 @@
-"""PostgreSQL's connections, kept for the next question: to open one takes longer than most answers."""
+"""A pool of PostgreSQL connections: opening one takes longer than most queries."""
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg2
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
 T = TypeVar("T")
 
 IDLE = 4
-"""Connections that are kept; more are open only while as many visitors wait for an answer."""
+"""Connections that are kept open; more are open only while as many visitors wait for an answer."""
 
 
 class ConnectionPool:
-    """Connections of `opened`, each for one question at a time."""
+    """Connections opened by `connect`, each used for one query at a time."""
 
-    def __init__(self, opened: Callable[[], Any]) -> None:
-        self._opened = opened
-        self._idle: deque[Any] = deque(maxlen=IDLE)
+    def __init__(self, connect: Callable[[], PgConnection]) -> None:
+        self._connect = connect
+        self._idle: deque[PgConnection] = deque(maxlen=IDLE)
 
-    def ask(self, query: Callable[[Any], T]) -> T:
-        """The answer of `query(cursor)`, asked again on a new connection if the server had closed the kept one.
+    def ask(self, query: Callable[[PgCursor], T]) -> T:
+        """Return `query(cursor)`, retried on a new connection if the server had closed the pooled one.
 
         Raises:
-            Exception: what `opened` or `query` raises.
+            Exception: whatever `connect` or `query` raises.
         """
         try:
-            connection, kept = self._idle.pop(), True
+            connection, pooled = self._idle.pop(), True
         except IndexError:
-            connection, kept = self._opened(), False
+            connection, pooled = self._connect(), False
         try:
             with connection.cursor() as cursor:
                 answer = query(cursor)
         except psycopg2.Error:
             lost = connection.closed
             connection.close()
-            if kept and lost:
+            if pooled and lost:
                 self._idle.clear()
                 return self.ask(query)
             raise

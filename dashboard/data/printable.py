@@ -1,4 +1,4 @@
-"""Text from outside, made to be read: control characters shown as escapes, JSON indented."""
+"""Make untrusted text readable: escape control characters, indent JSON."""
 
 import json
 import re
@@ -8,7 +8,7 @@ _INDENT = "  "
 
 
 def escape_invisible(text: str, keep: str = "") -> str:
-    """`text` with each character that cannot be seen, or moves others, as its escape; those of `keep` as they are."""
+    """Escape every character that is invisible or moves others, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -17,18 +17,18 @@ def escape_invisible(text: str, keep: str = "") -> str:
 
 
 def indent_json(text: str) -> str:
-    """JSON on many lines, each name and value exactly as it stands there; other text as it is."""
+    """Indent JSON over several lines, keeping each name and value as it is written; return other text unchanged."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):
         return text
-    lines, depth, before = [""], 0, ""
+    lines, depth, previous = [""], 0, ""
     for token in _TOKEN.findall(text):
-        closes, opened = token in "}]", before in ("{", "[")
+        closes, just_opened = token in "}]", previous in ("{", "[")
         depth -= closes
-        if before == "," or opened != closes:
+        if previous == "," or just_opened != closes:
             lines.append(_INDENT * depth)
         lines[-1] += f"{token} " if token == ":" else token
         depth += token in "{["
-        before = token
+        previous = token
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The last batches and runs, as figures and tables take them."""
+"""The last micro-batches and DAG runs, in the shape that figures and tables take."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from dashboard.charts import BatchDuration, BatchLatency
 from insights.clients.airflow import DagRun
 from insights.queries import pipeline
 
-STATES = {"queued": "queued", "running": "running", "success": "succeeded", "failed": "failed"}
+_STATE_NAMES = {"success": "succeeded"}
 
 
 def to_batch_durations(batches: Sequence[pipeline.BatchSummary]) -> list[BatchDuration]:
@@ -24,7 +24,7 @@ def to_batch_durations(batches: Sequence[pipeline.BatchSummary]) -> list[BatchDu
 
 
 def to_batch_latencies(batches: Sequence[pipeline.BatchSummary]) -> list[BatchLatency]:
-    """Of the batches that are served and had new users."""
+    """Convert the batches that are delivered and had new users."""
     return [
         BatchLatency(batch.batch_id, batch.served_at, batch.latency_p50, batch.latency_p95, batch.latency_p99)
         for batch in batches
@@ -33,19 +33,23 @@ def to_batch_latencies(batches: Sequence[pipeline.BatchSummary]) -> list[BatchLa
     ]
 
 
-def join_runs(told: Sequence[DagRun], landed: Sequence[pipeline.IngestRun]) -> list[dict[str, Any]]:
-    """Airflow's runs with the pages that they landed; then runs that landed pages and Airflow does not tell of."""
-    pages = {run.run_id: run._asdict() for run in landed}
+def join_runs(dag_runs: Sequence[DagRun], ingest_runs: Sequence[pipeline.IngestRun]) -> list[dict[str, Any]]:
+    """Join Airflow's runs with the pages that they staged; runs that Airflow does not list follow at the end."""
+    rows_by_run = {run.run_id: run._asdict() for run in ingest_runs}
     rows = [
-        pages.pop(run.run_id, {})
-        | {"run_id": run.run_id, "state": STATES.get(run.state, run.state), "started_at": run.started_at}
-        for run in told
+        rows_by_run.pop(run.run_id, {}) | {"run_id": run.run_id, "state": name_state(run), "started_at": run.started_at}
+        for run in dag_runs
     ]
-    return rows + list(pages.values())
+    return rows + list(rows_by_run.values())
+
+
+def name_state(run: DagRun) -> str:
+    """Return the run's state as the pages print it."""
+    return _STATE_NAMES.get(run.state, run.state)
 
 
 def format_seconds(duration: float) -> str:
-    """`0.35 s`, `12.3 s`, `4.5 min`."""
+    """Return `0.35 s`, `12.3 s` or `4.5 min`."""
     if duration < 10:
         return f"{duration:.2f} s"
     return f"{duration:.1f} s" if duration < 120 else f"{duration / 60:,.1f} min"

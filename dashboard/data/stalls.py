@@ -1,4 +1,4 @@
-"""Since when something waits for a stage that does not move, as far as this dashboard has looked."""
+"""Detect stages that make no progress while work waits for them, as far as this dashboard has observed."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -7,34 +7,34 @@ from threading import Lock
 
 import streamlit as st
 
-PATIENCE = timedelta(minutes=2)
-"""A batch takes seconds; a stage that was started again, or another that takes its place, is there within a minute."""
+STALLED_AFTER = timedelta(minutes=2)
+"""A batch takes seconds, and a restarted stage or its replacement is up within a minute."""
 
 
 @dataclass(slots=True)
 class StallTracker:
-    """Where each stage was seen first, of those for which something waited."""
+    """When each stage for which work waits was first seen at its current position."""
 
-    _seen: dict[str, tuple[Hashable, datetime]] = field(default_factory=dict)
+    _positions: dict[str, tuple[Hashable, datetime]] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def look(self, stage: str, waiting: int, position: Hashable, at: datetime) -> timedelta:
-        """How long something has waited for the stage while it stayed at `position`.
+    def observe(self, stage: str, waiting: int, position: Hashable, at: datetime) -> timedelta:
+        """Return how long work has waited for the stage while it stayed at `position`.
 
-        `position` is to be read before `waiting`: what waited then and was not moved since waits still.
+        Read `position` before `waiting`: then what was waiting and has not been passed since is still waiting.
         """
         with self._lock:
             if not waiting:
-                self._seen.pop(stage, None)
+                self._positions.pop(stage, None)
                 return timedelta(0)
-            before, since = self._seen.get(stage, (None, at))
-            if before != position or at < since:
+            last_position, since = self._positions.get(stage, (None, at))
+            if last_position != position or at < since:
                 since = at
-            self._seen[stage] = (position, since)
+            self._positions[stage] = (position, since)
             return at - since
 
 
 @st.cache_resource(show_spinner=False)
 def get_shared_tracker() -> StallTracker:
-    """What all visitors have seen."""
+    """Return the tracker that all visitors share."""
     return StallTracker()

@@ -1,4 +1,4 @@
-"""The stores that the pages ask, each with its connection and answers shared by every visitor."""
+"""Query the stores. Connections and cached answers are shared by all visitors."""
 
 import atexit
 import logging
@@ -9,10 +9,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import psycopg2
 import streamlit as st
 from cassandra import DriverException
-from cassandra.cluster import NoHostAvailable
+from cassandra.cluster import NoHostAvailable, Session
 from cassandra.connection import ConnectionException
 from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
+from psycopg2.extensions import connection as PgConnection
+from psycopg2.extensions import cursor as PgCursor
 
 from dashboard.data.answers import AnswerCache, CachedAnswer
 from dashboard.data.pool import ConnectionPool
@@ -35,52 +37,56 @@ log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
-"""A visitor waits no longer for one answer of Cassandra or PostgreSQL."""
-AIRFLOW_PATIENCE = 5
-"""Its API is asked that many times less often than the stores: a run lasts minutes, and an answer costs it more."""
+"""The longest that a visitor waits for one answer of Cassandra or PostgreSQL."""
+AIRFLOW_CACHE_FACTOR = 5
+"""Airflow's answers are cached this many times longer: a run lasts minutes, and its API is slower than the stores."""
 CASSANDRA_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
 STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
 
 @st.cache_resource(show_spinner=False)
 def get_refresh_seconds() -> float:
-    """How often a page looks again."""
+    """Return the interval at which a live page refreshes."""
     return max(1.0, load(DashboardSettings).cache_seconds)
 
 
 @st.cache_resource(show_spinner=False)
 def get_store_settings() -> StoreSettings:
-    """The settings of the three servers.
+    """Return the settings of PostgreSQL, Kafka and Cassandra.
 
     Raises:
-        UserError: one of the variables has an impossible value.
+        UserError: a setting has an invalid value.
     """
     return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
 
 
 @st.cache_resource(show_spinner=False)
 def get_airflow_settings() -> AirflowSettings:
-    """The settings of Airflow's API.
+    """Return the settings of Airflow's API.
 
     Raises:
-        UserError: one of the variables has an impossible value.
+        UserError: a setting has an invalid value.
     """
     return load(AirflowSettings)
 
 
-def ask_cassandra(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> CachedAnswer[T]:
-    """The answer of `query(session, ...)`; hashable arguments."""
-    return _cassandra().get(_key(query, arguments, named), lambda: query(_session(), *arguments, **named))
+def ask_cassandra(
+    query: Callable[Concatenate[Session, P], T], *arguments: P.args, **named: P.kwargs
+) -> CachedAnswer[T]:
+    """Return the cached answer of `query(session, ...)`; the arguments must be hashable."""
+    return _get_cassandra_cache().get(
+        _make_key(query, arguments, named), lambda: query(_get_session(), *arguments, **named)
+    )
 
 
-def read_cassandra(query: Callable[[Any], T]) -> T:
-    """What `query(session)` returns, read now and not kept.
+def read_cassandra(query: Callable[[Session], T]) -> T:
+    """Return `query(session)`, bypassing the cache.
 
     Raises:
         UserError: Cassandra does not answer.
     """
     try:
-        return query(_session())
+        return query(_get_session())
     except UserError:
         raise
     except CASSANDRA_ERRORS as error:
@@ -88,39 +94,43 @@ def read_cassandra(query: Callable[[Any], T]) -> T:
         raise UserError("Cassandra does not answer; try again once it does.") from error
 
 
-def ask_postgres(query: Callable[Concatenate[Any, P], T], *arguments: P.args, **named: P.kwargs) -> CachedAnswer[T]:
-    """The answer of `query(cursor, ...)`, read only; hashable arguments."""
+def ask_postgres(
+    query: Callable[Concatenate[PgCursor, P], T], *arguments: P.args, **named: P.kwargs
+) -> CachedAnswer[T]:
+    """Return the cached answer of `query(cursor, ...)`, which may only read; the arguments must be hashable."""
 
     def ask() -> T:
-        return _pool().ask(lambda cursor: query(cursor, *arguments, **named))
+        return _get_pool().ask(lambda cursor: query(cursor, *arguments, **named))
 
-    return _postgres().get(_key(query, arguments, named), ask)
+    return _get_postgres_cache().get(_make_key(query, arguments, named), ask)
 
 
 def ask_kafka(
     query: Callable[Concatenate[KafkaSettings, P], T], *arguments: P.args, **named: P.kwargs
 ) -> CachedAnswer[T]:
-    """The answer of `query(settings, ...)`; hashable arguments."""
-    return _kafka().get(_key(query, arguments, named), lambda: query(get_store_settings().kafka, *arguments, **named))
+    """Return the cached answer of `query(settings, ...)`; the arguments must be hashable."""
+    return _get_kafka_cache().get(
+        _make_key(query, arguments, named), lambda: query(get_store_settings().kafka, *arguments, **named)
+    )
 
 
 def ask_in_flight() -> CachedAnswer[FlowState]:
-    """What is in flight now, as Kafka and PostgreSQL tell together."""
-    return _flow().get("flow", _in_flight)
+    """Return what is in flight, a cached answer that takes both Kafka and PostgreSQL."""
+    return _get_in_flight_cache().get("in flight", _measure_in_flight)
 
 
 def ask_airflow(
     query: Callable[Concatenate[AirflowSettings, P], T], *arguments: P.args, **named: P.kwargs
 ) -> CachedAnswer[T]:
-    """The answer of `query(settings, ...)`; hashable arguments."""
-    known = get_airflow_settings()
-    quick = known.model_copy(update={"timeout_seconds": min(known.timeout_seconds, REQUEST_SECONDS)})
-    return _airflow().get(_key(query, arguments, named), lambda: query(quick, *arguments, **named))
+    """Return the cached answer of `query(settings, ...)`; the arguments must be hashable."""
+    settings = get_airflow_settings()
+    impatient = settings.model_copy(update={"timeout_seconds": min(settings.timeout_seconds, REQUEST_SECONDS)})
+    return _get_airflow_cache().get(_make_key(query, arguments, named), lambda: query(impatient, *arguments, **named))
 
 
 @st.cache_resource(show_spinner=False)
-def _session() -> Any:
-    """A session that finds back by itself, soon, to a node that was away."""
+def _get_session() -> Session:
+    """Open a session that soon reconnects by itself to a node that was down."""
     stack = ExitStack()
     session = stack.enter_context(connections.open_cassandra(get_store_settings().cassandra))
     atexit.register(stack.close)
@@ -129,8 +139,8 @@ def _session() -> Any:
     return session
 
 
-def _connection() -> Any:
-    """A connection that reads only, and not for long."""
+def _connect_postgres() -> PgConnection:
+    """Open a read-only connection with a statement timeout."""
     connection = connections.connect_postgres(get_store_settings().postgres, "dashboard")
     connection.set_session(readonly=True, autocommit=True)
     with connection.cursor() as cursor:
@@ -138,42 +148,42 @@ def _connection() -> Any:
     return connection
 
 
-def _in_flight() -> FlowState:
+def _measure_in_flight() -> FlowState:
     kafka = get_store_settings().kafka
     watermarks = kafka_admin.read_watermarks(kafka_admin.get_admin(kafka), kafka.raw_topic, REQUEST_SECONDS)
-    return _pool().ask(lambda cursor: measure_flow_state(cursor, kafka.raw_topic, watermarks))
+    return _get_pool().ask(lambda cursor: measure_flow_state(cursor, kafka.raw_topic, watermarks))
 
 
 @st.cache_resource(show_spinner=False)
-def _pool() -> ConnectionPool:
-    return ConnectionPool(_connection)
+def _get_pool() -> ConnectionPool:
+    return ConnectionPool(_connect_postgres)
 
 
 @st.cache_resource(show_spinner=False)
-def _cassandra() -> AnswerCache:
+def _get_cassandra_cache() -> AnswerCache:
     return AnswerCache("Cassandra", load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
 
 
 @st.cache_resource(show_spinner=False)
-def _postgres() -> AnswerCache:
+def _get_postgres_cache() -> AnswerCache:
     return AnswerCache("PostgreSQL", load(DashboardSettings).cache_seconds, (psycopg2.Error, UserError))
 
 
 @st.cache_resource(show_spinner=False)
-def _kafka() -> AnswerCache:
+def _get_kafka_cache() -> AnswerCache:
     return AnswerCache("Kafka", load(DashboardSettings).cache_seconds, (KafkaException, UserError))
 
 
 @st.cache_resource(show_spinner=False)
-def _flow() -> AnswerCache:
+def _get_in_flight_cache() -> AnswerCache:
     errors = (KafkaException, psycopg2.Error, UserError)
     return AnswerCache("Kafka or PostgreSQL", load(DashboardSettings).cache_seconds, errors)
 
 
 @st.cache_resource(show_spinner=False)
-def _airflow() -> AnswerCache:
-    return AnswerCache("Airflow", AIRFLOW_PATIENCE * load(DashboardSettings).cache_seconds, (UserError,))
+def _get_airflow_cache() -> AnswerCache:
+    return AnswerCache("Airflow", AIRFLOW_CACHE_FACTOR * load(DashboardSettings).cache_seconds, (UserError,))
 
 
-def _key(query: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+def _make_key(query: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
     return (query.__module__, query.__qualname__, arguments, *sorted(named.items()))

@@ -11,7 +11,7 @@ page.begin_page("Demographics")
 
 
 @st.fragment(run_every=page.draw_live_switch())
-def demographics() -> None:
+def draw_demographics() -> None:
     genders = ask_cassandra(user_queries.read_counts, "gender")
     ages = ask_cassandra(user_queries.read_cross_counts, "gender_age_band")
     generations = ask_cassandra(user_queries.read_counts, "generation")
@@ -23,45 +23,45 @@ def demographics() -> None:
         return
     left, right = st.columns(2)
     with left:
-        gender(genders.value)
-        by_generation(generations.value or {})
+        draw_genders(genders.value)
+        draw_generations(generations.value or {})
     with right:
-        age(ages.value or {})
-        by_country(countries.value or {})
+        draw_ages(ages.value or {})
+        draw_countries(countries.value or {})
 
 
-def gender(genders: charts.Counts) -> None:
+def draw_genders(genders: charts.Counts) -> None:
     page.draw_figure(
-        charts.plot_users_by_gender(genders), f"Donut of users by gender: {formatting.summarize_counts(genders)}."
+        charts.plot_users_by_gender(genders), f"Donut chart of users by gender: {formatting.summarize_counts(genders)}."
     )
-    st.caption("Users by the gender that the source gives.")
+    st.caption("Users by gender, as the source reports it.")
 
 
-def age(ages: charts.Pairs) -> None:
+def draw_ages(ages: charts.Pairs) -> None:
     bands: dict[str, int] = {}
     for (_, band), users in ages.items():
         bands[str(band)] = bands.get(str(band), 0) + users
     page.draw_figure(
         charts.plot_age_pyramid(ages),
-        f"Pyramid of users by age, men against women: {formatting.summarize_counts(bands)}.",
+        f"Population pyramid of users by age, men and women: {formatting.summarize_counts(bands)}.",
     )
-    st.caption("Users by age in whole years when the record was fetched, men to the left, women to the right.")
+    st.caption("Users by age in whole years when the record was fetched: men on the left, women on the right.")
 
 
-def by_generation(generations: charts.Counts) -> None:
+def draw_generations(generations: charts.Counts) -> None:
     page.draw_figure(
         charts.plot_users_by_generation(generations),
-        f"Bars of users by generation: {formatting.summarize_counts(generations)}.",
+        f"Bar chart of users by generation: {formatting.summarize_counts(generations)}.",
     )
     st.caption(
-        "Users by year of birth, after Pew Research Center: Silent 1928 to 1945, Boomers to 1964, Gen X to 1980, "
-        "Millennials to 1996, Gen Z to 2012."
+        "Users by generation, as the Pew Research Center defines them by year of birth: Silent 1928 to 1945, "
+        "Boomers to 1964, Gen X to 1980, Millennials to 1996, Gen Z to 2012."
     )
 
 
-def by_country(countries: charts.Counts) -> None:
+def draw_countries(countries: charts.Counts) -> None:
     figures.draw_users_by_country(countries)
-    st.caption("Users by nationality, which is the country of their address.")
+    st.caption("Users by nationality, which is also the country of their address.")
 
 
-demographics()
+draw_demographics()

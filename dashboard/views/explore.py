@@ -1,4 +1,4 @@
-"""Look at users one by one."""
+"""Browse the users one by one, filter them and download them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,9 +16,10 @@ from insights.queries import search
 from insights.queries import users as user_queries
 
 ROWS = 50
+ROWS_WITHOUT_SCROLLING = 11
 TABLE_HEIGHT = 430
 FILTER_WIDTH = 150
-"""Pixels: five side by side on a desktop, two on a telephone."""
+"""Pixels: five side by side on a desktop, two on a phone."""
 DOWNLOAD_SECONDS = 60
 FORMATS = {
     "CSV": (downloads.write_csv, "csv", "text/csv"),
@@ -34,60 +35,63 @@ COLUMNS = {
 }
 
 
-class Turn(NamedTuple):
-    """A page of the table: where it begins, and how many users are before it."""
+class TablePage(NamedTuple):
+    """A page of the table: the cursor at which it begins, and how many users precede it."""
 
     cursor: search.KeysetCursor | None
-    before: int
+    users_before: int
 
 
 page.begin_page("Explore")
 
 
 @st.fragment(run_every=page.draw_live_switch())
-def users() -> None:
+def draw_users() -> None:
     months = ask_cassandra(user_queries.read_counts, "registered_month")
     if not months.value:
         if page.show_freshness("Cassandra", [months]):
             page.say_no_users()
         return
-    chosen = filters(sorted(months.value, reverse=True))
-    total = ask_cassandra(search.count_users, chosen)
+    user_filter = draw_filters(sorted(months.value, reverse=True))
+    total = ask_cassandra(search.count_users, user_filter)
     if total.value == 0:
         page.show_freshness("Cassandra", [months, total])
-        none_match(chosen)
+        say_no_match(user_filter)
         return
-    trail = trail_of(chosen)
-    found = ask_cassandra(search.fetch_page, chosen, trail[-1].cursor, ROWS)
-    if total.as_of is None or found.value is None:
+    trail = get_trail(user_filter)
+    answer = ask_cassandra(search.fetch_page, user_filter, trail[-1].cursor, ROWS)
+    if total.as_of is None or answer.value is None:
         page.show_freshness("Cassandra", [months])
-        st.info("These users were not asked for before Cassandra went away.", icon=":material/cloud_off:")
+        st.info(
+            "There is no cached answer for these filters: nobody chose them before Cassandra went down.",
+            icon=":material/cloud_off:",
+        )
         return
-    page.show_freshness("Cassandra", [months, total, found])
-    if not found.value.users and len(trail) == 1 and found.value.next is None:
-        none_match(chosen)
+    page.show_freshness("Cassandra", [months, total, answer])
+    if not answer.value.users and len(trail) == 1 and answer.value.next is None:
+        say_no_match(user_filter)
         return
-    table(found.value.users)
-    turn(trail, found.value, total.value)
-    one_user()
-    download(chosen, total.value)
+    draw_user_table(answer.value.users)
+    draw_paging(trail, answer.value, total.value)
+    draw_selected_user()
+    draw_download(user_filter, total.value)
 
 
-def filters(months: Sequence[str]) -> search.UserFilter:
-    """The visitor's choice, which the address of the page holds; a value there that is no choice is left out."""
+def draw_filters(months: Sequence[str]) -> search.UserFilter:
+    """Draw the filters, whose values are also in the page's address; an invalid value there is ignored."""
     names = page.COUNTRY_NAMES
     with st.container(horizontal=True):
         return search.UserFilter(
-            choice("Country", sorted(names, key=lambda code: names[code]), "country", names),
-            choice("Gender", ["female", "male"], "gender"),
-            choice("Age band", BAND_NAMES, "age"),
-            choice("Registered from", months, "from"),
-            choice("Registered until", months, "until"),
+            draw_filter("Country", sorted(names, key=lambda code: names[code]), "country", names),
+            draw_filter("Gender", ["female", "male"], "gender"),
+            draw_filter("Age band", BAND_NAMES, "age"),
+            draw_filter("Registered from", months, "from"),
+            draw_filter("Registered until", months, "until"),
         )
 
 
-def choice(label: str, options: Sequence[str], key: str, names: Mapping[str, str] | None = None) -> str | None:
-    found: str | None = st.selectbox(
+def draw_filter(label: str, options: Sequence[str], key: str, names: Mapping[str, str] | None = None) -> str | None:
+    choice: str | None = st.selectbox(
         label,
         options,
         index=None,
@@ -97,146 +101,156 @@ def choice(label: str, options: Sequence[str], key: str, names: Mapping[str, str
         width=FILTER_WIDTH,
         format_func=lambda option: (names or {}).get(option, option),
     )
-    return found
+    return choice
 
 
-def none_match(chosen: search.UserFilter) -> None:
-    if chosen.since and chosen.until and chosen.since > chosen.until:
-        st.info(f"No month is from {chosen.since} until {chosen.until}: swap them.", icon=":material/search_off:")
+def say_no_match(user_filter: search.UserFilter) -> None:
+    if user_filter.since and user_filter.until and user_filter.since > user_filter.until:
+        st.info(
+            f"No month is from {user_filter.since} until {user_filter.until}: swap the two.",
+            icon=":material/search_off:",
+        )
     else:
         st.info("No user matches these filters.", icon=":material/search_off:")
 
 
-def trail_of(chosen: search.UserFilter) -> list[Turn]:
-    """The way to the page that is shown, which begins anew with other filters."""
-    kept, trail = st.session_state.get("trail", (None, []))
-    if kept != chosen:
-        trail = [Turn(None, 0)]
-        st.session_state["trail"] = (chosen, trail)
+def get_trail(user_filter: search.UserFilter) -> list[TablePage]:
+    """Return the pages from the first to the current one; other filters start again at the first."""
+    last_filter, trail = st.session_state.get("trail", (None, []))
+    if last_filter != user_filter:
+        trail = [TablePage(None, 0)]
+        st.session_state["trail"] = (user_filter, trail)
         st.session_state.pop("user", None)
     return list(trail)
 
 
-def table(found: Sequence[search.UserSummary]) -> None:
-    """The users of this page. Other users make another table, so that a selected row is still the user selected."""
-    ids = tuple(user.user_id for user in found)
+def draw_user_table(users: Sequence[search.UserSummary]) -> None:
+    """Draw the users of this page. The table's key is a hash of their ids, so that a selection stays with its user."""
+    ids = tuple(user.user_id for user in users)
     key = f"users {hash(ids)}"
-    selected = page.draw_table(
-        [row(user) for user in found],
+    selected_rows = page.draw_table(
+        [_make_row(user) for user in users],
         COLUMNS,
-        f"Table of {len(found)} users, the latest registered first. Select a row to see the user.",
+        f"Table of {formatting.format_count(len(users), 'user')}, most recently registered first. "
+        "Select a row to see the user in full.",
         key=key,
-        height=TABLE_HEIGHT if len(found) > 11 else "auto",
+        height=TABLE_HEIGHT if len(users) > ROWS_WITHOUT_SCROLLING else "auto",
         on_select="rerun",
         selection_mode="single-row",
     ).selection.rows
-    if selected:
-        st.session_state["user"] = (key, ids[selected[0]])
+    if selected_rows:
+        st.session_state["user"] = (key, ids[selected_rows[0]])
     elif st.session_state.get("user", ("", None))[0] == key:
         st.session_state.pop("user")
 
 
-def row(user: search.UserSummary) -> dict[str, Any]:
-    country = page.COUNTRY_NAMES.get(user.country_code, user.country_code)
-    return {**user._asdict(), "user_id": str(user.user_id), "country": country}
+def _make_row(user: search.UserSummary) -> dict[str, Any]:
+    return {**user._asdict(), "user_id": str(user.user_id), "country": page.name_country(user.country_code)}
 
 
-def turn(trail: Sequence[Turn], shown: search.UserPage, total: int | None) -> None:
-    """Which users these are, and the ways to the others."""
-    before = trail[-1].before
-    last = before + len(shown.users)
-    known = last if total is None and shown.next is None else total
-    at_least = last if shown.looked_back_to else last + 1
-    of = f"at least {at_least:,}" if known is None else f"{max(last, known):,}"
-    span = f"{before + 1:,} to {last:,}" if shown.users else "None"
-    st.markdown(f"**{span}** of {of} users, the latest registered first.")
-    if shown.looked_back_to:
-        st.caption(f"Looked at users registered back to {shown.looked_back_to:%Y-%m}: *Next* looks further back.")
+def draw_paging(trail: Sequence[TablePage], current: search.UserPage, total: int | None) -> None:
+    """Say which users these are, and draw the buttons to the others."""
+    before = trail[-1].users_before
+    last = before + len(current.users)
+    known_total = last if total is None and current.next is None else total
+    at_least = last if current.looked_back_to else last + 1
+    of = f"at least {at_least:,}" if known_total is None else f"{max(last, known_total):,}"
+    span = f"{before + 1:,} to {last:,}" if current.users else "None"
+    st.markdown(f"**{span}** of {of} users, most recently registered first.")
+    if current.looked_back_to:
+        st.caption(f"Searched registrations back to {current.looked_back_to:%Y-%m}: *Next* searches further back.")
     with st.container(horizontal=True):
         st.button(
             "Previous",
             icon=":material/chevron_left:",
             disabled=len(trail) == 1,
             width=FILTER_WIDTH,
-            on_click=go,
+            on_click=turn_page,
             args=(trail[:-1],),
         )
         st.button(
             "Next",
             icon=":material/chevron_right:",
-            disabled=shown.next is None,
+            disabled=current.next is None,
             width=FILTER_WIDTH,
-            on_click=go,
-            args=([*trail, Turn(shown.next, last)],),
+            on_click=turn_page,
+            args=([*trail, TablePage(current.next, last)],),
         )
 
 
-def go(trail: Sequence[Turn]) -> None:
+def turn_page(trail: Sequence[TablePage]) -> None:
     st.session_state["trail"] = (st.session_state["trail"][0], list(trail))
     st.session_state.pop("user", None)
 
 
-def one_user() -> None:
+def draw_selected_user() -> None:
     _, user_id = st.session_state.get("user", (None, None))
     if user_id is None:
-        st.caption("Select a row to see everything that is known of a user.")
+        st.caption("Select a row to see everything that is known about the user.")
         return
-    found = ask_cassandra(user_queries.fetch_user, user_id)
+    user = ask_cassandra(user_queries.fetch_user, user_id)
     st.subheader("User", anchor=False)
-    if not page.show_freshness("Cassandra", [found]):
+    if not page.show_freshness("Cassandra", [user]):
         return
-    if found.value is None:
-        st.info("This user is served no longer.", icon=":material/person_off:")
+    if user.value is None:
+        st.info("This user no longer exists.", icon=":material/person_off:")
         return
-    st.html(render_user_card(found.value))
+    st.html(render_user_card(user.value))
 
 
 @st.fragment
-def download(chosen: search.UserFilter, total: int | None) -> None:
-    """Files are read when they are asked for, not before.
+def draw_download(user_filter: search.UserFilter, total: int | None) -> None:
+    """Draw the buttons that prepare a file, and the one that saves it. Users are read only when a file is prepared.
 
-    Not by `st.download_button`'s own deferral: what it makes belongs to no session, and is gone when two reruns of any
-    visitors end before the browser fetches it.
+    The deferred mode of `st.download_button` does not work here: its file belongs to no session, and is deleted if two
+    reruns of any visitors end before the browser fetches it.
     """
     st.subheader("Download", anchor=False)
-    most = downloads.MOST_USERS
+    limit = downloads.MAX_USERS
     st.caption(
-        f"The users that match the filters, the latest registered first, at most {most:,}"
-        + (f" of these {total:,}" if total and total > most else "")
-        + ". In CSV a text that a spreadsheet would run as a formula begins with an apostrophe."
+        f"The users who match the filters, most recently registered first, at most {limit:,}"
+        + (f" of these {total:,}" if total and total > limit else "")
+        + ". In CSV, text that a spreadsheet would run as a formula is prefixed with an apostrophe."
     )
     with st.container(horizontal=True):
-        wanted = [kind for kind in FORMATS if st.button(f"Prepare {kind}", key=f"prepare {kind}", width=FILTER_WIDTH)]
-    for kind in wanted:
+        requested = [
+            format_name
+            for format_name in FORMATS
+            if st.button(f"Prepare {format_name}", key=f"prepare {format_name}", width=FILTER_WIDTH)
+        ]
+    for format_name in requested:
         st.session_state.pop("file", None)
-        with st.spinner(f"Reading the users for {kind} ..."):
-            prepare(chosen, kind)
-    offered, kind, file, as_of = st.session_state.get("file", (None, "", None, None))
-    if offered == chosen:
-        save(chosen, kind, file, as_of)
+        with st.spinner(f"Preparing {format_name} ..."):
+            prepare_file(user_filter, format_name)
+    file_filter, format_name, file, as_of = st.session_state.get("file", (None, "", None, None))
+    if file_filter == user_filter:
+        draw_save_button(user_filter, format_name, file, as_of)
 
 
-def prepare(chosen: search.UserFilter, kind: str) -> None:
-    make, as_of = FORMATS[kind][0], datetime.now(UTC)
+def prepare_file(user_filter: search.UserFilter, format_name: str) -> None:
+    write, as_of = FORMATS[format_name][0], datetime.now(UTC)
     try:
-        with downloads.AT_ONCE:
-            file = read_cassandra(lambda session: make(search.iterate_users(session, chosen, DOWNLOAD_SECONDS)))
+        with downloads.CONCURRENT_FILES:
+            file = read_cassandra(lambda session: write(search.iterate_users(session, user_filter, DOWNLOAD_SECONDS)))
     except UserError as error:
         st.error(formatting.escape_markdown(str(error)))
     else:
-        st.session_state["file"] = (chosen, kind, file, as_of)
+        st.session_state["file"] = (user_filter, format_name, file, as_of)
 
 
-def save(chosen: search.UserFilter, kind: str, file: downloads.DownloadFile, as_of: datetime) -> None:
-    _, ending, mime = FORMATS[kind]
-    name = downloads.name_file(chosen, file, ending)
+def draw_save_button(
+    user_filter: search.UserFilter, format_name: str, file: downloads.DownloadFile, as_of: datetime
+) -> None:
+    _, extension, mime = FORMATS[format_name]
+    name = downloads.name_file(user_filter, file, extension)
     st.download_button(
         f"Save {name}", file.content, name, mime, icon=":material/download:", type="primary", on_click="ignore"
     )
-    cut = " It is cut: there are more." if file.cut else ""
+    truncated = " It is truncated: more users match." if file.truncated else ""
     st.caption(
-        f"{file.users:,} users, {len(file.content) / 1e6:,.2f} MB, as of {formatting.format_instant(as_of)}.{cut}"
+        f"{formatting.format_count(file.users, 'user')}, {len(file.content) / 1e6:,.2f} MB, "
+        f"as of {formatting.format_instant(as_of)}.{truncated}"
     )
 
 
-users()
+draw_users()

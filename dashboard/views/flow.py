@@ -1,4 +1,4 @@
-"""Where the records are between the source and the page, how long they take, and whether any is missing."""
+"""Where the records are between the source and the pages, how long they take, and whether any is missing."""
 
 from datetime import UTC, datetime
 
@@ -24,9 +24,8 @@ from insights.queries import users as user_queries
 
 BATCHES = 50
 RUNS = 10
-MINUTES = 60
-"""Whose latency the cards tell."""
-MOST_SUPERSEDED = 100_000
+LATENCY_MINUTES = 60
+SUPERSEDED_LIMIT = 100_000
 DAG = "ingest_users"
 STATES = {
     LedgerState.CLOSED: ("closed", st.success, ":material/check_circle:"),
@@ -35,70 +34,73 @@ STATES = {
 }
 
 page.begin_page("Flow")
-EVERY = page.draw_live_switch()
+REFRESH_SECONDS = page.draw_live_switch()
 
 
-@st.fragment(run_every=EVERY)
-def now() -> None:
-    facts = ask_postgres(pipeline.read_hop_totals, get_store_settings().kafka.raw_topic)
+@st.fragment(run_every=REFRESH_SECONDS)
+def draw_flow() -> None:
+    totals = ask_postgres(pipeline.read_hop_totals, get_store_settings().kafka.raw_topic)
     flow = ask_in_flight()
-    served = ask_cassandra(user_queries.read_counts, "gender")
+    genders = ask_cassandra(user_queries.read_counts, "gender")
     with st.container(horizontal=True):
-        known = page.show_freshness("PostgreSQL", [facts])
-        if not facts.stale:
+        has_totals = page.show_freshness("PostgreSQL", [totals])
+        if not totals.stale:
             page.show_freshness("Kafka", [flow])
-        page.show_freshness("Cassandra", [served])
-    if not known or facts.value is None:
+        page.show_freshness("Cassandra", [genders])
+    if not has_totals or totals.value is None:
         return
-    superseded = ask_postgres(pipeline.count_superseded, MOST_SUPERSEDED)
-    landed = ask_postgres(pipeline.list_ingest_runs, RUNS)
-    found = hops.build_hop_cards(
+    superseded = ask_postgres(pipeline.count_superseded, SUPERSEDED_LIMIT)
+    ingest_runs = ask_postgres(pipeline.list_ingest_runs, RUNS)
+    cards = hops.build_hop_cards(
         hops.FlowSnapshot(
-            facts.value,
-            _superseded(superseded.value),
+            totals.value,
+            _format_superseded(superseded.value),
             flow.value,
             flow.stale,
-            _total(served),
-            hops.find_stalls(stalls.get_shared_tracker(), facts, flow),
+            _sum_users(genders),
+            hops.find_stalls(stalls.get_shared_tracker(), totals, flow),
             checks.get_last_ledger(),
-            landed.value[0].last_at if landed.value else None,
+            ingest_runs.value[0].last_at if ingest_runs.value else None,
             datetime.now(UTC),
         )
     )
-    _sentence(found, flow.value)
-    st.html(flow_diagram.render_flow(found))
+    draw_flow_summary(cards, flow.value)
+    st.html(flow_diagram.render_flow(cards))
 
 
-def _sentence(found: list[hops.HopCard], flow: FlowState | None) -> None:
-    worst = hops.find_worst_health(found)
-    waits = flow.sentence() if flow else ""
-    say, words = {
-        hops.Health.FINE: (st.success, "Nothing is on its way: what was fetched has arrived."),
-        hops.Health.WAITS: (st.info, f"On its way: {waits}."),
-        hops.Health.UNKNOWN: (st.warning, "What is on its way is not known now: a store does not answer."),
-        hops.Health.STALLED: (st.error, f"Stalled: {waits}, and it does not move. See the marked hop's log."),
-        hops.Health.BROKEN: (st.error, "The last full check found records lost, invented or changed; it names them."),
+def draw_flow_summary(cards: list[hops.HopCard], flow: FlowState | None) -> None:
+    worst = hops.find_worst_health(cards)
+    backlog = flow.sentence() if flow else ""
+    draw_box, sentence = {
+        hops.Health.FINE: (st.success, "Nothing is in flight: everything that was fetched has arrived."),
+        hops.Health.WAITING: (st.info, f"In flight: {backlog}."),
+        hops.Health.UNKNOWN: (st.warning, "What is in flight is unknown: a store does not answer."),
+        hops.Health.STALLED: (st.error, f"Stalled: {backlog}, without progress. See the log of the marked hop."),
+        hops.Health.BROKEN: (
+            st.error,
+            "The last full check found records lost, invented or changed; the table below names them.",
+        ),
     }[worst]
-    say(words, icon=worst.value)
+    draw_box(sentence, icon=worst.value)
 
 
-def _superseded(count: int | None) -> str:
+def _format_superseded(count: int | None) -> str:
     if count is None:
         return "unknown"
-    return f"{count:,} or more" if count == MOST_SUPERSEDED else f"{count:,}"
+    return f"{count:,} or more" if count == SUPERSEDED_LIMIT else f"{count:,}"
 
 
-def _total(genders: CachedAnswer[dict[str, int]]) -> int | None:
+def _sum_users(genders: CachedAnswer[dict[str, int]]) -> int | None:
     return None if genders.value is None else sum(genders.value.values())
 
 
 @st.fragment(run_every=get_refresh_seconds())
-def full_check() -> None:
-    """Looks again even while the page stands still: who asks for a check waits for its result."""
+def draw_ledger() -> None:
+    """Refreshes even while the page is paused: whoever starts a check waits for its result."""
     st.subheader("Ledger")
     st.caption(
-        "Compares every store with the one before it, record by record. It reads everything, so it takes a while; "
-        "one check runs at a time, and every visitor sees its result."
+        "A check compares every store with the one before it, record by record. It reads everything, so it takes a "
+        "while; only one runs at a time, and every visitor sees its result."
     )
     st.button(
         "Check now",
@@ -107,17 +109,18 @@ def full_check() -> None:
         on_click=checks.start_check,
         disabled=checks.is_running(),
     )
-    started = checks.get_started_at()
-    if started:
-        st.info(f"A check runs since {formatting.format_instant(started)}.", icon=":material/pending:")
-    if reason := checks.get_last_failure():
-        st.error(formatting.escape_markdown(reason), icon=":material/error:")
-    found = checks.get_last_ledger()
-    if found is None:
+    started_at = checks.get_started_at()
+    if started_at:
+        st.info(f"A check has been running since {formatting.format_instant(started_at)}.", icon=":material/pending:")
+    if failure := checks.get_last_failure():
+        st.error(formatting.escape_markdown(failure), icon=":material/error:")
+    ledger = checks.get_last_ledger()
+    if ledger is None:
         return
-    word, box, icon = STATES[found.state]
-    box(
-        f"The ledger is {word}, as of {formatting.format_instant(found.checked_at)}; checked in {found.seconds:.1f} s.",
+    state, draw_box, icon = STATES[ledger.state]
+    draw_box(
+        f"The ledger is {state}, as of {formatting.format_instant(ledger.checked_at)}. "
+        f"The check took {ledger.seconds:.1f} s.",
         icon=icon,
     )
     page.draw_table(
@@ -131,75 +134,77 @@ def full_check() -> None:
                 "state": STATES[hop.state][0],
                 "sentence": hop.sentence,
             }
-            for hop in found.hops
+            for hop in ledger.hops
         ],
         {
             "name": "Hop",
             "state": "State",
-            "sentence": st.column_config.TextColumn("What it means", width="large"),
-            "left": page.make_number_column("Left"),
-            "right": page.make_number_column("Right"),
-            "pending": page.make_number_column("On the way"),
+            "sentence": st.column_config.TextColumn("Meaning", width="large"),
+            "left": page.make_number_column("Left side"),
+            "right": page.make_number_column("Right side"),
+            "pending": page.make_number_column("In flight"),
             "equation": "Equation",
         },
         "Table of the ledger's hops",
     )
 
 
-@st.fragment(run_every=EVERY)
-def times() -> None:
-    st.subheader("From the fetch to the page")
-    hour = ask_postgres(pipeline.measure_latency, MINUTES)
-    last = ask_postgres(pipeline.list_last_batches, BATCHES)
-    if not page.show_freshness("PostgreSQL", [hour, last]):
+@st.fragment(run_every=REFRESH_SECONDS)
+def draw_latency() -> None:
+    st.subheader("End-to-end latency")
+    latency = ask_postgres(pipeline.measure_latency, LATENCY_MINUTES)
+    batches = ask_postgres(pipeline.list_last_batches, BATCHES)
+    if not page.show_freshness("PostgreSQL", [latency, batches]):
         return
-    if not last.value:
+    if not batches.value:
         st.info("The stream has not merged a batch yet.", icon=":material/hourglass_empty:")
         return
-    if hour.value is None:
-        st.info(f"No new user was served in the last {MINUTES} minutes.", icon=":material/hourglass_empty:")
+    if latency.value is None:
+        st.info(f"No new user was delivered in the last {LATENCY_MINUTES} minutes.", icon=":material/hourglass_empty:")
     else:
         with st.container(horizontal=True):
-            for name, seconds in zip(("p50", "p95", "p99"), hour.value[:3], strict=True):
-                st.metric(f"Latency {name}", runs.format_seconds(seconds), border=True)
+            for percentile, seconds in zip(("p50", "p95", "p99"), latency.value[:3], strict=True):
+                st.metric(f"Latency {percentile}", runs.format_seconds(seconds), border=True)
         st.caption(
-            f"Seconds from the answer of the source until Cassandra had the user: {hour.value.records:,} new users "
-            f"of the last {MINUTES} minutes."
+            "Time from the source's response until Cassandra had the user: "
+            f"{formatting.format_count(latency.value.records, 'new user')} of the last {LATENCY_MINUTES} minutes."
         )
-    figures(last.value)
-    batches_table(last.value)
+    draw_batch_figures(batches.value)
+    draw_batch_table(batches.value)
 
 
-def figures(last: list[pipeline.BatchSummary]) -> None:
+def draw_batch_figures(batches: list[pipeline.BatchSummary]) -> None:
     left, right = st.columns(2)
     with left:
         page.draw_figure(
-            charts.plot_batch_latencies(runs.to_batch_latencies(last), st.session_state.get("logarithmic", False)),
-            "Lines of the latency of the last micro-batches at three percentiles",
+            charts.plot_batch_latencies(runs.to_batch_latencies(batches), st.session_state.get("logarithmic", False)),
+            "Line chart of the latency of the last micro-batches, at three percentiles",
         )
-        st.toggle("Logarithmic seconds", key="logarithmic")
+        st.toggle("Logarithmic scale", key="logarithmic")
     with right:
         page.draw_figure(
-            charts.plot_batch_durations(runs.to_batch_durations(last)), "Bars of the duration of the last micro-batches"
+            charts.plot_batch_durations(runs.to_batch_durations(batches)),
+            "Bar chart of the duration of the last micro-batches",
         )
 
 
-def batches_table(last: list[pipeline.BatchSummary]) -> None:
+def draw_batch_table(batches: list[pipeline.BatchSummary]) -> None:
     columns = {"batch_id": page.make_number_column("Batch"), "started_at": page.make_instant_column("Started (UTC)")}
     columns |= {
         name: page.make_number_column(name.capitalize())
         for name in ("read", "accepted", "rejected", "inserted", "updated")
     }
     columns |= {"served_at": page.make_instant_column("In Cassandra (UTC)")}
-    with st.expander(f"The last {len(last)} micro-batches", icon=":material/table:"):
-        page.draw_table([row._asdict() for row in last], columns, "Table of the last micro-batches")
+    title = f"Last {formatting.format_count(len(batches), 'micro-batch', 'micro-batches')}"
+    with st.expander(title, icon=":material/table:"):
+        page.draw_table([batch._asdict() for batch in batches], columns, "Table of the last micro-batches")
 
 
-@st.fragment(run_every=EVERY)
-def ingest() -> None:
-    st.subheader("Runs of the ingest")
-    landed = ask_postgres(pipeline.list_ingest_runs, RUNS)
-    if not page.show_freshness("PostgreSQL", [landed]):
+@st.fragment(run_every=REFRESH_SECONDS)
+def draw_ingest_runs() -> None:
+    st.subheader("Ingest runs")
+    ingest_runs = ask_postgres(pipeline.list_ingest_runs, RUNS)
+    if not page.show_freshness("PostgreSQL", [ingest_runs]):
         return
     columns = {
         "run_id": "Run",
@@ -210,11 +215,11 @@ def ingest() -> None:
         "first_at": page.make_instant_column("First page (UTC)"),
         "last_at": page.make_instant_column("Last page (UTC)"),
     }
-    rows = [run._asdict() for run in landed.value or []]
+    rows = [run._asdict() for run in ingest_runs.value or []]
     if page.is_airflow_configured():
-        told = ask_airflow(airflow.list_last_runs, DAG, RUNS)
-        if page.show_freshness("Airflow", [told]):
-            rows = runs.join_runs(told.value or [], landed.value or [])
+        dag_runs = ask_airflow(airflow.list_last_runs, DAG, RUNS)
+        if page.show_freshness("Airflow", [dag_runs]):
+            rows = runs.join_runs(dag_runs.value or [], ingest_runs.value or [])
             columns = {
                 "run_id": "Run",
                 "state": "State",
@@ -223,10 +228,10 @@ def ingest() -> None:
     if not rows:
         st.info(f"The DAG {DAG} has not run yet.", icon=":material/hourglass_empty:")
         return
-    page.draw_table(rows, columns, "Table of the last runs of the ingest")
+    page.draw_table(rows, columns, "Table of the last ingest runs")
 
 
-now()
-full_check()
-times()
-ingest()
+draw_flow()
+draw_ledger()
+draw_latency()
+draw_ingest_runs()

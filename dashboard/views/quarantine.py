@@ -1,4 +1,4 @@
-"""Records that a rule refused, why, and their way back."""
+"""Rejected records, the reasons for their rejection, and their re-drive."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -13,93 +13,96 @@ from insights.queries import pipeline
 
 SAMPLES = 50
 DAYS = 7
-SHORTEST = 11
-"""Bars before the last one that are drawn at least, with refusals or without: else the first refusal begins."""
+MIN_BARS = 11
+"""The axis begins at the first rejection, but shows at least this many bars before the last one."""
 
 page.begin_page("Quarantine")
 
 
 @st.fragment(run_every=page.draw_live_switch())
-def quarantine() -> None:
+def draw_quarantine() -> None:
     reasons = ask_postgres(pipeline.count_open_quarantine)
-    refusals = ask_postgres(pipeline.count_rejections_per_hour, DAYS * 24)
-    if not page.show_freshness("PostgreSQL", [reasons, refusals]):
+    rejections = ask_postgres(pipeline.count_rejections_per_hour, DAYS * 24)
+    if not page.show_freshness("PostgreSQL", [reasons, rejections]):
         return
-    totals(reasons.value or {}, refusals.value or [])
-    if refusals.value:
-        over_time(refusals.value)
+    draw_totals(reasons.value or {}, rejections.value or [])
+    if rejections.value:
+        draw_rejections_over_time(rejections.value)
     if not reasons.value:
-        st.success("No record is in quarantine.", icon=":material/check_circle:")
+        st.success("The quarantine is empty.", icon=":material/check_circle:")
         return
     page.draw_figure(
         charts.plot_quarantine_by_reason(reasons.value),
-        f"Bars of open quarantine by reason: {formatting.summarize_counts(reasons.value)}.",
+        f"Bar chart of records in quarantine by reason: {formatting.summarize_counts(reasons.value)}.",
     )
-    st.caption("Records that are in quarantine now, each counted once, however often it was refused.")
-    samples(reasons.value)
+    st.caption("Records in quarantine now, each counted once, however often it was rejected.")
+    draw_samples(reasons.value)
 
 
-def totals(reasons: charts.Counts, refusals: list[pipeline.HourlyRejections]) -> None:
+def draw_totals(reasons: charts.Counts, rejections: list[pipeline.HourlyRejections]) -> None:
     cards = st.columns(3)
     cards[0].metric(
         "Records in quarantine",
         f"{sum(reasons.values()):,}",
         border=True,
-        help="Refused by a rule, and not served since.",
+        help="Rejected by a rule and not delivered since.",
     )
-    cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Rules that refused them.")
+    cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Why they were rejected.")
     cards[2].metric(
-        f"Refused in {DAYS} days",
-        f"{sum(refusal.records for refusal in refusals):,}",
+        f"Rejected in {DAYS} days",
+        f"{sum(rejection.records for rejection in rejections):,}",
         border=True,
-        help="Every refusal, also of records that were served since; a record refused twice counts twice.",
+        help="Every rejection, including records delivered since; a record that was rejected twice counts twice.",
     )
 
 
-def over_time(refusals: list[pipeline.HourlyRejections]) -> None:
-    by_day = st.segmented_control("Bars by", ["hour", "day"], default="hour", key="bars") == "day"
+def draw_rejections_over_time(rejections: list[pipeline.HourlyRejections]) -> None:
+    by_day = st.segmented_control("One bar per", ["hour", "day"], default="hour", key="bars") == "day"
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     last, step = (hour.replace(hour=0), timedelta(days=1)) if by_day else (hour, timedelta(hours=1))
     first = last - timedelta(days=DAYS) + (timedelta(0) if by_day else step)
     counts: Counter[tuple[datetime, str]] = Counter()
-    for refusal in refusals:
-        counts[refusal.hour.replace(hour=0) if by_day else refusal.hour, refusal.reason] += refusal.records
-    first = max(first, min(last - SHORTEST * step, *(instant for instant, _ in counts)))
+    for rejection in rejections:
+        counts[rejection.hour.replace(hour=0) if by_day else rejection.hour, rejection.reason] += rejection.records
+    first = max(first, min(last - MIN_BARS * step, *(instant for instant, _ in counts)))
     figure = charts.plot_rejected_over_time(counts, first, last + step, step)
-    refused: Counter[str] = Counter()
+    by_reason: Counter[str] = Counter()
     for (_, reason), records in counts.items():
-        refused[reason] += records
+        by_reason[reason] += records
     page.draw_figure(
-        figure, f"Bars of refused records of {DAYS} days, stacked by reason: {formatting.summarize_counts(refused)}."
+        figure,
+        f"Bar chart of the records rejected in {DAYS} days, stacked by reason: "
+        f"{formatting.summarize_counts(by_reason)}.",
     )
     st.caption(
-        f"Every refusal of the last {DAYS} days by when it was recorded, those that were resolved since included."
-        + (" The first day counts from this hour on." if by_day else "")
+        f"Every rejection of the last {DAYS} days by the time it was recorded, including those resolved since."
+        + (" The first day counts only from the current time of day on." if by_day else "")
     )
 
 
-def samples(reasons: charts.Counts) -> None:
-    st.subheader("Latest refused records")
+def draw_samples(reasons: charts.Counts) -> None:
+    st.subheader("Latest rejected records")
     reason = st.selectbox("Reason", charts.sort_by_count(reasons), key="reason")
     st.markdown(rules(reason))
-    found = ask_postgres(pipeline.list_quarantine_samples, reason, SAMPLES)
-    if not page.show_freshness("PostgreSQL", [found]):
+    samples = ask_postgres(pipeline.list_quarantine_samples, reason, SAMPLES)
+    if not page.show_freshness("PostgreSQL", [samples]):
         return
     page.draw_table(
-        [record._asdict() for record in found.value or []],
+        [sample._asdict() for sample in samples.value or []],
         {
-            "quarantined_at": page.make_instant_column("Refused (UTC)"),
+            "quarantined_at": page.make_instant_column("Rejected (UTC)"),
             "field": "Field",
             "detail": "Detail",
             "origin": "Origin",
-            "redrives": page.make_number_column("Re-driven"),
+            "redrives": page.make_number_column("Re-drives"),
             "size": page.make_number_column("Bytes"),
         },
-        "Table of the latest refused records",
+        "Table of the latest rejected records",
     )
     st.caption(
-        f"At most {SAMPLES} of {reasons[reason]:,} open records. The origin is the message, topic/partition/offset, "
-        "or a staged row too large to become one."
+        f"The latest rejections, at most {SAMPLES}, of {formatting.format_count(reasons[reason], 'open record')} with "
+        "this reason. The origin is the message as topic/partition/offset, or the staged row that was too large to "
+        "become one."
     )
 
 
@@ -117,5 +120,5 @@ def rules(reason: str) -> str:
     )
 
 
-quarantine()
+draw_quarantine()
 redrive.draw_redrive_section(ask_postgres(pipeline.count_open_quarantine).value or {})

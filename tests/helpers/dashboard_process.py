@@ -1,4 +1,4 @@
-"""The dashboard in a process of its own."""
+"""Run the dashboard in a process of its own."""
 
 import subprocess
 import sys
@@ -12,32 +12,34 @@ from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
 @contextmanager
-def serving(stores: StoreSettings, log: Path, script: str = "dashboard/app.py", **environment: str) -> Iterator[str]:
-    """The address of the pages on these stores; what the process says goes to `log`."""
+def run_dashboard(
+    stores: StoreSettings, log: Path, script: str = "dashboard/app.py", **environment: str
+) -> Iterator[str]:
+    """Run the dashboard on these stores; yields its address. The output of the process goes to `log`."""
     names, port = to_environment(stores.postgres, stores.kafka, stores.cassandra), free_port()
-    with process(log, port, names | environment, "--server.address=127.0.0.1", script=script):
+    with run_streamlit(log, port, names | environment, "--server.address=127.0.0.1", script=script):
         yield f"http://127.0.0.1:{port}"
 
 
 @contextmanager
-def process(
+def run_streamlit(
     log: Path, port: int, environment: dict[str, str], *arguments: str, script: str = "dashboard/app.py"
 ) -> Iterator[None]:
-    """Streamlit with the script, once it is healthy; what it says is added to `log`."""
+    """Run Streamlit with the script; yields once it is healthy. Its output is appended to `log`."""
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]
-    with log.open("ab") as said:
+    with log.open("ab") as output:
         streamlit = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=said, stderr=said, env=read_inherited_environment() | environment
+            command, cwd=REPOSITORY, stdout=output, stderr=output, env=read_inherited_environment() | environment
         )
     try:
-        eventually(lambda: _healthy(port), 60, "the dashboard did not start")
+        eventually(lambda: _is_healthy(port), 60, "the dashboard did not start")
         yield
     finally:
         streamlit.terminate()
         streamlit.wait(20)
 
 
-def _healthy(port: int) -> bool:
+def _is_healthy(port: int) -> bool:
     try:
         return is_answering(f"http://127.0.0.1:{port}/_stcore/health")
     except OSError:

@@ -1,4 +1,4 @@
-"""200 names that try to be more than text: in a page, in Markdown, in a spreadsheet, in a terminal, in a query."""
+"""200 names that try to be more than text, in a page, in Markdown, in a spreadsheet, in a terminal or in a query."""
 
 _RUN = 'document.title="owned"'
 

@@ -1,4 +1,4 @@
-"""A provider of logins on loopback: discovery, keys, and signed tokens for whoever the test says."""
+"""A login provider on loopback: discovery, keys, and signed tokens with the claims that the test sets."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from joserfc.jwk import RSAKey
 
 
 class Provider(ThreadingHTTPServer):
-    """An OpenID Connect provider that logs in whoever `claims` are, without asking."""
+    """An OpenID Connect provider that logs in the visitor that `claims` describe, without a form."""
 
     daemon_threads = True
 
@@ -21,11 +21,11 @@ class Provider(ThreadingHTTPServer):
         self.claims: dict[str, object] = {}
         self.nonces: dict[str, str] = {}
 
-    def id_token(self, code: str) -> str:
+    def make_id_token(self, code: str) -> str:
         now = int(time.time())
-        standard = {"iss": self.issuer, "aud": "insights", "sub": "1", "iat": now, "exp": now + 60}
+        standard_claims = {"iss": self.issuer, "aud": "insights", "sub": "1", "iat": now, "exp": now + 60}
         return jwt.encode(
-            {"alg": "RS256", "kid": "one"}, standard | {"nonce": self.nonces[code]} | self.claims, self.key
+            {"alg": "RS256", "kid": "one"}, standard_claims | {"nonce": self.nonces[code]} | self.claims, self.key
         )
 
 
@@ -48,23 +48,23 @@ class ProviderHandler(BaseHTTPRequestHandler):
         elif url.path == "/keys":
             self._answer({"keys": [self.server.key.as_dict(private=False)]})
         else:
-            asked = {name: values[0] for name, values in parse_qs(url.query).items()}
-            assert asked["code_challenge_method"] == "S256"
+            parameters = {name: values[0] for name, values in parse_qs(url.query).items()}
+            assert parameters["code_challenge_method"] == "S256"
             code = f"code{len(self.server.nonces)}"
-            self.server.nonces[code] = asked["nonce"]
+            self.server.nonces[code] = parameters["nonce"]
             self.send_response(302)
             self.send_header(
-                "Location", f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+                "Location", f"{parameters['redirect_uri']}?{urlencode({'code': code, 'state': parameters['state']})}"
             )
             self.end_headers()
 
     def do_POST(self) -> None:
         body = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        token = self.server.id_token(body["code"][0])
+        token = self.server.make_id_token(body["code"][0])
         self._answer({"access_token": "x", "token_type": "Bearer", "expires_in": 60, "id_token": token})
 
     def log_message(self, *_: object) -> None:
-        """Nothing is written."""
+        """Log nothing."""
 
     def _answer(self, document: dict[str, object]) -> None:
         self.send_response(200)

@@ -1,4 +1,4 @@
-"""Every hostile name on one page, by each way in which the pages show text of the data."""
+"""A page with every hostile name, in each way in which the pages show text from data."""
 
 import streamlit as st
 
@@ -11,7 +11,7 @@ for name in NAMES:
     with st.container(key=f"name-{NAMES.index(name)}"):
         st.markdown(formatting.escape_markdown(name))
 page.draw_figure(
-    charts.plot_users_by_country({name: index + 1 for index, name in enumerate(NAMES)}, {}), "Bars of names"
+    charts.plot_users_by_country({name: index + 1 for index, name in enumerate(NAMES)}, {}), "Bar chart of names"
 )
 page.draw_table([{"name": name} for name in NAMES], {"name": "Name"}, "Table of names")
 st.text("The end.")

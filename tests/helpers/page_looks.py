@@ -1,4 +1,4 @@
-"""How each page looks: one visit for each width, in both themes, however many tests ask what it found."""
+"""Inspect how each page looks: one visit per width, in both themes, shared by all tests."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from tests.helpers.browser import Complaints, open_tab, take_screenshot, wait_until_drawn
 
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa")
-"""axe's names of the Web Content Accessibility Guidelines 2.1, levels A and AA."""
+"""axe's tags for the Web Content Accessibility Guidelines 2.1, levels A and AA."""
 VIOLATIONS = """
 async ([tags, waivers]) => {
   const options = {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations'], elementRef: true};
@@ -42,12 +42,12 @@ theme => {
   return pages(page) && axes.every(texts);
 }
 """
-"""Whether the page, and the figures' axes on it, are in the theme's colours."""
+"""Whether the page and the axes of its figures have the theme's colours."""
 WIDE = 1280
 
 
 class Waiver(NamedTuple):
-    """A rule that elements within a selector break, and why that is not ours to mend."""
+    """A rule that elements within a selector break, and why we cannot fix that."""
 
     rule: str
     within: str
@@ -56,7 +56,7 @@ class Waiver(NamedTuple):
 
 @dataclass(frozen=True)
 class Expected:
-    """What a page has at least, when the stores hold users."""
+    """What a page shows at least when the stores hold users."""
 
     title: str
     texts: tuple[str, ...] = ()
@@ -65,67 +65,71 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one visit found."""
+class Inspection:
+    """The findings of one visit."""
 
     headings: list[str]
     tables: int
     unnamed: int
-    """Figures without a text in their place."""
+    """How many figures have no alternative text."""
     errors: list[str]
     foreign: list[str]
     overflow: int
-    """Pixels by which the content is wider than the window."""
+    """How many pixels the content is wider than the window."""
     violations: list[str]
-    """Of the rules of accessibility, those that no waiver excuses."""
+    """Violations of accessibility rules that no waiver covers."""
     waived: set[int]
-    """The waivers that excuse something."""
+    """Indexes of the waivers that cover a violation."""
 
 
-class Broken(TypedDict):
+class Violation(TypedDict):
     """A rule that an element breaks."""
 
     waiver: int
-    """The first waiver that excuses it; -1 without."""
+    """Index of the first waiver that covers it, -1 if none does."""
     text: str
 
 
-class Looks:
-    """Visits pages, and keeps what it saw and a picture of each."""
+class PageInspector:
+    """Visits pages, and keeps its findings and a screenshot of each."""
 
     def __init__(self, browser: Browser, address: str, waivers: tuple[Waiver, ...], folder: Path) -> None:
         self._browser, self._address, self._waivers, self._folder = browser, address, waivers, folder
-        self._seen: dict[tuple[str, int, bool], Look] = {}
+        self._inspections: dict[tuple[str, int, bool], Inspection] = {}
 
-    def at(self, path: str, expected: Expected, width: int = WIDE, dark: bool = False) -> Look:
-        if (path, width, dark) not in self._seen:
+    def inspect(self, path: str, expected: Expected, width: int = WIDE, dark: bool = False) -> Inspection:
+        if (path, width, dark) not in self._inspections:
             with open_tab(self._browser, self._address + path, width) as (page, complaints):
                 for theme in ("light", "dark"):
                     page.emulate_media(color_scheme=theme)
                     page.wait_for_function(THEME, arg=theme)
-                    self._seen[path, width, theme == "dark"] = self._look(page, complaints, expected, width, theme)
-        return self._seen[path, width, dark]
+                    self._inspections[path, width, theme == "dark"] = self._inspect_theme(
+                        page, complaints, expected, width, theme
+                    )
+        return self._inspections[path, width, dark]
 
-    def _look(self, page: Page, complaints: Complaints, expected: Expected, width: int, theme: str) -> Look:
+    def _inspect_theme(
+        self, page: Page, complaints: Complaints, expected: Expected, width: int, theme: str
+    ) -> Inspection:
         page.get_by_role("heading", name=expected.title, exact=True).wait_for()
         wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
         page.evaluate(AXE_SCRIPT)
-        found: list[Broken] = page.evaluate(VIOLATIONS, self._rules)
-        look = Look(
+        violations: list[Violation] = page.evaluate(VIOLATIONS, self._rules)
+        inspection = Inspection(
             headings=page.locator("h1, h2, h3").all_inner_texts(),
             tables=page.get_by_test_id("stDataFrame").count(),
             unnamed=page.locator("[data-testid=stPlotlyChart]:not([aria-label])").count(),
             errors=list(complaints.errors),
             foreign=list(complaints.foreign),
             overflow=page.evaluate(OVERFLOW),
-            violations=[one["text"] for one in found if one["waiver"] < 0],
-            waived={one["waiver"] for one in found} - {-1},
+            violations=[violation["text"] for violation in violations if violation["waiver"] < 0],
+            waived={violation["waiver"] for violation in violations} - {-1},
         )
-        self._keep(page, f"{expected.title.lower()}-{theme}" + ("" if width == WIDE else f"-{width}"))
-        return look
+        self._save_screenshot(page, f"{expected.title.lower()}-{theme}" + ("" if width == WIDE else f"-{width}"))
+        return inspection
 
-    def _keep(self, page: Page, name: str) -> None:
-        """A picture of 256 colours, a third of the size."""
+    def _save_screenshot(self, page: Page, name: str) -> None:
+        """Save 256 colours only, which takes a third of the space."""
         path = self._folder / f"{name}.png"
         take_screenshot(page, path)
         with Image.open(path) as image:

@@ -19,8 +19,8 @@ PAGES = (
     Page("/Demographics", ("Users by age and gender",), 4),
     Page("/Geography", ("Users by country",), 4),
     Page("/Registrations", ("Growth by country",), 4),
-    Page("/Explore", ("latest registered first",)),
-    Page("/Flow", ("Ledger", "Runs of the ingest"), 2),
+    Page("/Explore", ("most recently registered first",)),
+    Page("/Flow", ("Ledger", "Ingest runs"), 2),
     Page("/Topics", ("Newest first",), 1),
     Page("/Quarantine", ("Re-drive",)),
 )

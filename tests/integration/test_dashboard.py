@@ -1,4 +1,4 @@
-"""The dashboard on real servers: what it reads, and its pages while Cassandra is empty, filled, away and back."""
+"""The dashboard on real servers: its queries, and its pages while Cassandra is empty, filled, down and back."""
 
 import json
 from collections import Counter
@@ -15,6 +15,7 @@ from insights.clients import connections
 from insights.queries import pipeline
 from insights.queries import users as user_queries
 from insights.settings import to_environment
+from tests.helpers.app_pages import PAGES, get_metrics
 from tests.helpers.dashboard_data import (
     HOSTILE_NAME,
     Hops,
@@ -24,9 +25,8 @@ from tests.helpers.dashboard_data import (
     users,
 )
 from tests.helpers.dimension_oracle import CROSSED, SINGLE
-from tests.helpers.support import REPOSITORY, eventually
+from tests.helpers.support import eventually
 
-PAGES = REPOSITORY / "dashboard"
 NOW = datetime.now(UTC).replace(microsecond=0)
 PEOPLE = users(1200, NOW)
 
@@ -50,7 +50,7 @@ def hops(connection, kafka) -> Hops:
 
 @pytest.fixture
 def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
-    """The dashboard's settings by environment."""
+    """Set the dashboard's settings in the environment."""
     st.cache_resource.clear()
     for name, value in to_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
@@ -61,14 +61,10 @@ def environment(monkeypatch, postgres, kafka, cassandra) -> Iterator[None]:
 
 @pytest.fixture
 def overview(environment) -> AppTest:  # noqa: ARG001
-    return AppTest.from_file(str(PAGES / "views/overview.py"), default_timeout=60)
+    return AppTest.from_file(str(PAGES / "overview.py"), default_timeout=60)
 
 
-def metrics(app: AppTest) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
-
-
-def warnings(app: AppTest) -> str:
+def read_warnings(app: AppTest) -> str:
     return " ".join(warning.value for warning in app.warning)
 
 
@@ -136,14 +132,14 @@ def test_a_user_without_coordinates_is_not_on_the_map(cassandra):
         assert user_queries.sample_places(session, ("FR",), 2) == []
 
 
-def test_the_facts_of_the_flow_are_the_stores_totals(connection, hops, kafka):
-    facts = pipeline.read_hop_totals(connection.cursor(), kafka.raw_topic)
-    assert facts[:5] == (hops.fetched, hops.duplicates, hops.published, len(PEOPLE), hops.quarantined)
-    assert facts.publisher_moved_at is not None
-    assert facts.served_at is not None
+def test_the_hop_totals_are_those_of_the_stores(connection, hops, kafka):
+    totals = pipeline.read_hop_totals(connection.cursor(), kafka.raw_topic)
+    assert totals[:5] == (hops.fetched, hops.duplicates, hops.published, len(PEOPLE), hops.quarantined)
+    assert totals.publisher_moved_at is not None
+    assert totals.served_at is not None
 
 
-def test_the_facts_of_an_empty_flow_are_zero(connection, kafka):
+def test_the_hop_totals_of_an_empty_flow_are_zero(connection, kafka):
     assert pipeline.read_hop_totals(connection.cursor(), kafka.raw_topic) == (0, 0, 0, 0, 0, None, None)
 
 
@@ -176,12 +172,12 @@ def test_the_latency_of_many_batches_is_read_from_some_percentiles_of_each(conne
     assert some[:3] == pytest.approx(every[:3], abs=0.25)
 
 
-def test_latency_without_a_batch_is_not_known(connection):
+def test_latency_without_a_batch_is_unknown(connection):
     assert pipeline.measure_latency(connection.cursor(), 60) is None
 
 
 @pytest.mark.usefixtures("hops")
-def test_arrivals_per_minute_add_up_and_have_no_holes(connection):
+def test_arrivals_per_minute_add_up_and_have_no_gaps(connection):
     minutes = pipeline.count_arrivals_per_minute(connection.cursor(), 30)
     assert [(b.minute - a.minute).total_seconds() for a, b in pairwise(minutes)] == [60] * 29
     assert sum(minute.inserted for minute in minutes) == 3 * 498
@@ -199,20 +195,20 @@ def test_superseded_events_are_counted_up_to_a_bound(connection):
 
 
 @pytest.mark.usefixtures("hops")
-def test_refusals_are_counted_by_hour_and_reason_also_when_resolved(connection):
+def test_rejections_are_counted_by_hour_and_reason_even_when_resolved(connection):
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
         found = pipeline.count_rejections_per_hour(cursor, 24)
-    assert {(refusals.reason, refusals.records) for refusals in found} == {("BAD_EMAIL", 8), ("SCHEMA", 4)}
+    assert {(rejections.reason, rejections.records) for rejections in found} == {("BAD_EMAIL", 8), ("SCHEMA", 4)}
 
 
-def test_runs_of_the_ingest_are_told_by_their_pages(connection, hops):
+def test_ingest_runs_are_listed_by_their_pages(connection, hops):
     [run] = pipeline.list_ingest_runs(connection.cursor(), 5)
     assert run[:6] == ("d", "r", 1, hops.fetched, hops.fetched - hops.duplicates, hops.duplicates)
 
 
 @pytest.mark.usefixtures("hops")
-def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_never(connection, kafka):
+def test_open_quarantine_counts_a_record_rejected_again_once_and_a_resolved_one_never(connection, kafka):
     with connection, connection.cursor() as cursor:
         assert pipeline.count_open_quarantine(cursor) == {"BAD_EMAIL": 8, "SCHEMA": 4}
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
@@ -223,7 +219,7 @@ def test_open_quarantine_counts_a_record_refused_again_once_and_a_resolved_one_n
     assert len(samples) == 7
 
 
-def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_then_back(
+def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_down_then_back(
     overview, cassandra, cassandra_server, hops
 ):
     overview.run()
@@ -233,8 +229,8 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
     fill_cassandra(cassandra, PEOPLE)
     overview.run()
     assert not overview.exception
-    assert metrics(overview)["Users"] == "1,200"
-    assert metrics(overview)["In quarantine"] == f"{100 * hops.quarantined / (1200 + hops.quarantined):.2f} %"
+    assert get_metrics(overview)["Users"] == "1,200"
+    assert get_metrics(overview)["In quarantine"] == f"{100 * hops.quarantined / (1200 + hops.quarantined):.2f}%"
     assert len(overview.get("plotly_chart")) == 4
     assert len(overview.dataframe) == 1
 
@@ -242,14 +238,14 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
     try:
         overview.run()
         assert not overview.exception
-        assert "Stale: Cassandra does not answer" in warnings(overview)
-        assert metrics(overview)["Users"] == "1,200"
+        assert "Stale: Cassandra does not answer" in read_warnings(overview)
+        assert get_metrics(overview)["Users"] == "1,200"
         assert len(overview.get("plotly_chart")) == 4
     finally:
         cassandra_server.start()
         cassandra_server.wait_ready(90)
-    eventually(lambda: "Stale" not in warnings(overview.run()), 60, "the page did not come back by itself")
-    assert metrics(overview)["Users"] == "1,200"
+    eventually(lambda: "Stale" not in read_warnings(overview.run()), 60, "the page did not come back by itself")
+    assert get_metrics(overview)["Users"] == "1,200"
 
 
 @pytest.mark.usefixtures("environment", "hops", "filled")
@@ -266,7 +262,7 @@ def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_away_th
     ],
 )
 def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
-    app = AppTest.from_file(str(PAGES / "views" / f"{name}.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PAGES / f"{name}.py"), default_timeout=60).run()
     assert not app.exception
     assert not app.warning
     assert len(app.dataframe) == frames
@@ -274,13 +270,13 @@ def test_the_other_pages_show_what_the_stores_hold(name, figures, frames):
 
 
 @pytest.mark.usefixtures("environment", "hops")
-def test_quarantine_counts_what_is_open_and_what_was_refused(connection):
+def test_quarantine_counts_open_records_and_all_rejections(connection):
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '0'")
         cursor.execute("UPDATE quarantine.records SET event_id = '3', redrives = 1 WHERE event_id = '5'")
-    app = AppTest.from_file(str(PAGES / "views/quarantine.py"), default_timeout=60).run()
+    app = AppTest.from_file(str(PAGES / "quarantine.py"), default_timeout=60).run()
     assert not app.exception
-    assert metrics(app) == {"Records in quarantine": "10", "Reasons": "2", "Refused in 7 days": "12"}
+    assert get_metrics(app) == {"Records in quarantine": "10", "Reasons": "2", "Rejected in 7 days": "12"}
     app.selectbox(key="reason").select("BAD_EMAIL").run()
     assert "`email`: not an address" in " ".join(text.value for text in app.markdown)
     [samples] = [frame.value for frame in app.dataframe]

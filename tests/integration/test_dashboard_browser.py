@@ -1,4 +1,4 @@
-"""The dashboard in headless Chromium: each page in both themes and on a telephone; alive, honest without a store."""
+"""The dashboard in headless Chromium: each page in both themes and on a phone, live, and while a store is down."""
 
 import csv
 import os
@@ -14,23 +14,23 @@ from insights.local.process import Component
 from insights.settings import StoreSettings
 from tests.helpers import simulated_day
 from tests.helpers.browser import choose, launch_browser, open_tab, wait_until_drawn
-from tests.helpers.dashboard_process import serving
-from tests.helpers.page_looks import WIDE, Expected, Looks, Waiver
+from tests.helpers.dashboard_process import run_dashboard
+from tests.helpers.page_looks import WIDE, Expected, PageInspector, Waiver
 from tests.helpers.support import REPOSITORY, eventually
 
-DOCUMENTED = os.environ.get("PICTURES")
-"""Where the pictures of the documentation go: of more users, and at rest."""
-PICTURES = REPOSITORY / (DOCUMENTED or "artifacts/dashboard")
+SCREENSHOTS = os.environ.get("PICTURES")
+"""Where the screenshots for the documentation go; they show more users and a slower refresh."""
+FOLDER = REPOSITORY / (SCREENSHOTS or "artifacts/dashboard")
 NARROW = 390
 PAGES = {
     "/": Expected("Overview", ("grew most in", "Is the data complete?", "Latest arrivals"), figures=4, tables=1),
     "/Demographics": Expected("Demographics", ("Users by age and gender",), figures=4),
-    "/Geography": Expected("Geography", ("Cities of", "Users by country"), figures=4, tables=1),
+    "/Geography": Expected("Geography", ("Cities in", "Users by country"), figures=4, tables=1),
     "/Registrations": Expected("Registrations", ("Growth by country",), figures=4),
-    "/Explore": Expected("Explore", ("users, the latest registered first", "Download"), tables=1),
-    "/Flow": Expected("Flow", ("Ledger", "Runs of the ingest", "p95"), figures=2, tables=1),
+    "/Explore": Expected("Explore", ("users, most recently registered first", "Download"), tables=1),
+    "/Flow": Expected("Flow", ("Ledger", "Ingest runs", "p95"), figures=2, tables=1),
     "/Topics": Expected("Topics", ("Lag",), figures=1, tables=1),
-    "/Quarantine": Expected("Quarantine", ("Records in quarantine", "Refused records by hour"), figures=2, tables=1),
+    "/Quarantine": Expected("Quarantine", ("Records in quarantine", "Rejected records by hour"), figures=2, tables=1),
 }
 FOCUSED = """
 () => {
@@ -53,7 +53,7 @@ def topic_name() -> str:
 
 @pytest.fixture(scope="module")
 def day(own_stores: StoreSettings) -> simulated_day.Day:
-    return simulated_day.create_day(own_stores, datetime.now(UTC), page_size=60 if DOCUMENTED else 10)
+    return simulated_day.create_day(own_stores, datetime.now(UTC), page_size=60 if SCREENSHOTS else 10)
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +61,25 @@ def address(
     own_stores: StoreSettings, day: simulated_day.Day, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     assert day.users
-    seconds = "15" if DOCUMENTED else "3"
+    seconds = "15" if SCREENSHOTS else "3"
     log = tmp_path_factory.mktemp("dashboard") / "log"
-    with serving(own_stores, log, INSIGHTS_DASHBOARD_CACHE_SECONDS=seconds) as served:
+    with run_dashboard(own_stores, log, INSIGHTS_DASHBOARD_CACHE_SECONDS=seconds) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launch_browser() as one:
-        yield one
+    with launch_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")
-def looks(browser: Browser, address: str) -> Looks:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    return Looks(browser, address, WAIVERS, PICTURES)
+def inspector(browser: Browser, address: str) -> PageInspector:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    return PageInspector(browser, address, WAIVERS, FOLDER)
 
 
-def test_the_navigation_leads_to_every_page_and_no_other(browser: Browser, address: str) -> None:
+def test_the_navigation_lists_every_page_and_no_other(browser: Browser, address: str) -> None:
     with open_tab(browser, address) as (page, _):
         links = page.get_by_test_id("stSidebarNavLink")
         links.nth(len(PAGES) - 1).wait_for()
@@ -90,28 +90,30 @@ def test_the_navigation_leads_to_every_page_and_no_other(browser: Browser, addre
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_drawn_without_errors_and_without_the_internet(
-    looks: Looks, path: str, width: int, dark: bool
+    inspector: PageInspector, path: str, width: int, dark: bool
 ) -> None:
-    look = looks.at(path, PAGES[path], width, dark)
-    assert look.headings[0] == PAGES[path].title
-    assert look.tables >= PAGES[path].tables
-    assert look.errors == []
-    assert look.foreign == []
-    assert look.overflow <= 0
+    inspection = inspector.inspect(path, PAGES[path], width, dark)
+    assert inspection.headings[0] == PAGES[path].title
+    assert inspection.tables >= PAGES[path].tables
+    assert inspection.errors == []
+    assert inspection.foreign == []
+    assert inspection.overflow <= 0
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_can_be_used_by_everybody(looks: Looks, path: str, dark: bool) -> None:
-    look = looks.at(path, PAGES[path], WIDE, dark)
-    assert look.violations == []
-    assert look.unnamed == 0
+def test_every_page_is_accessible(inspector: PageInspector, path: str, dark: bool) -> None:
+    inspection = inspector.inspect(path, PAGES[path], WIDE, dark)
+    assert inspection.violations == []
+    assert inspection.unnamed == 0
 
 
-def test_every_waiver_is_needed(looks: Looks) -> None:
+def test_every_waiver_is_needed(inspector: PageInspector) -> None:
     needed: set[int] = set()
     for path, expected in PAGES.items():
-        needed |= looks.at(path, expected, WIDE).waived | looks.at(path, expected, WIDE, dark=True).waived
+        needed |= (
+            inspector.inspect(path, expected, WIDE).waived | inspector.inspect(path, expected, WIDE, dark=True).waived
+        )
     assert [waiver for index, waiver in enumerate(WAIVERS) if index not in needed] == []
 
 
@@ -120,8 +122,8 @@ def test_every_waiver_is_needed(looks: Looks) -> None:
     [
         ("/Geography", {"Live", "Region", "Country"}),
         ("/Explore", {"Country", "Gender", "Registered from", "Next", "Prepare CSV"}),
-        ("/Flow", {"Live", "Check now", "Logarithmic seconds"}),
-        ("/Topics", {"Live", "Topic", "Messages a page", "Look again", "Message in full"}),
+        ("/Flow", {"Live", "Check now", "Logarithmic scale"}),
+        ("/Topics", {"Live", "Topic", "Messages per page", "Refresh", "Message in full"}),
         ("/Quarantine", {"Live", "hour", "day", "Reason"}),
     ],
 )
@@ -130,7 +132,7 @@ def test_the_tab_key_reaches_every_page_filter_and_button(
 ) -> None:
     with open_tab(browser, address + path) as (page, _):
         wait_until_drawn(page, [PAGES[path].title, *PAGES[path].texts], PAGES[path].figures)
-        reached = _tabbed(page)
+        reached = _list_tab_stops(page)
     wanted = {expected.title for expected in PAGES.values()} | controls
     assert [name for name in wanted if not any(name in label for label in reached)] == []
 
@@ -142,9 +144,9 @@ def test_the_ledger_is_checked_on_the_page(browser: Browser, address: str) -> No
         assert complaints.errors == []
 
 
-def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browser, address: str) -> None:
+def test_filters_are_in_the_address_and_a_user_is_shown_in_full_and_saved(browser: Browser, address: str) -> None:
     with open_tab(browser, f"{address}/Explore?country=Australia&gender=nonsense") as (page, complaints):
-        page.get_by_text("latest registered first").first.wait_for()
+        page.get_by_text("most recently registered first").first.wait_for()
         choose(page, "Age band", "45-54")
         page.wait_for_url("**age=45-54**")
         assert set(parse_qs(urlsplit(page.url).query)) == {"country", "age"}
@@ -157,7 +159,7 @@ def test_chosen_users_are_in_the_address_shown_in_full_and_saved(browser: Browse
             users = list(csv.DictReader(file))
         assert users
         assert {(user["country_code"], 45 <= int(user["age"]) <= 54) for user in users} == {("AU", True)}
-        eventually(lambda: _first_row_selected(page), 60, "the user of the first row did not show")
+        eventually(lambda: _select_first_row(page), 60, "the user of the first row did not show")
         card = page.get_by_test_id("stHtml").inner_text()
         assert users[0]["user_id"] in card
         assert users[0]["full_name"] in card
@@ -184,28 +186,28 @@ def test_a_new_user_appears_on_an_open_page(
         ("/Quarantine", "postgres_server", "PostgreSQL"),
     ],
 )
-def test_a_page_outlives_its_store(
+def test_a_page_survives_an_outage_of_its_store(
     browser: Browser, address: str, path: str, server: str, store: str, request: pytest.FixtureRequest
 ) -> None:
-    killed: Component = request.getfixturevalue(server)
+    component: Component = request.getfixturevalue(server)
     expected = PAGES[path]
     with open_tab(browser, address + path, seconds=90) as (page, complaints):
         wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
-        killed.stop()
+        component.stop()
         try:
             page.get_by_text(f"Stale: {store} does not answer").first.wait_for()
             wait_until_drawn(page, expected.texts, expected.figures, expected.tables)
             assert "Traceback" not in page.inner_text("body")
             assert page.get_by_test_id("stException").count() == 0
         finally:
-            killed.start()
-            killed.wait_ready(90)
+            component.start()
+            component.wait_ready(90)
         page.get_by_text(f"Stale: {store} does not answer").first.wait_for(state="detached")
         assert complaints.foreign == []
 
 
-def _first_row_selected(page: Page) -> bool:
-    """The table is one canvas, which a page that is being redrawn may take from under the mouse."""
+def _select_first_row(page: Page) -> bool:
+    """Select the first row; the table is one canvas, which a refresh can replace under the mouse."""
     if not page.get_by_text("Provenance").count():
         box = page.get_by_test_id("stDataFrame").first.bounding_box()
         assert box is not None
@@ -214,8 +216,8 @@ def _first_row_selected(page: Page) -> bool:
     return page.get_by_text("Provenance").count() == 1
 
 
-def _tabbed(page: Page) -> list[str]:
-    """The names of what the tab key comes to."""
+def _list_tab_stops(page: Page) -> list[str]:
+    """Return the names of the elements that the tab key reaches."""
     names = []
     for _ in range(60):
         page.keyboard.press("Tab")

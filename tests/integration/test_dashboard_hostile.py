@@ -1,4 +1,4 @@
-"""200 hostile names wherever data reaches, in headless Chromium: they are shown as they are, and do nothing."""
+"""200 hostile names everywhere that data is shown, in headless Chromium: they appear unchanged and do nothing."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from insights.model.reasons import Reason
 from insights.settings import StoreSettings
 from tests.helpers.browser import Complaints, choose, launch_browser, open_tab, wait_until_drawn
 from tests.helpers.dashboard_data import fill_cassandra, fill_postgres, users
-from tests.helpers.dashboard_process import serving
+from tests.helpers.dashboard_process import run_dashboard
 from tests.helpers.hostile_names import NAMES
 from tests.helpers.support import eventually
 
@@ -42,14 +42,16 @@ tags => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with launch_browser() as one:
-        yield one
+    with launch_browser() as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="module")
 def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Users of these names, in cities of these names; records refused with them; messages that hold them. No page looks
-    again by itself: a table that is drawn anew starts at its top."""
+    """Users with these names in cities with these names; rejected records and messages that contain them.
+
+    No page refreshes by itself, since a table that is redrawn scrolls back to its top.
+    """
     people = [
         person | {"full_name": name, "city": name, "state": name, "country_code": "DE", "country": "Germany"}
         for person, name in zip(users(len(NAMES), NOW), NAMES, strict=True)
@@ -58,7 +60,7 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
     connection = psycopg2.connect(**own_stores.postgres.connection("tests"))
     fill_postgres(connection, own_stores.kafka.raw_topic, [], NOW)
     with connection, connection.cursor() as cursor:
-        insert_records(cursor, [_refused(number, name) for number, name in enumerate(NAMES)])
+        insert_records(cursor, [_make_record(number, name) for number, name in enumerate(NAMES)])
     connection.close()
     producer = Producer(own_stores.kafka.client())
     for first in range(0, len(NAMES), 20):
@@ -67,7 +69,7 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
         producer.produce(own_stores.kafka.raw_topic, value, names[0], headers=[("batch_id", names[1].encode())])
     producer.flush(30)
     log = tmp_path_factory.mktemp("dashboard") / "log"
-    with serving(own_stores, log, INSIGHTS_DASHBOARD_CACHE_SECONDS="3600") as served:
+    with run_dashboard(own_stores, log, INSIGHTS_DASHBOARD_CACHE_SECONDS="3600") as served:
         yield served
 
 
@@ -76,12 +78,12 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
     [
         ("/", ("Latest arrivals",), 4),
         ("/Demographics", (), 4),
-        ("/Geography", ("Cities of Germany",), 4),
+        ("/Geography", ("Cities in Germany",), 4),
         ("/Registrations", (), 4),
-        ("/Explore", ("users, the latest registered first",), 0),
+        ("/Explore", ("users, most recently registered first",), 0),
         ("/Flow", ("Published",), 0),
         ("/Topics", ("Newest first",), 1),
-        ("/Quarantine", ("Latest refused records",), 2),
+        ("/Quarantine", ("Latest rejected records",), 2),
     ],
 )
 def test_names_do_nothing_on_a_page(
@@ -90,7 +92,7 @@ def test_names_do_nothing_on_a_page(
     with open_tab(browser, address + path) as (page, complaints):
         wait_until_drawn(page, texts, figures)
         for frame in page.get_by_test_id("stDataFrame").all():
-            _cells(frame)
+            _read_cells(frame)
         _assert_inert(page, complaints)
 
 
@@ -100,22 +102,22 @@ def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: s
         for first in range(1, len(NAMES), 50):
             page.get_by_text(f"{first} to {first + 49}", exact=True).wait_for()
             wait_until_drawn(page)
-            shown |= _cells(page.get_by_test_id("stDataFrame"))
+            shown |= _read_cells(page.get_by_test_id("stDataFrame"))
             if first + 49 < len(NAMES):
                 page.get_by_role("button", name="Next").click()
         _assert_inert(page, complaints)
-    assert {_words(name) for name in NAMES} - shown == set()
+    assert {_normalize(name) for name in NAMES} - shown == set()
 
 
-def test_refused_records_are_shown_by_their_details_as_they_are(browser: Browser, address: str) -> None:
+def test_rejected_records_are_shown_by_their_details_as_they_are(browser: Browser, address: str) -> None:
     with open_tab(browser, address + "/Quarantine") as (page, complaints):
         for number, reason in enumerate(REASONS):
-            wait_until_drawn(page, ["Latest refused records"], 1, 1)
-            names = {_words(name) for name in NAMES[number :: len(REASONS)]}
+            wait_until_drawn(page, ["Latest rejected records"], 1, 1)
+            names = {_normalize(name) for name in NAMES[number :: len(REASONS)]}
             choose(page, "Reason", reason)
             table = page.get_by_test_id("stDataFrame")
             eventually(partial(_shows_only, table, names), 60, f"the records of {reason} do not show")
-            assert names - _cells(table) == set()
+            assert names - _read_cells(table) == set()
         _assert_inert(page, complaints)
 
 
@@ -124,19 +126,21 @@ def test_a_name_in_a_sentence_a_figure_and_a_table_is_its_text(
 ) -> None:
     log = tmp_path_factory.mktemp("names") / "log"
     with (
-        serving(own_stores, log, "tests/helpers/names_app.py", STREAMLIT_BROWSER_GATHER_USAGE_STATS="false") as served,
+        run_dashboard(
+            own_stores, log, "tests/helpers/names_app.py", STREAMLIT_BROWSER_GATHER_USAGE_STATS="false"
+        ) as served,
         open_tab(browser, served) as (page, complaints),
     ):
         wait_until_drawn(page, ["The end."], 1)
         sentences = [page.locator(f".st-key-name-{number}").inner_text() for number in range(len(NAMES))]
         formatted = [page.locator(f".st-key-name-{number}").locator(FORMATTED).count() for number in range(len(NAMES))]
         labels = page.locator(".js-plotly-plot .ytick text").all_text_contents()
-        cells = _cells(page.get_by_test_id("stDataFrame"))
+        cells = _read_cells(page.get_by_test_id("stDataFrame"))
         _assert_inert(page, complaints)
-    assert [_words(text) for text in sentences] == [_words(name) for name in NAMES]
+    assert [_normalize(text) for text in sentences] == [_normalize(name) for name in NAMES]
     assert sum(formatted) == 0
-    assert {_words(name) for name in NAMES} - {_words(label) for label in labels} == set()
-    assert {_words(name) for name in NAMES} - cells == set()
+    assert {_normalize(name) for name in NAMES} - {_normalize(label) for label in labels} == set()
+    assert {_normalize(name) for name in NAMES} - cells == set()
 
 
 def _assert_inert(page: Page, complaints: Complaints) -> None:
@@ -147,9 +151,12 @@ def _assert_inert(page: Page, complaints: Complaints) -> None:
     assert complaints.foreign == []
 
 
-def _cells(frame: Locator) -> set[str]:
-    """The texts of a table's cells; only those that can be seen are in the page, so it is scrolled from its first row,
-    which other rows in the same table do not bring back, to its end."""
+def _read_cells(frame: Locator) -> set[str]:
+    """Return the texts of a table's cells.
+
+    Only visible cells are in the page, so this scrolls from the first row to the last. It goes back to the first row
+    before, as the table does not when it gets other rows.
+    """
     cells = frame.locator("[role=gridcell]")
     cells.first.wait_for(state="attached")
     frame.locator(".dvn-scroller").evaluate("box => { box.scrollTop = 0; }")
@@ -158,7 +165,7 @@ def _cells(frame: Locator) -> set[str]:
     moved = True
     while moved:
         seen = cells.all_text_contents()
-        shown.update(map(_words, seen))
+        shown.update(map(_normalize, seen))
         moved = frame.locator(".dvn-scroller").evaluate(
             "box => { const at = box.scrollTop; box.scrollTop += 250; return box.scrollTop > at; }"
         )
@@ -168,18 +175,20 @@ def _cells(frame: Locator) -> set[str]:
 
 
 def _shows_only(table: Locator, names: set[str]) -> bool:
-    """Whether all hostile names in the table are among `names`."""
-    seen = {_words(text) for text in table.locator("[role=gridcell]").all_text_contents()} & {*map(_words, NAMES)}
+    """Whether the table shows hostile names, and only those in `names`."""
+    seen = {_normalize(text) for text in table.locator("[role=gridcell]").all_text_contents()} & {
+        *map(_normalize, NAMES)
+    }
     return bool(seen) and seen <= names
 
 
-def _words(text: str) -> str:
-    """Without white space that HTML folds, the mark of UTF-8, which browsers drop, and joiners, which `plain` adds."""
+def _normalize(text: str) -> str:
+    """Remove the white space that HTML folds, the byte order mark that browsers drop, and the joiners that we add."""
     text = text.translate(dict.fromkeys(map(ord, "\u2060\ufeff")))
     return " ".join(text.split())
 
 
-def _refused(number: int, name: str) -> QuarantineRecord:
+def _make_record(number: int, name: str) -> QuarantineRecord:
     payload: Any = json.dumps({"name": name}).encode()
     return QuarantineRecord(
         origin=f"hostile/0/{number}",

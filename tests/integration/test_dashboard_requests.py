@@ -1,4 +1,4 @@
-"""What the pages ask of Cassandra: a bounded number of requests, and rows by the group, not by the user."""
+"""What the pages read from Cassandra: a bounded number of requests, and rows per group, not per user."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ USERS = 20_000
 
 @pytest.fixture
 def servers(monkeypatch, postgres, kafka, cassandra):
-    """Named to the dashboard, which reads them at every run."""
+    """Servers in the dashboard's environment; it reads them anew at every run."""
     st.cache_resource.clear()
     for name, value in to_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
@@ -32,25 +32,26 @@ def servers(monkeypatch, postgres, kafka, cassandra):
 
 @pytest.fixture
 def notes(monkeypatch, tmp_path) -> Path:
-    """Every request from now on, and the rows of its answer."""
+    """A log of every request from now on, with the number of rows in its answer."""
     monkeypatch.setattr(Connection, "send_msg", Connection.send_msg)
     path: Path = tmp_path / "notes"
     record_requests.record_requests(path)
     return path
 
 
-def test_no_page_asks_much_of_cassandra_however_many_users_there_are(servers, notes):
+def test_no_page_reads_much_from_cassandra_however_many_users_there_are(servers, notes):
     with connections.open_cassandra(servers.cassandra) as session:
         stores.write_chunk(stores.make_writer(session), Chunk(0, USERS))
     stores.fill_counts(servers.cassandra, count_users(USERS), datetime.now(UTC))
     stores.fill_postgres(servers, USERS, count_users(USERS))
-    asked, read = {}, {}
+    requests_by_page, rows_by_page = {}, {}
     for path in PAGES:
         notes.unlink(missing_ok=True)
         app = AppTest.from_file(str(path), default_timeout=60).run()
         assert not app.exception, path
         requests = notes.read_text().splitlines() if notes.exists() else []
-        asked[path.stem], read[path.stem] = len(requests), sum(int(note.split()[1]) for note in requests)
-    assert asked["overview"] > 0
-    assert {name: number for name, number in asked.items() if number > GOALS["requests"]} == {}
-    assert {name: number for name, number in read.items() if number > USERS / 2} == {}
+        requests_by_page[path.stem] = len(requests)
+        rows_by_page[path.stem] = sum(int(request.split()[1]) for request in requests)
+    assert requests_by_page["overview"] > 0
+    assert {name: number for name, number in requests_by_page.items() if number > GOALS["requests"]} == {}
+    assert {name: number for name, number in rows_by_page.items() if number > USERS / 2} == {}

@@ -1,4 +1,4 @@
-"""What the dashboard reads of a real broker: partitions, and messages page by page, bounded and without credentials."""
+"""What the dashboard reads from a real broker: partitions, and messages by page, bounded and without credentials."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from insights.clients import kafka_admin
 
 
 @pytest.fixture
-def thirty(kafka) -> Any:
-    """30 messages, one a second, in turn on two partitions; each with credentials in every place."""
+def thirty_messages(kafka) -> Any:
+    """30 messages, one per second, alternating between two partitions; credentials are in each value and header."""
     producer = Producer(kafka.client())
     login = '"login": {"password": "hunter2", "md5": "5eb63"}'
     for number in range(30):
@@ -28,73 +28,76 @@ def thirty(kafka) -> Any:
     return kafka
 
 
-def numbers(found: messages.MessagePage) -> list[int]:
+def list_numbers(found: messages.MessagePage) -> list[int]:
     return [int(message.key.removeprefix("key ")) for message in found.messages]
 
 
-def test_partitions_have_their_offsets_and_the_time_of_their_newest_message(thirty):
-    parts = topic_offsets.list_partition_offsets(thirty)
+def test_partitions_have_their_offsets_and_the_time_of_their_newest_message(thirty_messages):
+    parts = topic_offsets.list_partition_offsets(thirty_messages)
     assert [part[:4] for part in parts] == [
-        (thirty.raw_topic, 0, 0, 15),
-        (thirty.raw_topic, 1, 0, 15),
-        (thirty.quarantine_topic, 0, 0, 0),
-        (thirty.quarantine_topic, 1, 0, 0),
+        (thirty_messages.raw_topic, 0, 0, 15),
+        (thirty_messages.raw_topic, 1, 0, 15),
+        (thirty_messages.quarantine_topic, 0, 0, 0),
+        (thirty_messages.quarantine_topic, 1, 0, 0),
     ]
     newest = [part.newest.timestamp() if part.newest else None for part in parts]
     assert newest == [29, 30, None, None]
-    assert kafka_admin.read_watermarks(kafka_admin.get_admin(thirty), thirty.raw_topic) == {0: (0, 15), 1: (0, 15)}
+    assert kafka_admin.read_watermarks(kafka_admin.get_admin(thirty_messages), thirty_messages.raw_topic) == {
+        0: (0, 15),
+        1: (0, 15),
+    }
 
 
-def test_messages_are_paged_over_all_partitions_each_once(thirty):
-    found = messages.fetch_page(thirty, thirty.raw_topic, None, (), 8)
+def test_messages_are_paged_over_all_partitions_each_once(thirty_messages):
+    found = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, None, (), 8)
     assert not found.newer
-    pages = [numbers(found)]
+    pages = [list_numbers(found)]
     while found.older:
-        found = messages.fetch_page(thirty, thirty.raw_topic, None, found.older, 8)
+        found = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, None, found.older, 8)
         assert found.newer
         assert found.complete
-        pages.append(numbers(found))
+        pages.append(list_numbers(found))
     assert [len(page) for page in pages] == [8, 8, 8, 6]
     assert [number for page in pages for number in page] == list(range(29, -1, -1))
 
 
-def test_messages_of_a_partition_are_shown_up_to_an_offset(thirty):
-    found = messages.fetch_page(thirty, thirty.raw_topic, 1, ((1, 7),), 3)
+def test_messages_of_a_partition_are_shown_up_to_an_offset(thirty_messages):
+    found = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 1, ((1, 7),), 3)
     assert [(message.partition, message.offset) for message in found.messages] == [(1, 6), (1, 5), (1, 4)]
     assert (found.older, found.newer) == (((1, 4),), True)
-    assert numbers(messages.fetch_page(thirty, thirty.raw_topic, 1, ((1, 99),), 1)) == [29]
+    assert list_numbers(messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 1, ((1, 99),), 1)) == [29]
 
 
-def test_messages_that_retention_took_are_passed_over(thirty):
-    admin = AdminClient(thirty.client())
-    for deleted in admin.delete_records([TopicPartition(thirty.raw_topic, 0, 13)]).values():
+def test_messages_that_retention_deleted_are_skipped(thirty_messages):
+    admin = AdminClient(thirty_messages.client())
+    for deleted in admin.delete_records([TopicPartition(thirty_messages.raw_topic, 0, 13)]).values():
         deleted.result(20)
-    found = messages.fetch_page(thirty, thirty.raw_topic, 0, (), 10)
+    found = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 0, (), 10)
     assert ([message.offset for message in found.messages], found.older) == ([14, 13], ())
-    assert messages.fetch_page(thirty, thirty.raw_topic, 0, ((0, 5),), 10).messages == []
-    assert messages.fetch_message(thirty, thirty.raw_topic, 0, 5) is None
+    assert messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 0, ((0, 5),), 10).messages == []
+    assert messages.fetch_message(thirty_messages, thirty_messages.raw_topic, 0, 5) is None
 
 
-def test_a_key_is_searched_in_every_partition(thirty):
-    found = messages.search_key(thirty, thirty.raw_topic, None, "key 7", 10)
+def test_a_key_is_searched_in_every_partition(thirty_messages):
+    found = messages.search_key(thirty_messages, thirty_messages.raw_topic, None, "key 7", 10)
     assert [(message.partition, message.offset) for message in found.messages] == [(1, 3)]
-    assert messages.search_key(thirty, thirty.raw_topic, 0, "key 7", 10).messages == []
+    assert messages.search_key(thirty_messages, thirty_messages.raw_topic, 0, "key 7", 10).messages == []
 
 
-def test_messages_have_no_credentials_and_no_control_characters(thirty):
-    listed = messages.fetch_page(thirty, thirty.raw_topic, None, (), 30).messages
-    whole = messages.fetch_message(thirty, thirty.raw_topic, 1, 14)
+def test_messages_have_no_credentials_and_no_control_characters(thirty_messages):
+    listed = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, None, (), 30).messages
+    whole = messages.fetch_message(thirty_messages, thirty_messages.raw_topic, 1, 14)
     assert whole is not None
     assert whole.value == '{\n  "n": 29,\n  "login": {\n    "password": null,\n    "md5": null\n  }\n}'
     assert [name for name, _ in whole.headers] == ["event_id", "note"]
     assert whole.headers[1][1].startswith("\\x1b{")
-    assert (whole.key, whole.cut) == ("key 29", False)
+    assert (whole.key, whole.truncated) == ("key 29", False)
     for secret in ("hunter2", "5eb63", "\x1b"):
         assert secret not in str((listed, whole))
         assert secret not in "".join(message.value + message.headers for message in listed)
 
 
-def test_a_large_or_empty_message_is_cut_and_shown(kafka):
+def test_a_large_or_empty_message_is_truncated_and_shown(kafka):
     producer = Producer(kafka.client())
     producer.produce(kafka.raw_topic, partition=0, value=b"\xff" + b"x" * 900_000)
     producer.produce(kafka.raw_topic, partition=0, value=None)
@@ -105,10 +108,10 @@ def test_a_large_or_empty_message_is_cut_and_shown(kafka):
     assert large.value.startswith("\\xffxxx")
     whole = messages.fetch_message(kafka, kafka.raw_topic, 0, 0)
     assert whole is not None
-    assert (len(whole.value), whole.cut) == (messages.WHOLE_CHARACTERS, True)
+    assert (len(whole.value), whole.truncated) == (messages.WHOLE_CHARACTERS, True)
 
 
-def test_looking_at_messages_leaves_no_consumer_group(thirty):
-    messages.fetch_page(thirty, thirty.raw_topic, None, (), 10)
-    found = AdminClient(thirty.client()).list_consumer_groups(request_timeout=10).result()
+def test_reading_messages_leaves_no_consumer_group(thirty_messages):
+    messages.fetch_page(thirty_messages, thirty_messages.raw_topic, None, (), 10)
+    found = AdminClient(thirty_messages.client()).list_consumer_groups(request_timeout=10).result()
     assert not [group.group_id for group in found.valid if group.group_id.startswith("insights-dashboard")]

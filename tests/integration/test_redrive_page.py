@@ -1,4 +1,4 @@
-"""The re-drive on the Quarantine page in headless Chromium: its confirmation outlives the page's own refresh."""
+"""The re-drive on the Quarantine page in headless Chromium: its confirmation survives the page's own refresh."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from insights.settings import AirflowSettings, to_environment
 from tests.helpers.airflow_server import FakeAirflow, serve_airflow
 from tests.helpers.browser import open_url
 from tests.helpers.dashboard_data import fill_postgres
-from tests.helpers.dashboard_process import process
+from tests.helpers.dashboard_process import run_streamlit
 from tests.helpers.support import eventually, free_port
 
 
@@ -22,12 +22,17 @@ def airflow() -> Iterator[FakeAirflow]:
 
 @pytest.fixture
 def address(postgres, connection, airflow, tmp_path) -> Iterator[str]:
-    """A dashboard of twelve refused records, for which every visitor is an operator."""
+    """A dashboard with twelve rejected records, for which every visitor is an operator."""
     fill_postgres(connection, "users.raw", [], datetime.now(UTC))
     port = free_port()
-    known = AirflowSettings(url=airflow.address, username="dashboard", password=SecretStr("secret"))
-    told = {"INSIGHTS_DASHBOARD_AUTH": "none", "INSIGHTS_DASHBOARD_OPERATORS": "*"}
-    with process(tmp_path / "log", port, to_environment(postgres, known) | told, "--server.address=127.0.0.1"):
+    airflow_settings = AirflowSettings(url=airflow.address, username="dashboard", password=SecretStr("secret"))
+    dashboard_settings = {"INSIGHTS_DASHBOARD_AUTH": "none", "INSIGHTS_DASHBOARD_OPERATORS": "*"}
+    with run_streamlit(
+        tmp_path / "log",
+        port,
+        to_environment(postgres, airflow_settings) | dashboard_settings,
+        "--server.address=127.0.0.1",
+    ):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -36,13 +41,15 @@ def test_a_redrive_is_confirmed_in_a_dialog_that_stays_until_it_is_answered(addr
         page.get_by_test_id("stSidebarNav").get_by_role("link", name="Quarantine").click()
         page.get_by_role("button", name="Re-drive ...").click()
         dialog = page.get_by_role("dialog")
-        dialog.get_by_text("8 open records of this reason").wait_for()
-        asked = len(airflow.requested)
-        eventually(lambda: len(airflow.requested) >= asked + 2, 120, "the page does not look again")
+        dialog.get_by_text("8 open records with this reason").wait_for()
+        requests = len(airflow.requested)
+        eventually(lambda: len(airflow.requested) >= requests + 2, 120, "the page does not refresh")
         assert airflow.triggered == []
         page.screenshot(path=tmp_path / "dialog.png")
         dialog.get_by_role("button", name="Start the run").click()
-        page.get_by_text("The run manual__2 of redrive_quarantine was started: 8 open records of BAD_EMAIL.").wait_for()
+        page.get_by_text(
+            "The run manual__2 of redrive_quarantine was started: 8 open records with reason BAD_EMAIL."
+        ).wait_for()
         dialog.wait_for(state="detached")
         assert [run["conf"] for run in airflow.triggered] == [{"reason": "BAD_EMAIL"}]
 

@@ -1,4 +1,4 @@
-"""Who sees a page and who may act on it, in each way of logging in."""
+"""Who may view a page and who may act on the data, for each way of logging in."""
 
 import sys
 import time
@@ -30,12 +30,12 @@ def page() -> None:
     from dashboard.components import page
 
     page.begin_page("Any")
-    st.write(f"seen by {auth.get_visitor()}, who {'may' if auth.may_redrive() else 'may not'} redrive")
+    st.write(f"viewed by {auth.get_visitor()}, who {'may' if auth.may_redrive() else 'may not'} redrive")
 
 
 @pytest.fixture(autouse=True)
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The pages as on one's own machine. A page that is run is `__main__`, which a spawned process would run too."""
+    """Serve the pages on loopback. A page that runs becomes `__main__`, which a spawned process would run as well."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
     monkeypatch.delenv("INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS")
     config.set_option("server.address", "127.0.0.1")
@@ -44,25 +44,25 @@ def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def configure(**values: str) -> None:
+def configure(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def set_settings(**values: str) -> None:
         for name, value in values.items():
             monkeypatch.setenv(f"INSIGHTS_DASHBOARD_{name.upper()}", value)
 
-    return configure
+    return set_settings
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The headers of the visitor's request."""
+def send(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set the headers of the visitor's request."""
 
-    def send(*headers: tuple[str, str]) -> None:
+    def set_headers(*headers: tuple[str, str]) -> None:
         monkeypatch.setattr(st, "context", SimpleNamespace(headers=StreamlitHeaders(headers)))
 
-    return send
+    return set_headers
 
 
-def opened(user: dict[str, Any] | None = None) -> AppTest:
+def open_page(user: dict[str, Any] | None = None) -> AppTest:
     app = AppTest.from_function(page)
     app.user = user or {}
     app.run()
@@ -70,182 +70,186 @@ def opened(user: dict[str, Any] | None = None) -> AppTest:
     return app
 
 
-def seen(app: AppTest) -> str:
-    """What the page shows to one who may see it; empty for others."""
-    return " ".join(element.value for element in app.markdown if element.value.startswith("seen by"))
+def read_page(app: AppTest) -> str:
+    """Return what the page shows to a visitor who may view it, empty for others."""
+    return " ".join(element.value for element in app.markdown if element.value.startswith("viewed by"))
 
 
-def refused(app: AppTest) -> str:
-    """Why the page is not shown, without Markdown's escapes."""
-    assert not seen(app)
+def read_error(app: AppTest) -> str:
+    """Return why the page is not shown, without Markdown's escapes."""
+    assert not read_page(app)
     return str(app.error[0].value).replace("\\", "").replace("\u2060", "") if app.error else ""
 
 
-def login(**claims: Any) -> dict[str, Any]:
+def make_login(**claims: Any) -> dict[str, Any]:
     return ANN | {"iat": int(time.time()) - 60} | claims
 
 
-def test_without_a_login_everyone_on_this_machine_sees_the_page_and_nobody_may_act() -> None:
-    assert seen(opened()) == "seen by anonymous, who may not redrive"
+def test_without_a_login_everyone_on_this_machine_may_view_the_page_and_nobody_may_act() -> None:
+    assert read_page(open_page()) == "viewed by anonymous, who may not redrive"
 
 
-def test_on_one_s_own_machine_everyone_may_act(configured: Any) -> None:
-    configured(operators="*")
-    assert seen(opened()) == "seen by anonymous, who may redrive"
+def test_without_a_login_everyone_may_act_if_everyone_is_an_operator(configure: Any) -> None:
+    configure(operators="*")
+    assert read_page(open_page()) == "viewed by anonymous, who may redrive"
 
 
 @pytest.mark.parametrize("address", [None, "0.0.0.0", "::", "192.0.2.1", "insights.example.org"])
-def test_without_a_login_the_page_is_not_shown_beyond_this_machine(address: str | None, configured: Any) -> None:
+def test_without_a_login_the_page_is_not_shown_beyond_this_machine(address: str | None, configure: Any) -> None:
     config.set_option("server.address", address)
-    assert "INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS to true" in refused(opened())
+    assert "INSIGHTS_DASHBOARD_ALLOW_ANONYMOUS to true" in read_error(open_page())
     assert auth.get_visitor() is None
-    configured(allow_anonymous="true")
-    assert seen(opened()).startswith("seen by anonymous")
+    configure(allow_anonymous="true")
+    assert read_page(open_page()).startswith("viewed by anonymous")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
 def test_every_address_of_loopback_is_this_machine(address: str) -> None:
     config.set_option("server.address", address)
-    assert seen(opened())
+    assert read_page(open_page())
 
 
 @pytest.fixture
-def proxied(configured: Any) -> None:
-    configured(auth="proxy", viewers="@example.org", operators="ann@example.org", proxy_secret=SECRET)
+def proxied(configure: Any) -> None:
+    configure(auth="proxy", viewers="@example.org", operators="ann@example.org", proxy_secret=SECRET)
 
 
 @pytest.mark.usefixtures("proxied")
-def test_a_proxy_that_knows_the_secret_names_the_visitor(sent: Any) -> None:
-    sent(("x-auth-request-email", "ann@example.org"), ("x-insights-proxy-secret", SECRET))
-    assert seen(opened()) == "seen by ann@example.org, who may redrive"
-    sent(("x-auth-request-email", "bob@example.org"), ("x-insights-proxy-secret", SECRET))
-    assert seen(opened()) == "seen by bob@example.org, who may not redrive"
+def test_a_proxy_that_knows_the_secret_names_the_visitor(send: Any) -> None:
+    send(("x-auth-request-email", "ann@example.org"), ("x-insights-proxy-secret", SECRET))
+    assert read_page(open_page()) == "viewed by ann@example.org, who may redrive"
+    send(("x-auth-request-email", "bob@example.org"), ("x-insights-proxy-secret", SECRET))
+    assert read_page(open_page()) == "viewed by bob@example.org, who may not redrive"
 
 
 @pytest.mark.usefixtures("proxied")
 @pytest.mark.parametrize(
     "secrets", [[], [""], ["0123456789abcdeF"], [SECRET + "0"], ["ü" * 16], [SECRET, "x"], [SECRET, SECRET]]
 )
-def test_a_name_without_the_proxy_s_one_secret_is_forged(sent: Any, secrets: list[str]) -> None:
-    sent(("x-auth-request-email", "ann@example.org"), *(("x-insights-proxy-secret", secret) for secret in secrets))
-    assert "did not come from it" in refused(opened())
+def test_a_name_without_exactly_one_secret_of_the_proxy_is_forged(send: Any, secrets: list[str]) -> None:
+    send(("x-auth-request-email", "ann@example.org"), *(("x-insights-proxy-secret", secret) for secret in secrets))
+    assert "did not come from it" in read_error(open_page())
     assert auth.get_visitor() is None
     assert not auth.may_redrive()
 
 
 @pytest.mark.usefixtures("proxied")
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         ([], "The proxy sent 0 names in X-Auth-Request-Email"),
         ([" "], "The proxy sent 0 names"),
         (["ann@example.org", "bob@example.org"], "The proxy sent 2 names"),
-        (["eve@example.com"], "eve@example.com may not see this page"),
-        ([HOSTILE], f"{HOSTILE} may not see this page"),
+        (["eve@example.com"], "eve@example.com may not view this page"),
+        ([HOSTILE], f"{HOSTILE} may not view this page"),
     ],
 )
-def test_the_proxy_is_to_name_one_visitor_who_may_see_the_page(sent: Any, names: list[str], said: str) -> None:
-    sent(("x-insights-proxy-secret", SECRET), *(("x-auth-request-email", name) for name in names))
-    app = opened()
-    assert said in refused(app)
+def test_the_proxy_must_name_exactly_one_visitor_who_may_view_the_page(
+    send: Any, names: list[str], message: str
+) -> None:
+    send(("x-insights-proxy-secret", SECRET), *(("x-auth-request-email", name) for name in names))
+    app = open_page()
+    assert message in read_error(app)
     assert "![x](http" not in app.error[0].value
 
 
 @pytest.mark.usefixtures("proxied")
-def test_another_header_may_name_the_visitor(sent: Any, configured: Any) -> None:
-    configured(proxy_user_header="X-Forwarded-User", viewers="ann")
-    sent(("x-forwarded-user", "ann"), ("x-auth-request-email", "eve"), ("x-insights-proxy-secret", SECRET))
-    assert seen(opened()).startswith("seen by ann,")
+def test_another_header_can_name_the_visitor(send: Any, configure: Any) -> None:
+    configure(proxy_user_header="X-Forwarded-User", viewers="ann")
+    send(("x-forwarded-user", "ann"), ("x-auth-request-email", "eve"), ("x-insights-proxy-secret", SECRET))
+    assert read_page(open_page()).startswith("viewed by ann,")
 
 
 @pytest.fixture
-def provided(configured: Any) -> None:
-    configured(auth="oidc", viewers="@example.org", operators="ann@example.org")
+def provided(configure: Any) -> None:
+    configure(auth="oidc", viewers="@example.org", operators="ann@example.org")
 
 
 @pytest.mark.usefixtures("provided")
-def test_who_is_not_logged_in_is_offered_to() -> None:
+def test_a_visitor_who_is_not_logged_in_is_offered_the_login() -> None:
     for user in ({}, {"is_logged_in": False}, {"email": "ann@example.org", "iat": int(time.time())}):
-        app = opened(user)
+        app = open_page(user)
         assert [button.label for button in app.button] == ["Log in"]
-        assert not seen(app)
+        assert not read_page(app)
 
 
 @pytest.mark.usefixtures("provided")
-def test_a_login_without_a_provider_ends_in_a_sentence() -> None:
-    app = opened()
+def test_a_login_without_a_provider_is_explained() -> None:
+    app = open_page()
     app.button[0].click().run()
     assert not app.exception
-    assert "under [auth] in the dashboard's secrets.toml" in refused(app)
+    assert "under [auth] in the dashboard's secrets.toml" in read_error(app)
 
 
 @pytest.mark.usefixtures("provided")
-def test_a_login_s_verified_mail_is_the_visitor() -> None:
-    app = opened(login())
-    assert seen(app) == "seen by ann@example.org, who may redrive"
+def test_the_verified_email_of_a_login_is_the_visitor() -> None:
+    app = open_page(make_login())
+    assert read_page(app) == "viewed by ann@example.org, who may redrive"
     assert app.sidebar.text[0].value == "ann@example.org"
     for verified in ({"email_verified": "true"}, {"email_verified": None}):
-        assert seen(opened(login(**verified)))
-    assert seen(opened(login(email="Bob@Example.org"))) == "seen by Bob@Example.org, who may not redrive"
+        assert read_page(open_page(make_login(**verified)))
+    assert read_page(open_page(make_login(email="Bob@Example.org"))) == "viewed by Bob@Example.org, who may not redrive"
 
 
 @pytest.mark.usefixtures("provided")
 @pytest.mark.parametrize("verified", [False, "false", 0, "no"])
-def test_a_mail_that_the_provider_has_not_verified_names_nobody(verified: object) -> None:
-    assert "no e-mail that its provider has verified" in refused(opened(login(email_verified=verified)))
+def test_an_email_that_the_provider_has_not_verified_names_nobody(verified: object) -> None:
+    assert "no e-mail address that its provider has verified" in read_error(
+        open_page(make_login(email_verified=verified))
+    )
 
 
 @pytest.mark.usefixtures("provided")
 @pytest.mark.parametrize("email", ["eve@example.com", "eve@sub.example.org", "example.org", "eve@éxample.org"])
-def test_a_login_of_somebody_else_is_refused_and_can_be_ended(email: str) -> None:
-    app = opened(login(email=email))
-    assert f"{email} may not see this page" in refused(app)
+def test_a_login_of_somebody_else_is_rejected_and_can_log_out(email: str) -> None:
+    app = open_page(make_login(email=email))
+    assert f"{email} may not view this page" in read_error(app)
     assert [button.label for button in app.sidebar.button] == ["Log out"]
 
 
 @pytest.mark.usefixtures("provided")
-def test_logging_out_ends_what_is_seen() -> None:
-    app = opened(login())
+def test_logging_out_hides_the_page() -> None:
+    app = open_page(make_login())
     app.sidebar.button[0].click().run()
-    assert not seen(app)
+    assert not read_page(app)
     assert [button.label for button in app.button] == ["Log in"]
 
 
 @pytest.mark.usefixtures("provided")
-def test_a_login_ends_after_its_hours(configured: Any) -> None:
-    configured(session_hours="2")
-    assert seen(opened(login(iat=int(time.time()) - 7100)))
+def test_a_login_expires_after_its_hours(configure: Any) -> None:
+    configure(session_hours="2")
+    assert read_page(open_page(make_login(iat=int(time.time()) - 7100)))
     for issued in (int(time.time()) - 7300, None, "now"):
-        app = opened(login(iat=issued))
-        assert not seen(app)
+        app = open_page(make_login(iat=issued))
+        assert not read_page(app)
         assert [button.label for button in app.button] == ["Log in"]
 
 
 @pytest.mark.usefixtures("provided")
-def test_a_page_that_is_open_looks_again_whether_its_login_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    lasts = iter([True])
-    monkeypatch.setattr(auth, "_logged_in", lambda _: next(lasts, False))
-    app = opened(login())
+def test_an_open_page_notices_that_its_login_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([True])
+    monkeypatch.setattr(auth, "_is_logged_in", lambda _: next(answers, False))
+    app = open_page(make_login())
     assert [button.label for button in app.button] == ["Log in"]
 
 
-def test_letters_that_only_look_like_those_of_a_name_are_others(configured: Any) -> None:
-    configured(auth="oidc", viewers="ann@example.org,@kelvin.example")
+def test_letters_that_only_look_like_those_of_a_name_do_not_match_it(configure: Any) -> None:
+    configure(auth="oidc", viewers="ann@example.org,@kelvin.example")
     for email in ("ann@example.orɡ", "eve@\u212aelvin.example"):
-        assert refused(opened(login(email=email)))
-    assert seen(opened(login(email="eve@KELVIN.example")))
+        assert read_error(open_page(make_login(email=email)))
+    assert read_page(open_page(make_login(email="eve@KELVIN.example")))
 
 
-def test_everyone_who_is_logged_in_is_everyone_of_a_star_and_an_operator_sees_only_as_a_viewer(configured: Any) -> None:
-    configured(auth="oidc", viewers="*", operators=" , @example.org ")
-    assert seen(opened(login(email="eve@example.com"))) == "seen by eve@example.com, who may not redrive"
-    assert seen(opened(login())) == "seen by ann@example.org, who may redrive"
-    configured(viewers="@example.com")
-    assert "ann@example.org may not see this page" in refused(opened(login()))
+def test_a_star_is_everyone_who_is_logged_in_and_an_operator_must_be_a_viewer_too(configure: Any) -> None:
+    configure(auth="oidc", viewers="*", operators=" , @example.org ")
+    assert read_page(open_page(make_login(email="eve@example.com"))) == "viewed by eve@example.com, who may not redrive"
+    assert read_page(open_page(make_login())) == "viewed by ann@example.org, who may redrive"
+    configure(viewers="@example.com")
+    assert "ann@example.org may not view this page" in read_error(open_page(make_login()))
 
 
 @pytest.mark.parametrize(
-    ("values", "says"),
+    ("values", "message"),
     [
         ({"auth": "oidc"}, "INSIGHTS_DASHBOARD_VIEWERS is empty but INSIGHTS_DASHBOARD_AUTH is oidc"),
         ({"auth": "proxy", "viewers": " , ", "proxy_secret": SECRET}, "VIEWERS is empty but .* is proxy"),
@@ -254,15 +258,17 @@ def test_everyone_who_is_logged_in_is_everyone_of_a_star_and_an_operator_sees_on
         ({"auth": "basic"}, "INSIGHTS_DASHBOARD_AUTH is 'basic'"),
     ],
 )
-def test_settings_that_let_the_wrong_in_are_one_sentence(configured: Any, values: dict[str, str], says: str) -> None:
-    configured(**values)
-    with pytest.raises(UserError, match=says) as error:
+def test_settings_that_would_let_anyone_in_are_an_error_message(
+    configure: Any, values: dict[str, str], message: str
+) -> None:
+    configure(**values)
+    with pytest.raises(UserError, match=message) as error:
         load(DashboardSettings)
     assert "hunter2" not in str(error.value)
-    assert refused(opened()) == str(error.value)
+    assert read_error(open_page()) == str(error.value)
 
 
-def test_the_pages_keep_streamlit_s_protections_and_its_secrets_stay_out_of_commits_and_images() -> None:
+def test_streamlit_keeps_its_protections_and_its_secrets_stay_out_of_commits_and_images() -> None:
     repository = REPOSITORY
     server = tomllib.loads((repository / "dashboard/.streamlit/config.toml").read_text())["server"]
     assert server["address"] == "127.0.0.1"

@@ -1,4 +1,4 @@
-"""The figures: what they draw, in which order, and that text from data cannot become markup."""
+"""The figures: what they draw and in which order, and that text from data cannot become markup."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -52,10 +52,10 @@ def test_months_without_a_registration_are_drawn_as_zero_across_a_new_year():
     assert list(zip(line.x, line.y, strict=True)) == [("2019-11", 2), ("2019-12", 0), ("2020-01", 0), ("2020-02", 4)]
 
 
-def test_the_line_is_dotted_to_the_running_month():
-    complete, running = charts.plot_registrations_by_month({"2020-02": 4, "2020-03": 1}, "2020-03").data
+def test_the_line_is_dotted_up_to_the_current_month():
+    complete, current = charts.plot_registrations_by_month({"2020-02": 4, "2020-03": 1}, "2020-03").data
     assert (list(complete.x), complete.line.dash) == (["2020-02"], "solid")
-    assert (list(running.x), list(running.y), running.line.dash) == (["2020-02", "2020-03"], [4, 1], "dot")
+    assert (list(current.x), list(current.y), current.line.dash) == (["2020-02", "2020-03"], [4, 1], "dot")
 
 
 def test_the_pyramid_mirrors_men_and_women_on_one_scale_from_young_to_old():
@@ -128,7 +128,7 @@ def test_cohorts_are_shares_of_a_year_and_years_without_users_stay_blank():
     assert [list(row) for row in heat.customdata] == [[10, 0, 5], [30, 0, 0]]
 
 
-def test_growth_shows_a_month_in_front_of_the_one_before():
+def test_growth_shows_a_month_in_front_of_the_month_before():
     figure = charts.plot_growth_by_country(
         [CountryGrowth("DE", 9, 4, 100), CountryGrowth("XX", 1, 2, 5)], "2026-01", {"DE": "Germany"}
     )
@@ -139,13 +139,13 @@ def test_growth_shows_a_month_in_front_of_the_one_before():
     assert before.width > month.width
 
 
-def test_the_running_minute_is_pale():
+def test_the_current_minute_is_pale():
     minutes = [charts.MinuteArrivals(NOW - timedelta(minutes=minute), 7) for minute in (2, 1, 0)]
     colours = charts.plot_arrivals_per_minute(minutes).data[0].marker.color
     assert colours == (BLUE, BLUE, MUTED)
 
 
-def test_cities_keep_their_order_and_a_missing_one_is_said():
+def test_cities_keep_their_order_and_a_missing_one_is_named():
     bar = charts.plot_users_by_city([("Ulm", 9), (None, 4)], "Germany").data[0]
     assert list(zip(bar.y, bar.x, strict=True)) == [("Ulm", 9), (charts.NOT_GIVEN, 4)]
 
@@ -155,7 +155,7 @@ def test_regions_are_bars_with_the_largest_on_top():
     assert list(zip(bar.y, bar.x, strict=True)) == [("Europe", 4), ("Asia", 1)]
 
 
-def test_a_figure_of_the_same_counts_is_drawn_once_and_of_others_anew():
+def test_a_figure_is_built_once_for_the_same_counts_and_again_for_others():
     first = charts.plot_users_by_gender({"female": 11})
     assert charts.plot_users_by_gender({"female": 11}) is first
     assert charts.plot_users_by_gender({"female": 12}).data[0]["values"] == (12,)
@@ -168,12 +168,12 @@ def test_batches_are_drawn_oldest_first_with_the_seconds_of_each_store():
             charts.BatchDuration(7, NOW - timedelta(minutes=1), 10, 0.5, 0.25),
         ]
     )
-    merge, serve = figure.data
+    merge, deliver = figure.data
     assert list(merge.x) == [0, 1]
     assert list(figure.layout.xaxis.ticktext) == ["7", "1"]
     assert list(merge.y) == [0.5, 1.5]
-    assert list(serve.y) == [0.25, None]
-    assert [list(told) for told in merge.customdata] == [[7, 10], [1, 20]]
+    assert list(deliver.y) == [0.25, None]
+    assert [list(details) for details in merge.customdata] == [[7, 10], [1, 20]]
 
 
 def test_batches_of_one_number_before_and_after_a_new_checkpoint_are_two_bars():
@@ -197,10 +197,10 @@ def test_latencies_are_lines_over_time_in_seconds():
     assert (figure.layout.yaxis.type, charts.plot_batch_latencies(given, True).layout.yaxis.type) == (None, "log")
 
 
-def test_partitions_are_bars_of_what_is_read_and_what_waits():
+def test_partitions_are_bars_of_read_and_waiting_messages():
     parts = [charts.PartitionLoad(1, 5, 2), charts.PartitionLoad(0, 7, 0)]
-    read, waits = charts.plot_partition_load("users.raw", parts).data
-    assert (list(read.y), list(read.x), list(waits.x)) == (["0", "1"], [7, 5], [0, 2])
+    read, waiting = charts.plot_partition_load("users.raw", parts).data
+    assert (list(read.y), list(read.x), list(waiting.x)) == (["0", "1"], [7, 5], [0, 2])
 
 
 def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
@@ -208,7 +208,7 @@ def test_quarantine_reasons_are_bars_with_the_most_frequent_on_top():
     assert list(zip(bar.y, bar.x, strict=True)) == [("SCHEMA", 9), ("BAD_EMAIL", 2)]
 
 
-def test_refusals_are_bars_that_cover_their_hour_stacked_by_reason_in_the_order_of_the_rules():
+def test_rejections_are_bars_that_cover_their_hour_stacked_by_reason_in_the_order_of_the_rules():
     counts = {(NOW, "BAD_EMAIL"): 2, (NOW - timedelta(hours=3), "BAD_EMAIL"): 5, (NOW, "SCHEMA"): 1, (NOW, "OLD"): 4}
     figure = charts.plot_rejected_over_time(counts, NOW - timedelta(days=7), NOW, timedelta(hours=1))
     assert [bar.name for bar in figure.data] == ["SCHEMA", "BAD_EMAIL", "OLD"]
@@ -290,7 +290,7 @@ def test_numbers_have_a_unit_on_their_axis():
     assert charts.plot_batch_durations([]).layout.yaxis.title.text == "seconds"
 
 
-def test_a_figure_asks_to_keep_its_zoom():
+def test_a_figure_keeps_its_zoom():
     figure = charts.plot_users_by_country({"FR": 1}, {})
     assert figure.layout.uirevision == charts.plot_users_by_country({"FR": 2}, {}).layout.uirevision
 

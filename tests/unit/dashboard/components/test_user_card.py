@@ -1,4 +1,4 @@
-"""A user in full: nothing left out, all of it text."""
+"""The card of a user: nothing is left out, and everything is text."""
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -12,7 +12,7 @@ from tests.helpers.app_pages import HOSTILE
 
 
 class Tags(HTMLParser):
-    """The tags of a text, and the words between them."""
+    """The tags of an HTML text, and the text between them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ def test_any_text_is_shown_as_that_text_and_adds_no_tag(text):
     assert not text or "".join(hostile.words).count(text) >= 3
 
 
-def test_values_are_written_for_people():
+def test_values_are_formatted_for_people():
     found = Tags(
         render_user_card({"born_at": datetime(1999, 5, 1, tzinfo=UTC), "phone_valid": False, "age": 7, "city": None})
     ).words

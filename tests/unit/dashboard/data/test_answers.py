@@ -1,4 +1,4 @@
-"""Answers of a store: kept for a while, replaced by the last good one while the store is down."""
+"""Cached answers of a store; the last good one stands in while the store is down."""
 
 from threading import Event, Thread
 
@@ -12,7 +12,7 @@ class DownError(Exception):
 
 
 class Clock:
-    """Time that moves when told."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -22,17 +22,17 @@ class Clock:
 
 
 class Store:
-    """Counts its questions; answers 1, 2, 3, ... unless it is down."""
+    """Counts its queries, and answers 1, 2, 3, ... unless it is down."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.queries = 0
         self.down = False
 
     def __call__(self) -> int:
-        self.asked += 1
+        self.queries += 1
         if self.down:
             raise DownError("no host")
-        return self.asked
+        return self.queries
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def answers(clock):
     return AnswerCache("Store", 3, (DownError,), clock)
 
 
-def test_an_answer_is_kept_until_it_expires(answers, store, clock):
+def test_an_answer_is_cached_until_it_expires(answers, store, clock):
     assert answers.get("key", store).value == 1
     clock.now = 2.9
     assert answers.get("key", store).value == 1
@@ -58,7 +58,7 @@ def test_an_answer_is_kept_until_it_expires(answers, store, clock):
     assert answers.get("key", store).value == 2
 
 
-def test_each_question_has_an_answer_of_its_own(answers, store):
+def test_each_key_has_an_answer_of_its_own(answers, store):
     assert (answers.get("a", store).value, answers.get("b", store).value) == (1, 2)
 
 
@@ -76,14 +76,14 @@ def test_a_store_that_never_answered_gives_no_value_and_no_error(answers, store)
     assert (answer.value, answer.as_of, answer.stale, answer.problem) == (None, None, True, "no host")
 
 
-def test_a_store_that_is_down_is_asked_once_not_per_figure(answers, store, clock):
+def test_a_store_that_is_down_is_queried_once_and_not_per_figure(answers, store, clock):
     store.down = True
     for key in ("a", "b", "c"):
         answers.get(key, store)
-    assert store.asked == 1
+    assert store.queries == 1
     clock.now = 3
     answers.get("a", store)
-    assert store.asked == 2
+    assert store.queries == 2
 
 
 def test_the_answers_are_fresh_again_once_the_store_is_back(answers, store, clock):
@@ -94,25 +94,25 @@ def test_the_answers_are_fresh_again_once_the_store_is_back(answers, store, cloc
     assert (answer.value, answer.stale, answer.problem) == (2, False, "")
 
 
-def test_a_mistake_in_the_program_is_not_taken_for_a_store_that_is_down(answers):
+def test_a_programming_error_is_not_taken_for_a_store_that_is_down(answers):
     with pytest.raises(ZeroDivisionError):
         answers.get("key", lambda: 1 // 0)
     assert answers.get("key", lambda: 7).value == 7
 
 
-def test_while_one_visitor_asks_the_others_get_the_kept_answer(answers, store, clock):
+def test_while_one_visitor_queries_the_store_the_others_get_the_cached_answer(answers, store, clock):
     answers.get("key", store)
     clock.now = 10
-    asking, go_on = Event(), Event()
+    querying, go_on = Event(), Event()
 
     def slow() -> int:
-        asking.set()
+        querying.set()
         assert go_on.wait(10)
         return 99
 
     visitor = Thread(target=answers.get, args=("key", slow))
     visitor.start()
-    assert asking.wait(10)
+    assert querying.wait(10)
     assert answers.get("key", store).value == 1
     go_on.set()
     visitor.join(10)
@@ -123,6 +123,6 @@ def test_the_oldest_answers_are_dropped_when_there_are_too_many(answers, store):
     for key in range(MAX_ANSWERS + 1):
         answers.get(key, store)
     answers.get(MAX_ANSWERS, store)
-    assert store.asked == MAX_ANSWERS + 1
+    assert store.queries == MAX_ANSWERS + 1
     answers.get(0, store)
-    assert store.asked == MAX_ANSWERS + 2
+    assert store.queries == MAX_ANSWERS + 2

@@ -1,4 +1,4 @@
-"""Files of users: read back as they were, inert in a spreadsheet, bounded."""
+"""Files of users: unchanged when read back, inert in a spreadsheet, bounded in size."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def rows(file: downloads.DownloadFile) -> list[list[str]]:
 
 def test_a_csv_has_a_header_and_every_field():
     file = downloads.write_csv([USER])
-    assert (file.users, file.cut) == (1, False)
+    assert (file.users, file.truncated) == (1, False)
     assert rows(file) == [
         list(UserSummary._fields),
         ["2020-01-02T03:04:05.006Z", str(USER.user_id), "Zoë Müller", "female", "41", "DE", "example.com"],
@@ -36,15 +36,15 @@ def test_a_csv_has_a_header_and_every_field():
 @pytest.mark.parametrize(
     "name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://example.org")', "＝1", "＠x"]
 )
-def test_a_text_that_a_spreadsheet_would_run_begins_with_an_apostrophe(name):
+def test_text_that_a_spreadsheet_would_run_is_prefixed_with_an_apostrophe(name):
     assert rows(downloads.write_csv([USER._replace(full_name=name)]))[1][2] == f"'{name}"
 
 
 @settings(deadline=None)
 @given(TEXT)
-def test_any_text_is_one_cell_that_no_spreadsheet_runs_and_nothing_else_is_changed(name):
+def test_any_text_is_one_cell_that_no_spreadsheet_runs_and_otherwise_unchanged(name):
     [_, row] = rows(downloads.write_csv([USER._replace(full_name=name)]))
-    assert not row[2].startswith(downloads.FORMULA)
+    assert not row[2].startswith(downloads.FORMULA_PREFIXES)
     assert row[2] in (name, f"'{name}")
     assert len(row) == len(UserSummary._fields)
 
@@ -60,28 +60,31 @@ def test_parquet_keeps_texts_and_types_as_they_are(names):
     assert file.users == len(names)
 
 
-@pytest.mark.parametrize("make", [downloads.write_csv, downloads.write_parquet])
-def test_a_file_is_cut_and_says_so(make, monkeypatch):
-    monkeypatch.setattr(downloads, "MOST_USERS", 12)
+@pytest.mark.parametrize("write", [downloads.write_csv, downloads.write_parquet])
+def test_a_long_file_is_truncated_and_says_so(write, monkeypatch):
+    monkeypatch.setattr(downloads, "MAX_USERS", 12)
     monkeypatch.setattr(downloads, "CHUNK_USERS", 5)
-    taken: list[int] = []
+    generated: list[int] = []
 
-    def endless() -> Iterator[UserSummary]:
+    def generate_users() -> Iterator[UserSummary]:
         for number in count():
-            taken.append(number)
+            generated.append(number)
             yield USER._replace(registered_at=AT - timedelta(seconds=number))
 
-    file = make(endless())
-    assert (file.users, file.cut) == (12, True)
-    assert len(taken) == 13
-    exact = make([USER] * 12)
-    assert (exact.users, exact.cut) == (12, False)
+    file = write(generate_users())
+    assert (file.users, file.truncated) == (12, True)
+    assert len(generated) == 13
+    exact = write([USER] * 12)
+    assert (exact.users, exact.truncated) == (12, False)
 
 
-def test_the_name_of_a_file_tells_its_filters_and_whether_it_is_cut():
-    whole, cut = downloads.DownloadFile(b"", 9, cut=False), downloads.DownloadFile(b"", 50_000, cut=True)
-    assert downloads.name_file(UserFilter(), whole, "csv") == "users.csv"
-    chosen = UserFilter("DE", "female", "75+", "2020-01", "2021-02")
-    assert downloads.name_file(chosen, cut, "parquet") == (
+def test_the_name_of_a_file_tells_its_filters_and_whether_it_is_truncated():
+    complete, truncated = (
+        downloads.DownloadFile(b"", 9, truncated=False),
+        downloads.DownloadFile(b"", 50_000, truncated=True),
+    )
+    assert downloads.name_file(UserFilter(), complete, "csv") == "users.csv"
+    user_filter = UserFilter("DE", "female", "75+", "2020-01", "2021-02")
+    assert downloads.name_file(user_filter, truncated, "parquet") == (
         "users_DE_female_75+_from-2020-01_until-2021-02_first-50000.parquet"
     )

@@ -1,4 +1,4 @@
-"""Connections that are kept between questions, and what becomes of those that the server closed."""
+"""Pooled connections, and what happens to those that the server has closed."""
 
 from contextlib import nullcontext
 
@@ -9,7 +9,7 @@ from dashboard.data.pool import IDLE, ConnectionPool
 
 
 class Connection:
-    """Its cursor is its number."""
+    """A connection whose cursor is its number."""
 
     def __init__(self, number: int) -> None:
         self.number, self.closed, self.lost = number, 0, False
@@ -47,22 +47,22 @@ def pool(server) -> ConnectionPool:
     return ConnectionPool(server.connect)
 
 
-def refused(_):
+def fail(_):
     raise ProgrammingError("no such column")
 
 
-def test_a_connection_serves_one_question_after_the_other(pool, server):
+def test_a_connection_is_reused_for_the_next_query(pool, server):
     assert [pool.ask(lambda number: number) for _ in range(5)] == [0] * 5
     assert len(server.opened) == 1
 
 
-def test_two_questions_at_once_have_a_connection_each_and_both_are_kept(pool, server):
+def test_two_concurrent_queries_have_a_connection_each_and_both_are_kept(pool, server):
     assert pool.ask(lambda outer: (outer, pool.ask(lambda inner: inner))) == (0, 1)
     assert {pool.ask(lambda number: number) for _ in range(5)} <= {0, 1}
     assert len(server.opened) == 2
 
 
-def test_no_more_are_kept_than_a_few(pool):
+def test_only_a_few_idle_connections_are_kept(pool):
     def nested(depth: int):
         return pool.ask(lambda number: [number, *(nested(depth - 1) if depth else [])])
 
@@ -70,22 +70,22 @@ def test_no_more_are_kept_than_a_few(pool):
     assert len(pool._idle) == IDLE
 
 
-def test_a_server_that_was_started_again_is_asked_on_a_new_connection(pool, server):
+def test_a_restarted_server_is_queried_on_a_new_connection(pool, server):
     pool.ask(lambda _: pool.ask(lambda inner: inner))
     server.restart()
     assert pool.ask(lambda number: number) == 2
     assert pool.ask(lambda number: number) == 2
 
 
-def test_a_question_that_is_refused_is_asked_once_and_its_connection_is_not_kept(pool, server):
+def test_a_failed_query_is_not_retried_and_its_connection_is_not_kept(pool, server):
     pool.ask(lambda number: number)
     with pytest.raises(ProgrammingError):
-        pool.ask(refused)
+        pool.ask(fail)
     assert server.opened[0].closed == 1
     assert pool.ask(lambda number: number) == 1
 
 
-def test_a_server_that_stays_away_is_asked_once(server):
+def test_a_server_that_stays_down_is_tried_once(server):
     def connect():
         connection = server.connect()
         connection.lost = bool(len(server.opened) > 1)

@@ -1,4 +1,4 @@
-"""Every page asks stores that answer from memory."""
+"""Every page queries stores that answer from memory."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The overview: what it says when full, empty and down."""
+"""The overview: what it shows with users, without users, and while a store is down."""
 
 from datetime import UTC, datetime
 
@@ -11,38 +11,38 @@ from insights.ledger import check as ledger_check
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
 from insights.queries import users as user_queries
-from tests.helpers.app_pages import PAGES, alts, figures, metrics, opened, said
+from tests.helpers.app_pages import PAGES, count_figures, get_metrics, list_alts, open_page, read_text
 from tests.helpers.fake_stores import FakeStores
 
 
 def test_the_overview_counts_each_user_once_and_the_share_of_quarantine():
-    found = metrics(opened("overview"))
-    assert (found["Users"], found["Countries"], found["In quarantine"]) == ("100", "2", "20.00 %")
-    assert found["Newest record"].endswith(("s ago", "min ago"))
+    shown = get_metrics(open_page("overview"))
+    assert (shown["Users"], shown["Countries"], shown["In quarantine"]) == ("100", "2", "20.00%")
+    assert shown["Newest record"].endswith(("s ago", "min ago"))
 
 
 def test_the_overview_says_what_to_do_when_there_are_no_users(fakes):
     fakes.counts, fakes.quarantine = {}, {}
-    app = opened("overview")
-    assert figures(app) == 0
-    assert "No users yet" in said(app)
-    assert metrics(app)["Users"] == "0"
-    assert metrics(app)["Newest record"] == "never"
+    app = open_page("overview")
+    assert count_figures(app) == 0
+    assert "No users yet" in read_text(app)
+    assert get_metrics(app)["Users"] == "0"
+    assert get_metrics(app)["Newest record"] == "never"
 
 
-def test_the_overview_without_an_answer_ever_says_so_and_draws_nothing(fakes):
+def test_an_overview_that_never_had_an_answer_says_so_and_draws_nothing(fakes):
     fakes.down = {"Cassandra"}
-    app = opened("overview")
-    assert "Cassandra does not answer" in said(app)
-    assert figures(app) == len(app.metric) == 0
+    app = open_page("overview")
+    assert "Cassandra does not answer" in read_text(app)
+    assert count_figures(app) == len(app.metric) == 0
 
 
-def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fakes):
+def test_the_country_that_grew_most_is_named_with_its_numbers_and_month(fakes):
     now = datetime.now(UTC)
     month = growth.find_last_complete_month(now)
     before = growth.shift_month(month, -1)
     fakes.counts = fakes.counts | {"registered_month": {before: 30, month: 60, f"{now:%Y-%m}": 99}}
-    fakes.crossed = fakes.crossed | {
+    fakes.cross_counts = fakes.cross_counts | {
         "month_country": {
             (before, "DE"): 20,
             (before, "FR"): 10,
@@ -51,17 +51,17 @@ def test_the_country_that_grew_most_is_named_with_its_numbers_and_its_month(fake
             (f"{now:%Y-%m}", "DE"): 5,
         }
     }
-    app = opened("overview")
-    text = said(app)
+    app = open_page("overview")
+    text = read_text(app)
     assert (
-        f"**Germany** grew most in **{growth.format_month(month)}**: **30** users registered there, "
-        "+50.00 % against 20 in the month before; that is +85.71 % on the 35 who had registered earlier. "
-        "For its size, **France** grew most: 15 users on 15."
+        f"**Germany** grew most in **{growth.format_month(month)}**: **30 users** registered there, "
+        "+50.00% from 20 in the month before; that is +85.71% on the 35 who had registered earlier. "
+        "For its size, **France** grew most: 15 new users on top of 15."
     ) in text
-    assert metrics(app)["Most new users"] == "Germany"
-    assert metrics(app)["Most for its size"] == "France"
-    assert [metric.delta for metric in app.metric if metric.delta] == ["30 users", "+100.00 %"]
-    assert "the newest with registrations" not in text
+    assert get_metrics(app)["Most new users"] == "Germany"
+    assert get_metrics(app)["Most for its size"] == "France"
+    assert [metric.delta for metric in app.metric if metric.delta] == ["30 users", "+100.00%"]
+    assert "the most recent month with registrations" not in text
 
 
 @pytest.mark.parametrize(
@@ -75,66 +75,66 @@ def test_countries_that_grew_as_much_are_named_with_the_first(fakes, codes, word
     month = growth.find_last_complete_month(datetime.now(UTC))
     before = growth.shift_month(month, -1)
     fakes.counts = fakes.counts | {"country_code": dict.fromkeys(codes, 40), "registered_month": {before: 5, month: 60}}
-    crossed = {(month, code): 15 for code in codes} | {(before, codes[0]): 5}
-    fakes.crossed = fakes.crossed | {"month_country": crossed}
-    assert words in said(opened("overview"))
+    growth_counts = {(month, code): 15 for code in codes} | {(before, codes[0]): 5}
+    fakes.cross_counts = fakes.cross_counts | {"month_country": growth_counts}
+    assert words in read_text(open_page("overview"))
 
 
 def test_an_older_month_stands_in_for_the_last_one_and_says_so():
-    text = said(opened("overview"))
+    text = read_text(open_page("overview"))
     assert "**Germany** grew most in **March 2020**" in text
-    assert "this is March 2020, the newest with registrations" in text
+    assert "this is March 2020, the most recent month with registrations" in text
 
 
 def test_without_a_complete_month_no_country_grew(fakes):
     fakes.counts = fakes.counts | {"registered_month": {"9999-01": 1}}
-    app = opened("overview")
-    assert "No complete month has a registration yet" in said(app)
-    assert figures(app) == 3
+    app = open_page("overview")
+    assert "No complete month has registrations yet" in read_text(app)
+    assert count_figures(app) == 3
 
 
 @pytest.mark.parametrize(
     ("flow", "words"),
     [
-        (FlowState(0, 0, 0, 0, 3), "Nothing is in flight. No full check has proven yet that nothing was lost"),
+        (FlowState(0, 0, 0, 0, 3), "Nothing is in flight, but no full check has proven yet that nothing was lost"),
         (FlowState(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
-        (FlowState(0, 0, 1, 1, 3), "No, the flow is stuck: 1 batch waits for Cassandra"),
+        (FlowState(0, 0, 1, 1, 3), "No, the flow has stalled: 1 batch waits for Cassandra"),
     ],
 )
-def test_whether_the_data_is_complete_is_said_with_what_is_in_quarantine(monkeypatch, flow, words):
-    monkeypatch.setattr(stores, "_in_flight", lambda: flow)
-    text = said(opened("overview"))
+def test_whether_the_data_is_complete_is_stated_with_what_is_in_quarantine(monkeypatch, flow, words):
+    monkeypatch.setattr(stores, "_measure_in_flight", lambda: flow)
+    text = read_text(open_page("overview"))
     assert words in text
-    assert "100 users are counted here, 25 records (20.00 %) were refused by a rule" in text
+    assert "This page counts 100 users. 25 records (20.00%) rejected by a rule are in quarantine." in text
 
 
-def test_the_last_full_check_is_told(fakes, monkeypatch):
-    assert "No full check, record by record, was made" in said(opened("overview"))
-    monkeypatch.setattr(stores, "_in_flight", lambda: FlowState(0, 0, 0, 0, 3))
+def test_the_result_of_the_last_full_check_is_shown(fakes, monkeypatch):
+    assert "No full check, record by record, has run" in read_text(open_page("overview"))
+    monkeypatch.setattr(stores, "_measure_in_flight", lambda: FlowState(0, 0, 0, 0, 3))
     monkeypatch.setattr(checks, "get_last_ledger", lambda: ledger_check.check_ledger(stores.get_store_settings()))
-    assert "Yes: nothing is in flight, and no record was missing" in said(opened("overview"))
+    assert "Yes: nothing is in flight, and no record was missing" in read_text(open_page("overview"))
     fakes.state = LedgerState.BROKEN
-    text = said(opened("overview"))
+    text = read_text(open_page("overview"))
     assert "found the ledger **broken**" in text
-    assert "No: the last full check missed records" in text
+    assert "No: the last full check found missing or extra records" in text
 
 
 @pytest.mark.parametrize("store", ["PostgreSQL", "Kafka"])
-def test_completeness_is_not_known_without_a_store(fakes, store):
+def test_completeness_is_unknown_without_a_store(fakes, store):
     fakes.down = {store}
-    assert "Not known: PostgreSQL or Kafka does not answer" in said(opened("overview"))
+    assert "Unknown: PostgreSQL or Kafka does not answer" in read_text(open_page("overview"))
 
 
 @pytest.mark.usefixtures("fakes")
-def test_the_overview_leads_to_the_flow():
+def test_the_overview_links_to_the_flow():
     app = AppTest.from_file(str(PAGES.parent / "app.py"), default_timeout=30).run()
     assert not app.exception
     assert [link.proto.page for link in app.get("page_link")] == ["Flow"]
 
 
 def test_arrivals_per_minute_add_up():
-    app = opened("overview")
-    assert alts(app)[0] == "Bars of arrivals per minute: 120 in the last 60 minutes, at most 60 in one."
+    app = open_page("overview")
+    assert list_alts(app)[0] == "Bar chart of arrivals per minute: 120 in the last 60 minutes, at most 60 in one."
 
 
 @pytest.fixture
@@ -151,22 +151,22 @@ def broken_queries(fakes: FakeStores, monkeypatch: pytest.MonkeyPatch) -> FakeSt
     return fakes
 
 
-def test_the_overview_keeps_the_last_answers_with_a_mark_while_cassandra_is_down_and_recovers(broken_queries):
-    app = opened("overview")
-    assert "Stale" not in said(app)
+def test_the_overview_keeps_the_last_answers_marked_stale_while_cassandra_is_down_and_recovers(broken_queries):
+    app = open_page("overview")
+    assert "Stale" not in read_text(app)
     broken_queries.down = {"Cassandra"}
     app.run()
     assert not app.exception
-    assert "Stale: Cassandra does not answer" in said(app)
-    assert metrics(app)["Users"] == "100"
-    assert figures(app) == 4
+    assert "Stale: Cassandra does not answer" in read_text(app)
+    assert get_metrics(app)["Users"] == "100"
+    assert count_figures(app) == 4
     broken_queries.down = set()
     app.run()
-    assert "Stale" not in said(app)
+    assert "Stale" not in read_text(app)
 
 
-def test_the_overview_does_without_postgresql(fakes):
+def test_the_overview_works_without_postgresql(fakes):
     fakes.down = {"PostgreSQL"}
-    app = opened("overview")
-    assert metrics(app)["In quarantine"] == "unknown"
-    assert figures(app) == 3
+    app = open_page("overview")
+    assert get_metrics(app)["In quarantine"] == "unknown"
+    assert count_figures(app) == 3
