@@ -144,7 +144,7 @@ def _assess(
     if _is_broken(snapshot.last_ledger, ledger_hops):
         return Health.BROKEN, "broken at the last check"
     if waiting is None:
-        return Health.UNKNOWN, "unknown what waits"
+        return Health.UNKNOWN, "backlog unknown"
     backlog = f"{formatting.format_count(waiting, noun, plural)} {'waits' if waiting == 1 else 'wait'}"
     if snapshot.flow_stale:
         return Health.UNKNOWN, f"last known: {backlog if waiting else 'nothing waits'}"

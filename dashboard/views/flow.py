@@ -75,7 +75,10 @@ def draw_flow_summary(cards: list[hops.HopCard], flow: FlowState | None) -> None
         hops.Health.FINE: (st.success, "Nothing is in flight: everything that was fetched has arrived."),
         hops.Health.WAITING: (st.info, f"In flight: {backlog}."),
         hops.Health.UNKNOWN: (st.warning, "What is in flight is unknown: a store does not answer."),
-        hops.Health.STALLED: (st.error, f"Stalled: {backlog}, without progress. See the log of the marked hop."),
+        hops.Health.STALLED: (
+            st.error,
+            f"Stalled: {backlog}, and there is no progress. See the log of the marked hop.",
+        ),
         hops.Health.BROKEN: (
             st.error,
             "The last full check found records lost, invented or changed; the table below names them.",

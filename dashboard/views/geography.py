@@ -10,8 +10,8 @@ from dashboard.data.stores import ask_cassandra
 from insights.model.countries import load_countries
 from insights.queries import users as user_queries
 
+# With 16 buckets in each of 21 countries: at most 672 points, which a browser draws instantly.
 SAMPLE_PER_BUCKET = 2
-"""With 16 buckets in each of 21 countries: at most 672 points, which a browser draws instantly."""
 CITIES = 25
 WORLD = "World"
 
@@ -110,13 +110,14 @@ def draw_cities(countries: charts.Counts) -> None:
         charts.plot_users_by_city(bars, country),
         f"Bar chart of users by city in {country}: {formatting.summarize_counts(named)}.",
     )
-    caption = f"The {formatting.format_count(len(largest), 'city', 'cities')} in {country} with the most users."
+    shown = formatting.format_count(len(largest), "city", "cities")
+    caption = f"The {shown} in {formatting.escape_markdown(country)} with the most users."
     if rest:
         others = formatting.format_count(len(rest), "city", "cities")
         caption += f" Not shown: {others} with {formatting.format_count(sum(users for _, users in rest), 'user')}."
     if without_city:
         caption += f" Without a city: {formatting.format_count(without_city, 'user')}."
-    st.caption(formatting.escape_markdown(caption))
+    st.caption(caption)
 
 
 def draw_country_table(countries: charts.Counts) -> None:

@@ -15,8 +15,7 @@ from insights.queries import users as user_queries
 
 LATEST_ARRIVALS = 20
 ARRIVAL_MINUTES = 60
-GROWTH_COUNTRIES = 10
-"""In the figure; the Registrations page lists all."""
+GROWTH_COUNTRIES = 10  # In the figure; the Registrations page lists all.
 LAST_CHECK_RESULTS = {
     LedgerState.CLOSED: "**closed**: no record was missing",
     LedgerState.IN_FLIGHT: "sound, with records in flight",
@@ -161,7 +160,10 @@ def draw_completeness_answer(users: int, quarantine: CachedAnswer[dict[str, int]
                 "Nothing is in flight, but no full check has proven yet that nothing was lost.", icon=":material/rule:"
             )
         else:
-            st.success("Yes: nothing is in flight, and no record was missing.", icon=":material/check_circle:")
+            st.success(
+                "Yes: nothing is in flight, and the last full check found no record missing.",
+                icon=":material/check_circle:",
+            )
         rejected = sum(quarantine.value.values())
         st.markdown(
             f"This page counts {formatting.format_count(users, 'user')}. {formatting.format_count(rejected, 'record')} "

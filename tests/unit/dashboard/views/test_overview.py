@@ -112,7 +112,9 @@ def test_the_result_of_the_last_full_check_is_shown(fakes, monkeypatch):
     assert "No full check, record by record, has run" in read_text(open_page("overview"))
     monkeypatch.setattr(stores, "_measure_in_flight", lambda: FlowState(0, 0, 0, 0, 3))
     monkeypatch.setattr(checks, "get_last_ledger", lambda: ledger_check.check_ledger(stores.get_store_settings()))
-    assert "Yes: nothing is in flight, and no record was missing" in read_text(open_page("overview"))
+    assert "Yes: nothing is in flight, and the last full check found no record missing" in read_text(
+        open_page("overview")
+    )
     fakes.state = LedgerState.BROKEN
     text = read_text(open_page("overview"))
     assert "found the ledger **broken**" in text
