@@ -278,7 +278,7 @@ def test_quarantine_counts_open_records_and_all_rejections(connection):
     assert not app.exception
     assert get_metrics(app) == {"Records in quarantine": "10", "Reasons": "2", "Rejected in 7 days": "12"}
     app.selectbox(key="reason").select("BAD_EMAIL").run()
-    assert "`email`: not an address" in " ".join(text.value for text in app.markdown)
+    assert "`email`: The value is not an e-mail address." in " ".join(text.value for text in app.markdown)
     [samples] = [frame.value for frame in app.dataframe]
     assert len(samples) == 7
     assert sorted(samples["redrives"].unique()) == [0, 1]
