@@ -4,8 +4,8 @@ import streamlit as st
 
 from dashboard import auth, charts
 from dashboard.components import formatting, page
+from dashboard.components.runs import name_state
 from dashboard.data.answers import CachedAnswer
-from dashboard.data.runs import name_state
 from dashboard.data.stores import ask_airflow, get_airflow_settings, get_refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError

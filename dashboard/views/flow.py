@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from dashboard import charts
-from dashboard.components import flow_diagram, formatting, hops, page
-from dashboard.data import checks, runs, stalls
+from dashboard.components import flow_diagram, formatting, hops, page, runs
+from dashboard.data import checks, stalls
 from dashboard.data.answers import CachedAnswer
 from dashboard.data.stores import (
     ask_airflow,
