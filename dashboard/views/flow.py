@@ -81,7 +81,7 @@ def draw_flow_summary(cards: list[hops.HopCard], flow: FlowState | None) -> None
         ),
         hops.Health.BROKEN: (
             st.error,
-            "The last full check found records lost, invented or changed; the table below names them.",
+            "The last full check found missing, extra or changed records; the table below names them.",
         ),
     }[worst]
     draw_box(sentence, icon=worst.value)

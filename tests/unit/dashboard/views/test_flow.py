@@ -103,7 +103,7 @@ def test_a_running_check_is_shown_to_all_and_cannot_be_started_again(monkeypatch
 def test_a_broken_ledger_is_shown_as_an_error_in_the_diagram_too(fakes):
     fakes.state = LedgerState.BROKEN
     app = run_check(open_page("flow"))
-    assert "found records lost, invented or changed" in app.error[0].value
+    assert "found missing, extra or changed records" in app.error[0].value
     assert "The ledger is broken" in app.error[1].value
     assert read_diagram(app).count("broken at ") == 1
 
