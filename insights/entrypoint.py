@@ -1,4 +1,4 @@
-"""What the entry points of the platform's processes share: the log's format, and how an error ends them."""
+"""What the entry points of the platform's processes share: the log format, and exit codes after errors."""
 
 import logging
 import signal
@@ -14,7 +14,7 @@ def run(work: Callable[[], object], *, quiet: Mapping[str, int] | None = None) -
     """Set up logging, do the work, and return the process's exit code.
 
     `quiet` maps names of loggers to the lowest level that they log. Returns 0, or 1 after a `UserError`, which is
-    printed to standard error in one line; other exceptions pass.
+    printed to standard error in one line; other exceptions propagate.
     """
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     for name, level in (quiet or {}).items():

@@ -1,18 +1,18 @@
-"""Errors whose text is shown to people as it is."""
+"""Errors whose text is shown to the user unchanged."""
 
 import sys
 
 
 class UserError(Exception):
-    """An error that a person can fix: the text names what is wrong, its value and the remedy."""
+    """An error that the user can fix: the text names the problem, the offending value and the remedy."""
 
 
 class NotReadyError(UserError):
-    """A server does not answer, or lacks something that may still be on its way: a retry may succeed."""
+    """A server does not answer yet, or lacks something that may still be created: a retry may succeed."""
 
 
 class RefusedError(UserError):
-    """A server answers and refuses the login."""
+    """A server answers but refuses the login."""
 
 
 def print_error(error: UserError) -> None:

@@ -42,7 +42,7 @@ app = typer.Typer(
 
 
 def adopt_platform() -> None:
-    """Adopt the settings of the platform of this state directory, if any; the environment's own take precedence."""
+    """Adopt the settings of this state directory's platform, if any; variables that are already set take precedence."""
     from insights.local.home import DESCRIPTION, read_description
 
     home = load(LocalSettings).home
@@ -51,6 +51,6 @@ def adopt_platform() -> None:
 
 
 def load_stores() -> StoreSettings:
-    """The stores of the platform of this state directory, or those that the environment names."""
+    """The stores of this state directory's platform, or else those that the environment names."""
     adopt_platform()
     return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

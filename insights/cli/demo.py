@@ -25,7 +25,7 @@ class Source(StrEnum):
 SourceOption = Annotated[Source, typer.Option(help="Fetch from the simulator or from the public API.")]
 RecordedOption = Annotated[
     Path | None,
-    typer.Option(exists=True, file_okay=False, help="Folder of recorded answers for the simulator to serve."),
+    typer.Option(exists=True, file_okay=False, help="Folder of recorded responses for the simulator to serve."),
 ]
 
 
@@ -43,7 +43,7 @@ def demo(
         bool, typer.Option("--once", help="Exit after the first batch, with 0 if the ledger closes.")
     ] = False,
 ) -> None:
-    """Start every server, follow the first batch through them, show the ledger and the addresses."""
+    """Start every server, follow the first batch through them, then show the ledger and the addresses."""
     _run(source, recorded, watch=True, once=once)
 
 
@@ -53,9 +53,9 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
 
     settings = load(LocalSettings)
     if recorded and source is Source.LIVE:
-        raise UserError("Only the simulator serves --recorded answers: leave out --source live.")
+        raise UserError("Only the simulator serves --recorded responses: leave out --source live.")
     if recorded and settings.source_url:
-        raise UserError("Only the simulator serves --recorded answers: unset INSIGHTS_SOURCE_URL.")
+        raise UserError("Only the simulator serves --recorded responses: unset INSIGHTS_SOURCE_URL.")
     if settings.source_url:
         load(SourceSettings)
     platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, again=once))
@@ -72,7 +72,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
                 console.print(str(error), markup=False)
         print_wide(console, build_addresses_table(map(asdict, platform.addresses())))
         if not once:
-            console.print("Everything runs. Press Ctrl-C to stop.")
+            console.print("Everything is running. Press Ctrl-C to stop.")
             platform.wait()
     except KeyboardInterrupt:
         console.print("Stopping.")

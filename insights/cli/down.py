@@ -1,4 +1,4 @@
-"""`insights down`: stop a platform that runs in another terminal."""
+"""`insights down`: stop a platform that is running in another terminal."""
 
 from insights.cli.app import app, console
 from insights.settings import LocalSettings, load
@@ -6,7 +6,7 @@ from insights.settings import LocalSettings, load
 
 @app.command()
 def down() -> None:
-    """Stop the platform that runs from this state directory. Its data is kept."""
+    """Stop the platform that is running from this state directory. Its data is kept."""
     from insights.local.home import stop_running
 
     home = load(LocalSettings).home

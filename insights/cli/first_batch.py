@@ -29,7 +29,7 @@ def watch_first_batch(console: Console, stores: StoreSettings, is_ingesting: Cal
     """
     ledger = _wait_for_delivery(console, stores, is_ingesting)
     if ledger is None:
-        console.print("No page was fetched: look at the DAG ingest_users in Airflow.")
+        console.print("No page was fetched: check the DAG ingest_users in Airflow.")
         return 1
     print_wide(console, build_ledger_table(ledger))
     for hop in ledger.open_hops():

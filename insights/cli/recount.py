@@ -6,6 +6,7 @@ import typer
 
 from insights.cli.app import app, console, load_stores
 from insights.errors import UserError
+from insights.ledger.hops import pluralize
 from insights.settings import StreamSettings, load
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def recount(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the wrong counts.")] = False,
 ) -> None:
-    """Count the users again and correct the counts in PostgreSQL and Cassandra. The stream may run meanwhile."""
+    """Recount the users and correct the counts in PostgreSQL and Cassandra. The stream may keep running."""
     try:
         from insights.repair import recount as counts
     except ModuleNotFoundError as error:
@@ -28,7 +29,11 @@ def recount(
         wrong = counts.recount(stores.postgres, stores.cassandra, load(StreamSettings))
     for count in wrong:
         console.print(_format_count(count), markup=False)
-    console.print(f"{len(wrong):,} counts {'are wrong' if dry_run else 'were wrong and are exact now'}.")
+    if dry_run:
+        summary = f"{pluralize(len(wrong), 'count is', 'counts are')} wrong."
+    else:
+        summary = f"{pluralize(len(wrong), 'count was wrong and is', 'counts were wrong and are')} now exact."
+    console.print(summary)
 
 
 def _format_count(count: "CountComparison") -> str:

@@ -9,6 +9,7 @@ from insights.cli.app import app, console, load_stores
 from insights.clients import connections
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
+from insights.ledger.hops import pluralize
 from insights.model.reasons import Reason
 from insights.repair.redrive import RedriveSelection, prepare_redrive
 
@@ -17,14 +18,14 @@ from insights.repair.redrive import RedriveSelection, prepare_redrive
 def redrive(
     reason: Annotated[Reason | None, typer.Option(help="Only records rejected for this reason.")] = None,
     ids: Annotated[
-        list[str] | None, typer.Option("--id", help="Only this event id or origin; may be repeated.")
+        list[str] | None, typer.Option("--id", help="Only the record with this event id or origin; may be repeated.")
     ] = None,
     patch: Annotated[str, typer.Option(help="JSON merge patch to apply to every record.")] = "",
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of records.")] = 10_000,
-    force: Annotated[bool, typer.Option("--force", help="Also records that were re-driven too often.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Include records that were re-driven too many times.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records.")] = False,
 ) -> None:
-    """Publish open quarantine records again, patched or as they are."""
+    """Publish open quarantine records again, patched or unchanged."""
     if reason is None and not ids:
         raise UserError("Nothing is selected: give --reason or --id.")
     stores = load_stores()
@@ -33,11 +34,12 @@ def redrive(
     )
     if dry_run:
         count = sum(1 for _ in prepared.messages)
-        summary = f"{count:,} records would be published again."
+        summary = f"{pluralize(count, 'record', 'records')} would be published again."
     else:
         producer = connections.make_kafka_producer(stores.kafka, "redrive")
         count = republish(producer, stores.kafka.raw_topic, prepared.messages)
-        summary = f"{count:,} records were published again, {len(prepared.skipped):,} were not."
+        published = pluralize(count, "record was", "records were")
+        summary = f"{published} published again, {pluralize(len(prepared.skipped), 'was', 'were')} not."
     for origin, cause in prepared.skipped.items():
         console.print(f"{origin}: {cause}.", markup=False)
     console.print(summary)

@@ -34,7 +34,7 @@ PORTS = (
 )
 START_SECONDS = 900
 CANNOT_CHECK = 2
-EVERYTHING_RUNS = "Everything runs"
+RUNNING_MESSAGE = "Everything is running"
 
 
 @dataclass
@@ -68,14 +68,14 @@ class Demo:
         return self.process
 
     def start(self) -> None:
-        """Start `make demo` and wait until everything runs."""
+        """Start `make demo` and wait until everything is running."""
         before = self.log.stat().st_size if self.log.exists() else 0
         process = self.make()
 
         def running() -> bool:
             if process.poll() is not None:
                 raise RuntimeError(f"the demo ended with {process.returncode}:\n{self.tail()}")
-            return EVERYTHING_RUNS.encode() in self.log.read_bytes()[before:]
+            return RUNNING_MESSAGE.encode() in self.log.read_bytes()[before:]
 
         eventually(running, START_SECONDS, f"the demo did not start, see {self.log}")
 

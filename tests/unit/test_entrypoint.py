@@ -1,4 +1,4 @@
-"""How a process ends by an error, and what it logs."""
+"""How a process ends after an error, and what it logs."""
 
 import subprocess
 import sys

@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_ledger(monkeypatch: pytest.MonkeyPatch, *hops: Hop) -> list[StoreSettings]:
-    """Have the check find a ledger of these hops; the list gets the stores that it is called with."""
+    """Make the check return a ledger of these hops; the list collects the stores that it is called with."""
     checked: list[StoreSettings] = []
 
     def check(stores: StoreSettings, _: float = 0) -> Ledger:
@@ -102,32 +102,32 @@ def test_a_users_mistake_is_one_sentence_on_stderr() -> None:
 
 
 @pytest.mark.parametrize("patch", ["{", "[]", "1"])
-def test_a_patch_that_is_not_an_object_is_refused(patch: str) -> None:
+def test_a_patch_that_is_not_an_object_is_rejected(patch: str) -> None:
     result = RUNNER.invoke(app, ["redrive", "--reason", "BAD_EMAIL", "--patch", patch])
     assert result.exit_code == 1
     assert "give" in result.stderr
 
 
-def test_redrive_without_a_selection_is_refused() -> None:
+def test_redrive_without_a_selection_is_rejected() -> None:
     result = RUNNER.invoke(app, ["redrive"])
     assert result.exit_code == 1
     assert "--reason" in result.stderr
 
 
 @pytest.mark.usefixtures("platform")
-def test_recorded_answers_need_the_simulator(tmp_path: Path) -> None:
+def test_recorded_responses_need_the_simulator(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["demo", "--source", "live", "--recorded", str(tmp_path)])
     assert result.exit_code == 1
     assert "--source live" in result.stderr
 
 
-def test_down_says_when_nothing_runs() -> None:
+def test_down_reports_that_nothing_is_running() -> None:
     result = RUNNER.invoke(app, ["down"])
     assert result.exit_code == 0
     assert "No platform runs" in result.output
 
 
-def test_reset_asks_first_and_deletes_only_a_platform(home: Path) -> None:
+def test_reset_requires_confirmation_and_deletes_only_a_platform(home: Path) -> None:
     home.mkdir()
     (home / "mine.txt").write_text("kept")
     assert RUNNER.invoke(app, ["reset"], input="n\n").exit_code == 1
@@ -191,7 +191,9 @@ def test_options_reach_the_platform(platform: type[FakePlatform], arguments: lis
 def test_demo_watches_the_first_batch_and_stays_up_until_ctrl_c(platform: type[FakePlatform]) -> None:
     result = RUNNER.invoke(app, ["demo"])
     assert result.exit_code == 0
-    assert [word for word in ("watched", "8501", "Everything runs", "Stopping.") if word not in result.output] == []
+    assert [
+        word for word in ("watched", "8501", "Everything is running", "Stopping.") if word not in result.output
+    ] == []
     assert platform.latest.journal == ["waited", "stopped"]
 
 
@@ -223,7 +225,7 @@ def test_a_failed_first_batch_ends_demo_once_only(
 
 
 @pytest.mark.usefixtures("platform")
-def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_responses_do_not_come_from_another_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_SOURCE_URL", "http://127.0.0.1:9/api/")
     result = RUNNER.invoke(app, ["demo", "--recorded", str(tmp_path)])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -231,7 +233,7 @@ def test_recorded_answers_do_not_come_from_another_api(tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("platform")
-def test_a_malformed_source_url_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_source_url_is_rejected_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_SOURCE_URL", "randomuser.me/api")
     result = RUNNER.invoke(app, ["demo"])
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)

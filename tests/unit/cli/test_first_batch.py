@@ -1,4 +1,4 @@
-"""Following the first batch: delivered, stuck, never fetched, failed, and with stores out of reach."""
+"""Following the first batch: delivered, stuck, never fetched, failed, and with unreachable stores."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from insights.settings import StoreSettings
 CLOSED = evaluate_hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
 IN_FLIGHT = evaluate_hop("served", "published = served", 2, 1, pending=1, holds="")
 LOST = evaluate_hop("served", "published = served", 2, 1, missing=["17"], holds="")
-AWAY = UserError("PostgreSQL is out of reach; start it.")
+UNREACHABLE = UserError("PostgreSQL is out of reach; start it.")
 
 
 class Time:
@@ -52,7 +52,7 @@ def ledger(*hops: Hop) -> Ledger:
 
 
 def repeat_last(answers: list[Any]) -> Callable[..., Any]:
-    """A function that returns, or raises, one answer after the other, then repeats the last."""
+    """A function that returns, or raises, the answers in turn, then repeats the last."""
     remaining: Iterator[Any] = iter(answers[:-1])
 
     def answer(*_: Any) -> Any:
@@ -115,15 +115,19 @@ def test_a_broken_ledger_names_the_hop_and_the_record(monkeypatch: pytest.Monkey
     assert "Missing: 17" in text
 
 
-def test_a_store_that_is_away_for_a_while_is_waited_for(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
-    code, _ = watch(monkeypatch, [AWAY, totals(2), AWAY, totals(2)], [AWAY, ledger(CLOSED)], [False])
+def test_a_store_that_is_unreachable_for_a_while_is_waited_for(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+    code, _ = watch(
+        monkeypatch, [UNREACHABLE, totals(2), UNREACHABLE, totals(2)], [UNREACHABLE, ledger(CLOSED)], [False]
+    )
     assert code == 0
     assert time.now < first_batch.PATIENCE_SECONDS
 
 
-def test_a_store_that_stays_away_is_reported_after_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+def test_a_store_that_stays_unreachable_is_reported_after_the_timeout(
+    monkeypatch: pytest.MonkeyPatch, time: Time
+) -> None:
     with pytest.raises(UserError, match="PostgreSQL is out of reach"):
-        watch(monkeypatch, [AWAY], [ledger(CLOSED)], [True])
+        watch(monkeypatch, [UNREACHABLE], [ledger(CLOSED)], [True])
     assert time.now > first_batch.PATIENCE_SECONDS
 
 
@@ -134,7 +138,7 @@ def test_a_flow_that_is_stuck_ends_with_the_open_hop(monkeypatch: pytest.MonkeyP
     assert time.now > first_batch.PATIENCE_SECONDS
 
 
-def test_counts_that_change_renew_the_patience(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
+def test_changing_counts_reset_the_timeout(monkeypatch: pytest.MonkeyPatch, time: Time) -> None:
     slow = [totals(1, unread=1)] * 200 + [totals(2, unread=1)] * 200 + [totals(3)]
     code, _ = watch(monkeypatch, slow, [ledger(CLOSED)], [False])
     assert code == 0
