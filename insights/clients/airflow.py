@@ -104,7 +104,7 @@ def _request_runs(settings: AirflowSettings, dag_id: str, verb: str, **request: 
     answer = _read_json(settings, response)
     if response.status_code == 404:
         raise UserError(
-            f"Airflow at {settings.url} has no DAG {dag_id}: wait until Airflow has parsed it, or look at its import"
+            f"Airflow at {settings.url} has no DAG {dag_id}: wait until Airflow has parsed it, or check its import"
             " errors."
         )
     if not response.ok:

@@ -104,7 +104,7 @@ def republish(
         raise UserError(
             f"Kafka did not acknowledge {len(failures) + unacknowledged} of {delivery.sent} records on {topic}"
             f" ({failures[0][1].str() if failures else 'timed out'}); check the broker and try again:"
-            " a record that arrives twice changes nothing."
+            " a record that is delivered twice has no further effect."
         )
     return delivery.sent
 

@@ -108,7 +108,7 @@ class SecretStore:
         return set(secret.data or {})
 
     def _create(self, plan: SecretPlan) -> bool:
-        """Create the Secret. Returns false if somebody else has created it in the meantime."""
+        """Create the Secret. Returns false if another process has created it in the meantime."""
         try:
             self._api.create_namespaced_secret(self.namespace, plan.make_manifest(), _request_timeout=_REQUEST_SECONDS)
         except Exception as error:
@@ -133,7 +133,7 @@ def read_plans(path: Path) -> list[SecretPlan]:
     """Read a YAML or JSON file with a list of Secrets.
 
     Raises:
-        UserError: the file cannot be read, or is no such list; the message names the entry.
+        UserError: the file cannot be read, or is not a list of Secrets; the message names the entry.
     """
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -142,8 +142,9 @@ def read_plans(path: Path) -> list[SecretPlan]:
         raise UserError(f"{path} cannot be read as a list of Secrets ({' '.join(str(error).split())}).") from error
     except ValidationError as error:
         first = error.errors()[0]
-        entry = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise UserError(f"{path} is not a list of Secrets: entry {entry}: {first['msg']}.") from None
+        location = ".".join(str(part) for part in first["loc"])
+        subject = f"entry {location}" if location else "the document"
+        raise UserError(f"{path} is not a list of Secrets: {subject}: {first['msg']}.") from None
 
 
 def read_requirement(text: str) -> tuple[str, str]:

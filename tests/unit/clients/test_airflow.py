@@ -28,7 +28,7 @@ def settings(airflow: FakeAirflow, **changes: Any) -> AirflowSettings:
     return AirflowSettings(**{"url": airflow.address, "password": SecretStr("secret"), **changes})
 
 
-def test_the_runs_come_as_airflow_lists_them(airflow: FakeAirflow) -> None:
+def test_runs_are_listed_in_airflows_order(airflow: FakeAirflow) -> None:
     scheduled = RUN | {
         "dag_run_id": "scheduled__0",
         "state": "success",
@@ -175,7 +175,7 @@ def test_an_airflow_that_does_not_answer_is_named_by_its_address() -> None:
         trigger_run(AirflowSettings(url=url), DAG, {})
 
 
-def test_an_airflow_that_is_not_configured_is_never_asked() -> None:
+def test_an_airflow_that_is_not_configured_gets_no_request() -> None:
     with pytest.raises(UserError, match="The address of Airflow is not set: set INSIGHTS_AIRFLOW_URL"):
         list_last_runs(AirflowSettings(), DAG, 1)
 

@@ -27,7 +27,7 @@ def application(state: str) -> dict[str, Any]:
 
 
 class FakeApi:
-    """The pods and applications that Kubernetes holds, or the error that it raises, and the requests it got."""
+    """The pods and applications of the cluster, or the error that the API raises, and the requests it received."""
 
     def __init__(self) -> None:
         self.pods: list[Any] = []

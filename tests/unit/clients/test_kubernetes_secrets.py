@@ -119,7 +119,7 @@ def test_a_secret_that_exists_without_a_key_is_reported_with_the_remedy(missing:
     assert api.secrets == {"r-airflow-keys": existing}
 
 
-def test_a_secret_that_somebody_else_creates_meanwhile_is_used() -> None:
+def test_a_secret_that_another_process_creates_in_the_meantime_is_used() -> None:
     class Contended(FakeNamespace):
         def create_namespaced_secret(self, namespace: str, body: dict[str, Any], _request_timeout: int) -> None:
             self.secrets[body["metadata"]["name"]] = dict.fromkeys(body["stringData"], "theirs")
@@ -190,7 +190,7 @@ def test_a_list_is_read_from_yaml_or_json(tmp_path: Path) -> None:
         ("- name: a\n  generate: {k: uuid}\n", r"entry 0\.generate\.k: Input should be 'password' or 'fernet-key'"),
         ("- nmae: a\n", r"entry 0\.name: Field required"),
         ("- name: a\n  value: {}\n", r"entry 0\.value: Extra inputs are not permitted"),
-        ("a: b\n", "entry the whole: Input should be a valid list"),
+        ("a: b\n", "the document: Input should be a valid list"),
         ("- [\n", "cannot be read as a list of Secrets"),
     ],
 )
