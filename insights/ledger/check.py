@@ -1,4 +1,4 @@
-"""The check: compares every hop with one snapshot of PostgreSQL."""
+"""Check the ledger: compare every hop against one snapshot of PostgreSQL."""
 
 import time
 from collections.abc import Iterator
@@ -53,9 +53,9 @@ def measure_flow(stores: StoreSettings) -> FlowState:
 
 
 def find_stall(stores: StoreSettings, seconds: float) -> FlowState | None:
-    """Watch the stream for at most `seconds`; returns what is in flight if it made no progress, otherwise None.
+    """Watch the stream for at most `seconds`. Returns what is in flight if it made no progress, otherwise None.
 
-    A stream without work, or with no work but overdue batches, is not stalled: the check tells what those lack.
+    A stream without work, or with overdue batches only, is not stalled: `check_ledger` reports what those lack.
 
     Raises:
         UserError: a store cannot be reached or read.

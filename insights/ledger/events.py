@@ -17,7 +17,7 @@ CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE staged_event (event_id text, published boolean, pending boolean);
     CREATE TEMP TABLE landed_event (event_id text, place text);
 """
-"""To be executed before the transaction of the snapshot, which is read only."""
+"""Executed before the transaction of the snapshot, which is read-only."""
 
 _IS_PRUNED = "EXISTS (SELECT FROM staging.pruned AS p WHERE p.staged_on = k.staged_on)"
 _IS_FOREIGN = "event_id !~ '^[0-9]+$'"
@@ -160,7 +160,7 @@ def check_staged(cursor: PgCursor) -> Hop:
 
 
 def check_published(cursor: PgCursor) -> Hop:
-    """Check that every staged record is on the topic, or has landed in a sink if it is no longer there."""
+    """Check that every staged record is on the topic or, if it is no longer there, has reached a sink."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
                (SELECT count(*) FROM topic_event WHERE {_IS_FOREIGN}) FROM staged_event""")
@@ -198,21 +198,21 @@ _PUBLISHED = f"""
 def check_served(cursor: PgCursor, pruned: bool) -> Hop:
     """Check that every published record is served, superseded by a newer record of its user, or in quarantine.
 
-    `pruned`: whether retention has removed messages from the topic; a record that landed may then be absent from it.
+    `pruned`: whether retention has removed messages from the topic; a record in a sink may then be absent from it.
     """
     parameters = {"pruned": pruned}
-    from_unlanded = f"""FROM {_PUBLISHED}
+    from_undelivered = f"""FROM {_PUBLISHED}
         LEFT JOIN landed_event AS l USING (event_id) LEFT JOIN topic_event AS t USING (event_id)
         WHERE l.event_id IS NULL AND {{}}coalesce(t.unread, false)"""
     cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", parameters)
     (total,) = fetch_row(cursor)
-    cursor.execute(f"SELECT count(*) {from_unlanded.format('')}", parameters)
+    cursor.execute(f"SELECT count(*) {from_undelivered.format('')}", parameters)
     (pending,) = fetch_row(cursor)
     cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
-    places = dict(cursor.fetchall())
-    served, superseded, quarantined = (places.get(place, 0) for place in ("1 served", "2 superseded", "3 quarantined"))
+    counts = dict(cursor.fetchall())
+    served, superseded, quarantined = (counts.get(name, 0) for name in ("1 served", "2 superseded", "3 quarantined"))
     missing = _select_ids(
-        cursor, f"SELECT event_id {from_unlanded.format('NOT ')} ORDER BY length(event_id), event_id", parameters
+        cursor, f"SELECT event_id {from_undelivered.format('NOT ')} ORDER BY length(event_id), event_id", parameters
     )
     extra = _select_ids(
         cursor,
@@ -227,7 +227,7 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
         "served",
         "published = served + superseded + quarantined",
         total,
-        sum(places.values()),
+        sum(counts.values()),
         pending=pending,
         missing=missing,
         extra=extra,

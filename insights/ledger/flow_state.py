@@ -40,7 +40,7 @@ class FlowState:
         return not (self.unpublished or self.unread or self.undelivered)
 
     def sentence(self) -> str:
-        """What is in flight, as the text of a sentence."""
+        """What is in flight, as a clause without a full stop."""
         stages = [
             (self.unpublished, "staged row waits", "staged rows wait", "the publisher"),
             (self.unread, "message waits", "messages wait", "the stream"),
@@ -74,7 +74,7 @@ def read_stream_offsets(cursor: PgCursor, topic: str) -> dict[int, int]:
 
 
 def measure_flow_state(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowState:
-    """Count what is in flight, as the cursor's snapshot sees it."""
+    """Count what is in flight in the cursor's snapshot."""
     cursor.execute(
         f"SELECT count(*) FROM staging.users AS u CROSS JOIN {PUBLISHER} WHERE {BEYOND_CURSOR}", {"topic": topic}
     )

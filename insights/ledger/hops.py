@@ -1,4 +1,4 @@
-"""The result of a check: an equation per hop, whether it holds, and a sentence that says so."""
+"""The result of a check: an equation per hop, whether it holds, and a sentence about it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass

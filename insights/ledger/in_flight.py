@@ -15,7 +15,7 @@ from insights.ledger.flow_state import PATIENCE, FlowState
 class InFlightRows:
     """Rows written by batches that were undelivered at the snapshot or were merged after it.
 
-    To be asked after Cassandra has been read. Overdue batches do not count as in flight: what they lack is lost.
+    Query it only after Cassandra has been read. Overdue batches are not in flight: their missing rows are lost.
 
     Args:
         cursor: reads the snapshot.

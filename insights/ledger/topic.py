@@ -1,4 +1,4 @@
-"""Reads the event id of every message of the raw topic, without joining a consumer group."""
+"""Read the event id of every message of the raw topic, without joining a consumer group."""
 
 import re
 import time
@@ -30,7 +30,7 @@ class TopicEvent:
 class RawTopic:
     """The watermarks and event ids of the raw topic.
 
-    `timeout_seconds`: how long to wait for a silent broker.
+    `timeout_seconds`: how long to wait for a broker that does not respond.
 
     Raises:
         UserError: the broker or the topic cannot be reached.
@@ -85,7 +85,7 @@ class RawTopic:
             elif time.monotonic() - last_received > self._timeout:
                 raise UserError(
                     f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
-                    f" at partition {min(end_offsets)}; look at the broker's log and check again."
+                    f" at partition {min(end_offsets)}; see the broker's log and check again."
                 )
             for message in messages:
                 partition, offset = message.partition(), message.offset()

@@ -1,4 +1,4 @@
-"""Running totals of the flow, cheap to read. They are not proven: that is the check's part."""
+"""Running totals of the flow, cheap to read. They are not verified: `check` does that."""
 
 from dataclasses import dataclass
 
