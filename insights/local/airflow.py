@@ -75,7 +75,7 @@ def get_passwords_file(home: Path) -> Path:
 
 
 def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, environment: dict[str, str]) -> None:
-    """Write the passwords file and migrate the metadata, unless the last start had the same version of Airflow.
+    """Write the passwords file, and migrate the metadata unless the last start used this version of Airflow.
 
     Raises:
         UserError: Airflow's migration failed.
@@ -137,7 +137,7 @@ def trigger_once(
 ) -> str:
     """Trigger a DAG that has never run and has no run due, or, with `again`, one whose latest run has ended.
 
-    Waits up to `seconds` until the DAG is parsed, as long as `is_wanted`. Returns the outcome in a few words.
+    Waits up to `seconds` until the DAG is parsed, or until `is_wanted` returns false. Returns the outcome in words.
 
     Raises:
         UserError: the DAG has an import error, does not appear in time, or Airflow rejects the request.
@@ -183,7 +183,7 @@ def _trigger_once(
 
 
 def read_run_state(url: str, password: str, dag: str) -> str:
-    """The state of the DAG's latest run: one of `ENDED` when it has ended, `queued` while there is no run."""
+    """The state of the DAG's latest run: one of `ENDED` once it has ended, `queued` while there is no run."""
     token = _request_token(url, password)
     runs = request_json(f"{url}/api/v2/dags/{dag}/dagRuns{_LATEST_RUN}", token=token)["dag_runs"]
     return str(runs[0]["state"]) if runs else "queued"

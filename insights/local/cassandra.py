@@ -50,7 +50,7 @@ LOGGING = """\
 
 
 class CassandraServer(Component):
-    """A single node that is its own seed: loopback only, without JMX and without authentication."""
+    """A single node that is its own seed, on loopback only, without JMX and authentication."""
 
     name = "cassandra"
     stop_seconds = 30.0

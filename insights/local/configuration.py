@@ -1,4 +1,4 @@
-"""The platform's components on this machine, and the variables and addresses that others reach them by."""
+"""The platform's components on this machine, and the variables and addresses by which to reach them."""
 
 import json
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class DemoOptions:
     live: bool = False
     """From the public API instead of the simulator; `LocalSettings.source_url` takes precedence over both."""
     recorded: Path | None = None
-    """A folder of recorded answers that the simulator serves instead of generated ones."""
+    """A folder of recorded responses that the simulator serves instead of generated ones."""
     again: bool = False
     """Trigger the ingest even if it has run before."""
 
@@ -52,7 +52,7 @@ class Address:
 
 
 class Configuration:
-    """Everything that is decided before the first process starts."""
+    """The components and their settings, fixed before the first process starts."""
 
     def __init__(self, settings: LocalSettings, options: DemoOptions, java: Path) -> None:
         home = settings.home.resolve()

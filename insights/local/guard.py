@@ -1,7 +1,7 @@
-"""Stop the children of a parent that died without stopping them. A script that imports nothing of this project.
+"""Stop the children of a parent that died without stopping them. This script imports nothing from the project.
 
 It reads lines from standard input: `+<session> <signal>` registers a session of processes, `-<session>` removes it.
-When the input closes, every registered session gets its signal, and what still runs after `GRACE_SECONDS` is killed.
+When the input closes, every registered session gets its signal, and what is left after `GRACE_SECONDS` is killed.
 """
 
 import os

@@ -56,7 +56,7 @@ class HomeLock:
             self._file = None
 
     def _open(self, home: Path) -> TextIO:
-        """Open the lock's file, and close the directory to other users: its logs and data files need no login."""
+        """Open the lock file, and restrict the directory to its owner: logs and data files require no login."""
         home.mkdir(parents=True, exist_ok=True)
         if not self._path.exists() and any(home.iterdir()):
             raise UserError(f"{home} holds other files: set INSIGHTS_HOME to an empty or a new directory.")
@@ -65,7 +65,7 @@ class HomeLock:
 
 
 def find_running_process(home: Path) -> int | None:
-    """The id of the process that runs a platform from `home`; 0 before it has written its id, None without one."""
+    """The id of the process that runs a platform from `home`: None if there is none, 0 before it has written its id."""
     try:
         with (home / MARKER).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -77,7 +77,7 @@ def find_running_process(home: Path) -> int | None:
 
 
 def stop_running(home: Path, seconds: float = 120) -> bool:
-    """Stop the platform that runs from `home`, and return whether there was one.
+    """Stop the platform that runs from `home`. Returns whether there was one.
 
     Raises:
         UserError: it did not end within `seconds`.
@@ -85,7 +85,7 @@ def stop_running(home: Path, seconds: float = 120) -> bool:
     deadline, signalled = time.monotonic() + seconds, 0
     while (process := find_running_process(home)) is not None:
         if process and process != signalled:
-            # The process may have ended since: the next round then finds the lock free.
+            # The process may have ended in the meantime: the next iteration then finds the lock free.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
             signalled = process
@@ -147,6 +147,6 @@ def require_free_space(home: Path, needed: int = FREE_BYTES) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(
-            f"Only {free / 1e9:.1f} GB are free on the disk of {home} and {needed / 1e9:.1f} GB are needed: "
+            f"Only {free / 1e9:.1f} GB is free on the disk of {home}, and {needed / 1e9:.1f} GB is needed: "
             "free some space, or set INSIGHTS_HOME to another disk."
         )

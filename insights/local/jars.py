@@ -87,7 +87,7 @@ class Jar:
         return f"{self.group}  {self.coordinate}  {self.sha256}"
 
     def is_intact(self, cache: Path) -> bool:
-        """Whether `cache` holds the jar with the content that the lock demands."""
+        """Whether `cache` holds the jar with the content that the lock specifies."""
         path = cache / self.file
         return path.is_file() and hash_file(path) == self.sha256
 
@@ -123,7 +123,7 @@ def list_group_files(group: str, cache: Path, lock: Path = LOCK) -> list[Path]:
 
 
 def ensure_jars(jars: Sequence[Jar], cache: Path, java: Path) -> int:
-    """Download the jars that `cache` lacks or holds damaged, and return how many.
+    """Download the jars that are missing from `cache` or damaged in it. Returns how many.
 
     Raises:
         UserError: a jar could not be downloaded or stored, or its content differs from the lock.
@@ -152,7 +152,7 @@ def _download_missing(jars: Sequence[Jar], cache: Path, java: Path) -> int:
                 )
             if not jar.is_intact(download):
                 raise UserError(
-                    f"{jar.coordinate} was downloaded with a content that differs from jars.lock (SHA-256 "
+                    f"{jar.coordinate} was downloaded with content that differs from jars.lock (SHA-256 "
                     f"{hash_file(download / jar.file)[:12]}..., expected {jar.sha256[:12]}...): "
                     "check the proxy or mirror that serves it, then try again."
                 )
@@ -252,7 +252,8 @@ def main(arguments: Iterable[str] | None = None) -> None:
     except UserError as error:
         print_error(error)
         sys.exit(1)
-    print(f"{count} jars downloaded to {cache}." if count else f"Every jar is in {cache}.")
+    jars_downloaded = "1 jar was" if count == 1 else f"{count} jars were"
+    print(f"{jars_downloaded} downloaded to {cache}." if count else f"Every jar is in {cache}.")
 
 
 def _read_settings() -> tuple[Path, Path]:

@@ -35,7 +35,7 @@ def find_java(java_home: Path | None = None, system: Path = SYSTEM) -> Path:
 
 
 def read_java_version(java: Path) -> int | None:
-    """The feature version (17 for 17.0.15), or None when the file is no Java."""
+    """The feature version (17 for 17.0.15), or None if the file is not a Java executable."""
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:

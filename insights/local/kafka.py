@@ -18,7 +18,7 @@ LOGGING = """\
 
 
 class KafkaServer(Component):
-    """A single KRaft node. Topics have one replica, and a client's typing error creates none."""
+    """A single KRaft node. Topics have one replica, and none is created automatically."""
 
     name = "kafka"
     stop_seconds = 20.0

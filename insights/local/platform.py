@@ -58,13 +58,13 @@ class Platform:
         return state not in airflow.ENDED
 
     def addresses(self) -> list[Address]:
-        """The servers' addresses, known once `up` has returned; other processes call `home.read_description`."""
+        """The servers' addresses, available once `up` has returned; other processes call `home.read_description`."""
         return self.configuration.addresses()
 
     def up(self, on_event: Listener) -> None:
         """Start everything, trigger the first ingest, and return when every component is ready.
 
-        `on_event` is called from several threads, but never concurrently. From now on SIGTERM and SIGHUP raise
+        `on_event` is called from several threads, but never concurrently. From then on, SIGTERM and SIGHUP raise
         KeyboardInterrupt in the main thread, as Ctrl-C does.
 
         Raises:
@@ -90,7 +90,7 @@ class Platform:
         self._runner.wait(seconds)
 
     def down(self) -> None:
-        """Stop everything in order, if it runs. Ctrl-C meanwhile kills what is left."""
+        """Stop everything in order, if it is running. Ctrl-C in the meantime kills what is left."""
         if self._runner:
             self._runner.stop()
             self._runner = None
@@ -120,7 +120,7 @@ class Platform:
 def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> list[Step]:
     """The graph of a start. Its critical path is Airflow's metadata, Airflow's processes and the first ingest.
 
-    The ingest stops waiting for its DAG once it is no longer wanted.
+    The ingest stops waiting for its DAG once `is_wanted` returns false.
     """
     c = configuration
     processes = tuple(f"airflow-{part}" for part in AIRFLOW_PARTS)

@@ -146,9 +146,9 @@ class PostgresServer(Component):
         new_data.replace(self._data)
 
     def _build_user_switch(self) -> list[str]:
-        """The start of a command line that switches from root, as which PostgreSQL does not run, to nobody.
+        """The command prefix that switches from root to nobody, because PostgreSQL refuses to run as root.
 
-        The capabilities keep root's directories accessible. Empty for other users than root.
+        The capabilities keep root's directories accessible. Empty for users other than root.
         """
         if os.geteuid() != 0:
             return []

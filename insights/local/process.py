@@ -55,7 +55,7 @@ class Component(ABC):
 
     @abstractmethod
     def ready(self) -> bool:
-        """Whether the component answers a real request; may raise any exception while it does not."""
+        """Whether the component answers a real request. May raise any exception while it does not."""
 
     def environment(self) -> dict[str, str]:
         """Variables that are added to the inherited environment."""
@@ -113,7 +113,7 @@ class Component(ABC):
         """Check that the component's ports are free.
 
         Raises:
-            UserError: another program listens on one; names it.
+            UserError: another program listens on one; the message names it.
         """
         for variable, port in self.ports().items():
             require_free_port(self.name, port, variable)
@@ -249,7 +249,7 @@ def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
 def read_process_start(pid: int) -> str | None:
     """The boot's id and the process's start time in clock ticks, which identify a process whose id may be reused.
 
-    None when there is no such process, or only a zombie.
+    None if there is no such process, or only a zombie.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -260,7 +260,7 @@ def read_process_start(pid: int) -> str | None:
 
 
 def read_process_owner(pid: int) -> str | None:
-    """The component that a process belongs to, from its environment; None when it belongs to none."""
+    """The component that a process belongs to, from its environment; None if it belongs to none."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
@@ -273,7 +273,7 @@ def require_free_port(name: str, port: int, variable: str) -> None:
     """Check that `port` of loopback is free; `variable` is the setting of the port.
 
     Raises:
-        UserError: it cannot be bound; names the program that listens on it.
+        UserError: it cannot be bound; the message names the program that listens on it.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

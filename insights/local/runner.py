@@ -69,7 +69,7 @@ class Runner:
         """Run every step, then begin to supervise the components.
 
         Raises:
-            UserError: a step failed. Components that were started still run and have to be stopped.
+            UserError: a step failed. Components that were started keep running and have to be stopped.
         """
         for step in self._steps:
             self._listener(ComponentEvent(step.name, ComponentState.WAITING))
@@ -97,7 +97,7 @@ class Runner:
             raise self._failure
 
     def stop(self) -> None:
-        """Stop every component before those that it depends on. Ctrl-C meanwhile kills what is left."""
+        """Stop every component before those that it depends on. Ctrl-C in the meantime kills what is left."""
         with self._kill_on_interrupt():
             self._abandon()
             if self._supervisor:
@@ -163,7 +163,7 @@ class Runner:
                 restart_errors[component.name] = self._restart(component, pause)
 
     def _restart(self, component: Component, pause_seconds: float) -> str:
-        """Stop and start a component. Returns why it could not be started, an empty string when it was."""
+        """Stop and start a component. Returns why it could not be started, an empty string if it was."""
         component.stop()
         if self._stopping.wait(pause_seconds):
             return ""
@@ -173,7 +173,7 @@ class Runner:
             component.start()
             component.wait_ready(component.ready_seconds)
         except (UserError, OSError) as error:
-            # The supervisor then finds it stopped, reports the error and tries again.
+            # The supervisor's next iteration finds it stopped, reports the error and tries again.
             component.stop()
             return str(_to_user_error(component.name, error))
         self._listener(ComponentEvent(component.name, ComponentState.READY, time.monotonic() - started))
@@ -203,7 +203,7 @@ class Runner:
 
 
 def _to_user_error(name: str, error: UserError | OSError) -> UserError:
-    """An error of the operating system, such as a full disk, as one for people."""
+    """Convert an operating system error, such as a full disk, to a `UserError`."""
     return error if isinstance(error, UserError) else UserError(f"{name} could not start: {error}")
 
 

@@ -13,7 +13,7 @@ from insights.errors import UserError
 
 @dataclass(frozen=True)
 class Secrets:
-    """What Airflow has to keep across restarts."""
+    """Airflow's passwords and keys, which have to survive restarts."""
 
     airflow_password: str
     airflow_dashboard_password: str
@@ -23,7 +23,7 @@ class Secrets:
 
     @classmethod
     def load_or_create(cls, path: Path) -> Self:
-        """Read the file, or generate it. A secret that the file of an older version lacks is generated and added.
+        """Read the file, or generate it. A secret that is missing from an older version's file is generated and added.
 
         Only the owner can read the file.
 
@@ -43,7 +43,7 @@ class Secrets:
             stored = json.loads(path.read_text())
             complete = cls(**{"airflow_dashboard_password": secrets.token_urlsafe(12)} | stored)
         except (ValueError, TypeError):
-            raise UserError(f"{path} is damaged: run `insights reset` to start afresh.") from None
+            raise UserError(f"{path} is damaged: run `insights reset` to start from scratch.") from None
         return complete if asdict(complete) == stored else complete._write(path)
 
     def _write(self, path: Path) -> Self:

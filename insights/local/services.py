@@ -38,7 +38,7 @@ class Service(Component):
 
 
 class SimulatorService(Service):
-    """The simulator of the Random User API; with `recorded`, it serves a folder of recorded answers."""
+    """The simulator of the Random User API; with `recorded`, it serves a folder of recorded responses."""
 
     name = "simulator"
     variable = "INSIGHTS_SIMULATOR_PORT"

@@ -88,7 +88,7 @@ def test_reset_refuses_a_running_platform_and_a_directory_that_is_not_one(held, 
 
 
 def test_too_little_free_space_is_reported_in_figures(tmp_path):
-    with pytest.raises(UserError, match=r"Only [\d.]+ GB are free on the disk of .* and 1000000\.0 GB are needed"):
+    with pytest.raises(UserError, match=r"Only [\d.]+ GB is free on the disk of .*, and 1000000\.0 GB is needed"):
         require_free_space(tmp_path / "not" / "yet", 10**15)
     require_free_space(tmp_path / "not" / "yet", 1)
 

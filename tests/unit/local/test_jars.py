@@ -79,10 +79,10 @@ def test_classifiers_of_one_module_share_an_element_so_that_ivy_keeps_both(tmp_p
     assert 'm:classifier="native"' in ivy.runs[0]
 
 
-def test_a_download_with_a_different_content_is_refused_and_not_stored(tmp_path, ivy):
+def test_a_download_with_different_content_is_rejected_and_not_stored(tmp_path, ivy):
     ivy.served = {JAR.file: b"something else"}
     with pytest.raises(
-        UserError, match=r"org\.example:thing:1\.0 was downloaded with a content that differs from jars\.lock"
+        UserError, match=r"org\.example:thing:1\.0 was downloaded with content that differs from jars\.lock"
     ):
         ensure_jars([JAR], tmp_path, tmp_path)
     assert list(tmp_path.iterdir()) == []
