@@ -85,7 +85,7 @@ def _set_permissions(session: Session, role: str, keyspace: str, wanted: set[Pri
     for privilege in sorted(wanted - held):
         session.execute(f"GRANT {privilege.name} ON {privilege.object} TO {_quote_name(role)}")
     if held != wanted:
-        _log.info("role %s: %d permissions granted, %d revoked", role, len(wanted - held), len(held - wanted))
+        _log.info("role %s: permissions updated, %d granted, %d revoked", role, len(wanted - held), len(held - wanted))
 
 
 def _parse_permission(row: Any, keyspace: str) -> Privilege | None:

@@ -96,7 +96,7 @@ def _set_privileges(cursor: PgCursor, role: str, wanted: set[Privilege]) -> None
             f"PostgreSQL did not change {privilege.name} on {privilege.object} for role {role!r};"
             " run the migrations as the owner of the database and its tables."
         )
-    _log.info("role %s: %d privileges granted, %d revoked", role, len(wanted - held), len(held - wanted))
+    _log.info("role %s: privileges updated, %d granted, %d revoked", role, len(wanted - held), len(held - wanted))
 
 
 def _read_privileges(cursor: PgCursor, role: str) -> set[Privilege]:

@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 1.0
 def retry_until_ready(store: str, work: Callable[[], T], deadline: float) -> T:
     """Call `work` until the store is ready, and return its result; `deadline` is a time of `time.monotonic`.
 
-    Logs each cause of waiting once, and that the store is ready.
+    Logs each new cause of waiting, and when the store is ready.
 
     Raises:
         UserError: raised by `work`; a `NotReadyError` only after the deadline.
@@ -46,7 +46,7 @@ def retry_until_ready(store: str, work: Callable[[], T], deadline: float) -> T:
 
 
 def retry_login_refusal(work: Callable[[], T]) -> T:
-    """Call `work` on a store whose logins may still be being created, and return its result.
+    """Call `work` on a store whose logins may not have been created yet, and return its result.
 
     Raises:
         NotReadyError: raised by `work`, also in place of a `RefusedError`.
@@ -103,6 +103,5 @@ def _no_access(store: str, reason: str, user: str | None) -> UserError:
 
 def _check_applied(store: str, needed: Iterable[str], applied: set[str]) -> None:
     if missing := sorted(set(needed) - applied):
-        raise NotReadyError(
-            f"{store} lacks the migrations {', '.join(missing)}; run jobs/migrate.py and check its log."
-        )
+        noun = "migration" if len(missing) == 1 else "migrations"
+        raise NotReadyError(f"{store} lacks the {noun} {', '.join(missing)}; run jobs/migrate.py and check its log.")

@@ -2,14 +2,14 @@ CREATE SCHEMA staging;
 CREATE SCHEMA quarantine;
 CREATE SCHEMA analytics;
 
--- Transaction ids restart with a logical restore; the cursor is led by the epoch of the cluster that assigned them.
+-- Transaction ids restart after a logical restore, so the cursor leads with the epoch of the cluster.
 CREATE TABLE staging.epochs (
     epoch integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     system_identifier bigint NOT NULL UNIQUE,
     started_at timestamptz NOT NULL DEFAULT now()
 );
 
--- The epoch of the cluster that runs this, begun on first use.
+-- The epoch of the cluster that executes the function, created on first use.
 CREATE FUNCTION staging.current_epoch() RETURNS integer LANGUAGE sql AS $$
     INSERT INTO staging.epochs (system_identifier)
     SELECT system_identifier FROM pg_control_system()
@@ -52,7 +52,7 @@ CREATE TABLE staging.users (
 
 CREATE INDEX users_commit_order ON staging.users (epoch, xact_id, id);
 
--- What makes a user unique across the daily partitions, and outlives them.
+-- Keeps users unique across the daily partitions, and outlives them.
 CREATE TABLE staging.user_keys (
     user_key uuid PRIMARY KEY,
     id bigint NOT NULL UNIQUE,

@@ -44,7 +44,7 @@ CREATE TABLE analytics.users (
 );
 CREATE INDEX users_event ON analytics.users (event_id);
 
--- A served event that is not its user's newest: replaced, or older than what was served already when it came.
+-- A delivered event that is not its user's newest: replaced since, or older than the stored version when it arrived.
 CREATE TABLE analytics.superseded (
     event_id text NOT NULL,
     user_id uuid NOT NULL,
@@ -75,8 +75,8 @@ CREATE TABLE analytics.user_counts (
 );
 CREATE INDEX user_counts_seq ON analytics.user_counts (seq);
 
--- One row per micro-batch; the offsets prove that a batch seen again is the same batch. `seq` orders the merges: in
--- microseconds, so that it is ahead of what Cassandra holds even after this database was restored from a backup.
+-- One row per micro-batch; the offsets prove that a repeated batch is the same batch. `seq` orders the merges, in
+-- microseconds, so that it is ahead of Cassandra's write timestamps even after a restore of this database.
 CREATE TABLE analytics.batches (
     query_id text NOT NULL,
     batch_id bigint NOT NULL,

@@ -1,4 +1,4 @@
-"""Waiting for a store that is not ready, and not for an error that waiting does not fix."""
+"""Waiting for a store that is not ready, but not after an error that waiting does not fix."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from tests.helpers.support import REPOSITORY, free_port
 
 
 class Store:
-    """Fails with each of these errors once, then works."""
+    """Fails with each of these errors once, then succeeds."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
