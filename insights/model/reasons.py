@@ -1,4 +1,4 @@
-"""The catalogue of rules that reject a record; the stream, the dashboard and the documentation take it from here."""
+"""The catalogue of rules that reject a record, used by the stream, the dashboard and the documentation."""
 
 from enum import Enum, StrEnum
 
@@ -9,7 +9,7 @@ MAX_AGE_YEARS = 130
 
 
 class Reason(StrEnum):
-    """Why a record is in quarantine. The order is the order in which rules are tried."""
+    """Why a record is in quarantine, in the order in which the rules are tried."""
 
     TOO_LARGE = "TOO_LARGE"
     ENCODING = "ENCODING"
@@ -31,7 +31,7 @@ _DATES = ("dob", "registered")
 
 
 class Rule(Enum):
-    """Each rule once, in the order in which rules are tried; the first that a record breaks is recorded with it.
+    """Each rule once, in the order in which rules are tried; a record is rejected by the first that it breaks.
 
     `insights.stream.rules` holds the condition of each rule for each of its fields.
     """
@@ -44,8 +44,8 @@ class Rule(Enum):
         " limit and records no field for it. Only the size and the SHA-256 digest of the payload are kept.",
     )
     NOT_UTF8 = (Reason.ENCODING, _VALUE, "The value is not UTF-8.")
-    NUL_CHARACTER = (Reason.ENCODING, _VALUE, "The value holds U+0000.")
-    BAD_ESCAPE = (Reason.ENCODING, _VALUE, "The value holds U+0000 or half a surrogate pair as an escape.")
+    NUL_CHARACTER = (Reason.ENCODING, _VALUE, "The value contains U+0000.")
+    BAD_ESCAPE = (Reason.ENCODING, _VALUE, "The value contains U+0000 or an unpaired surrogate as an escape.")
     NO_VALUE = (Reason.SCHEMA, _VALUE, "The message has no value (a tombstone).")
     NOT_A_RECORD = (
         Reason.SCHEMA,
@@ -54,7 +54,7 @@ class Rule(Enum):
         "No object may repeat a key. `name`, `location`, its `coordinates` and `timezone`, `login` and `picture` are"
         " objects, null or absent.",
     )
-    NOT_TEXT = (Reason.SCHEMA, _MANDATORY, "An object or array stands where text belongs.")
+    NOT_TEXT = (Reason.SCHEMA, _MANDATORY, "The value is an object or array instead of text.")
     NO_ID = (Reason.MISSING_ID, ("login.uuid",), "The record has no id.")
     ID_NOT_UUID = (Reason.MISSING_ID, ("login.uuid",), "The id is not a UUID.")
     KEY_NOT_ID = (Reason.BAD_KEY, ("key",), "The message key is not the record's login.uuid.")
