@@ -117,7 +117,7 @@ class BatchProducer:
                 f"Kafka at {self._settings.bootstrap_servers} did not accept a message: {failures[0].str()}"
             )
         if reported != count:
-            raise UndeliveredError(f"Kafka's client reported on {reported} of {count} messages.")
+            raise UndeliveredError(f"Kafka's client returned delivery reports for {reported} of {count} messages.")
 
     def _deliver_alone(self, message: RawMessage, keep_waiting: Callable[[], bool]) -> bool:
         """Send a message in a batch of its own, as brokers reject whole batches. Returns whether it is accepted."""
@@ -145,7 +145,7 @@ class BatchProducer:
 
     def _describe_timeout(self) -> str:
         reason = f" ({self._last_error})" if self._last_error else ""
-        return f"Kafka at {self._settings.bootstrap_servers} does not acknowledge{reason}"
+        return f"Kafka at {self._settings.bootstrap_servers} does not acknowledge messages{reason}"
 
     def _check_topics(self) -> None:
         for topic in (self._settings.raw_topic, self._settings.quarantine_topic):

@@ -191,7 +191,7 @@ def _to_datetime(milliseconds: int) -> datetime:
 
 
 def _reject_fetched(message: RawMessage, limit: int) -> QuarantineRecord:
-    detail = f"{compute_wire_size(message)} bytes with key and headers exceed the topic's {limit}"
+    detail = f"{compute_wire_size(message)} bytes with key and headers exceed the topic's limit of {limit}"
     return reject_too_large(message, len(message.value), sha256(message.value).hexdigest(), detail)
 
 
@@ -204,5 +204,5 @@ def _reject_unfetched(cursor: PgCursor, position: CommitPosition, message: RawMe
         (position.epoch, str(position.xact_id), position.id),
     )
     size, digest = fetch_row(cursor)
-    detail = f"the value's {size} bytes alone exceed the topic's {limit}"
+    detail = f"the value's {size} bytes alone exceed the topic's limit of {limit}"
     return reject_too_large(message, size, digest.decode(), detail)

@@ -1,4 +1,4 @@
-"""Waits that a database notification or a request to stop ends at once."""
+"""Waits that end at once on a database notification or a request to stop."""
 
 import os
 import select
@@ -8,7 +8,7 @@ from psycopg2.extensions import connection as PgConnection
 
 
 class WakeUp:
-    """A stop flag that a signal handler may set, and waits that it ends."""
+    """A stop flag that a signal handler may set, and a wait that the flag interrupts."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
