@@ -208,7 +208,7 @@ class DashboardSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_", frozen=True)
 
     cache_seconds: float = 3
-    """How long an answer of a store is cached."""
+    """How long a query result is cached."""
     auth: Literal["none", "oidc", "proxy"] = "none"
     """What authenticates visitors: nothing, an OpenID Connect provider, or a proxy in front of the dashboard."""
     allow_anonymous: bool = False

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients.sql import fetch_row
 
 RECOUNT = "recount"
-"""The `query_id` of a recount in `analytics.batches`. Its counts are in Cassandra, or go there with the next batch."""
+"""The `query_id` of a recount in `analytics.batches`. Cassandra has its counts, or gets them with the next batch."""
 PERCENTILES = (50, 95, 99)
 MAX_PERCENTILES = 10_000
 """Percentiles that one latency query reads: all of a hundred batches, or some of each of an hour's 3,600 batches."""
@@ -56,7 +56,7 @@ class QuarantineSample(NamedTuple):
 
 
 class HopTotals(NamedTuple):
-    """Totals of each hop as the stores keep them. They are not proven: that is the ledger's part."""
+    """Totals of each hop as the stores keep them. They are not verified: the ledger does that."""
 
     fetched: int
     duplicates: int
@@ -181,10 +181,10 @@ def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTota
 
 
 def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None:
-    """The latency of the batches merged in the last minutes and delivered; None if they brought no new user.
+    """The latency of the batches merged in the last minutes and delivered; None if they contain no new user.
 
-    Each batch keeps 101 percentiles of its users' instants, which are merged by weight (nearest rank). Of many batches
-    an evenly spaced part of each is read, `MAX_PERCENTILES` in total.
+    Each batch stores 101 percentiles of its users' instants, which are merged by weight (nearest rank). If there are
+    many batches, only evenly spaced percentiles of each are read, `MAX_PERCENTILES` in total.
     """
     cursor.execute(
         f"""
@@ -215,7 +215,7 @@ def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None
 
 
 def count_rejections_per_hour(cursor: PgCursor, hours: int) -> list[HourlyRejections]:
-    """Records rejected in the last hours by hour and reason, including those resolved since; empty hours left out."""
+    """Records rejected in the last hours by hour and reason, including those resolved since, without empty hours."""
     cursor.execute(
         """
         SELECT date_trunc('hour', quarantined_at) AS hour, reason, count(*) FROM quarantine.records

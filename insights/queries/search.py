@@ -1,7 +1,7 @@
 """Search for users by filters with keyset pagination, over Cassandra's user tables.
 
 Users are sorted by registration instant, newest first; users of one instant by bucket, then in Cassandra's order of
-ids. A cursor is a position in that order, so that pages neither repeat nor omit a user, whatever arrives meanwhile.
+ids. A cursor is a position in that order, so that pages neither repeat nor omit a user, whoever arrives between them.
 
 With a country, the search reads that country's partitions of `users_by_country`, otherwise the partitions of
 `users_by_registration_month`. It proceeds in steps of consecutive months which, by the stored counts, hold at most
@@ -28,7 +28,7 @@ from insights.queries.users import MAX_PARTITIONS, execute, read_counts, read_cr
 STEP_USERS = 40_000
 """Upper bound of the users that the months of one step hold, unless the step is a single month."""
 MAX_READS = 12
-"""Reads per page, of at most three statements each. A page that needs more ends short and says how far back it got."""
+"""Reads per page, of at most three statements each. A page that needs more ends early and reports how far it read."""
 MAX_ROWS = 4_800
 """Rows per statement: below the driver's fetch size, so that a result is one response."""
 
@@ -81,7 +81,7 @@ class UserPage(NamedTuple):
     users: tuple[UserSummary, ...]
     next: KeysetCursor | None
     looked_back_to: datetime | None
-    """The instant down to which users were read, if the page ended short after `MAX_READS` reads."""
+    """The instant back to which users were read, if the page ended early after `MAX_READS` reads."""
 
 
 def fetch_page(session: Session, filters: UserFilter, cursor: KeysetCursor | None, limit: int) -> UserPage:

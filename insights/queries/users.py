@@ -104,7 +104,7 @@ def fetch_user(session: Session, user_id: UUID) -> dict[str, Any] | None:
 
 
 def sample_places(session: Session, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:
-    """Sample the places of users: the `per_bucket` latest registered of each bucket of each country.
+    """Sample where users live: the `per_bucket` latest registered users of each bucket of each country.
 
     Users without coordinates are left out. The bucket of a user is random: if the countries have more than
     `MAX_PARTITIONS` buckets together, the sample reads an equal number of buckets of each.

@@ -1,4 +1,4 @@
-"""The recount: sets the incremental counts of users right, for example after rows were changed by hand."""
+"""The recount: corrects the incremental counts of users, for example after rows were changed by hand."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -79,8 +79,8 @@ def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) 
 def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[CountComparison]:
     """Set every count in both stores to the exact number of users. Returns the counts that were wrong.
 
-    The recount takes its place among the merges of the stream. Its write timestamp in Cassandra is its sequence number:
-    counts of earlier merges lose against it and counts of later merges win, in whatever order they arrive.
+    The recount serialises with the merges of the stream. Its write timestamp in Cassandra is its sequence number, so
+    that it overrides the counts of earlier merges but not those of later ones, in whatever order they arrive.
 
     Raises:
         UserError: a store cannot be reached, read or written. Running the recount again is safe.
@@ -110,7 +110,7 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
 def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[str]:
     """Recount if a dimension has no counts yet, as after an upgrade that adds one. Returns the new dimensions.
 
-    No stream may be merging meanwhile: one that does not know the dimension would not count by it.
+    No stream may be merging at the same time: one without the new dimension would not count by it.
 
     Raises:
         UserError: a store cannot be reached, read or written.

@@ -13,14 +13,14 @@ from insights.model.user import derive_record_key
 from insights.settings import PostgresSettings
 
 MAX_REDRIVES = 3
-"""A record that was re-driven this often is skipped unless forced."""
+"""A record that was re-driven this many times is skipped unless forced."""
 FETCH_ROWS = 20
 """Records that memory holds at a time; each may be as large as a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedriveSelection:
-    """Which open records to re-drive: those with this reason and one of these event ids or origins, as far as given."""
+    """Which open records to re-drive: those with `reason` and with one of `ids` (event ids or origins), if given."""
 
     reason: Reason | None = None
     ids: Sequence[str] = ()
@@ -81,7 +81,7 @@ def _read_messages(
             if payload is None:
                 skipped[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
             elif redrives >= MAX_REDRIVES and not force:
-                skipped[origin] = f"it was already re-driven {redrives} times; fix the cause, then force it"
+                skipped[origin] = f"it was already re-driven {redrives} times; fix the cause, then force the re-drive"
             elif (message := _make_message(row, bytes(payload), patch)) is None:
                 skipped[origin] = "its payload is not valid JSON and cannot be patched"
             else:

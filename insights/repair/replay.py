@@ -1,6 +1,6 @@
 """The replay: publishes staged records again, after a store was lost or a rule changed.
 
-Each message has the same event id and a newer version, so that it replaces the user that is stored and adds none.
+Each message has the same event id and a newer version, so that it replaces the stored user and adds none.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def replay(
 ) -> int:
     """Publish the staged records of the period again and wait for every acknowledgement. Returns their number.
 
-    `progress` receives the number of messages handed over so far.
+    `progress` is called with the number of messages enqueued so far.
 
     Raises:
         UserError: a store cannot be reached, or the broker did not acknowledge every record.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as PgConnection
 
-# The last batch of a query stays: a restarted query repeats it, and the ledger takes the end offsets from it.
+# The last batch of a query is kept: a restarted query repeats it, and the ledger reads the end offsets from it.
 _PRUNE_BATCHES = """
     WITH pruned AS (
         DELETE FROM analytics.batches AS b
@@ -34,7 +34,7 @@ class PrunedRows(NamedTuple):
 def prune_batches(connection: PgConnection, now: datetime, retention_days: int) -> PrunedRows:
     """Delete delivered batches that were merged more than `retention_days` before `now`, and their moves.
 
-    The last batch of every query stays. What the deleted ones read is summed up in `analytics.pruned_batches`.
+    The last batch of every query is kept. `analytics.pruned_batches` records how many messages the deleted ones read.
     """
     parameters = {"before": now - timedelta(days=retention_days)}
     with connection, connection.cursor() as cursor:
