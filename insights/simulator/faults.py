@@ -38,7 +38,7 @@ class FaultRates:
 
     def __init__(self, rates: Mapping[Fault, float], seed: int = 0) -> None:
         if not (all(rate >= 0 for rate in rates.values()) and sum(rates.values()) <= 1):
-            raise UserError(f"The fault rates {dict(rates)} must be positive and add up to 1 at most.")
+            raise UserError(f"The fault rates {dict(rates)} must not be negative or add up to more than 1.")
         self._rates = dict(rates)
         self._random = Random(seed)
         self._lock = threading.Lock()

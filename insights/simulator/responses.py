@@ -1,4 +1,4 @@
-"""Responses on the wire, whole and broken."""
+"""Responses on the wire, intact or damaged."""
 
 import asyncio
 import json

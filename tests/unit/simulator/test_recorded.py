@@ -132,7 +132,7 @@ def test_an_invalid_fault_rate_is_an_error(text: str) -> None:
 
 def test_fault_rates_above_one_are_an_error() -> None:
     assert parse_rates("429=0.5, empty=0.6") == {Fault.RATE_LIMITED: 0.5, Fault.EMPTY: 0.6}
-    with pytest.raises(UserError, match="add up to 1"):
+    with pytest.raises(UserError, match="add up to more than 1"):
         FaultRates(parse_rates("429=0.5,empty=0.6"))
 
 

@@ -309,5 +309,5 @@ def test_the_server_reports_that_it_is_healthy(address: str) -> None:
 
 @pytest.mark.parametrize("text", ["429=nan", "429=-0.1", "429=0.6,503=0.6"])
 def test_rates_that_are_not_probabilities_are_an_error(text: str) -> None:
-    with pytest.raises(UserError, match="must be positive and add up to 1 at most"):
+    with pytest.raises(UserError, match="must not be negative or add up to more than 1"):
         FaultRates(parse_rates(text))
