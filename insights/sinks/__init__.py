@@ -1,1 +1,1 @@
-"""Where a micro-batch lands: PostgreSQL, where all is decided, then Cassandra, then the quarantine topic."""
+"""The sinks of a micro-batch, in write order: PostgreSQL, whose merge is authoritative, Cassandra, quarantine topic."""

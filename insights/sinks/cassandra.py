@@ -1,4 +1,4 @@
-"""Writes Arrow tables to Cassandra in unlogged batches of rows with the same replicas, a bounded number in flight."""
+"""Write Arrow tables to Cassandra in unlogged batches of rows with the same replicas, a bounded number in flight."""
 
 import logging
 import threading
@@ -169,7 +169,7 @@ class CassandraWriter:
 
 
 class _Request:
-    """A request in flight. Releases its slot once: the driver may report it twice when a connection breaks."""
+    """A request in flight. Releases its slot once, although the driver may report it twice if a connection breaks."""
 
     def __init__(self, routed: RoutedBlock, failures: list[FailedBlock], slots: threading.BoundedSemaphore) -> None:
         self._routed, self._failures, self._slots = routed, failures, slots

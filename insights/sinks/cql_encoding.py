@@ -1,4 +1,4 @@
-"""Encodes Arrow columns as CQL, column by column: no Python code runs per value."""
+"""Encode Arrow columns as CQL, column by column: no Python code runs per value."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Delivers a micro-batch to every sink: first PostgreSQL, which decides, then Cassandra, then the quarantine topic.
+"""Deliver a micro-batch to every sink: PostgreSQL, whose merge is authoritative, Cassandra, then the quarantine topic.
 
 After a crash between any two steps, every step may run again: the merge recognises the batch, and the other writes are
 idempotent.
@@ -92,7 +92,7 @@ class MicroBatchSink:
         """Deliver the batch with the id `number`.
 
         Raises:
-            RuntimeError: `stop()` was called before.
+            RuntimeError: `stop()` has been called.
         """
         with self._running:
             if self._stopped:
@@ -148,7 +148,7 @@ class MicroBatchSink:
         self._on_delivered(DeliveredBatch(number, accepted.num_rows, merged.rejected, timer.seconds))
 
     def _with_postgres(self, work: Callable[[PgConnection], T]) -> T:
-        """Run idempotent `work` on the kept connection; on a new one if that is lost.
+        """Run idempotent `work` on the open connection, or on a new one if that is lost.
 
         A server that accepts no connection, as during a restart, is retried like one that closed it.
         """
@@ -237,7 +237,7 @@ def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
 
 
 def read_query_id(spark: SparkSession) -> str:
-    """The id of the streaming query that runs on this thread, as its checkpoint has it.
+    """The id, from its checkpoint, of the streaming query that runs on this thread.
 
     Raises:
         RuntimeError: no streaming query runs on this thread.
@@ -254,7 +254,7 @@ def _to_quarantine_record(row: dict[str, Any]) -> QuarantineRecord:
 
 
 class _StepTimer:
-    """The seconds of each step; a step starts where the one before it finished."""
+    """The duration of each step in seconds; a step starts when the previous one finishes."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

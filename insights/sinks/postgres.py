@@ -1,4 +1,4 @@
-"""Merges a micro-batch into PostgreSQL: users, exact counts, quarantine and the batch's row, in one transaction.
+"""Merge a micro-batch into PostgreSQL: users, exact counts, quarantine and the batch's row, in one transaction.
 
 The merge decides by version which records win; what is written to Cassandra afterwards follows from its result.
 """
@@ -35,7 +35,7 @@ RejectedPortions = Iterable[Sequence[QuarantineRecord]]
 _USER_COLUMNS = ", ".join(USER_FIELDS)
 _FRACTIONS = [percent / 100 for percent in range(101)]
 _REPLACED_COLUMNS = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at")))
-"""The columns of a replaced row that tell what it counted for and under which keys Cassandra has it."""
+"""The columns of a replaced row that determine its counts and its keys in Cassandra."""
 
 _COLUMN_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
 _CREATE_TEMPORARY_TABLES = f"""
@@ -64,7 +64,7 @@ _COMPARE_WITH_STORED = f"""
             greatest(i.version, u.version) AS version
     ) AS newest
 """
-# An upgrade may change the rules between the merge of a batch and its delivery: the merged rows stand.
+# An upgrade may change the rules between the merge of a batch and its delivery: the merged rows remain valid.
 _SELECT_STORED_ROWS = f"""
     SELECT {", ".join(f"u.{name}::text" if name == "user_id" else f"u.{name}" for name in USER_FIELDS)}
     FROM touched AS t JOIN incoming AS i USING (n) JOIN analytics.users AS u ON u.user_id = i.user_id
@@ -77,7 +77,7 @@ _UPSERT_USERS = f"""
     ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in (*USER_FIELDS, "seq"))}
     WHERE excluded.version > analytics.users.version
 """
-# A count that would fall below zero was wrong before: it is counted again from the table.
+# A count that would fall below zero was already wrong: it is recomputed from the table.
 _UPDATE_COUNTS = f"""
     WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
     lost AS (
@@ -178,7 +178,7 @@ class MergeResult:
     current: np.ndarray
     """Indices into the accepted table of the rows that are now stored, ascending: at most one per user."""
     stored: pa.Table
-    """Stored rows that an earlier version of the rules made from the same messages; same columns as the accepted."""
+    """Stored rows that an earlier version of the rules derived from the same messages; columns as in `accepted`."""
     rejected: int
 
 
@@ -187,7 +187,7 @@ def merge_batch(
 ) -> MergeResult:
     """Merge a batch in one transaction and commit it.
 
-    `accepted` has the columns of `User`. A batch that is in `analytics.batches` with the same offsets changes nothing.
+    `accepted` has the columns of `User`. A batch that `analytics.batches` has with the same offsets changes nothing.
     Concurrent merges serialise on an advisory lock.
     """
     with connection, connection.cursor() as cursor:

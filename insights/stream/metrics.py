@@ -21,7 +21,7 @@ class StreamMetrics:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
-        self._last_sign = clock()
+        self._last_report = clock()
         self._started = False
         self._termination: str | None = None
         self._input = self._make_gauge(
@@ -52,7 +52,7 @@ class StreamMetrics:
 
     def record_batch(self, batch: DeliveredBatch) -> None:
         """Record a batch that every sink has."""
-        self._last_sign = self._clock()
+        self._last_report = self._clock()
         self._batch.set(batch.number)
         self._delivered_at.set_to_current_time()
         self._records.labels("accepted").inc(batch.accepted)
@@ -62,7 +62,7 @@ class StreamMetrics:
 
     def record_progress(self, progress: Mapping[str, Any]) -> None:
         """Record Spark's report of a micro-batch, a parsed `StreamingQueryProgress`."""
-        self._last_sign = self._clock()
+        self._last_report = self._clock()
         durations = progress.get("durationMs", {})
         self._input.set(_to_finite(progress.get("inputRowsPerSecond")))
         self._processed.set(_to_finite(progress.get("processedRowsPerSecond")))
@@ -75,26 +75,26 @@ class StreamMetrics:
 
     def record_idle(self) -> None:
         """Record that the query is alive and has nothing to read."""
-        self._last_sign = self._clock()
+        self._last_report = self._clock()
 
     def record_start(self) -> None:
         """Record that the query has started."""
         self._started = True
-        self._last_sign = self._clock()
+        self._last_report = self._clock()
 
     def record_termination(self, reason: str) -> None:
         """Record that the query has terminated."""
         self._termination = reason
 
     def check_liveness(self) -> str | None:
-        """Return why the stream is not alive, None if it is."""
-        silence = self._clock() - self._last_sign
+        """Return why the stream is not alive, or None if it is."""
+        silence = self._clock() - self._last_report
         if self._termination:
             return self._termination
-        return f"no sign of life for {silence:.0f} seconds" if silence > SILENCE_SECONDS else None
+        return f"no progress report for {silence:.0f} seconds" if silence > SILENCE_SECONDS else None
 
     def check_readiness(self) -> str | None:
-        """Return why the stream is not ready, None if it is."""
+        """Return why the stream is not ready, or None if it is."""
         return self.check_liveness() or (None if self._started else "the query has not started")
 
     def _make_gauge(self, name: str, description: str, *labels: str) -> Gauge:
@@ -121,7 +121,7 @@ class ProgressListener(StreamingQueryListener):  # type: ignore[misc]
 
 
 def compute_kafka_lag(source: Mapping[str, Any]) -> dict[tuple[str, str], int]:
-    """Return the messages between a source's progress and the broker's end offset, by topic and partition."""
+    """Return the number of messages between a source's progress and the end offset, by topic and partition."""
     end, latest = (_parse_offsets(source.get(name)) for name in ("endOffset", "latestOffset"))
     return {
         (topic, partition): max(0, offset - end.get(topic, {}).get(partition, 0))

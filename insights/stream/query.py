@@ -111,7 +111,7 @@ def run_query(query: StreamingQuery, sink: MicroBatchSink, settings: StreamSetti
     """Block until SIGTERM or SIGINT, then let the running batch finish and stop the query.
 
     Raises:
-        UserError: the query failed or was stopped by something else.
+        UserError: the query failed or was stopped externally.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -141,7 +141,7 @@ def _explain_error(error: Exception, settings: StreamSettings) -> Exception:
     summary = next(iter(text.splitlines()), "") or type(error).__name__
     if any(name in stack for name in _OFFSET_LOGS) or "/offsets/" in text:
         return UserError(
-            f"The checkpoint {settings.checkpoint} is damaged ({summary}): move it away and restart the stream;"
+            f"The checkpoint {settings.checkpoint} is damaged ({summary}): move it aside and restart the stream;"
             " it then reads the topic from its beginning, which does not change what the sinks store."
         )
     return UserError(f"The stream failed: {summary}")

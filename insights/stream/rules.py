@@ -254,7 +254,7 @@ def list_value_violations(value: Column, max_bytes: int) -> list[Violation]:
 def list_shape_violations(text: Column, record: Column, corrupt: Column) -> list[Violation]:
     """Return the rules on the shape of a message.
 
-    `record` and `corrupt` are what `from_json` made of the text. `try_parse_json` rejects repeated keys besides.
+    `record` and `corrupt` are the results of `from_json`. `try_parse_json` also rejects repeated keys.
     """
     parsed = record.isNotNull() & corrupt.isNull()
     strict = F.try_parse_json(F.concat(F.lit("["), text, F.lit("]"))).isNotNull()

@@ -126,7 +126,7 @@ def _cleanse(messages: DataFrame) -> DataFrame:
 
 
 def _derive_values(messages: DataFrame) -> DataFrame:
-    """Add the numbers, instants, dates and country facts that the texts stand for."""
+    """Add the numbers, instants, dates and country facts derived from the texts."""
     field = _get_columns(messages)
     parsed = messages.withColumns(
         {

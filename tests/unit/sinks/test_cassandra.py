@@ -1,4 +1,4 @@
-"""The writer with a driver that answers delayed, fails, or reports a request twice."""
+"""The writer with a driver that answers late, fails, or reports a request twice."""
 
 import threading
 from collections.abc import Callable

@@ -54,7 +54,7 @@ def test_a_silent_or_terminated_query_is_not_alive_and_an_idle_one_is() -> None:
     clock.now = SILENCE_SECONDS
     assert metrics.check_liveness() is None
     clock.now += 1
-    assert metrics.check_liveness() == "no sign of life for 181 seconds"
+    assert metrics.check_liveness() == "no progress report for 181 seconds"
     metrics.record_idle()
     assert metrics.check_liveness() is None
     metrics.record_termination("the query ended: boom")

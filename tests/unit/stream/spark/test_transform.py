@@ -1,4 +1,4 @@
-"""Poison between good messages: each is rejected once for its own reason, and its neighbours are accepted."""
+"""Poison messages between good ones: each is rejected once for its own reason, and its neighbours are accepted."""
 
 import hashlib
 import json
