@@ -20,9 +20,9 @@ from insights.source.envelope import PageRequest, unpack_page
 from insights.source.errors import SourceError
 
 MAX_RESULTS = 5000
-"""If asked for more, the API returns one row."""
+"""The API answers a request for more with a single row."""
 MAX_PAGE = 10_000
-"""If asked for a later page, the API returns page 1."""
+"""The API answers a request for a later page with page 1."""
 NATIONALITY_SEED_LENGTH = 18
 """The API interprets the last two characters of a seed of this length as a nationality."""
 

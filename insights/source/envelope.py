@@ -71,7 +71,7 @@ def _reject_constant(text: str) -> NoReturn:
 
 
 def _make_restorer(mark: str) -> Callable[[str], bytes]:
-    """Return a function that encodes JSON text and replaces marked strings by the numbers that they stand for."""
+    """Return a function that encodes JSON text and replaces marked strings with the original numbers."""
     marked = re.compile(f'"{mark}([^"]*)"')
 
     def restore(text: str) -> bytes:
@@ -113,7 +113,7 @@ def _check_info(info: Any, request: PageRequest) -> str:
 def _filter_rows(rows: list[dict[str, Any]], request: PageRequest) -> list[dict[str, Any]]:
     """Verify the nationalities and drop rows of the other gender.
 
-    The API ignores `gender` if there is a seed, and all of `nat` if it does not know one of the codes.
+    The API ignores `gender` if there is a seed, and all of `nat` if one of the codes is unknown.
     """
     if request.nationalities:
         unexpected = {str(row["nat"])[:20] for row in rows if "nat" in row} - request.nationalities

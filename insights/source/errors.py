@@ -1,4 +1,4 @@
-"""The ways in which fetching a page fails."""
+"""The ways in which fetching a page can fail."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""A bounded GET: limits on the decompressed bytes and on the time hold whatever the server does."""
+"""A bounded GET: limits on the decompressed size and on the duration hold whatever the server does."""
 
 import re
 import socket
@@ -25,7 +25,7 @@ _GZIP = zlib.MAX_WBITS | 16
 
 
 class _Deadline:
-    """Shuts the socket down after a given time. A read timeout alone starts anew with every byte received."""
+    """Shuts the socket down after a given time. A read timeout alone restarts with every byte received."""
 
     def __init__(self, seconds: float) -> None:
         self.expired = False

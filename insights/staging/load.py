@@ -53,7 +53,7 @@ class LoadedPage:
 def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
     """Stage the new records of a page, with the page's ledger row and a notification, in one transaction.
 
-    A page with a seed and number that were loaded before changes nothing, and returns the counts of its first load.
+    Loading a page with the same seed and number again changes nothing and returns the counts of the first load.
     """
     records_by_key = _index_by_key(page.records)
     batch_id = f"{page.seed}/{page.page}"

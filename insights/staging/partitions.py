@@ -37,7 +37,7 @@ def become_owner(cursor: PgCursor) -> None:
 
 
 def _is_attached(cursor: PgCursor, partition: str) -> bool:
-    """Query the catalog itself: `to_regclass` may answer from a cache that waiting for a lock does not invalidate."""
+    """Query the catalog directly: `to_regclass` may use a cache that waiting for a lock does not invalidate."""
     cursor.execute(
         "SELECT EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid"
         " WHERE i.inhparent = 'staging.users'::regclass AND 'staging.' || c.relname = %s)",

@@ -112,7 +112,7 @@ def test_a_value_keeps_its_own_text(text: str) -> None:
     assert unpack_one(f'{{"a":{text}}}') == f'{{"a":{text}}}'.encode()
 
 
-def test_a_pair_of_escaped_surrogates_is_the_character_it_stands_for() -> None:
+def test_a_pair_of_escaped_surrogates_becomes_its_character() -> None:
     assert unpack_one('{"a":"\\ud83d\\ude00"}') == '{"a":"😀"}'.encode()
 
 
