@@ -13,9 +13,9 @@ _PATIENCE_SECONDS = 60
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    params={"wait_seconds": Param(120, type="integer", minimum=0, description="Time for records in flight.")},
+    params={"wait_seconds": Param(120, type="integer", minimum=0, description="Seconds to wait until idle.")},
     tags=["user-insights"],
-    doc_md="Checks the raw topic and the stream, then compares the stores; a run fails by naming the hop that differs.",
+    doc_md="Checks the raw topic and the stream, then compares the stores; a failed run names the hop that differs.",
 )
 def check_data_flow():
     @task
@@ -41,7 +41,7 @@ def check_data_flow():
         stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
         if stalled := find_stall(stores, _PATIENCE_SECONDS):
             raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {stalled.sentence()}.")
-        return "the stream makes progress or has nothing to do"
+        return "the stream is making progress or is idle"
 
     @task
     def ledger() -> dict[str, int]:

@@ -33,7 +33,7 @@ def ingest_users():
 
     @task(max_active_tis_per_dagrun=2)
     def stage(pages: list[int]) -> dict[str, int]:
-        """Fetch pages and load them into staging; returns the numbers of records."""
+        """Fetch pages and load them into staging. Returns the counts of records."""
         from insights.clients import connections
         from insights.settings import PostgresSettings, SourceSettings, load
         from insights.source import SourceClient, SourceError, derive_seed

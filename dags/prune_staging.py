@@ -13,13 +13,13 @@ from airflow.sdk import dag, task
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
     tags=["user-insights"],
-    doc_md="Partitions are whole days. They are dropped oldest first, and never before the publisher has passed them."
+    doc_md="Partitions are whole days. They are dropped oldest first, and only once the publisher has published them."
     " Merged batches of the same age are deleted once Cassandra has them.",
 )
 def prune_staging():
     @task
     def drop_expired() -> list[str]:
-        """Drop expired days; returns their dates."""
+        """Drop expired days. Returns their dates."""
         from insights.clients import connections
         from insights.settings import KafkaSettings, PostgresSettings, StagingSettings, load
         from insights.staging.retention import drop_expired
@@ -32,7 +32,7 @@ def prune_staging():
 
     @task
     def forget_batches() -> dict[str, int]:
-        """Delete expired batches; returns the numbers of deleted rows."""
+        """Delete expired batches. Returns the number of deleted rows by table."""
         from insights.clients import connections
         from insights.repair.retention import prune_batches
         from insights.settings import PostgresSettings, StagingSettings, load

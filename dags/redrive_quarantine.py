@@ -12,22 +12,22 @@ from insights.model.reasons import Reason
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
     params={
-        "reason": Param("", type="string", enum=["", *Reason], description="Only records rejected for this."),
+        "reason": Param("", type="string", enum=["", *Reason], description="Only records with this reason."),
         "ids": Param([], type="array", items={"type": "string"}, description="Only these event ids or origins."),
         "patch": Param({}, type="object", description="JSON merge patch to apply to every record."),
         "limit": Param(10_000, type="integer", minimum=1, maximum=100_000, description="Maximum number of records."),
-        "force": Param(False, type="boolean", description="Also records that were re-driven too often."),
+        "force": Param(False, type="boolean", description="Include records that were re-driven too many times."),
     },
     tags=["user-insights"],
     doc_md="Triggered by hand: a rule rejects a record again until the rule is fixed or a patch corrects the record, so"
-    " a run for every message of the quarantine topic would go in circles.\n\n"
+    " a run for every message of the quarantine topic would loop.\n\n"
     "The Kafka provider's producer hook sends the messages. Its ProduceToTopicOperator sends only keys and values,"
     " and without headers a record would lose its event id, its version and its number of re-drives.",
 )
 def redrive_quarantine():
     @task
     def redrive() -> dict[str, int]:
-        """Publish the selected records; returns how many were published and how many were not."""
+        """Publish the selected records. Returns how many were published and how many were not."""
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
         from insights.clients.kafka_produce import republish

@@ -1,4 +1,4 @@
-"""Create the Secrets of a file that do not exist in this pod's namespace; existing ones are left unchanged."""
+"""Create the Secrets listed in a file in this pod's namespace; existing ones are left unchanged."""
 
 import argparse
 import logging

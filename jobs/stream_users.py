@@ -21,7 +21,7 @@ def _stream() -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises:
-        UserError: the query died, or something that it needs is missing.
+        UserError: the query failed, or something that it needs is missing.
     """
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     postgres, cassandra = load(PostgresSettings), load(CassandraSettings)

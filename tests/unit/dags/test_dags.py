@@ -1,4 +1,4 @@
-"""The DAGs without a server: they import in an empty environment, and have the tasks and parameters they should."""
+"""The DAGs without a server: they import in an empty environment, and have the expected tasks and parameters."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How the stream's entry point puts the parts together."""
+"""How the stream's entry point wires its parts."""
 
 from types import SimpleNamespace
 
