@@ -40,7 +40,7 @@ from insights.simulator.formats import list_nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.micro_batch import USER_TABLES
-from tests.helpers.served_users import table, user
+from tests.helpers.accepted_users import table, user
 from tests.helpers.support import free_port
 
 CONCURRENCY = 64
@@ -87,7 +87,7 @@ def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: M
     """Rows per second of each contender in each round, per table.
 
     Raises:
-        RuntimeError: a contender left other rows in the table than the writer.
+        RuntimeError: a contender left different rows in the table than the writer.
     """
     stream = load(StreamSettings)
     tables: dict[str, Any] = {}
@@ -134,7 +134,7 @@ def require_same_rows(
 
 
 def order_round(contenders: Sequence[str], number: int) -> list[str]:
-    """The order of a round. Each round starts with another contender."""
+    """The order of a round. Each round starts with a different contender."""
     first = number % len(contenders)
     return [*contenders[first:], *contenders[:first]]
 
@@ -179,7 +179,7 @@ def format_result(result: dict[str, Any]) -> str:
         lines.append(f"{name}, {measurement['columns']} columns{'rows/s':>32}{'writer / this':>28}")
         writer = measurement["rates"]["writer"]
         for contender, rates in measurement["rates"].items():
-            ratios = summarise([ours / theirs for ours, theirs in zip(writer, rates, strict=True)])
+            ratios = summarise([writer_rate / rate for writer_rate, rate in zip(writer, rates, strict=True)])
             line = f"  {contender:<20}" + "".join(f"{rate:>10,.0f}" for rate in summarise(rates))
             lines.append(line + ("" if contender == "writer" else "".join(f"{ratio:>8.2f}" for ratio in ratios)))
     return "\n".join(lines)

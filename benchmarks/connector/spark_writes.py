@@ -20,7 +20,7 @@ WRITTEN_AT = "written_at"
 
 
 def main() -> None:
-    """Answer requests. The arguments are the file descriptor of the connection and Spark's configuration as JSON."""
+    """Serve requests. The arguments are the file descriptor of the connection and Spark's configuration as JSON."""
     connection, conf = Connection(int(sys.argv[1])), json.loads(sys.argv[2])
     common = {
         "spark.ui.enabled": "false",

@@ -1,6 +1,7 @@
-"""Generated users in chunks of columns, the same in every run, and the counts that the stores must have of them.
+"""Generated users in chunks of columns, the same in every run, and their counts by dimension.
 
-They form at least as many groups as the API's: 21 nationalities, 243 months of registration, `CITIES` cities a country.
+They form at least as many groups as the API's users: 21 nationalities, 243 months of registration, and `CITIES` cities
+per country.
 """
 
 import json

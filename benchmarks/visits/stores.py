@@ -41,15 +41,15 @@ from insights.settings import (
     load,
 )
 from insights.sinks.cassandra import CassandraWriter
-from tests.helpers.served_users import table, user
+from tests.helpers.accepted_users import table, user
 from tests.helpers.support import eventually, free_port
 
 BATCH = 500
 """Users per batch of the stream."""
 BATCHES = 20_000
-"""One per second until now, as of a stream that is never idle."""
+"""One per second until now, as if the stream had never been idle."""
 RECORDS_PER_REJECTED = 1000
-"""One record of this many is in quarantine."""
+"""One in this many records is in quarantine."""
 MESSAGES = 2000
 ARRIVALS = 1000
 CARD_PERIOD = timedelta(days=5)
@@ -104,7 +104,7 @@ def run_server(server: Component) -> Iterator[None]:
 
 
 def fill_users(settings: CassandraSettings, progress: Path, users: int) -> int:
-    """Write the users that are missing and return how many there are; the file `progress` has their number."""
+    """Write the users that are missing and return the total, which is also stored in the file `progress`."""
     written: int = json.loads(progress.read_text())["users"] if progress.exists() else 0
     with connections.open_cassandra(settings) as session:
         writer, started = make_writer(session), time.monotonic()

@@ -1,4 +1,4 @@
-"""The browser's side of Streamlit's protocol: opens a page, reruns it, and caches messages as a browser does."""
+"""The browser's side of Streamlit's protocol: open a page, rerun it, and cache messages as a browser does."""
 
 import time
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ _FINISHED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_FRAGMENT_RUN_
 
 
 class Run(NamedTuple):
-    """A run of the page's script as its visitor experiences it."""
+    """A run of the page's script as seen by its visitor."""
 
     seconds: float
     """From the request to the last message of the run."""

@@ -43,8 +43,8 @@ def test_every_variable_of_the_platform_is_read_by_the_settings(rendered: Render
 
 def test_every_program_gets_the_topics_of_the_values(profile: str, rendered: Rendered) -> None:
     topics = effective(values_of(profile))["kafka"]["topics"]
-    told = environment(rendered)
-    assert [told[name] for name in TOPICS] == [{topics["raw"]}, {topics["quarantine"]}]
+    variables = environment(rendered)
+    assert [variables[name] for name in TOPICS] == [{topics["raw"]}, {topics["quarantine"]}]
 
 
 def test_the_topics_of_the_chart_are_those_that_the_programs_use(rendered: Rendered) -> None:
@@ -64,29 +64,29 @@ def test_kafka_users_have_rights_on_existing_topics(rendered: Rendered) -> None:
 
 
 def test_programs_connect_to_kafka_where_strimzi_serves_it(rendered: Rendered) -> None:
-    told = environment(rendered)
+    variables = environment(rendered)
     for kafka in rendered.of("Kafka"):
         [listener] = [one for one in kafka["spec"]["kafka"]["listeners"] if one["tls"]]
         address = f"{kafka['metadata']['name']}-kafka-bootstrap:{listener['port']}"
-        assert told["INSIGHTS_KAFKA_BOOTSTRAP_SERVERS"] == {address}
+        assert variables["INSIGHTS_KAFKA_BOOTSTRAP_SERVERS"] == {address}
         users = {user["metadata"]["name"] for user in rendered.of("KafkaUser")}
-        assert told["INSIGHTS_KAFKA_USERNAME"] <= users
+        assert variables["INSIGHTS_KAFKA_USERNAME"] <= users
 
 
 def test_programs_connect_to_postgres_where_cloudnativepg_serves_it(rendered: Rendered) -> None:
-    told = environment(rendered)
+    variables = environment(rendered)
     for cluster in rendered.of("Cluster"):
-        assert told["INSIGHTS_POSTGRES_HOST"] == {f"{cluster['metadata']['name']}-rw"}
-        assert told["INSIGHTS_POSTGRES_DBNAME"] <= {one["spec"]["name"] for one in rendered.of("Database")}
+        assert variables["INSIGHTS_POSTGRES_HOST"] == {f"{cluster['metadata']['name']}-rw"}
+        assert variables["INSIGHTS_POSTGRES_DBNAME"] <= {one["spec"]["name"] for one in rendered.of("Database")}
 
 
 def test_programs_connect_to_cassandra_where_k8ssandra_serves_it(rendered: Rendered) -> None:
-    told = environment(rendered)
+    variables = environment(rendered)
     for cluster in rendered.of("K8ssandraCluster"):
         [datacenter] = cluster["spec"]["cassandra"]["datacenters"]
         name = datacenter["metadata"]["name"]
-        assert told["INSIGHTS_CASSANDRA_HOSTS"] == {f"{cluster['metadata']['name']}-{name}-service"}
-        assert told["INSIGHTS_CASSANDRA_LOCAL_DC"] == {name}
+        assert variables["INSIGHTS_CASSANDRA_HOSTS"] == {f"{cluster['metadata']['name']}-{name}-service"}
+        assert variables["INSIGHTS_CASSANDRA_LOCAL_DC"] == {name}
 
 
 def test_the_dashboard_connects_to_the_service_of_airflow(rendered: Rendered) -> None:

@@ -30,12 +30,12 @@ def page(rendered: Rendered) -> Container:
     return dashboard(rendered).containers()[-1]
 
 
-def told(rendered: Rendered) -> dict[str, Any]:
+def read_settings(rendered: Rendered) -> dict[str, Any]:
     """Return the settings that concern visitors, without their prefix."""
     prefix = "INSIGHTS_DASHBOARD_"
-    told = {name.removeprefix(prefix): one for name, one in page(rendered).environment.items() if prefix in name}
-    del told["CACHE_SECONDS"]
-    return {name: one.get("value", one.get("valueFrom")) for name, one in told.items()}
+    variables = {name.removeprefix(prefix): one for name, one in page(rendered).environment.items() if prefix in name}
+    del variables["CACHE_SECONDS"]
+    return {name: one.get("value", one.get("valueFrom")) for name, one in variables.items()}
 
 
 def test_without_a_login_the_pages_listen_on_loopback_and_are_probed_inside_the_pod() -> None:
@@ -43,7 +43,7 @@ def test_without_a_login_the_pages_listen_on_loopback_and_are_probed_inside_the_
     assert "--server.address=127.0.0.1" in container["args"]
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert "127.0.0.1/8501" in container[probe]["exec"]["command"][-1]
-    assert told(render()) == {"AUTH": "none", "ALLOW_ANONYMOUS": "false", "OPERATORS": ""}
+    assert read_settings(render()) == {"AUTH": "none", "ALLOW_ANONYMOUS": "false", "OPERATORS": ""}
     assert not render().of("Ingress", "HTTPRoute")
 
 
@@ -71,7 +71,7 @@ def test_everyone_sees_the_pages_only_if_a_value_allows_it() -> None:
     container = page(rendered).spec
     assert "--server.address=0.0.0.0" in container["args"]
     assert container["readinessProbe"]["httpGet"]["path"] == "/_stcore/health"
-    assert told(rendered) == {"AUTH": "none", "ALLOW_ANONYMOUS": "true", "OPERATORS": "*"}
+    assert read_settings(rendered) == {"AUTH": "none", "ALLOW_ANONYMOUS": "true", "OPERATORS": "*"}
 
 
 def test_the_provider_s_credentials_are_a_file_from_the_named_secret() -> None:
@@ -83,7 +83,7 @@ def test_the_provider_s_credentials_are_a_file_from_the_named_secret() -> None:
     [volume] = [one for one in dashboard(rendered).spec["volumes"] if one["name"] == mount["name"]]
     assert volume["secret"]["items"] == [{"key": "secrets.toml", "path": SECRETS_FILE.rpartition("/")[2]}]
     assert volume["secret"]["secretName"] == "login"
-    assert told(rendered) == {
+    assert read_settings(rendered) == {
         "AUTH": "oidc",
         "VIEWERS": "@example.org,ann@example.com",
         "OPERATORS": "",
@@ -100,7 +100,7 @@ def test_only_oidc_opens_the_provider_s_port() -> None:
 
 def test_the_proxy_s_secret_is_a_reference() -> None:
     rendered = with_auth(PROXY)
-    assert told(rendered) == {
+    assert read_settings(rendered) == {
         "AUTH": "proxy",
         "VIEWERS": "*",
         "OPERATORS": "ann,bob",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.helpers.chart.manifests import Pod, name_of, pods
-from tests.helpers.chart.network_policies import lets_in, may_send, rules
+from tests.helpers.chart.network_policies import admits, may_send, rules
 from tests.helpers.chart.render import Rendered, effective, overlaid, render, values_of
 
 
@@ -25,7 +25,7 @@ STORES = [
 ]
 
 
-def told(pod: Pod, variable: str) -> bool:
+def has_variable(pod: Pod, variable: str) -> bool:
     return any(variable in container.environment for container in pod.containers())
 
 
@@ -39,10 +39,10 @@ def store_pods(rendered: Rendered, store: Store) -> dict[str, str] | None:
 def test_every_program_reaches_the_stores_in_its_settings(rendered: Rendered, store: Store) -> None:
     labels = store_pods(rendered, store)
     port = store.port if labels or store.kind != "Kafka" else 9092
-    users = [pod for pod in pods(rendered) if told(pod, store.variable)]
+    users = [pod for pod in pods(rendered) if has_variable(pod, store.variable)]
     assert users
     assert [pod.owner for pod in users if not may_send(rendered, pod, port, labels)] == []
-    assert [pod.owner for pod in users if labels and not lets_in(rendered, labels, port, pod.labels)] == []
+    assert [pod.owner for pod in users if labels and not admits(rendered, labels, port, pod.labels)] == []
 
 
 def test_spark_s_driver_and_executors_reach_each_other_and_kafka(rendered: Rendered) -> None:
@@ -50,7 +50,7 @@ def test_spark_s_driver_and_executors_reach_each_other_and_kafka(rendered: Rende
     for sender in spark:
         for receiver in spark:
             assert may_send(rendered, sender, 7079, receiver.labels)
-            assert lets_in(rendered, receiver.labels, 7079, sender.labels)
+            assert admits(rendered, receiver.labels, 7079, sender.labels)
         assert may_send(rendered, sender, 9093, store_pods(rendered, STORES[1]))
 
 
@@ -60,7 +60,7 @@ def test_tasks_reach_the_source_and_the_source_lets_them_in(profile: str, render
     for task in tasks:
         port = 8084 if source else 443
         assert may_send(rendered, task, port, source.labels if source else None)
-        assert source is None or lets_in(rendered, source.labels, port, task.labels)
+        assert source is None or admits(rendered, source.labels, port, task.labels)
     assert bool(tasks) == effective(values_of(profile))["airflow"]["enabled"]
 
 
@@ -79,20 +79,20 @@ def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
     for pod in parts:
         if pod is not server:
             assert may_send(rendered, pod, 8080, server.labels), pod.owner
-            assert lets_in(rendered, server.labels, 8080, pod.labels), pod.owner
+            assert admits(rendered, server.labels, 8080, pod.labels), pod.owner
 
 
 def test_the_dashboard_reaches_airflow(rendered: Rendered) -> None:
     [server] = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
-    [dashboard] = [pod for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")]
+    [dashboard] = [pod for pod in pods(rendered) if has_variable(pod, "INSIGHTS_AIRFLOW_URL")]
     assert dashboard.labels["app.kubernetes.io/component"] == "dashboard"
     assert may_send(rendered, dashboard, 8080, server.labels)
-    assert lets_in(rendered, server.labels, 8080, dashboard.labels)
+    assert admits(rendered, server.labels, 8080, dashboard.labels)
 
 
 def test_without_airflow_the_dashboard_has_no_address_of_it_and_no_route_to_it() -> None:
     rendered = render(overlaid(values_of("small"), {"airflow": {"enabled": False}}))
-    assert [pod.owner for pod in pods(rendered) if told(pod, "INSIGHTS_AIRFLOW_URL")] == []
+    assert [pod.owner for pod in pods(rendered) if has_variable(pod, "INSIGHTS_AIRFLOW_URL")] == []
     [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
     assert not may_send(rendered, dashboard, 8080, None)
 
@@ -117,11 +117,11 @@ def test_every_pod_resolves_names(rendered: Rendered) -> None:
 def test_visitors_reach_the_dashboard_but_no_store(rendered: Rendered) -> None:
     visitor = {"app": "ingress-controller"}
     [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
-    assert lets_in(rendered, dashboard.labels, 8501, visitor)
+    assert admits(rendered, dashboard.labels, 8501, visitor)
     for store in STORES:
         labels = store_pods(rendered, store)
         if labels and store.kind != "Kafka":
-            assert not lets_in(rendered, labels, store.port, visitor), store.kind
+            assert not admits(rendered, labels, store.port, visitor), store.kind
 
 
 def test_kafka_s_listeners_authenticate_clients_over_tls(rendered: Rendered) -> None:

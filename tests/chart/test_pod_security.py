@@ -50,10 +50,10 @@ FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
 
 def pod_with(path: tuple[str | int, ...], value: Any) -> Pod:
     spec: Any = copy.deepcopy(GOOD)
-    place = spec
+    node = spec
     for part in path[:-1]:
-        place = place[part]
-    place[path[-1]] = value
+        node = node[part]
+    node[path[-1]] = value
     return Pod("Pod/x", {}, spec, False)
 
 

@@ -76,8 +76,8 @@ def test_every_probe_uses_a_named_port_of_its_container(rendered: Rendered) -> N
         for container in pod.containers():
             ports = {port.get("name") for port in container.spec.get("ports") or []}
             probes = [probe for key, probe in container.spec.items() if key.endswith("Probe")]
-            asked = {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe}
-            named = {port for port in asked if isinstance(port, str)}
+            probed = {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe}
+            named = {port for port in probed if isinstance(port, str)}
             assert named <= ports, f"{pod.owner} {container.name}"
 
 

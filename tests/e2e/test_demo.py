@@ -76,7 +76,7 @@ def test_a_redrive_confirmed_on_the_page_runs_the_dag_and_loses_no_record(runnin
         return run.state == "success"
 
     eventually(ended, 240, f"{run_id} did not succeed", pause=1)
-    eventually(lambda: running.query(redriven) == [(waiting,)], 120, "the records did not come back", pause=1)
+    eventually(lambda: running.query(redriven) == [(waiting,)], 120, "the records were not rejected again", pause=1)
     running.ledger()
 
 

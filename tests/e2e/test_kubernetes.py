@@ -9,7 +9,7 @@ import yaml
 
 from tests.helpers.cluster import stores
 from tests.helpers.cluster.cluster import available, cluster
-from tests.helpers.cluster.kubectl import Kubernetes, gone, load_images, run
+from tests.helpers.cluster.kubectl import Kubernetes, load_images, run, wait_until_deleted
 from tests.helpers.cluster.release import CHART, SMALL, Release
 from tests.helpers.page_walk import visit_every_page
 from tests.helpers.support import REPOSITORY, eventually
@@ -17,7 +17,7 @@ from tests.helpers.support import REPOSITORY, eventually
 NAMESPACE = "insights-e2e"
 IMAGES = ("airflow", "publisher", "spark", "dashboard")
 PAGE = "http://insights.localhost"
-OURS = (
+COMPONENTS = (
     "publisher",
     "stream",
     "dashboard",
@@ -45,7 +45,7 @@ def _cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
-    """A namespace of the Pod Security level `restricted`, with our images on the node and the stores in pods."""
+    """A namespace with Pod Security level `restricted`, the project's images on the node, and the stores in pods."""
     run("make", "images")
     publisher = f"user-insights/publisher:{_version()}"
     stores.build_image(tmp_path_factory.mktemp("store"), publisher)
@@ -86,14 +86,14 @@ def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
         run("kubectl", "delete", "namespace", namespace.namespace, "--wait=false")
 
 
-def test_a_dag_run_of_task_pods_brings_five_thousand_records_to_cassandra(release: Release) -> None:
+def test_a_dag_run_of_task_pods_delivers_five_thousand_records_to_cassandra(release: Release) -> None:
     task_pods: set[str] = set()
     with release.airflow() as airflow:
         run_id = airflow.ingest(pages=5, page_size=1000)
 
         def ended() -> bool:
             task_pods.update(pod["metadata"]["name"] for pod in release.kubernetes.pods("airflow-task", release.name))
-            assert airflow.state(run_id) != "failed", release.kubernetes.story()
+            assert airflow.state(run_id) != "failed", release.kubernetes.describe_state()
             return airflow.state(run_id) == "success"
 
         eventually(ended, 600, "the run did not succeed", pause=1)
@@ -137,12 +137,12 @@ def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> Non
     before = release.ledger()[FETCHED]
     with release.airflow() as airflow:
         airflow.ingest(pages=4, page_size=2500)
-    for component in OURS:
+    for component in COMPONENTS:
         for pod in release.kubernetes.pods(component, release.name):
             name = pod["metadata"]["name"]
             release.kubernetes.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
-            gone(release.kubernetes, name)
-    for component in OURS:
+            wait_until_deleted(release.kubernetes, name)
+    for component in COMPONENTS:
         eventually(partial(release.ready, component), 400, f"{component} is not back", pause=2)
     eventually(lambda: release.ledger()[FETCHED] >= before + 10_000, 600, "the run was not resumed", pause=5)
 
@@ -196,7 +196,7 @@ def test_a_store_that_refuses_the_login_is_named_in_the_pods_status(release: Rel
     kubernetes.helm("uninstall", "refused", "--wait", "--timeout", "300s")
 
 
-def test_a_missing_secret_is_told_before_anything_is_created(release: Release) -> None:
+def test_a_missing_secret_is_reported_before_anything_is_created(release: Release) -> None:
     flags = ("--set", "postgres.external.existingSecret=not-there", "--set", "airflow.enabled=false")
     said = release.kubernetes.helm("install", "missing", CHART, *SMALL, *flags, check=False)
     assert 'The Secret "not-there" is not in namespace "insights-e2e"' in said

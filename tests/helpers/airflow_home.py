@@ -9,7 +9,7 @@ from tests.helpers.support import REPOSITORY
 
 
 def make_environment(home: Path, **variables: str) -> dict[str, str]:
-    """The environment of its processes, which load the project's DAGs."""
+    """The environment of Airflow's processes, which load the project's DAGs."""
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),

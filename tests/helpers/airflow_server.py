@@ -22,7 +22,7 @@ Answer = tuple[int, str]
 
 
 class FakeAirflow:
-    """The state of the server and the requests it got. A function in `overrides` answers requests to its path."""
+    """The server's state and the requests it received. A function in `overrides` answers requests to its path."""
 
     def __init__(self) -> None:
         self.address = ""

@@ -57,7 +57,7 @@ class Visit:
 
 
 class Complaints(NamedTuple):
-    """What goes wrong while a page is open; the lists grow."""
+    """What goes wrong while a page is open; the lists are filled as it happens."""
 
     errors: list[str]
     foreign: list[str]
@@ -124,7 +124,7 @@ def wait_until_drawn(page: Page, texts: Sequence[str] = (), charts: int = 0, tab
     """Wait until the script has ended, and the page shows every text, `tables` tables and `charts` charts with marks.
 
     Raises:
-        playwright.sync_api.TimeoutError: the page did not get there in time.
+        playwright.sync_api.TimeoutError: the page did not reach this state in time.
     """
     for text in texts:
         page.get_by_text(text).first.wait_for()

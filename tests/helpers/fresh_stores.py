@@ -1,4 +1,4 @@
-"""A database, topics or a keyspace of a test's own on a running server, dropped at the end."""
+"""A database, topics or a keyspace for a single test on a running server, dropped at the end."""
 
 import uuid
 from collections.abc import Iterator

@@ -47,7 +47,7 @@ WIDE = 1280
 
 
 class Waiver(NamedTuple):
-    """A rule that elements within a selector break, and why we cannot fix that."""
+    """A rule that elements within a selector break, and why that cannot be fixed here."""
 
     rule: str
     within: str

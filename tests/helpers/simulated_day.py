@@ -1,4 +1,4 @@
-"""Half a day of the platform with the simulator's records: every store as the stages leave it, the ledger closed."""
+"""Half a day of the platform with the simulator's records: every store as after a real run, with a closed ledger."""
 
 import json
 import random

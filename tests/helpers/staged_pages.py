@@ -1,4 +1,4 @@
-"""Make and stage pages, and read what the raw topic then holds."""
+"""Make and stage pages, and read the messages of the raw topic."""
 
 import json
 import uuid

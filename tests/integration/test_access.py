@@ -34,7 +34,7 @@ from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.micro_batch import delete_moved, write_users
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
-from tests.helpers import served_users
+from tests.helpers import accepted_users
 from tests.helpers.component_logins import Logins, drop_logins, execute_as_superuser, make_logins
 from tests.helpers.publisher_process import read_cursor, run_publisher
 from tests.helpers.staged_pages import MadePage, make_records, run_sql
@@ -79,7 +79,7 @@ def stream(logins: Logins, number: int, version: int) -> None:
     *staged, rejected = run_sql(logins.owner.postgres, "SELECT id::text, user_key::text FROM staging.users ORDER BY id")
     dice = random.Random(number)
     rows = [
-        served_users.user(
+        accepted_users.user(
             dice,
             UUID(key),
             version,
@@ -95,7 +95,7 @@ def stream(logins: Logins, number: int, version: int) -> None:
     with closing(RawTopic(stores.kafka)) as topic:
         spans = {str(part): list(span) for part, span in topic.watermarks().items()}
     batch = store.MicroBatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
-    accepted = served_users.table(rows)
+    accepted = accepted_users.table(rows)
     with (
         closing(connections.connect_postgres(stores.postgres, "stream")) as connection,
         connections.open_cassandra(stores.cassandra) as session,
@@ -246,8 +246,8 @@ def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
         session.execute(f"REVOKE SELECT ON users_by_id FROM {name}")
     logins.grant()
     assert caplog.messages == [
-        f"role {role}: 1 privileges granted, 3 revoked",
-        f"role {name}: 1 permissions granted, 1 revoked",
+        f"role {role}: privileges updated, 1 granted, 3 revoked",
+        f"role {name}: permissions updated, 1 granted, 1 revoked",
     ]
     for statement in ("DELETE FROM analytics.users", "CREATE TABLE public.mine (id int)", "CREATE SCHEMA mine"):
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):

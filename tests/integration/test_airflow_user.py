@@ -27,7 +27,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         tmp_path_factory.mktemp("airflow"),
         AIRFLOW__CORE__AUTH_MANAGER="airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         AIRFLOW__API__SECRET_KEY="api",
-        AIRFLOW__API_AUTH__JWT_SECRET="a secret of sixty-four characters or more, which HS512 asks for, it says",
+        AIRFLOW__API_AUTH__JWT_SECRET="a secret of at least sixty-four characters, as HS512 requires of a key",
         NO_PROXY="127.0.0.1",
     )
     for command in (("db", "migrate"), ("dags", "reserialize")):

@@ -14,7 +14,7 @@ from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.micro_batch import delete_moved, write_users
-from tests.helpers.served_users import NASTY, table, user
+from tests.helpers.accepted_users import NASTY, table, user
 from tests.helpers.stream_process import assert_cassandra_equals
 
 

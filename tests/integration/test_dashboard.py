@@ -1,4 +1,4 @@
-"""The dashboard on real servers: its queries, and its pages while Cassandra is empty, filled, down and back."""
+"""The dashboard on real servers: its queries, and its pages while Cassandra is empty, filled, down and up again."""
 
 import json
 from collections import Counter

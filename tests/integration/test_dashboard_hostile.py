@@ -96,7 +96,7 @@ def test_names_do_nothing_on_a_page(
         _assert_inert(page, complaints)
 
 
-def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: str) -> None:
+def test_the_names_of_users_are_shown_unchanged(browser: Browser, address: str) -> None:
     shown: set[str] = set()
     with open_tab(browser, address + "/Explore") as (page, complaints):
         for first in range(1, len(NAMES), 50):
@@ -109,7 +109,7 @@ def test_users_are_shown_by_their_names_as_they_are(browser: Browser, address: s
     assert {_normalize(name) for name in NAMES} - shown == set()
 
 
-def test_rejected_records_are_shown_by_their_details_as_they_are(browser: Browser, address: str) -> None:
+def test_the_details_of_rejected_records_are_shown_unchanged(browser: Browser, address: str) -> None:
     with open_tab(browser, address + "/Quarantine") as (page, complaints):
         for number, reason in enumerate(REASONS):
             wait_until_drawn(page, ["Latest rejected records"], 1, 1)
@@ -154,8 +154,8 @@ def _assert_inert(page: Page, complaints: Complaints) -> None:
 def _read_cells(frame: Locator) -> set[str]:
     """Return the texts of a table's cells.
 
-    Only visible cells are in the page, so this scrolls from the first row to the last. It goes back to the first row
-    before, as the table does not when it gets other rows.
+    Only visible cells are in the page, so this scrolls from the first row to the last. It scrolls back to the first row
+    beforehand, which the table does not do when its rows change.
     """
     cells = frame.locator("[role=gridcell]")
     cells.first.wait_for(state="attached")
@@ -183,7 +183,7 @@ def _shows_only(table: Locator, names: set[str]) -> bool:
 
 
 def _normalize(text: str) -> str:
-    """Remove the white space that HTML folds, the byte order mark that browsers drop, and the joiners that we add."""
+    """Remove white space that HTML folds, byte order marks, which browsers drop, and joiners, which the pages add."""
     text = text.translate(dict.fromkeys(map(ord, "\u2060\ufeff")))
     return " ".join(text.split())
 

@@ -21,7 +21,7 @@ USERS = 20_000
 
 @pytest.fixture
 def servers(monkeypatch, postgres, kafka, cassandra):
-    """Servers in the dashboard's environment; it reads them anew at every run."""
+    """The servers, set in the dashboard's environment, which every run reads again."""
     st.cache_resource.clear()
     for name, value in to_environment(postgres, kafka, cassandra).items():
         monkeypatch.setenv(name, value)
@@ -31,25 +31,25 @@ def servers(monkeypatch, postgres, kafka, cassandra):
 
 
 @pytest.fixture
-def notes(monkeypatch, tmp_path) -> Path:
-    """A log of every request from now on, with the number of rows in its answer."""
+def request_log(monkeypatch, tmp_path) -> Path:
+    """A log of every request from now on, with the number of rows in its response."""
     monkeypatch.setattr(Connection, "send_msg", Connection.send_msg)
-    path: Path = tmp_path / "notes"
+    path: Path = tmp_path / "requests"
     record_requests.record_requests(path)
     return path
 
 
-def test_no_page_reads_much_from_cassandra_however_many_users_there_are(servers, notes):
+def test_no_page_reads_much_from_cassandra_however_many_users_there_are(servers, request_log):
     with connections.open_cassandra(servers.cassandra) as session:
         stores.write_chunk(stores.make_writer(session), Chunk(0, USERS))
     stores.fill_counts(servers.cassandra, count_users(USERS), datetime.now(UTC))
     stores.fill_postgres(servers, USERS, count_users(USERS))
     requests_by_page, rows_by_page = {}, {}
     for path in PAGES:
-        notes.unlink(missing_ok=True)
+        request_log.unlink(missing_ok=True)
         app = AppTest.from_file(str(path), default_timeout=60).run()
         assert not app.exception, path
-        requests = notes.read_text().splitlines() if notes.exists() else []
+        requests = request_log.read_text().splitlines() if request_log.exists() else []
         requests_by_page[path.stem] = len(requests)
         rows_by_page[path.stem] = sum(int(request.split()[1]) for request in requests)
     assert requests_by_page["overview"] > 0

@@ -1,4 +1,4 @@
-"""The ledger on real servers: it closes for a flow at rest, and names what was removed or changed by hand."""
+"""The ledger on real servers: it closes for an idle flow, and names what was removed or changed by hand."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -17,12 +17,12 @@ from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks.postgres import MicroBatchId, merge_batch
-from tests.helpers import served_users
-from tests.helpers.flow_at_rest import (
+from tests.helpers import accepted_users
+from tests.helpers.idle_flow import (
     FETCHED_AT,
-    FlowAtRest,
+    IdleFlow,
     add_batch,
-    come_to_rest,
+    create_idle_flow,
     make_cells,
     message,
     user,
@@ -39,8 +39,8 @@ def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: Cassandr
 
 
 @pytest.fixture
-def rest(stores: StoreSettings) -> FlowAtRest:
-    return come_to_rest(stores)
+def flow(stores: StoreSettings) -> IdleFlow:
+    return create_idle_flow(stores)
 
 
 def list_broken_hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
@@ -48,8 +48,8 @@ def list_broken_hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
     return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is LedgerState.BROKEN}
 
 
-def test_every_hop_of_a_flow_at_rest_closes_with_its_counts(rest: FlowAtRest) -> None:
-    ledger = check_ledger(rest.stores)
+def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> None:
+    ledger = check_ledger(flow.stores)
     assert list_broken_hops(ledger) == {}
     assert ledger.closed
     assert {hop.name: (hop.left, hop.right) for hop in ledger.hops if hop.name != "user_counts"} | {} == {
@@ -68,81 +68,81 @@ def test_the_ledger_of_empty_stores_closes(stores: StoreSettings) -> None:
     assert check_ledger(stores).closed
 
 
-def remove_staging_row(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM staging.users WHERE id = 7")
+def remove_staging_row(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM staging.users WHERE id = 7")
 
 
-def remove_key(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
+def remove_key(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM staging.user_keys WHERE id = 7")
 
 
-def remove_served(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM analytics.users WHERE event_id = '7'")
+def remove_served(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM analytics.users WHERE event_id = '7'")
 
 
-def remove_quarantined(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
+def remove_quarantined(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
 
 
-def remove_page(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM staging.batches")
+def remove_page(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM staging.batches")
 
 
-def remove_by_id(rest: FlowAtRest) -> None:
-    rest.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(7))
+def remove_by_id(flow: IdleFlow) -> None:
+    flow.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(7))
 
 
-def remove_by_country(rest: FlowAtRest) -> None:
-    rest.cql(f"DELETE FROM users_by_country WHERE {COUNTRY}", *country_key(7))
+def remove_by_country(flow: IdleFlow) -> None:
+    flow.cql(f"DELETE FROM users_by_country WHERE {COUNTRY}", *country_key(7))
 
 
-def remove_by_month(rest: FlowAtRest) -> None:
+def remove_by_month(flow: IdleFlow) -> None:
     (row,) = (
         row
-        for row in rest.cql("SELECT registered_month, bucket, registered_at, user_id FROM users_by_registration_month")
+        for row in flow.cql("SELECT registered_month, bucket, registered_at, user_id FROM users_by_registration_month")
         if row.user_id == user_id(7)
     )
-    rest.cql(
+    flow.cql(
         "DELETE FROM users_by_registration_month"
         " WHERE registered_month = %s AND bucket = %s AND registered_at = %s AND user_id = %s",
         *row,
     )
 
 
-def change_cell(rest: FlowAtRest) -> None:
-    rest.cql("UPDATE users_by_id SET city = 'Elsewhere' WHERE user_id = %s", user_id(7))
+def change_cell(flow: IdleFlow) -> None:
+    flow.cql("UPDATE users_by_id SET city = 'Elsewhere' WHERE user_id = %s", user_id(7))
 
 
-def blank_cell(rest: FlowAtRest) -> None:
-    rest.cql("UPDATE users_by_id SET full_name = '' WHERE user_id = %s", user_id(7))
+def blank_cell(flow: IdleFlow) -> None:
+    flow.cql("UPDATE users_by_id SET full_name = '' WHERE user_id = %s", user_id(7))
 
 
-def null_cell(rest: FlowAtRest) -> None:
-    rest.cql("UPDATE users_by_id SET full_name = null WHERE user_id = %s", user_id(7))
+def null_cell(flow: IdleFlow) -> None:
+    flow.cql("UPDATE users_by_id SET full_name = null WHERE user_id = %s", user_id(7))
 
 
-def change_served(rest: FlowAtRest) -> None:
-    rest.sql("UPDATE analytics.users SET distance_km = 1.5 WHERE event_id = '7'")
+def change_served(flow: IdleFlow) -> None:
+    flow.sql("UPDATE analytics.users SET distance_km = 1.5 WHERE event_id = '7'")
 
 
-def leave_a_stale_row(rest: FlowAtRest) -> None:
-    rest.cql(
+def leave_a_stale_row(flow: IdleFlow) -> None:
+    flow.cql(
         "INSERT INTO users_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
         "ZZ",
         *country_key(7)[1:],
     )
 
 
-def invent_a_user(rest: FlowAtRest) -> None:
-    rest.cql("INSERT INTO users_by_id (user_id) VALUES (%s)", user_id(999))
+def invent_a_user(flow: IdleFlow) -> None:
+    flow.cql("INSERT INTO users_by_id (user_id) VALUES (%s)", user_id(999))
 
 
-def wrong_count(rest: FlowAtRest) -> None:
-    rest.sql("UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
+def wrong_count(flow: IdleFlow) -> None:
+    flow.sql("UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
-def wrong_served_count(rest: FlowAtRest) -> None:
-    rest.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
+def wrong_served_count(flow: IdleFlow) -> None:
+    flow.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
 def country_key(number: int) -> tuple[object, ...]:
@@ -176,95 +176,95 @@ def gender(number: int) -> str:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_a_change_by_hand_is_found_and_named(
-    rest: FlowAtRest, by_hand: Callable[[FlowAtRest], None], hop: str, named: str
+    flow: IdleFlow, by_hand: Callable[[IdleFlow], None], hop: str, named: str
 ) -> None:
-    by_hand(rest)
-    ledger = check_ledger(rest.stores)
+    by_hand(flow)
+    ledger = check_ledger(flow.stores)
     assert ledger.state is LedgerState.BROKEN
     assert any(name.startswith(named) for name in list_broken_hops(ledger)[hop])
 
 
-def test_a_page_lost_with_its_rows_and_keys_is_named(rest: FlowAtRest) -> None:
-    rest.sql("DELETE FROM staging.users WHERE id = 7")
-    rest.sql("DELETE FROM staging.user_keys WHERE id = 7")
-    assert list_broken_hops(check_ledger(rest.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
+def test_a_page_lost_with_its_rows_and_keys_is_named(flow: IdleFlow) -> None:
+    flow.sql("DELETE FROM staging.users WHERE id = 7")
+    flow.sql("DELETE FROM staging.user_keys WHERE id = 7")
+    assert list_broken_hops(check_ledger(flow.stores))["fetched"] == ("page ingest_users/2026-11-20/1",)
 
 
 def test_rows_beyond_the_publishers_cursor_are_in_flight_and_those_before_it_are_lost(stores: StoreSettings) -> None:
-    rest = come_to_rest(stores, users=0, quarantined=0)
-    stage(rest, 40, 41, 42)
+    flow = create_idle_flow(stores, users=0, quarantined=0)
+    stage(flow, 40, 41, 42)
     assert check_ledger(stores).state is LedgerState.IN_FLIGHT
     assert measure_flow(stores).unpublished == 3
 
-    rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 41")
+    flow.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 41")
     published = next(hop for hop in check_ledger(stores).hops if hop.name == "published")
     assert (published.state, published.missing, published.pending) == (LedgerState.BROKEN, ("40", "41"), 1)
 
 
 def test_unread_messages_are_in_flight_and_those_the_stream_has_passed_are_lost(stores: StoreSettings) -> None:
-    rest = come_to_rest(stores, users=0, quarantined=0)
-    stage(rest, 40)
-    rest.publish(message(40))
-    rest.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 40")
+    flow = create_idle_flow(stores, users=0, quarantined=0)
+    stage(flow, 40)
+    flow.publish(message(40))
+    flow.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 40")
     served = next(hop for hop in check_ledger(stores).hops if hop.name == "served")
     assert (served.state, served.pending) == (LedgerState.IN_FLIGHT, 1)
     assert measure_flow(stores).unread == 1
 
-    add_batch(rest)
+    add_batch(flow)
     assert list_broken_hops(check_ledger(stores)) == {"served": ("40",)}
 
 
 def test_offsets_are_compared_as_numbers(stores: StoreSettings) -> None:
-    rest = come_to_rest(stores, users=18, quarantined=0)
-    stage(rest, 40, 41, 42, 43)
-    rest.publish(*map(message, (40, 41, 42, 43)))
-    add_batch(rest)
-    assert rest.sql("SELECT count(*) FROM analytics.batches") == (2,)
+    flow = create_idle_flow(stores, users=18, quarantined=0)
+    stage(flow, 40, 41, 42, 43)
+    flow.publish(*map(message, (40, 41, 42, 43)))
+    add_batch(flow)
+    assert flow.sql("SELECT count(*) FROM analytics.batches") == (2,)
     assert measure_flow(stores).unread == 0
 
 
 def test_a_stream_that_reads_no_messages_is_stalled(stores: StoreSettings) -> None:
-    rest = come_to_rest(stores, users=0, quarantined=0)
+    flow = create_idle_flow(stores, users=0, quarantined=0)
     assert find_stall(stores, 0) is None
-    rest.publish(message(1))
+    flow.publish(message(1))
     stalled = find_stall(stores, 0)
     assert stalled is not None
     assert stalled.sentence() == "1 message waits for the stream"
 
 
-def test_the_running_totals_count_every_hop(rest: FlowAtRest) -> None:
-    totals = read_totals(rest.stores)
+def test_the_running_totals_count_every_hop(flow: IdleFlow) -> None:
+    totals = read_totals(flow.stores)
     assert (totals.fetched, totals.staged, totals.published, totals.served, totals.quarantined) == (35, 32, 32, 30, 2)
     assert totals.idle
 
 
-def merge_again(rest: FlowAtRest, number: int, **changes: object) -> None:
+def merge_again(flow: IdleFlow, number: int, **changes: object) -> None:
     """Merge a newer version of a user and leave the batch undelivered."""
     row = dict(zip(USER_FIELDS, user(number), strict=True)) | {"version": 10**15 + 99} | changes
-    (batches,) = rest.sql("SELECT count(*) FROM analytics.batches")
-    with closing(RawTopic(rest.stores.kafka)) as topic:
+    (batches,) = flow.sql("SELECT count(*) FROM analytics.batches")
+    with closing(RawTopic(flow.stores.kafka)) as topic:
         spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
-    batch = MicroBatchId("query", batches, {rest.stores.kafka.raw_topic: spans}, FETCHED_AT)
-    with closing(connections.connect_postgres(rest.stores.postgres, "tests")) as connection:
-        merge_batch(connection, batch, served_users.table([row]), [])
+    batch = MicroBatchId("query", batches, {flow.stores.kafka.raw_topic: spans}, FETCHED_AT)
+    with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as connection:
+        merge_batch(connection, batch, accepted_users.table([row]), [])
 
 
 def states(ledger: Ledger) -> dict[str, LedgerState]:
     return {hop.name: hop.state for hop in ledger.hops if hop.state is not LedgerState.CLOSED}
 
 
-def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(rest: FlowAtRest) -> None:
+def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(flow: IdleFlow) -> None:
     moved = {"country_code": "ZZ", "registered_month": "1999-01", "city": "Elsewhere"}
-    merge_again(rest, 3, **moved)
+    merge_again(flow, 3, **moved)
     in_flight = dict.fromkeys(
         ("users_by_id", "users_by_country", "users_by_registration_month", "user_counts in Cassandra"),
         LedgerState.IN_FLIGHT,
     )
-    assert states(check_ledger(rest.stores)) == in_flight
+    assert states(check_ledger(flow.stores)) == in_flight
 
-    remove_by_id(rest)
-    rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
-    ledger = check_ledger(rest.stores)
+    remove_by_id(flow)
+    flow.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
+    ledger = check_ledger(flow.stores)
     assert list_broken_hops(ledger) == {
         "users_by_id": (str(user_id(7)),),
         "user_counts in Cassandra": list_broken_hops(ledger)["user_counts in Cassandra"],
@@ -273,125 +273,125 @@ def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(r
     assert states(ledger) == in_flight | dict.fromkeys(list_broken_hops(ledger), LedgerState.BROKEN)
 
 
-def test_a_loss_in_the_bucket_of_a_row_in_flight_is_named(rest: FlowAtRest) -> None:
-    merge_again(rest, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
-    remove_by_id(rest)
-    assert list_broken_hops(check_ledger(rest.stores))["users_by_id"] == (str(user_id(7)),)
+def test_a_loss_in_the_bucket_of_a_row_in_flight_is_named(flow: IdleFlow) -> None:
+    merge_again(flow, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
+    remove_by_id(flow)
+    assert list_broken_hops(check_ledger(flow.stores))["users_by_id"] == (str(user_id(7)),)
 
 
 def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flight(
-    rest: FlowAtRest, monkeypatch: pytest.MonkeyPatch
+    flow: IdleFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remove_by_id(rest)
+    remove_by_id(flow)
     digest_cassandra = table_digests.digest_cassandra
 
     def digest_late(session: Any, table: str) -> Any:
         if table == "users_by_id":
-            merge_again(rest, 3, city="Elsewhere")
-            rest.cql(
+            merge_again(flow, 3, city="Elsewhere")
+            flow.cql(
                 "UPDATE users_by_id SET city = 'Elsewhere', version = %s WHERE user_id = %s", 10**15 + 99, user_id(3)
             )
-            rest.sql("UPDATE analytics.batches SET served_at = now()")
+            flow.sql("UPDATE analytics.batches SET served_at = now()")
         return digest_cassandra(session, table)
 
     monkeypatch.setattr(table_digests, "digest_cassandra", digest_late)
-    assert list_broken_hops(check_ledger(rest.stores)) == {"users_by_id": (str(user_id(7)),)}
+    assert list_broken_hops(check_ledger(flow.stores)) == {"users_by_id": (str(user_id(7)),)}
 
 
-def test_an_overdue_batch_hides_no_loss(rest: FlowAtRest) -> None:
-    merge_again(rest, 7, city="Elsewhere")
-    rest.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
-    ledger = check_ledger(rest.stores)
+def test_an_overdue_batch_hides_no_loss(flow: IdleFlow) -> None:
+    merge_again(flow, 7, city="Elsewhere")
+    flow.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
+    ledger = check_ledger(flow.stores)
     assert list_broken_hops(ledger)["users_by_id"] == (f"{user_id(7)} (version, city)",)
     assert "1 merged batch has waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
 
 
-def test_a_stream_that_leaves_a_batch_undelivered_is_stalled(rest: FlowAtRest) -> None:
-    add_batch(rest, delivered=False)
-    stalled = find_stall(rest.stores, 0)
+def test_a_stream_that_leaves_a_batch_undelivered_is_stalled(flow: IdleFlow) -> None:
+    add_batch(flow, delivered=False)
+    stalled = find_stall(flow.stores, 0)
     assert stalled is not None
     assert stalled.sentence() == "1 batch waits for Cassandra"
-    add_batch(rest)
-    assert find_stall(rest.stores, 0) is not None
-    rest.sql("UPDATE analytics.batches SET served_at = now()")
-    assert find_stall(rest.stores, 0) is None
+    add_batch(flow)
+    assert find_stall(flow.stores, 0) is not None
+    flow.sql("UPDATE analytics.batches SET served_at = now()")
+    assert find_stall(flow.stores, 0) is None
 
 
-def test_a_message_with_an_invalid_event_id_counts_under_its_coordinates(rest: FlowAtRest) -> None:
-    rest.publish(replace(message(31), event_id="order-17"))
-    add_batch(rest)
-    (named,) = list_broken_hops(check_ledger(rest.stores))["served"]
-    assert named == f"{rest.stores.kafka.raw_topic}/0/16"
+def test_a_message_with_an_invalid_event_id_counts_under_its_coordinates(flow: IdleFlow) -> None:
+    flow.publish(replace(message(31), event_id="order-17"))
+    add_batch(flow)
+    (named,) = list_broken_hops(check_ledger(flow.stores))["served"]
+    assert named == f"{flow.stores.kafka.raw_topic}/0/16"
 
 
-def test_a_message_of_another_producer_counts_under_its_coordinates(rest: FlowAtRest) -> None:
-    rest.publish(foreign=1)
-    add_batch(rest)
-    (named,) = list_broken_hops(check_ledger(rest.stores))["served"]
-    assert named == f"{rest.stores.kafka.raw_topic}/0/16"
-    rest.sql("UPDATE quarantine.records SET event_id = %s WHERE event_id = '31'", named)
-    rest.sql("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '30'")
-    assert list_broken_hops(check_ledger(rest.stores))["served"] == ("30", "31")
+def test_a_message_of_another_producer_counts_under_its_coordinates(flow: IdleFlow) -> None:
+    flow.publish(foreign=1)
+    add_batch(flow)
+    (named,) = list_broken_hops(check_ledger(flow.stores))["served"]
+    assert named == f"{flow.stores.kafka.raw_topic}/0/16"
+    flow.sql("UPDATE quarantine.records SET event_id = %s WHERE event_id = '31'", named)
+    flow.sql("UPDATE quarantine.records SET resolved_at = now() WHERE event_id = '30'")
+    assert list_broken_hops(check_ledger(flow.stores))["served"] == ("30", "31")
 
 
-def test_records_that_retention_removed_from_the_topic_count_if_they_landed(rest: FlowAtRest) -> None:
-    delete_topic_records(rest, before=3)
-    assert check_ledger(rest.stores).closed
-    remove_served(rest)
-    rest.sql("DELETE FROM analytics.users WHERE event_id = '0'")
-    broken = list_broken_hops(check_ledger(rest.stores))
+def test_records_that_retention_removed_from_the_topic_count_if_a_sink_has_them(flow: IdleFlow) -> None:
+    delete_topic_records(flow, before=3)
+    assert check_ledger(flow.stores).closed
+    remove_served(flow)
+    flow.sql("DELETE FROM analytics.users WHERE event_id = '0'")
+    broken = list_broken_hops(check_ledger(flow.stores))
     assert broken["published"] == ("0",)
     assert broken["served"] == ("7",)
 
 
-def test_the_rows_of_a_day_that_retention_dropped_count_as_pruned(rest: FlowAtRest) -> None:
-    rest.sql("DROP TABLE staging.users_20261120")
-    rest.sql("INSERT INTO staging.pruned (staged_on, row_count) VALUES ('2026-11-20', 32)")
-    ledger = check_ledger(rest.stores)
+def test_the_rows_of_a_day_that_retention_dropped_count_as_pruned(flow: IdleFlow) -> None:
+    flow.sql("DROP TABLE staging.users_20261120")
+    flow.sql("INSERT INTO staging.pruned (staged_on, row_count) VALUES ('2026-11-20', 32)")
+    ledger = check_ledger(flow.stores)
     assert ledger.closed
     assert next(hop for hop in ledger.hops if hop.name == "staged").right == 32
 
 
-def test_a_superseded_event_counts_like_the_one_that_superseded_it(rest: FlowAtRest) -> None:
-    rest.sql(
+def test_a_superseded_event_counts_like_the_one_that_superseded_it(flow: IdleFlow) -> None:
+    flow.sql(
         "INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)"
         " SELECT '31', user_id, 1, event_id, 1 FROM analytics.users WHERE event_id = '7'"
     )
-    rest.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
-    assert check_ledger(rest.stores).closed
+    flow.sql("DELETE FROM quarantine.records WHERE event_id = '31'")
+    assert check_ledger(flow.stores).closed
 
 
-def test_the_check_leaves_no_table_and_no_consumer_group_behind(rest: FlowAtRest) -> None:
+def test_the_check_leaves_no_table_and_no_consumer_group_behind(flow: IdleFlow) -> None:
     from confluent_kafka.admin import AdminClient
 
-    check_ledger(rest.stores)
+    check_ledger(flow.stores)
     # The server drops a session's tables after the client has gone.
-    eventually(lambda: rest.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,))
-    groups = AdminClient(rest.stores.kafka.client()).list_consumer_groups().result()
+    eventually(lambda: flow.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,))
+    groups = AdminClient(flow.stores.kafka.client()).list_consumer_groups().result()
     assert not [group.group_id for group in groups.valid if group.group_id.startswith("insights-ledger")]
 
 
-def stage(rest: FlowAtRest, *numbers: int) -> None:
+def stage(flow: IdleFlow, *numbers: int) -> None:
     """Stage a page of these records without publishing it."""
-    rest.sql(
+    flow.sql(
         "INSERT INTO staging.batches VALUES ('late', 'dag', 'run', 'seed', 1, %s, %s, 0, '1.4', 'x', 9, now())",
         len(numbers),
         len(numbers),
     )
     for number in numbers:
         key = str(user_id(number))
-        rest.sql("INSERT INTO staging.user_keys VALUES (%s, %s, '2026-11-20', 'late')", key, number)
-    rest.sql(
+        flow.sql("INSERT INTO staging.user_keys VALUES (%s, %s, '2026-11-20', 'late')", key, number)
+    flow.sql(
         "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload)"
         " SELECT id, 1, staged_on, user_key, 1, now(), batch_id, '{}' FROM staging.user_keys WHERE batch_id = 'late'"
     )
 
 
-def delete_topic_records(rest: FlowAtRest, before: int) -> None:
+def delete_topic_records(flow: IdleFlow, before: int) -> None:
     from confluent_kafka import TopicPartition
     from confluent_kafka.admin import AdminClient
 
-    admin = AdminClient(rest.stores.kafka.client())
-    partition = TopicPartition(rest.stores.kafka.raw_topic, 0, before)
+    admin = AdminClient(flow.stores.kafka.client())
+    partition = TopicPartition(flow.stores.kafka.raw_topic, 0, before)
     for deleted in admin.delete_records([partition]).values():
         deleted.result()

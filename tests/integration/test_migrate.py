@@ -17,7 +17,7 @@ from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import _Backend, migrate_postgres
 from insights.model.schema import USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
-from tests.helpers.flow_at_rest import user, user_id
+from tests.helpers.idle_flow import user, user_id
 from tests.helpers.support import eventually, free_port
 
 

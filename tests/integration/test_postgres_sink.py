@@ -15,7 +15,7 @@ from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.sinks import postgres as store
 from tests.helpers import dimension_oracle
-from tests.helpers.served_users import FETCHED, table, user
+from tests.helpers.accepted_users import FETCHED, table, user
 
 TOPIC = "users.raw"
 Row = dict[str, Any]

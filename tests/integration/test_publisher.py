@@ -261,7 +261,7 @@ def test_the_topic_accepts_messages_up_to_its_limit(postgres: PostgresSettings, 
     assert 0 < len(fit) < len(sized)
     assert fit == list(range(len(fit)))
     smallest = read_user_id(sized[len(fit)])
-    assert re.match(r"200(0[1-9]|10) bytes with key and headers exceed the topic's 20000", rejected[smallest])
+    assert re.match(r"200(0[1-9]|10) bytes with key and headers exceed the topic's limit of 20000", rejected[smallest])
 
 
 def test_the_largest_message_that_fits_is_accepted_even_if_it_does_not_compress(

@@ -1,4 +1,4 @@
-"""Publishers that are killed, paused, stopped and cut off at the critical moments."""
+"""Publishers that are killed, paused, stopped or disconnected at critical moments."""
 
 import os
 import signal
@@ -109,7 +109,7 @@ def test_a_zombie_cannot_advance_the_cursor(postgres: PostgresSettings, kafka: K
     assert sum(topic.values()) == 40 + 5
 
 
-def test_a_leader_that_lost_its_lock_without_knowing_is_fenced(postgres: PostgresSettings) -> None:
+def test_a_leader_that_lost_its_lock_unnoticed_is_fenced(postgres: PostgresSettings) -> None:
     with (
         closing(connections.connect_postgres(postgres, "first")) as one,
         closing(connections.connect_postgres(postgres, "second")) as two,

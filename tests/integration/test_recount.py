@@ -21,8 +21,8 @@ from insights.repair.recount import count_new_dimensions, find_wrong_counts, rec
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
-from tests.helpers import served_users
-from tests.helpers.flow_at_rest import FlowAtRest, come_to_rest
+from tests.helpers import accepted_users
+from tests.helpers.idle_flow import IdleFlow, create_idle_flow
 from tests.helpers.support import eventually
 
 STREAM = StreamSettings()
@@ -30,8 +30,8 @@ TOPIC = "users.raw"
 
 
 @pytest.fixture
-def rest(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> FlowAtRest:
-    return come_to_rest(StoreSettings(postgres, kafka, cassandra))
+def flow(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> IdleFlow:
+    return create_idle_flow(StoreSettings(postgres, kafka, cassandra))
 
 
 def batch(number: int) -> store.MicroBatchId:
@@ -39,11 +39,11 @@ def batch(number: int) -> store.MicroBatchId:
 
 
 def user(number: int, version: int = 10, **fields: Any) -> dict[str, Any]:
-    return served_users.user(random.Random(number), UUID(int=number), version, f"{number}", **fields)
+    return accepted_users.user(random.Random(number), UUID(int=number), version, f"{number}", **fields)
 
 
 def merge(connection: Any, number: int, *users: dict[str, Any]) -> None:
-    store.merge_batch(connection, batch(number), served_users.table(users), [])
+    store.merge_batch(connection, batch(number), accepted_users.table(users), [])
 
 
 def gender_counts(cassandra: CassandraSettings) -> dict[str, int]:
@@ -59,12 +59,12 @@ def send_counts(cassandra: CassandraSettings, counts: Any) -> None:
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
 
 
-def test_the_check_suggests_a_recount_and_the_recount_corrects_both_stores(rest: FlowAtRest) -> None:
-    stores = rest.stores
-    rest.sql("UPDATE analytics.user_counts SET count = count + 1 WHERE dimension = 'gender'")
-    rest.sql("DELETE FROM analytics.user_counts WHERE dimension = 'continent'")
-    rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
-    rest.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'age_band' AND value = 'nobody'")
+def test_the_check_suggests_a_recount_and_the_recount_corrects_both_stores(flow: IdleFlow) -> None:
+    stores = flow.stores
+    flow.sql("UPDATE analytics.user_counts SET count = count + 1 WHERE dimension = 'gender'")
+    flow.sql("DELETE FROM analytics.user_counts WHERE dimension = 'continent'")
+    flow.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
+    flow.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'age_band' AND value = 'nobody'")
     broken = [hop for hop in check_ledger(stores).hops if hop.name.startswith("user_counts")]
     assert ["insights recount" in hop.sentence for hop in broken] == [True, True]
 
@@ -75,7 +75,7 @@ def test_the_check_suggests_a_recount_and_the_recount_corrects_both_stores(rest:
     ledger = check_ledger(stores)
     assert ledger.closed, ledger.open_hops()
     assert find_wrong_counts(stores.postgres, stores.cassandra) == []
-    assert rest.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []
+    assert flow.cql("SELECT * FROM user_counts WHERE dimension = 'age_band' AND value = 'nobody'") == []
 
 
 def test_a_recount_waits_for_a_running_merge(
@@ -97,7 +97,7 @@ def test_a_recount_waits_for_a_running_merge(
             )
             return bool(cursor.fetchone() == (1,))
 
-    table = served_users.table([user(2, gender="female")])
+    table = accepted_users.table([user(2, gender="female")])
     with ThreadPoolExecutor(2) as pool:
         merging = pool.submit(store.merge_batch, connection, batch(1), table, rejected())
         try:
@@ -143,15 +143,15 @@ def test_a_recount_that_did_not_reach_cassandra_is_delivered_with_the_next_batch
 
 
 def test_the_command_lists_wrong_counts_and_a_dry_run_changes_none(
-    rest: FlowAtRest, monkeypatch: pytest.MonkeyPatch
+    flow: IdleFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("insights.cli.recount"), "load_stores", lambda: rest.stores)
-    rest.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
-    listed = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 counts"
+    monkeypatch.setattr(import_module("insights.cli.recount"), "load_stores", lambda: flow.stores)
+    flow.sql("INSERT INTO analytics.user_counts VALUES ('country_code', 'ZZ', 3, 1)")
+    listed = "country_code=ZZ: 0 users, 3 in PostgreSQL, none in Cassandra\n1 count"
     for _ in range(2):
-        assert CliRunner().invoke(app, ["recount", "--dry-run"]).output == f"{listed} are wrong.\n"
-    assert CliRunner().invoke(app, ["recount"]).output == f"{listed} were wrong and are exact now.\n"
-    assert CliRunner().invoke(app, ["recount"]).output == "0 counts were wrong and are exact now.\n"
+        assert CliRunner().invoke(app, ["recount", "--dry-run"]).output == f"{listed} is wrong.\n"
+    assert CliRunner().invoke(app, ["recount"]).output == f"{listed} was wrong and is now exact.\n"
+    assert CliRunner().invoke(app, ["recount"]).output == "0 counts were wrong and are now exact.\n"
 
 
 def read_undelivered(connection: Any) -> set[tuple[str, str, int]]:

@@ -17,7 +17,7 @@ from insights.model.reasons import Reason
 from insights.repair.redrive import FETCH_ROWS, MAX_REDRIVES, RedriveSelection, prepare_redrive
 from insights.repair.replay import ReplayPeriod, count_by_day, replay
 from insights.settings import KafkaSettings, PostgresSettings
-from tests.helpers.flow_at_rest import BATCH, FETCHED_AT, message, user_id
+from tests.helpers.idle_flow import BATCH, FETCHED_AT, message, user_id
 
 FUTURE = 10**17
 

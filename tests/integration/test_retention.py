@@ -9,7 +9,7 @@ from insights.ledger.check import read_totals
 from insights.repair.retention import PrunedRows, prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
-from tests.helpers.served_users import table, user
+from tests.helpers.accepted_users import table, user
 
 DAYS = 14
 
@@ -62,7 +62,7 @@ def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka
     assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
 
 
-def test_the_last_batch_of_every_query_stays_so_that_a_restart_does_not_repeat_it(
+def test_the_last_batch_of_every_query_is_kept_so_that_a_restart_does_not_repeat_it(
     connection: Any, kafka: KafkaSettings
 ) -> None:
     for query in ("first", "second"):

@@ -1,4 +1,4 @@
-"""The search on a real Cassandra: it finds what a filter over a list finds, in a bounded number of statements."""
+"""The search on a real Cassandra: it finds the same users as a filter over a list, in few statements."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The streaming job as a process on real servers: crashes at each stage, poison, replays and failures."""
+"""The streaming job as a process on real servers: crashes at each stage, poison messages, replays and failures."""
 
 import json
 import shutil
@@ -155,7 +155,7 @@ def read_quarantine(reader: PgConnection) -> dict[str, str]:
     return dict(rows)
 
 
-def test_after_crashes_poison_and_replays_every_record_is_in_its_place_once(
+def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     stream: Stream, topic: Topic, reader: PgConnection, cassandra: CassandraSettings
 ) -> None:
     bad = make_poison()

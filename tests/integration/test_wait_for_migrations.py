@@ -92,7 +92,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     assert job(postgres, empty_cassandra, "--wait", "0.1") == 1
     [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith("error: PostgreSQL at 127.0.0.1:")
-    assert f"database {postgres.dbname!r}, lacks the migrations {last};" in sentence
+    assert f"database {postgres.dbname!r}, lacks the migration {last};" in sentence
 
     migrate_cassandra(empty_cassandra)
     with connections.open_cassandra(empty_cassandra) as session:
@@ -100,7 +100,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
     [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith(
-        f"error: Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001"
+        f"error: Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migration 0001"
     )
 
 

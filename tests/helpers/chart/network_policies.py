@@ -41,6 +41,6 @@ def may_send(rendered: Rendered, pod: Pod, port: int, to: dict[str, str] | None)
     return out is None or passes(out, "to", port, to)
 
 
-def lets_in(rendered: Rendered, labels: dict[str, str], port: int, sender: dict[str, str]) -> bool:
+def admits(rendered: Rendered, labels: dict[str, str], port: int, sender: dict[str, str]) -> bool:
     into = rules(rendered, labels, "Ingress")
     return into is None or passes(into, "from", port, sender)

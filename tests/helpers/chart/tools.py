@@ -1,4 +1,4 @@
-"""The programs that the chart tests run, each pinned to a version: found here, or else built or installed once."""
+"""The programs of the chart tests, each pinned to a version: used if present, otherwise built or installed once."""
 
 import functools
 import hashlib

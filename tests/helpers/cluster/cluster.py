@@ -29,7 +29,7 @@ def cluster() -> Iterator[None]:
         ["bash", "-c", _MAKE, MAKER, NAME], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        pytest.skip(f"{MAKER} made no cluster: {done.stderr.strip()[-300:]}")
+        pytest.skip(f"{MAKER} created no cluster: {done.stderr.strip()[-300:]}")
     os.environ["PATH"], os.environ["KUBECONFIG"] = done.stdout.splitlines()[-2:]
     try:
         yield

@@ -11,11 +11,9 @@ from typing import Any
 
 from tests.helpers.support import eventually, free_port
 
-OURS = "app.kubernetes.io/part-of=user-insights"
-
 
 def run(*command: str, stdin: str | None = None, check: bool = True) -> str:
-    """Return the output of a command; a failure shows it."""
+    """Return the output of a command; if the command fails, the error contains it."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command[:6])} ... ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -37,13 +35,13 @@ class Kubernetes:
         try:
             return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin, check=check)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.story()}") from None
+            raise AssertionError(f"{error}\n{self.describe_state()}") from None
 
     def helm(self, *arguments: str, check: bool = True) -> str:
         try:
             return run("helm", *arguments, "--namespace", self.namespace, check=check)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.story()}") from None
+            raise AssertionError(f"{error}\n{self.describe_state()}") from None
 
     def apply(self, *objects: dict[str, Any]) -> None:
         self.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
@@ -77,18 +75,19 @@ class Kubernetes:
             process.kill()
             process.wait()
 
-    def story(self) -> str:
+    def describe_state(self) -> str:
         """Return pods, events and the last log lines of unready containers, for a failed wait."""
-        told = self._told
-        parts = [told("get", "pods,jobs", "-o", "wide"), told("get", "events", "--sort-by=.lastTimestamp")[-6000:]]
+        run_here = self._run_unchecked
+        parts = [run_here("get", "pods,jobs", "-o", "wide")]
+        parts.append(run_here("get", "events", "--sort-by=.lastTimestamp")[-6000:])
         for pod in self.get("pods"):
             for status in pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", []):
                 if not status["ready"] and "waiting" not in status["state"]:
-                    place = (pod["metadata"]["name"], "-c", status["name"])
-                    parts.append(f"--- {' '.join(place)}\n{told('logs', *place, '--tail=30')}")
+                    container = (pod["metadata"]["name"], "-c", status["name"])
+                    parts.append(f"--- {' '.join(container)}\n{run_here('logs', *container, '--tail=30')}")
         return "\n".join(parts)
 
-    def _told(self, *arguments: str) -> str:
+    def _run_unchecked(self, *arguments: str) -> str:
         return run("kubectl", "--namespace", self.namespace, *arguments, check=False)
 
 
@@ -110,10 +109,10 @@ def reachable() -> bool:
     return done.returncode == 0
 
 
-def gone(kubernetes: Kubernetes, pod: str, seconds: float = 120) -> None:
+def wait_until_deleted(kubernetes: Kubernetes, pod: str, seconds: float = 120) -> None:
     eventually(
         lambda: pod not in {one["metadata"]["name"] for one in kubernetes.get("pods")},
         seconds,
-        f"pod {pod} did not go",
+        f"pod {pod} was not deleted",
         pause=1,
     )

@@ -1,4 +1,4 @@
-"""A Helm release of the chart in a namespace with stores, and what its users do with it."""
+"""A Helm release of the chart in a namespace with stores, and the operations of its users."""
 
 import json
 import urllib.error
@@ -57,7 +57,7 @@ class Release:
         return counts
 
     def redrive(self) -> str:
-        """Start a re-drive with the dashboard's login to Airflow; return the run's id."""
+        """Start a re-drive with the dashboard's login to Airflow. Returns the run's id."""
         return self._in_the_dashboard(REDRIVE_PROGRAM).strip()
 
     @contextmanager
@@ -86,20 +86,22 @@ class Airflow:
     password: str
 
     def ingest(self, pages: int, page_size: int) -> str:
-        """Start a run as soon as the DAG is known; return its id."""
+        """Start a run as soon as Airflow has parsed the DAG. Returns the run's id."""
         body = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
-        run = eventually(lambda: self.ask("dags/ingest_users/dagRuns", body), 240, "the DAG is not known", pause=2)
+        run = eventually(
+            lambda: self.request("dags/ingest_users/dagRuns", body), 240, "Airflow has not parsed the DAG", pause=2
+        )
         return str(run["dag_run_id"])
 
     def state(self, run: str, dag: str = "ingest_users") -> str:
-        return str(self.ask(f"dags/{dag}/dagRuns/{run}").get("state", ""))
+        return str(self.request(f"dags/{dag}/dagRuns/{run}").get("state", ""))
 
     def log(self, run: str, task: str) -> str:
         """Return the log of a task's first attempt."""
-        return json.dumps(self.ask(f"dags/ingest_users/dagRuns/{run}/taskInstances/{task}/logs/1"))
+        return json.dumps(self.request(f"dags/ingest_users/dagRuns/{run}/taskInstances/{task}/logs/1"))
 
-    def ask(self, path: str, body: object = None) -> dict[str, Any]:
-        """Return the answer, empty while Airflow gives none."""
+    def request(self, path: str, body: object = None) -> dict[str, Any]:
+        """Return the decoded response; empty while Airflow does not answer."""
         try:
             login = {"username": "admin", "password": self.password}
             token = request_json(f"{self.url}/auth/token", login)["access_token"]

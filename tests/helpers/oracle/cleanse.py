@@ -42,7 +42,7 @@ def cleanse_texts(document: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _to_text(value: Any) -> str | None:
-    """Return a JSON string as it is, and any other JSON value as JSON text."""
+    """Return a JSON string unchanged, and any other JSON value as JSON text."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, Decimals) and not isfinite(value):

@@ -117,7 +117,7 @@ def test_a_visitor_reruns_the_shown_page_and_names_the_messages_that_it_has_cach
         ([], "closed the connection"),
     ],
 )
-def test_a_page_that_is_not_what_it_should_be_is_not_make_figures(messages, error):
+def test_a_page_that_shows_an_error_ends_the_benchmark(messages, error):
     with pytest.raises(RuntimeError, match=error):
         asyncio.run(Visitor(Socket(*messages), "", 0.0).render())
 

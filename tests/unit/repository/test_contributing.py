@@ -1,4 +1,4 @@
-"""What a contributor is told exists: targets, files, hooks."""
+"""The targets, files and hooks that the documents for contributors name exist."""
 
 import re
 
@@ -28,14 +28,14 @@ def paths(text: str) -> list[str]:
 @each_document
 def test_every_make_target_exists(name: str) -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
-    told = {target for text in code(name) for target in re.findall(r"^make ([a-z0-9-]+)", text, re.MULTILINE)}
-    assert told <= targets
+    named = {target for text in code(name) for target in re.findall(r"^make ([a-z0-9-]+)", text, re.MULTILINE)}
+    assert named <= targets
 
 
 @each_document
 def test_every_path_exists(name: str) -> None:
-    told = {path for text in code(name) for path in paths(text) if not path.startswith(".venv/")}
-    assert {path for path in told if not list(REPOSITORY.glob(path.rstrip("/")))} == set()
+    named = {path for text in code(name) for path in paths(text) if not path.startswith(".venv/")}
+    assert {path for path in named if not list(REPOSITORY.glob(path.rstrip("/")))} == set()
 
 
 @each_document
@@ -53,7 +53,7 @@ def test_the_hooks_fetch_nothing_and_run_what_exists() -> None:
         assert [word for word in paths(hook["entry"]) if not (REPOSITORY / word).exists()] == []
 
 
-def test_the_development_container_has_what_a_bare_machine_is_given() -> None:
+def test_the_development_container_has_the_packages_that_ci_installs() -> None:
     dockerfile = (REPOSITORY / ".devcontainer" / "Dockerfile").read_text()
     packages = set(re.findall(r"packages\+=\((\S+)\)", (REPOSITORY / ".ci" / "run").read_text()))
     assert packages

@@ -1,4 +1,4 @@
-"""What the documents say of settings, ports, metrics, reasons, commands and files is what the code has."""
+"""The documents agree with the code on settings, ports, metrics, reasons, commands and files."""
 
 import re
 from collections.abc import Iterator
@@ -48,25 +48,25 @@ def described(groups: list[type[BaseSettings]]) -> Iterator[tuple[str, str]]:
             yield str(variable), "" if default is None else str(default)
 
 
-def test_every_setting_is_told_with_its_default() -> None:
-    told = [(row[0].strip("`"), row[1].strip("`")) for row in rows(OPERATIONS, "Settings")]
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = [(row[0].strip("`"), row[1].strip("`")) for row in rows(OPERATIONS, "Settings")]
     local = [pair for pair in described([LocalSettings]) if pair[0] not in PORTS]
     others = list(described([group for group in GROUPS if group is not LocalSettings]))
-    assert sorted(told) == sorted(local + others)
+    assert sorted(documented) == sorted(local + others)
     assert all(row[2] for row in rows(OPERATIONS, "Settings"))
 
 
-def test_every_port_is_told_with_its_variable() -> None:
-    told = {row[2].strip("`"): row[1] for row in rows(OPERATIONS, "Ports")}
-    assert told == {name: value for name, value in described([LocalSettings]) if name in PORTS}
+def test_every_port_is_documented_with_its_variable() -> None:
+    documented = {row[2].strip("`"): row[1] for row in rows(OPERATIONS, "Ports")}
+    assert documented == {name: value for name, value in described([LocalSettings]) if name in PORTS}
 
 
 @pytest.mark.parametrize(
     ("prefix", "registry"), [("publisher", PublisherMetrics().registry), ("stream", StreamMetrics().registry)]
 )
-def test_every_metric_is_told_with_its_labels(prefix: str, registry: CollectorRegistry) -> None:
-    told = {row[0].strip("`") for row in rows(OPERATIONS, "Metrics") if f"insights_{prefix}_" in row[0]}
-    assert told == set(exported(registry, f"insights_{prefix}_"))
+def test_every_metric_is_documented_with_its_labels(prefix: str, registry: CollectorRegistry) -> None:
+    documented = {row[0].strip("`") for row in rows(OPERATIONS, "Metrics") if f"insights_{prefix}_" in row[0]}
+    assert documented == set(exported(registry, f"insights_{prefix}_"))
 
 
 def exported(registry: CollectorRegistry, prefix: str) -> Iterator[str]:
@@ -134,6 +134,6 @@ def _anchors(document: Path) -> set[str]:
 
 
 def _code(text: str) -> list[str]:
-    """What stands in blocks of code and in lines of it."""
+    """The content of code blocks and code spans."""
     blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     return blocks + re.findall(r"`([^`\n]+)`", _without_blocks(text))

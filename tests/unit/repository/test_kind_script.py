@@ -99,9 +99,9 @@ def test_the_stages_run_in_order(machine: Machine) -> None:
         r"upgrade --install operators charts/operators --namespace insights-operators .*--wait",
         r"upgrade --install insights charts/user-insights .*--values charts/user-insights/profiles/kind.yaml",
     )
-    places = [[place for place, call in enumerate(machine.calls) if re.search(step, call)] for step in steps]
-    assert [len(found) for found in places] == [1] * len(steps)
-    assert places == sorted(places)
+    positions = [[index for index, call in enumerate(machine.calls) if re.search(step, call)] for step in steps]
+    assert [len(found) for found in positions] == [1] * len(steps)
+    assert positions == sorted(positions)
     assert '"pod-security.kubernetes.io/enforce": "restricted"' in (machine.state / "applied").read_text()
 
 

@@ -36,7 +36,7 @@ LAYERS = (
     ("dags", "dashboard", "insights.local", "jobs"),
     ("benchmarks", "insights.cli"),
 )
-"""The rooms from the bottom up. A room imports from lower layers only, never from another room of its own layer."""
+"""The packages from the bottom up. A package imports from lower layers only, never from its own layer."""
 
 DASHBOARD_LAYERS = (
     ("dashboard.auth", "dashboard.data"),
@@ -61,13 +61,13 @@ DRIVERS = {
     "requests",
     "streamlit",
 }
-"""What `insights/model` does without, so that every image can import it."""
+"""Packages that `insights/model` must not import, so that every image can import it."""
 
 
 class Import(NamedTuple):
-    """`module` is ours as far as it is a file or a package of ours, else the name as it is written."""
+    """An import. `module` is the imported module if it belongs to the project, else the name as written."""
 
-    place: str
+    location: str
     importer: str
     module: str
 
@@ -91,7 +91,7 @@ def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
-def place(path: Path, line: int) -> str:
+def location(path: Path, line: int) -> str:
     return f"{path.relative_to(REPOSITORY)}:{line}"
 
 
@@ -99,7 +99,7 @@ def place(path: Path, line: int) -> str:
 def imports() -> tuple[Import, ...]:
     """Every import of a module, also inside functions and under `if TYPE_CHECKING`."""
     return tuple(
-        Import(place(path, node.lineno), name, imported)
+        Import(location(path, node.lineno), name, imported)
         for name, path in modules().items()
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Import | ast.ImportFrom)
@@ -121,8 +121,8 @@ def imported_modules(importer: str, path: Path, node: ast.Import | ast.ImportFro
         yield submodule if submodule in modules() else origin
 
 
-def room(module: str, layers: Sequence[Sequence[str]]) -> str | None:
-    """The declared room that a module is in."""
+def find_package(module: str, layers: Sequence[Sequence[str]]) -> str | None:
+    """The declared package that a module is in."""
     declared = {name for layer in layers for name in layer}
     parts = module.split(".")
     return next((name for length in (2, 1) if (name := ".".join(parts[:length])) in declared), None)
@@ -132,45 +132,45 @@ def upward(layers: Sequence[Sequence[str]]) -> Iterator[str]:
     """A sentence for each import that does not go down."""
     height = {name: index for index, layer in enumerate(layers) for name in layer}
     for found in imports():
-        importer, imported = room(found.importer, layers), room(found.module, layers)
+        importer, imported = find_package(found.importer, layers), find_package(found.module, layers)
         if importer and imported and importer != imported and height[imported] >= height[importer]:
             relation = "beside" if height[imported] == height[importer] else "above"
-            yield f"{found.place} imports {found.module}: {imported} is {relation} {importer}"
+            yield f"{found.location} imports {found.module}: {imported} is {relation} {importer}"
 
 
-@pytest.mark.parametrize("layers", [LAYERS, DASHBOARD_LAYERS], ids=["rooms", "dashboard"])
+@pytest.mark.parametrize("layers", [LAYERS, DASHBOARD_LAYERS], ids=["packages", "dashboard"])
 def test_imports_go_down_only(layers: Sequence[Sequence[str]]) -> None:
     none_of(upward(layers))
 
 
-def test_every_room_has_its_layer() -> None:
+def test_every_package_has_its_layer() -> None:
     parts = [name.split(".") for name in modules()]
-    rooms = {".".join(name[:2]) if name[0] == "insights" else name[0] for name in parts} - {"insights"}
+    packages = {".".join(name[:2]) if name[0] == "insights" else name[0] for name in parts} - {"insights"}
     folders = {".".join(name[:2]) for name in parts if name[0] == "dashboard" and len(name) > 1}
-    assert sorted(rooms) == sorted(name for layer in LAYERS for name in layer)
+    assert sorted(packages) == sorted(name for layer in LAYERS for name in layer)
     assert sorted(folders) == sorted(name for layer in DASHBOARD_LAYERS for name in layer)
 
 
-def test_no_module_imports_itself_by_a_detour() -> None:
-    none_of(", ".join(circle) for circle in circles())
+def test_there_are_no_import_cycles() -> None:
+    none_of(", ".join(cycle) for cycle in cycles())
 
 
-def circles() -> Iterator[list[str]]:
-    """One circle of imports for each module from which imports lead back to it, as places in its order."""
+def cycles() -> Iterator[list[str]]:
+    """One cycle of imports for each module that imports itself indirectly, as the locations of its imports in order."""
     edges: dict[str, dict[str, str]] = {}
     for found in imports():
         if found.module in modules() and found.module != found.importer:
-            edges.setdefault(found.importer, {}).setdefault(found.module, found.place)
-    told: set[str] = set()
+            edges.setdefault(found.importer, {}).setdefault(found.module, found.location)
+    reported: set[str] = set()
     for start in sorted(edges):
         reached, waiting = {start: [start]}, [start]
-        while waiting and start not in told:
+        while waiting and start not in reported:
             here = waiting.pop(0)
             for module in edges.get(here, {}):
                 if module == start:
-                    circle = reached[here]
-                    told.update(circle)
-                    steps = zip(circle, [*circle[1:], start], strict=True)
+                    cycle = reached[here]
+                    reported.update(cycle)
+                    steps = zip(cycle, [*cycle[1:], start], strict=True)
                     yield [f"{edges[one][other]} imports {other}" for one, other in steps]
                     waiting = []
                     break
@@ -181,16 +181,16 @@ def circles() -> Iterator[list[str]]:
 
 def test_the_model_imports_no_driver() -> None:
     none_of(
-        f"{one.place} imports {one.module}"
+        f"{one.location} imports {one.module}"
         for one in imports()
-        if room(one.importer, LAYERS) == "insights.model" and one.module.split(".")[0] in DRIVERS
+        if find_package(one.importer, LAYERS) == "insights.model" and one.module.split(".")[0] in DRIVERS
     )
 
 
 def test_the_environment_is_read_by_the_settings_only() -> None:
     settings = REPOSITORY / "insights" / "settings.py"
     none_of(
-        f"{place(path, line)} reads the environment"
+        f"{location(path, line)} reads the environment"
         for path in python_files(*PRODUCT)
         if path != settings
         for line in environment_reads(tree(path))
@@ -208,17 +208,17 @@ def environment_reads(module: ast.Module) -> Iterator[int]:
 
 
 def test_no_public_class_name_means_two_things() -> None:
-    places: dict[str, list[str]] = {}
+    locations: dict[str, list[str]] = {}
     for path in python_files("insights", "dashboard"):
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(place(path, node.lineno))
-    none_of(f"{name}: {', '.join(found)}" for name, found in sorted(places.items()) if len(found) > 1)
+                locations.setdefault(node.name, []).append(location(path, node.lineno))
+    none_of(f"{name}: {', '.join(found)}" for name, found in sorted(locations.items()) if len(found) > 1)
 
 
 def test_no_line_is_kept_from_the_formatter() -> None:
     none_of(
-        f"{place(path, token.start[0])} {token.string}"
+        f"{location(path, token.start[0])} {token.string}"
         for path in python_files(*PYTHON)
         if UNFORMATTED.search(path.read_text())
         for token in tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
@@ -227,9 +227,9 @@ def test_no_line_is_kept_from_the_formatter() -> None:
 
 
 def test_programs_inside_strings_import_what_exists() -> None:
-    """Tests hand programs to other processes as text, where no type checker sees their imports."""
+    """Tests pass programs to other processes as text, which no type checker checks."""
     none_of(
-        f"{place(path, node.lineno)} imports {missing}, which does not exist"
+        f"{location(path, node.lineno)} imports {missing}, which does not exist"
         for path in python_files("benchmarks", "tests")
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
@@ -238,8 +238,8 @@ def test_programs_inside_strings_import_what_exists() -> None:
 
 
 def missing_imports(text: str) -> Iterator[str]:
-    ours = "|".join(IMPORTING)
-    for module, names in re.findall(rf"^ *from ((?:{ours})\b[\w.]*) import ([\w, ]*)", text, re.MULTILINE):
+    project = "|".join(IMPORTING)
+    for module, names in re.findall(rf"^ *from ((?:{project})\b[\w.]*) import ([\w, ]*)", text, re.MULTILINE):
         if module not in modules():
             yield module
             continue

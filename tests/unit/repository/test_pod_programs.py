@@ -1,4 +1,4 @@
-"""The programs that the cluster tests run inside a pod are text: no type checker and no linter reads them there."""
+"""The programs that the cluster tests run inside a pod are text, which no type checker or linter checks there."""
 
 import ast
 import subprocess

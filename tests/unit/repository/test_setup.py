@@ -1,4 +1,4 @@
-"""What `scripts/setup` refuses before it touches anything."""
+"""Machines that `scripts/setup` rejects before it changes anything."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ SETUP = REPOSITORY / "scripts" / "setup"
         (["python3.11", "python3", "python"], "exit 1", "error: Python 3.11 was not found on PATH: install it"),
     ],
 )
-def test_a_machine_that_cannot_run_it_is_told_in_one_sentence(
+def test_an_unsupported_machine_is_reported_in_one_sentence(
     tmp_path: Path, program: list[str], behaviour: str, sentence: str
 ) -> None:
     for name in program:

@@ -31,10 +31,10 @@ def test_the_chart_installs_images_of_its_own_version_unless_a_value_names_anoth
 
 def test_make_tags_images_with_the_version() -> None:
     command = ["make", "--silent", "--no-print-directory", "--eval=tag: ; @echo $(TAG)", "tag"]
-    told = subprocess.run(
+    result = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=True, env={"PATH": "/usr/bin:/bin"}
     )
-    assert told.stdout.strip() == VERSION
+    assert result.stdout.strip() == VERSION
 
 
 def test_the_newest_release_of_the_change_log_is_the_version() -> None:

@@ -1,4 +1,4 @@
-"""What the workflows name exists here, and the versions they install are those that the repository states elsewhere."""
+"""The targets, files and versions that the workflows name agree with the rest of the repository."""
 
 import re
 import shlex
@@ -68,7 +68,7 @@ def words(script: str) -> list[str]:
 
 
 def is_path(word: str) -> bool:
-    """A relative path; not a variable, an address, an absolute path, a place in .venv or a Go package."""
+    """Whether the word is a relative path: no variable, address, absolute path, path in .venv or Go package."""
     if re.search(r"[$:@=~*]|^[/-]|^\.venv/", word):
         return False
     return "/" in word or word.endswith((".py", ".md", ".yaml", ".toml"))

@@ -92,11 +92,11 @@ def test_the_map_places_countries_by_their_three_letter_code():
     ]
 
 
-def test_the_map_leaves_out_a_code_that_is_no_country():
+def test_the_map_leaves_out_an_unknown_country_code():
     assert list(charts.plot_country_map({"FR": 5, "XX": 9}, {}).data[0].locations) == ["FRA"]
 
 
-def test_every_country_of_the_api_has_a_place_on_the_map():
+def test_every_country_of_the_api_is_on_the_map():
     counts = dict.fromkeys(load_countries(), 1)
     assert len(set(charts.plot_country_map(counts, {}).data[0].locations)) == len(counts) == 21
 

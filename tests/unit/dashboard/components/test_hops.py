@@ -1,4 +1,4 @@
-"""The hops: what each card says, and when a stage counts as stalled."""
+"""The hops: the text of each card, and when a stage counts as stalled."""
 
 from datetime import timedelta
 
@@ -89,7 +89,7 @@ def test_stale_answers_do_not_show_a_stall():
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "card"),
     [
         ("fetched", "Fetched"),
         ("staged", "Staged"),
@@ -99,9 +99,9 @@ def test_stale_answers_do_not_show_a_stall():
         ("users_by_id", "On the pages"),
     ],
 )
-def test_a_hop_that_the_check_found_broken_is_marked_on_its_card(name, place):
+def test_a_hop_that_the_check_found_broken_is_marked_on_its_card(name, card):
     found = hops.build_hop_cards(make_snapshot(ledger=break_hop(name)))
-    assert [hop.name for hop in found if hop.health is Health.BROKEN] == [place]
+    assert [hop.name for hop in found if hop.health is Health.BROKEN] == [card]
 
 
 def test_an_unknown_state_is_not_fine():

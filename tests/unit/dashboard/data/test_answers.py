@@ -1,4 +1,4 @@
-"""Cached answers of a store; the last good one stands in while the store is down."""
+"""Cached answers of a store; the last good one is returned while the store is down."""
 
 from threading import Event, Thread
 

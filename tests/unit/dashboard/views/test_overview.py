@@ -80,7 +80,7 @@ def test_countries_that_grew_as_much_are_named_with_the_first(fakes, codes, word
     assert words in read_text(open_page("overview"))
 
 
-def test_an_older_month_stands_in_for_the_last_one_and_says_so():
+def test_an_older_month_replaces_the_last_one_if_that_has_no_registrations():
     text = read_text(open_page("overview"))
     assert "**Germany** grew most in **March 2020**" in text
     assert "this is March 2020, the most recent month with registrations" in text
@@ -141,7 +141,7 @@ def test_arrivals_per_minute_add_up():
 
 @pytest.fixture
 def broken_queries(fakes: FakeStores, monkeypatch: pytest.MonkeyPatch) -> FakeStores:
-    """Cassandra goes down behind an open session."""
+    """Queries that fail on an open session while Cassandra is down."""
     answer = user_queries.read_counts
 
     def counts(session: object, dimension: str) -> dict[str, int]:

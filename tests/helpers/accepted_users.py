@@ -1,4 +1,4 @@
-"""Random users for tests, as rows of the table that the sinks take."""
+"""Random accepted users for tests, as rows of the table that the sinks write."""
 
 import random
 from collections.abc import Sequence

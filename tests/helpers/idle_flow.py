@@ -1,4 +1,4 @@
-"""A flow at rest: some users in every store, as the stages would have left them."""
+"""An idle flow: some users in every store, as after a real run, and nothing in flight."""
 
 import json
 import random
@@ -24,20 +24,20 @@ WORDS = ("Zoë", "محمد", "O'Brien", "", "a\tb", "\\", "名前")
 
 
 @dataclass(frozen=True)
-class FlowAtRest:
-    """The stores of a flow at rest, with access to each."""
+class IdleFlow:
+    """The stores of an idle flow, with access to each."""
 
     stores: StoreSettings
 
     def sql(self, statement: str, *parameters: Any) -> Any:
-        """Execute a statement in PostgreSQL; returns its first row, if any."""
+        """Execute a statement in PostgreSQL. Returns its first row, if any."""
         with closing(connections.connect_postgres(self.stores.postgres, "tests")) as connection, connection:
             cursor = connection.cursor()
             cursor.execute(statement, parameters)
             return cursor.fetchone() if cursor.description else None
 
     def cql(self, statement: str, *parameters: Any) -> list[Any]:
-        """Execute a statement in Cassandra; returns its rows."""
+        """Execute a statement in Cassandra. Returns its rows."""
         with connections.open_cassandra(self.stores.cassandra) as session:
             return list(session.execute(statement, parameters))
 
@@ -82,9 +82,9 @@ def user(number: int) -> tuple[Any, ...]:
     return tuple(cells[name] for name in USER_FIELDS)
 
 
-def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -> FlowAtRest:
+def create_idle_flow(stores: StoreSettings, users: int = 30, quarantined: int = 2) -> IdleFlow:
     """Put `users` users and `quarantined` rejected records into every store."""
-    rest = FlowAtRest(stores)
+    flow = IdleFlow(stores)
     total = users + quarantined
     with closing(connections.connect_postgres(stores.postgres, "tests")) as connection, connection:
         cursor = connection.cursor()
@@ -100,22 +100,22 @@ def come_to_rest(stores: StoreSettings, users: int = 30, quarantined: int = 2) -
         _insert_quarantined(cursor, range(users, total))
         cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
         counts = cursor.fetchall()
-    rest.publish(*map(message, range(total)))
-    _write_cassandra(rest, users, counts)
-    add_batch(rest)
-    return rest
+    flow.publish(*map(message, range(total)))
+    _write_cassandra(flow, users, counts)
+    add_batch(flow)
+    return flow
 
 
-def add_batch(rest: FlowAtRest, delivered: bool = True) -> None:
+def add_batch(flow: IdleFlow, delivered: bool = True) -> None:
     """Add a merged batch that has read the topic to its end."""
-    with closing(RawTopic(rest.stores.kafka)) as topic:
+    with closing(RawTopic(flow.stores.kafka)) as topic:
         spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
-    rest.sql(
+    flow.sql(
         "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
         " started_at, served_at)"
         " SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
         " FROM analytics.batches",
-        json.dumps({rest.stores.kafka.raw_topic: spans}),
+        json.dumps({flow.stores.kafka.raw_topic: spans}),
         delivered,
     )
 
@@ -177,8 +177,8 @@ def _insert_quarantined(cursor: Any, numbers: range) -> None:
     )
 
 
-def _write_cassandra(rest: FlowAtRest, users: int, counts: list[tuple[Any, ...]]) -> None:
-    with connections.open_cassandra(rest.stores.cassandra) as session:
+def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) -> None:
+    with connections.open_cassandra(flow.stores.cassandra) as session:
         for table, (_, names) in CASSANDRA_TABLES.items():
             if table == "latest_arrivals":
                 continue
