@@ -8,8 +8,7 @@ from enum import Enum
 from dashboard.components import formatting
 from dashboard.data.answers import CachedAnswer
 from dashboard.data.stalls import STALLED_AFTER, StallTracker
-from insights.ledger.flow_state import PATIENCE as OVERDUE_AFTER
-from insights.ledger.flow_state import FlowState
+from insights.ledger.flow_state import OVERDUE_AFTER, FlowState
 from insights.ledger.hops import Ledger, LedgerState
 from insights.queries.pipeline import HopTotals
 

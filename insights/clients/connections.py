@@ -58,7 +58,7 @@ def connect_postgres(settings: PostgresSettings, application: str) -> PgConnecti
             ) from error
         raise NotReadyError(
             f"{server} did not accept a connection to database {settings.dbname!r} ({reason});"
-            " check that it runs and the INSIGHTS_POSTGRES_* variables."
+            " check that it is running, and the INSIGHTS_POSTGRES_* variables."
         ) from error
 
 
@@ -94,7 +94,7 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
     except UnresolvableContactPoints as error:
         raise NotReadyError(
             f"None of Cassandra's host names {settings.hosts} resolves;"
-            " check that it runs and INSIGHTS_CASSANDRA_HOSTS."
+            " check that it is running, and INSIGHTS_CASSANDRA_HOSTS."
         ) from error
 
 
@@ -159,7 +159,7 @@ def _connect_session(cluster: Cluster, settings: CassandraSettings, keyspace: st
             ) from error
         raise NotReadyError(
             f"No Cassandra node of {nodes} accepted a connection ({reason});"
-            " check that it runs and the INSIGHTS_CASSANDRA_* variables."
+            " check that it is running, and the INSIGHTS_CASSANDRA_* variables."
         ) from error
     except InvalidRequest as error:
         raise UserError(

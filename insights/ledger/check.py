@@ -15,7 +15,7 @@ from insights.clients import connections
 from insights.errors import UserError
 from insights.ledger import counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
-from insights.ledger.flow_state import PATIENCE, FlowState, measure_flow_state, read_stream_offsets
+from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state, read_stream_offsets
 from insights.ledger.hops import Hop, Ledger, LedgerState, pluralize
 from insights.ledger.in_flight import InFlightRows
 from insights.ledger.topic import RawTopic
@@ -132,7 +132,7 @@ def _mention_overdue(hop: Hop, flow: FlowState) -> Hop:
     if hop.state is not LedgerState.BROKEN or not flow.overdue:
         return hop
     batches = pluralize(flow.overdue, "merged batch has", "merged batches have")
-    minutes = PATIENCE // timedelta(minutes=1)
+    minutes = OVERDUE_AFTER // timedelta(minutes=1)
     overdue = f"{batches} waited for Cassandra for over {minutes} minutes; check the stream and its log."
     return replace(hop, sentence=f"{hop.sentence} {overdue}")
 

@@ -7,7 +7,7 @@ from typing import Any
 from cassandra.cluster import Session
 from psycopg2.extensions import cursor as PgCursor
 
-from insights.ledger.hops import NAMED, Hop, LedgerState, evaluate_hop, pluralize
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, LedgerState, evaluate_hop, pluralize
 from insights.model.schema import build_user_counts_sql
 
 Counts = dict[tuple[str, str], int]
@@ -17,7 +17,7 @@ _REMEDY = "Run `insights recount` to correct the counts."
 
 
 def read_kept_counts(cursor: PgCursor) -> Counts:
-    """The counts that PostgreSQL keeps."""
+    """The counts stored in PostgreSQL."""
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
     return _index_counts(cursor.fetchall())
 
@@ -54,9 +54,9 @@ def compare_counts(
         equation,
         total_left,
         total_right,
-        missing=[_describe_count(key, left, right) for key in missing[:NAMED]],
-        extra=[_describe_count(key, left, right) for key in extra[:NAMED]],
-        changed=[_describe_count(key, left, right) for key in changed[:NAMED]],
+        missing=[_describe_count(key, left, right) for key in missing[:MAX_NAMED_IDS]],
+        extra=[_describe_count(key, left, right) for key in extra[:MAX_NAMED_IDS]],
+        changed=[_describe_count(key, left, right) for key in changed[:MAX_NAMED_IDS]],
         holds=f"{pluralize(len(left), 'count agrees', 'counts agree')}.",
     )
     return replace(hop, sentence=f"{hop.sentence} {_REMEDY}") if hop.state is LedgerState.BROKEN else hop

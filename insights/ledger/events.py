@@ -1,4 +1,4 @@
-"""The hops from the source to the sinks: sets of event ids, compared in PostgreSQL so that Python holds none."""
+"""The hops from the source to the sinks: sets of event ids, compared in PostgreSQL, not in memory."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
-from insights.ledger.hops import NAMED, Hop, evaluate_hop
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
 from insights.ledger.topic import TopicEvent
 
 CREATE_SCRATCH_TABLES = """
@@ -124,7 +124,7 @@ def check_fetched(cursor: PgCursor) -> Hop:
         "fetched = staged + duplicates",
         total,
         keys + duplicates,
-        missing=missing[:NAMED],
+        missing=missing[:MAX_NAMED_IDS],
         extra=extra,
         holds=f"{total:,} fetched = {keys:,} staged + {duplicates:,} duplicates.",
     )
@@ -236,5 +236,5 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
 
 
 def _select_ids(cursor: PgCursor, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
-    cursor.execute(f"{query} LIMIT {NAMED}", parameters)
+    cursor.execute(f"{query} LIMIT {MAX_NAMED_IDS}", parameters)
     return [str(row[0]) for row in cursor.fetchall()]

@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients.sql import fetch_row
 from insights.ledger.hops import pluralize
 
-PATIENCE = timedelta(minutes=5)
+OVERDUE_AFTER = timedelta(minutes=5)
 """How long a merged batch may stay undelivered: a batch takes seconds, and a restarted stream repeats its last one."""
 Watermarks = dict[int, tuple[int, int]]
 """By partition: the low and the high watermark, that is, the oldest offset and the end offset."""
@@ -31,7 +31,7 @@ class FlowState:
     undelivered: int
     """Merged batches that are not marked as delivered."""
     overdue: int
-    """Undelivered batches that were merged more than `PATIENCE` ago: a running stream would have delivered them."""
+    """Undelivered batches merged more than `OVERDUE_AFTER` ago: a running stream would have delivered them."""
     last_batch: int
     """Sequence number of the newest merged batch; 0 before the first."""
 
@@ -83,7 +83,7 @@ def measure_flow_state(cursor: PgCursor, topic: str, watermarks: Watermarks) -> 
     cursor.execute(
         "SELECT count(*), count(*) FILTER (WHERE merged_at < now() - %s),"
         " (SELECT coalesce(max(seq), 0) FROM analytics.batches) FROM analytics.batches WHERE served_at IS NULL",
-        (PATIENCE,),
+        (OVERDUE_AFTER,),
     )
     undelivered, overdue, last_batch = fetch_row(cursor)
     stream_offsets = read_stream_offsets(cursor, topic)

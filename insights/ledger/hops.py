@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-NAMED = 10
+MAX_NAMED_IDS = 10
 """Maximum number of ids of a kind that a hop names."""
 _IDS_IN_SENTENCE = 3
 
@@ -27,7 +27,7 @@ class Hop:
     """One equation. `left` and `right` count records; `pending` counts those of `left` that are in flight.
 
     `missing` (not on the right), `extra` (not on the left) and `changed` (different content) are the ids of the first
-    `NAMED` records of each kind.
+    `MAX_NAMED_IDS` records of each kind.
     """
 
     name: str
@@ -102,7 +102,7 @@ def evaluate_hop(
     if any(ids.values()) or left != right + pending:
         state = LedgerState.BROKEN
         names = [f"{kind.capitalize()}: {_join_ids(named)}." for kind, named in ids.items() if named]
-        details = " ".join(names) or "The records cannot be named."
+        details = " ".join(names) or "The records could not be identified."
         sentence = f"{equation} does not hold: {left:,} against {right + pending:,}. {details}"
     elif pending:
         state = LedgerState.IN_FLIGHT

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
 from insights.ledger.digest import build_bucket_sql
-from insights.ledger.flow_state import PATIENCE, FlowState
+from insights.ledger.flow_state import OVERDUE_AFTER, FlowState
 
 
 class InFlightRows:
@@ -28,7 +28,7 @@ class InFlightRows:
     ) -> None:
         self._cursor, self._last_batch, self._open_cursor = cursor, flow.last_batch, open_cursor
         cursor.execute(
-            "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (PATIENCE,)
+            "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (OVERDUE_AFTER,)
         )
         self._undelivered = [seq for (seq,) in cursor.fetchall()]
 

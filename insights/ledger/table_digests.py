@@ -18,7 +18,7 @@ from insights.ledger.digest import (
     find_bucket,
     split_cells,
 )
-from insights.ledger.hops import NAMED, Hop, evaluate_hop, pluralize
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, pluralize
 from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import CASSANDRA_TABLES
 
@@ -87,7 +87,7 @@ def compare_table(
     if differing:
         unexplained = [number for number in differing if number not in in_flight.buckets]
         if unexplained:
-            differences = _find_differences(cursor, session, table, unexplained[:NAMED], in_flight)
+            differences = _find_differences(cursor, session, table, unexplained[:MAX_NAMED_IDS], in_flight)
         if not differences.named:
             differences = _find_differences(cursor, session, table, differing, in_flight)
         if not differences.named:
@@ -135,8 +135,8 @@ def _find_differences(
     missing = [str(UUID(bytes=user_id)) for user_id in wrong if user_id not in equal and user_id not in different]
     extra = [str(UUID(bytes=user_id)) for user_id in wrong if user_id in equal or user_id not in expected]
     changed = [user_id for user_id in wrong if user_id in different and user_id in expected and user_id not in equal]
-    described = _describe_changed(cursor, table, {user_id: different[user_id] for user_id in changed[:NAMED]})
-    return TableDifferences(missing[:NAMED], extra[:NAMED], described, len(users_in_flight))
+    described = _describe_changed(cursor, table, {user_id: different[user_id] for user_id in changed[:MAX_NAMED_IDS]})
+    return TableDifferences(missing[:MAX_NAMED_IDS], extra[:MAX_NAMED_IDS], described, len(users_in_flight))
 
 
 def _describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:

@@ -36,7 +36,7 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
         for name in names
     ]
     broker = f"Kafka at {settings.bootstrap_servers}"
-    remedy = "check that it runs and the INSIGHTS_KAFKA_* variables"
+    remedy = "check that it is running, and the INSIGHTS_KAFKA_* variables"
     try:
         admin.list_topics(timeout=timeout_seconds)
     except KafkaException as error:

@@ -31,7 +31,7 @@ _DATES = ("dob", "registered")
 
 
 class Rule(Enum):
-    """Each rule once, in the order in which rules are tried; a record is rejected by the first that it breaks.
+    """Every rule that rejects a record, in evaluation order. Only the first one that a record breaks is recorded.
 
     `insights.stream.rules` holds the condition of each rule for each of its fields.
     """

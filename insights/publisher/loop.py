@@ -115,7 +115,7 @@ class Publisher:
         self._metrics.last_publish.set_to_current_time()
 
     def _wait_for_rows(self, connection: PgConnection, cursor: LeaderCursor) -> None:
-        if staged_rows.has_gated_rows(connection, cursor.position):
+        if staged_rows.has_rows_beyond(connection, cursor.position):
             self._wake.wait(self._gate.record_wait(connection))
             return
         self._gate.clear()
@@ -128,7 +128,7 @@ class Publisher:
             self._lag_measured_at = time.monotonic()
 
     def _record_heartbeat(self) -> bool:
-        """Record a heartbeat. Returns false once a requested stop has waited for long enough."""
+        """Record a heartbeat. Returns false once the timeout of a requested stop has expired."""
         self._metrics.record_heartbeat()
         if not self._wake.stopped:
             return True
@@ -145,7 +145,7 @@ class Publisher:
 
 
 class Gate:
-    """Tracks how long committed rows have been waiting for an older transaction, anywhere in the server, to end."""
+    """Tracks how long committed rows have waited for an older transaction, in any database of the server, to end."""
 
     def __init__(self, metrics: PublisherMetrics) -> None:
         self._metrics = metrics

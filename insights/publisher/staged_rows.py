@@ -1,4 +1,4 @@
-"""Read the staged rows beyond the cursor, in commit order, up to the first row that a later commit could precede."""
+"""Read the staged rows beyond the cursor, in commit order, stopping at the snapshot horizon."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -59,7 +59,7 @@ def read_batch(
 ) -> StagedBatch:
     """Read up to `max_rows` rows, and about `BATCH_BYTES`, beyond `after`. `connection` is in autocommit mode.
 
-    Messages of more than `max_message_bytes` are rejected. A value that alone exceeds this is not fetched.
+    Messages of more than `max_message_bytes` are rejected. A payload larger than that is not fetched.
     """
     batch, payload_bytes = StagedBatch(after), 0
     with connection.cursor() as cursor:
@@ -99,7 +99,7 @@ def prepare_connection(connection: PgConnection) -> None:
         cursor.execute("LISTEN insights_staged")
 
 
-def has_gated_rows(connection: PgConnection, after: CommitPosition) -> bool:
+def has_rows_beyond(connection: PgConnection, after: CommitPosition) -> bool:
     """Whether committed rows beyond `after` exist; those that `read_batch` leaves out wait for an older transaction."""
     with connection.cursor() as cursor:
         cursor.execute(

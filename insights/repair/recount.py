@@ -57,7 +57,7 @@ class CountComparison(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether a store disagrees with the exact count; no count equals zero."""
+        """Whether a store disagrees with the exact count; a missing count is treated as zero."""
         return (self.postgres or 0) != self.exact or (self.cassandra or 0) != self.exact
 
 

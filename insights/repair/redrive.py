@@ -79,13 +79,22 @@ def _read_messages(
         for row in cursor:
             origin, redrives, payload = row[0], row[5], row[6]
             if payload is None:
-                skipped[origin] = f"the payload of a {row[2]} record is not kept; fetch its page again"
+                skipped[origin] = _explain_missing_payload(row[2])
             elif redrives >= MAX_REDRIVES and not force:
                 skipped[origin] = f"it was already re-driven {redrives} times; fix the cause, then force the re-drive"
             elif (message := _make_message(row, bytes(payload), patch)) is None:
                 skipped[origin] = "its payload is not valid JSON and cannot be patched"
             else:
                 yield message
+
+
+def _explain_missing_payload(reason: str) -> str:
+    if reason == Reason.TOO_LARGE:
+        return (
+            "the payload of a TOO_LARGE record is not kept; raise the size limit, then replay the period in which it"
+            " was fetched"
+        )
+    return "the record has no payload"
 
 
 def _make_message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | None) -> RawMessage | None:

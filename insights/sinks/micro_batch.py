@@ -189,7 +189,7 @@ class MicroBatchSink:
 
 
 class RejectedRecords:
-    """The rejected records of a batch, in portions of at most `REJECTED_BYTES` or one record; iterable repeatedly."""
+    """The rejected records of a batch, in chunks of `REJECTED_BYTES` or one record; can be iterated more than once."""
 
     def __init__(self, frame: DataFrame | None) -> None:
         self._frame = frame

@@ -45,8 +45,8 @@ GENERATIONS = (
     (1997, "Millennials"),
     (2013, "Gen Z"),
 )
-NEWEST_GENERATION = "Alpha"
 """By year of birth, after Pew Research Center (2019). Each pair is the first year after the generation and its name."""
+NEWEST_GENERATION = "Alpha"
 
 _TITLED = ("name__title", "name__first", "name__last", "location__street", "location__city", "location__state")
 _UNTIDY = r"  |[^\x20-\x7e\xa1-\u02ff]"
@@ -73,7 +73,7 @@ Fields = Mapping[str, Column]
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class RuleCheck:
     """A rule on one of its fields, with its condition: `broken` is true for a record that breaks the rule."""
 
     rule: Rule
@@ -83,7 +83,7 @@ class Violation:
 
 
 def needs_tidying(texts: Column) -> Column:
-    """Return whether a text may need `tidy`. One test of all fields together spares most records the cost of `tidy`."""
+    """Return whether a text may need `tidy`. One test of all fields together lets most records skip it."""
     return texts.rlike(_UNTIDY)
 
 
@@ -228,7 +228,7 @@ def look_up_country(nationality: Column) -> Column:
 
 
 def extract_national_number(text: Column, nationality: Column) -> Column:
-    """Return the national significant number, `""` or null if the text is not a telephone number of that country."""
+    """Return the national significant number; empty or null if the text is not a number of that country."""
     compact = F.translate(text, " ()-./", "")
     number = F.lit(None).cast("string")
     for code in reversed(load_countries()):
@@ -237,7 +237,7 @@ def extract_national_number(text: Column, nationality: Column) -> Column:
     return number
 
 
-def list_value_violations(value: Column, max_bytes: int) -> list[Violation]:
+def list_value_checks(value: Column, max_bytes: int) -> list[RuleCheck]:
     """Return the rules on the bytes of a message, in the order in which they are tried."""
     text = value.cast("string")
     without_escaped_backslashes = F.replace(text, F.lit("\\\\"), F.lit("  "))
@@ -251,7 +251,7 @@ def list_value_violations(value: Column, max_bytes: int) -> list[Violation]:
     return _pair_with_rules(conditions, max_bytes)
 
 
-def list_shape_violations(text: Column, record: Column, corrupt: Column) -> list[Violation]:
+def list_shape_checks(text: Column, record: Column, corrupt: Column) -> list[RuleCheck]:
     """Return the rules on the shape of a message.
 
     `record` and `corrupt` are the results of `from_json`. `try_parse_json` also rejects repeated keys.
@@ -261,7 +261,7 @@ def list_shape_violations(text: Column, record: Column, corrupt: Column) -> list
     return _pair_with_rules({Rule.NOT_A_RECORD: [~(parsed & strict)]})
 
 
-def list_record_violations(fields: Fields, key: Column, event_time: Column) -> list[Violation]:
+def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[RuleCheck]:
     """Return the rules on a parsed record, in the order in which they are tried.
 
     `fields` holds the standardised texts, and `born_at`, `registered_at`, `latitude`, `longitude`, `country`, `age`.
@@ -287,10 +287,10 @@ def list_record_violations(fields: Fields, key: Column, event_time: Column) -> l
     )
 
 
-def _pair_with_rules(conditions: Mapping[Rule, Sequence[Column]], limit: int | None = None) -> list[Violation]:
-    """Return the violations in the order of the catalogue, given one condition for each field of each rule."""
+def _pair_with_rules(conditions: Mapping[Rule, Sequence[Column]], limit: int | None = None) -> list[RuleCheck]:
+    """Return the checks in the order of the catalogue, given one condition for each field of each rule."""
     return [
-        Violation(rule, field, rule.detail.format(limit=limit), broken)
+        RuleCheck(rule, field, rule.detail.format(limit=limit), broken)
         for rule in Rule
         if rule in conditions
         for field, broken in zip(rule.fields, conditions[rule], strict=True)
@@ -298,7 +298,7 @@ def _pair_with_rules(conditions: Mapping[Rule, Sequence[Column]], limit: int | N
 
 
 def _find_interval(value: Column, limits: tuple[tuple[int, str], ...], last: str) -> Column:
-    """Return the name beside the first limit that exceeds the value, else `last`."""
+    """Return the name of the first limit that is greater than the value, else `last`."""
     result = F.lit(last)
     for limit, name in reversed(limits):
         result = F.when(value < limit, name).otherwise(result)

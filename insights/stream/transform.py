@@ -19,7 +19,7 @@ from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
 from insights.model.user import to_dotted_path
 from insights.stream import rules
-from insights.stream.rules import Violation
+from insights.stream.rules import RuleCheck
 
 MAX_VALUE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`. A larger value is rejected without being parsed."""
@@ -92,7 +92,7 @@ def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
         .alias("event_time"),
         F.coalesce(_read_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
         "value",
-        _find_first(rules.list_value_violations(F.col("value"), max_value_bytes)).alias("unreadable"),
+        _find_first(rules.list_value_checks(F.col("value"), max_value_bytes)).alias("unreadable"),
     )
 
 
@@ -107,12 +107,12 @@ def _parse_value(messages: DataFrame) -> DataFrame:
     text = F.col("value").cast("string")
     wrapped = F.from_json(F.concat(F.lit('{"record":'), text, F.lit("}")), _WRAPPED, _OPTIONS)
     parsed = messages.withColumn("json", F.when(F.col("unreadable").isNull(), wrapped))
-    violations = rules.list_shape_violations(text, F.col("json.record"), F.col(f"json.{_CORRUPT}"))
-    return parsed.withColumn("unreadable", F.coalesce("unreadable", _find_first(violations)))
+    checks = rules.list_shape_checks(text, F.col("json.record"), F.col(f"json.{_CORRUPT}"))
+    return parsed.withColumn("unreadable", F.coalesce("unreadable", _find_first(checks)))
 
 
 def _cleanse(messages: DataFrame) -> DataFrame:
-    """Add the columns of `RawUser`: the raw fields as text, cleansed and in their letter case."""
+    """Add the columns of `RawUser`: the raw fields as text, cleansed and case-normalised."""
     raw = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
     raw["location__street"] = rules.extract_street(raw["location__street"])
     raw["dob"], raw["registered"] = rules.extract_date(raw["dob"]), rules.extract_date(raw["registered"])
@@ -154,7 +154,7 @@ def _derive_values(messages: DataFrame) -> DataFrame:
 def _build_user(messages: DataFrame) -> DataFrame:
     """Select the fields of `User` and of `QuarantineRecord`, and the first rule that the message breaks."""
     field = _get_columns(messages) | {"country": F.col("facts")}
-    violations = rules.list_record_violations(field, field["key"], field["event_time"])
+    checks = rules.list_record_checks(field, field["key"], field["event_time"])
     place = F.concat_ws(" ", "location__postcode", "location__city")
     user = {
         "user_id": F.col("login__uuid"),
@@ -191,7 +191,7 @@ def _build_user(messages: DataFrame) -> DataFrame:
         "key",
         "redrives",
         "value",
-        _prevent_pushdown(F.coalesce("unreadable", _find_first(violations))).alias(_REJECTION),
+        _prevent_pushdown(F.coalesce("unreadable", _find_first(checks))).alias(_REJECTION),
     )
 
 
@@ -203,16 +203,16 @@ def _format_telephone(name: str) -> dict[str, Column]:
     return {name: F.when(valid, international).otherwise(F.col(name)), f"{name}_valid": valid}
 
 
-def _find_first(violations: list[Violation]) -> Column:
+def _find_first(checks: list[RuleCheck]) -> Column:
     """Return a struct of the first rule that is broken, null if none is."""
     first = F.lit(None)
-    for violation in reversed(violations):
+    for check in reversed(checks):
         rejection = F.struct(
-            F.lit(violation.rule.reason.value).alias("reason"),
-            F.lit(violation.field).alias("field"),
-            F.lit(violation.detail).alias("detail"),
+            F.lit(check.rule.reason.value).alias("reason"),
+            F.lit(check.field).alias("field"),
+            F.lit(check.detail).alias("detail"),
         )
-        first = F.when(violation.broken, rejection).otherwise(first)
+        first = F.when(check.broken, rejection).otherwise(first)
     return first
 
 

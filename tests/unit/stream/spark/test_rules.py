@@ -183,9 +183,9 @@ def test_every_nationality_has_a_country():
 def test_every_rule_of_the_catalogue_has_a_condition_for_each_field_in_the_order_of_the_catalogue():
     names = (*rules.RAW_FIELDS, "born_at", "registered_at", "latitude", "longitude", "country", "age")
     violations = [
-        *rules.list_value_violations(F.col("value"), 1),
-        *rules.list_shape_violations(F.col("value"), F.col("record"), F.col("corrupt")),
-        *rules.list_record_violations({name: F.col(name) for name in names}, F.col("key"), F.col("event_time")),
+        *rules.list_value_checks(F.col("value"), 1),
+        *rules.list_shape_checks(F.col("value"), F.col("record"), F.col("corrupt")),
+        *rules.list_record_checks({name: F.col(name) for name in names}, F.col("key"), F.col("event_time")),
     ]
     assert [(violation.rule, violation.field) for violation in violations] == [
         (rule, field) for rule in Rule for field in rule.fields
