@@ -1,6 +1,6 @@
 """The entry point: the pages and their order.
 
-The pages are not in a directory named `pages`: until the navigation has run once, Streamlit would take that for its
+The pages are not in a directory named `pages`: until the navigation has run once, Streamlit would treat that as its
 older kind of multipage app and tell the first visitor that the page does not exist.
 """
 
@@ -23,6 +23,6 @@ PAGES = {
     ],
 }
 
-# Before the navigation: otherwise the browser fetches a page's icon for its tab from the internet.
+# Before the navigation, or else the browser fetches the page's icon for its tab from the internet.
 st.set_page_config(page_icon=ICON)
 st.navigation(PAGES).run()

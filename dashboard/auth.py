@@ -1,4 +1,4 @@
-"""Who visits the pages, whether they may view them, and whether they may act on the data."""
+"""Who the visitor is, whether they may view the pages, and whether they may act on the data."""
 
 import hmac
 import time
@@ -16,7 +16,7 @@ LOGIN_CHECK_SECONDS = 60
 
 
 def get_visitor() -> str | None:
-    """Return the visitor's name, `ANONYMOUS` where nobody logs in; None if they may not view the page."""
+    """Return the visitor's name, `ANONYMOUS` if the dashboard has no login; None if they may not view the page."""
     try:
         return _authorize(load(DashboardSettings))
     except UserError:
@@ -24,7 +24,7 @@ def get_visitor() -> str | None:
 
 
 def may_redrive() -> bool:
-    """Whether the visitor is an operator. Call it again at the moment of acting: a login expires."""
+    """Whether the visitor is an operator. Call it again when an action is performed: a login expires."""
     name = get_visitor()
     return name is not None and _is_listed(name, load(DashboardSettings).operators)
 
@@ -85,7 +85,7 @@ def _read_proxy_user(settings: DashboardSettings) -> str:
     secrets = st.context.headers.get_all(PROXY_SECRET_HEADER)
     expected = settings.proxy_secret.get_secret_value()
     if len(secrets) != 1 or not hmac.compare_digest(secrets[0].encode(), expected.encode()):
-        raise UserError("Visitors of this dashboard log in at a proxy, and this request did not come from it.")
+        raise UserError("Visitors of this dashboard log in through a proxy, and this request did not come from it.")
     names = [name.strip() for name in st.context.headers.get_all(settings.proxy_user_header)]
     if len(names) != 1 or not names[0]:
         raise UserError(
@@ -107,7 +107,7 @@ def _read_login_email(settings: DashboardSettings) -> str:
 
 
 def _is_logged_in(settings: DashboardSettings) -> bool:
-    """Whether there is a login that has not expired. Streamlit verifies it when it begins, and leaves expiry to us."""
+    """Whether there is a login that has not expired. Streamlit verifies a login only when it begins."""
     issued = st.user.get("iat")
     if st.user.get("is_logged_in") is not True or not isinstance(issued, int):
         return False
@@ -134,7 +134,7 @@ def _draw_logout() -> None:
 
 @st.fragment(run_every=LOGIN_CHECK_SECONDS)
 def _watch_login() -> None:
-    """End an open page when its login expires, even if nobody touches it."""
+    """Close an open page when its login expires, even if nobody uses it."""
     if not _is_logged_in(load(DashboardSettings)):
         st.rerun()
 
@@ -142,7 +142,7 @@ def _watch_login() -> None:
 def _is_listed(name: str, entries: str) -> bool:
     """Whether a list of names, e-mail addresses, `@domain` and `*` includes the name.
 
-    Only `*` admits a name with characters beyond ASCII, since they can look like other ones.
+    Only `*` matches a name with characters beyond ASCII, since they can look like other characters.
     """
     listed = {entry.strip().lower() for entry in entries.split(",")} - {""}
     domain = "@" + name.rpartition("@")[2] if "@" in name else name

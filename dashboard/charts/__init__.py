@@ -1,4 +1,4 @@
-"""The figures: each function turns counts into a Plotly figure. Plotly interprets tags in text, so data is escaped."""
+"""Functions that turn counts into Plotly figures. Plotly interprets tags in text, so they escape data."""
 
 from dashboard.charts.arrivals import MinuteArrivals, plot_arrivals_per_minute
 from dashboard.charts.base import Counts, sort_by_count

@@ -1,4 +1,4 @@
-"""Figures of current arrivals."""
+"""Figures of arrivals."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from dashboard.charts.base import BLUE, MUTED, apply_style, cache_figures
 
 
 class MinuteArrivals(NamedTuple):
-    """How many users arrived within the minute that begins at `minute`."""
+    """How many users arrived in the minute that begins at `minute`."""
 
     minute: datetime
     users: int

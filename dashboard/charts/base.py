@@ -13,7 +13,7 @@ P = ParamSpec("P")
 BLUE, ORANGE, GREEN, PINK, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 """Okabe and Ito's palette, which is safe for colour-blind readers (Color Universal Design, 2008)."""
 SEQUENTIAL = [[0.0, "#C6E2F5"], [0.5, "#56B4E9"], [1.0, "#0072B2"]]
-"""From few to many; both ends stand out from a light and from a dark background."""
+"""From few to many; both ends are visible on a light and on a dark background."""
 MUTED = "#949494"
 """For comparisons. Like all colours except orange and sky, it has a contrast of at least 3:1 in both themes."""
 CACHED_FIGURES = 8
@@ -23,7 +23,7 @@ Counts = Mapping[str, int]
 
 
 def cache_figures(build: Callable[P, go.Figure]) -> Callable[P, go.Figure]:
-    """Cache the last figures: a live page mostly draws the same ones again, and Plotly validates a figure slowly."""
+    """Cache the last figures: a live page mostly draws the same ones again, and Plotly is slow to validate a figure."""
     cache: tuple[tuple[Any, go.Figure], ...] = ()
 
     @wraps(build)
@@ -45,7 +45,7 @@ def apply_style(figure: go.Figure, title: str, height: int = 360, **axes: str) -
     figure.update_layout(
         title=title, height=height, margin={"l": 8, "r": 8, "t": 48, "b": 8}, bargap=0.25, uirevision="kept"
     )
-    # Streamlit replaces this grey by the theme's darker one; its default for axes is too pale to read (WCAG AA).
+    # Streamlit maps this grey to a darker one of the theme; its default for axes is too pale to read (WCAG AA).
     axis = {"automargin": True, "separatethousands": True, "tickfont_color": GRAY_90, "title_font_color": GRAY_90}
     figure.update_xaxes(title_text=axes.get("x"), **axis).update_yaxes(title_text=axes.get("y"), **axis)
     return figure
@@ -65,7 +65,7 @@ def plot_columns(labels: Sequence[str], values: Sequence[int], title: str, axis:
 
 
 def plot_bars(labels: Sequence[str], values: Sequence[int], title: str, colour: str, unit: str = "users") -> go.Figure:
-    """Plot horizontal bars with their values, the first on top. The height follows from their number."""
+    """Plot horizontal bars with their values, the first on top. The height depends on their number."""
     figure = go.Figure(
         go.Bar(
             x=list(values),

@@ -20,7 +20,7 @@ class BatchDuration(NamedTuple):
     merge_seconds: float
     """From its start until it was merged into PostgreSQL."""
     deliver_seconds: float | None
-    """From the merge until Cassandra had it; None if that is still to come."""
+    """From the merge until Cassandra had it; None if it does not have it yet."""
 
 
 class BatchLatency(NamedTuple):
@@ -34,7 +34,7 @@ class BatchLatency(NamedTuple):
 
 
 class PartitionLoad(NamedTuple):
-    """The messages that a partition holds, read by the stream or not."""
+    """How many messages of a partition the stream has read, and how many it has not."""
 
     partition: int
     read: int

@@ -10,8 +10,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 _REPLACED = re.compile(
     r"(?<=:)(?=\d*[^\W\d]|/|100:|1234:)|(?<=@)(?=\w)|(?<=www)(?=\.)|(?<=[-<>=~])(?=[-<>=~])", re.IGNORECASE
 )
-"""Places within addresses, emoji codes and arrows, which Streamlit replaces even where they are escaped. Times of day
-are not among them, so that the id of a run can be copied."""
+"""Positions in addresses, emoji codes and arrows, which Streamlit replaces even if they are escaped. Times of day are
+excluded, so that the id of a run can be copied."""
 _WORD_JOINER = "\u2060"
 
 
@@ -21,7 +21,7 @@ def format_instant(moment: datetime) -> str:
 
 
 def format_age(moment: datetime | None, now: datetime) -> str:
-    """Return how long before `now` it was, in the largest whole unit: `3 min ago`."""
+    """Return how long before `now` the moment was, in the largest unit that fits: `3 min ago`."""
     if moment is None:
         return "never"
     seconds = max(0, int((now - as_utc(moment)).total_seconds()))
@@ -32,12 +32,12 @@ def format_age(moment: datetime | None, now: datetime) -> str:
 
 
 def format_count(count: int, noun: str, plural: str = "") -> str:
-    """Return `1 user` or `1,234 users`; `plural` only where it takes more than an `s`."""
+    """Return `1 user` or `1,234 users`; give `plural` if it is not the noun with an `s`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def format_share(part: int, whole: int) -> str:
-    """Return a percentage that does not hide a few records among millions: `< 0.01%` is not `0%`."""
+    """Return a percentage. A few records among millions are `< 0.01%`, not `0%`."""
     if not whole or not part:
         return "0%"
     percent = 100 * part / whole

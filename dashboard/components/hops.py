@@ -43,7 +43,7 @@ class HopCard:
 
 @dataclass(frozen=True, slots=True)
 class FlowSnapshot:
-    """The stores' answers; None for each that a store did not give."""
+    """The stores' answers; None for each that is unknown."""
 
     totals: HopTotals
     superseded: str
@@ -63,7 +63,7 @@ class FlowSnapshot:
 def find_stalls(
     tracker: StallTracker, totals: CachedAnswer[HopTotals], flow: CachedAnswer[FlowState]
 ) -> dict[str, timedelta]:
-    """Return how long each stage has made no progress while work waited for it; absent if that is unknown."""
+    """Return how long each stage has made no progress while work waited for it, without stages where it is unknown."""
     if totals.value is None or flow.value is None or totals.as_of is None or flow.as_of is None or flow.stale:
         return {}
     stalls = {

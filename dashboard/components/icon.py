@@ -1,4 +1,4 @@
-"""The icon of the browser's tab, in a module of its own so that the navigation loads before anything large."""
+"""The icon of the browser's tab, in a module of its own so that the navigation loads without anything large."""
 
 from pathlib import Path
 

@@ -17,7 +17,7 @@ _TRAIL = "trail"
 
 
 class MessageQuery(NamedTuple):
-    """What to show. `start`, an offset, is set only for `OFFSET`, `key` only for `KEY`; `partition` None means all."""
+    """What to show. `start` is an offset, set only for `OFFSET`; `key` only for `KEY`. `partition` is None for all."""
 
     topic: str
     partition: int | None
@@ -115,7 +115,7 @@ def _turn_to_older(query: MessageQuery, position: messages.Position) -> None:
 
 
 def _turn_to_newer(query: MessageQuery) -> None:
-    """Return to the page from which this one was reached, or from the first page move on along its partition."""
+    """Return to the page from which this one was reached; from the first page, advance along its partition."""
     trail = _get_trail(query)
     if len(trail) > 1:
         trail.pop()

@@ -1,4 +1,4 @@
-"""The re-drive section of the Quarantine page: after a confirmation it starts a run of Airflow's DAG."""
+"""The re-drive section of the Quarantine page, which starts a run of the DAG after a confirmation."""
 
 import streamlit as st
 
@@ -73,7 +73,7 @@ def confirm_redrive(reasons: charts.Counts) -> None:
 
 
 def start_redrive(reasons: charts.Counts) -> None:
-    """Start a run, once per confirmation: a second click finds it already answered."""
+    """Start a run, once per confirmation: a second click does nothing."""
     if not st.session_state.pop(CONFIRMING, False):
         return
     reason = st.session_state[REASON]

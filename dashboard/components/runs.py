@@ -1,4 +1,4 @@
-"""The last micro-batches and DAG runs, in the shape that figures and tables take."""
+"""The last micro-batches and DAG runs, in the form that figures and tables take."""
 
 from collections.abc import Sequence
 from typing import Any

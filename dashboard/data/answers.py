@@ -1,4 +1,4 @@
-"""A cache of a store's answers. While the store is down, the last good answer stands in."""
+"""A cache of a store's answers. While the store is down, it returns the last good answer."""
 
 import logging
 import time
@@ -18,7 +18,7 @@ MAX_ANSWERS = 256
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer(Generic[T]):
-    """`value` as of `as_of`, both None if the store has never answered. `stale`: it has not answered since."""
+    """The `value` as of `as_of`, both None if the store has never answered. `stale` if the last query failed."""
 
     value: T | None
     as_of: datetime | None
@@ -35,9 +35,9 @@ class _Entry:
 
 
 class AnswerCache:
-    """One store's answers by key, shared by all visitors: one of them queries the store, the others get what is cached.
+    """One store's answers by key, shared by all visitors: one queries the store, the others get the cached answer.
 
-    After a failure the store is not queried for `seconds`, so that a page waits for it once and not once per figure.
+    After a failure the store is not queried for `seconds`, so that a page waits for it once, not once per figure.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class AnswerCache:
         self._lock = Lock()
 
     def get(self, key: Hashable, query: Callable[[], T]) -> CachedAnswer[T]:
-        """Return the answer for `key`, from `query` if none is cached or it expired. Hides the store's errors."""
+        """Return the answer for `key`, from `query` if none is cached or it has expired. Does not raise `errors`."""
         entry = self._get_entry(key)
         cached = entry.answer
         if cached is not None and not entry.lock.acquire(blocking=False):

@@ -51,7 +51,7 @@ def get_last_ledger() -> Ledger | None:
 
 
 def get_last_failure() -> str | None:
-    """Return a sentence if the latest check produced no result; `get_last_ledger` then returns an older one."""
+    """Return an error message if the latest check produced no result; `get_last_ledger` then returns an older one."""
     return _get_state().failure
 
 

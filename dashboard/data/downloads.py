@@ -16,9 +16,9 @@ from insights.model.user import User, read_field_types
 from insights.queries.search import UserFilter, UserSummary
 
 MAX_USERS = 50_000
-"""Per file: about 5 MB of CSV, kept in memory while the page that offers it is open."""
+"""Per file: about 5 MB of CSV, kept in memory while the page with the download button is open."""
 CONCURRENT_FILES = BoundedSemaphore(2)
-"""Held while a file is built: limits how many are built at the same time for all visitors."""
+"""Held while a file is built; limits how many files are built at the same time, across all visitors."""
 CHUNK_USERS = 5_000
 
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -34,11 +34,11 @@ class DownloadFile(NamedTuple):
     content: bytes
     users: int
     truncated: bool
-    """Whether it stopped at `MAX_USERS` with more users to come."""
+    """Whether it ends at `MAX_USERS` although there are more users."""
 
 
 def write_csv(users: Iterable[UserSummary]) -> DownloadFile:
-    """Write UTF-8 with a header (RFC 4180). Text that a spreadsheet would run is prefixed with an apostrophe."""
+    """Write CSV (RFC 4180), UTF-8 with a header. Text that a spreadsheet would run is prefixed with an apostrophe."""
     binary = io.BytesIO()
     text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
     writer = csv.writer(text)
@@ -52,7 +52,7 @@ def write_csv(users: Iterable[UserSummary]) -> DownloadFile:
 
 
 def write_parquet(users: Iterable[UserSummary]) -> DownloadFile:
-    """Write typed columns, with text unchanged."""
+    """Write Parquet with typed columns and unchanged text."""
     binary = io.BytesIO()
     users, count = iter(users), 0
     with pq.ParquetWriter(binary, SCHEMA, compression="zstd") as writer:

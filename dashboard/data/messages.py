@@ -14,19 +14,19 @@ from insights.model.credentials import redact
 from insights.settings import KafkaSettings
 
 READ_SECONDS = 5.0
-"""The longest that one read lasts."""
+"""Time limit of one read."""
 POLL_SECONDS = 0.02
-"""A poll waits this long for a full batch, and so does the last poll of every read."""
+"""How long a poll waits for a full batch. The last poll of a read always waits this long."""
 LISTED_CHARACTERS = 500
-"""Of a value in a list; a record of the API has about 1,200."""
+"""Of a value in a list; a record of the API has about 1,200 characters."""
 WHOLE_CHARACTERS = 50_000
 SEARCHED_MESSAGES = 20_000
 """A key is searched for among this many of the newest messages."""
 
 Position = tuple[tuple[int, int], ...]
-"""Partitions, each with the offset before which a page ends; empty for the page of the newest messages."""
+"""For each partition, the offset before which a page ends; empty for the page of the newest messages."""
 Spans = Mapping[int, tuple[int, int]]
-"""By partition, the first offset and the end offset."""
+"""By partition, the oldest offset and the end offset."""
 _CONSUMER = {
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
@@ -143,7 +143,7 @@ def _read_spans(settings: KafkaSettings, topic: str, partition: int | None) -> S
 def _collect_newest(
     settings: KafkaSettings, topic: str, spans: Spans, limit: int, matches: Callable[[Message], bool]
 ) -> tuple[list[MessageSummary], bool]:
-    """Return the newest `limit` messages that match, and whether all were read. Memory holds no more than those."""
+    """Return the newest `limit` messages that match, and whether all were read. Keeps at most `limit` in memory."""
     newest: list[tuple[datetime, int, int, MessageSummary]] = []
 
     def handle(message: Message) -> None:

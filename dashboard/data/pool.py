@@ -11,7 +11,7 @@ from psycopg2.extensions import cursor as PgCursor
 T = TypeVar("T")
 
 IDLE = 4
-"""Connections that are kept open; more are open only while as many visitors wait for an answer."""
+"""Connections that are kept open; more are opened only while more queries run at the same time."""
 
 
 class ConnectionPool:
@@ -22,7 +22,7 @@ class ConnectionPool:
         self._idle: deque[PgConnection] = deque(maxlen=IDLE)
 
     def ask(self, query: Callable[[PgCursor], T]) -> T:
-        """Return `query(cursor)`, retried on a new connection if the server had closed the pooled one.
+        """Return `query(cursor)`, retried on a new connection if the server has closed the pooled one.
 
         Raises:
             Exception: whatever `connect` or `query` raises.

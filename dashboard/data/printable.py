@@ -8,7 +8,7 @@ _INDENT = "  "
 
 
 def escape_invisible(text: str, keep: str = "") -> str:
-    """Escape every character that is invisible or moves others, except those in `keep`."""
+    """Escape every character that is invisible or changes the text direction, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -17,7 +17,7 @@ def escape_invisible(text: str, keep: str = "") -> str:
 
 
 def indent_json(text: str) -> str:
-    """Indent JSON over several lines, keeping each name and value as it is written; return other text unchanged."""
+    """Indent JSON over several lines, with each name and value as written; return other text unchanged."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Detect stages that make no progress while work waits for them, as far as this dashboard has observed."""
+"""Detect stages that make no progress while work waits for them, from what this process has observed."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class StallTracker:
     def observe(self, stage: str, waiting: int, position: Hashable, at: datetime) -> timedelta:
         """Return how long work has waited for the stage while it stayed at `position`.
 
-        Read `position` before `waiting`: then what was waiting and has not been passed since is still waiting.
+        Read `position` before `waiting`, so that work done between the two reads cannot look like a stall.
         """
         with self._lock:
             if not waiting:

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
-"""The longest that a visitor waits for one answer of Cassandra or PostgreSQL."""
+"""Maximum time that a visitor waits for one answer."""
 AIRFLOW_CACHE_FACTOR = 5
 """Airflow's answers are cached this many times longer: a run lasts minutes, and its API is slower than the stores."""
 CASSANDRA_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
@@ -115,7 +115,7 @@ def ask_kafka(
 
 
 def ask_in_flight() -> CachedAnswer[FlowState]:
-    """Return what is in flight, a cached answer that takes both Kafka and PostgreSQL."""
+    """Return what is in flight, cached, as measured from Kafka and PostgreSQL."""
     return _get_in_flight_cache().get("in flight", _measure_in_flight)
 
 
@@ -124,13 +124,13 @@ def ask_airflow(
 ) -> CachedAnswer[T]:
     """Return the cached answer of `query(settings, ...)`; the arguments must be hashable."""
     settings = get_airflow_settings()
-    impatient = settings.model_copy(update={"timeout_seconds": min(settings.timeout_seconds, REQUEST_SECONDS)})
-    return _get_airflow_cache().get(_make_key(query, arguments, named), lambda: query(impatient, *arguments, **named))
+    bounded = settings.model_copy(update={"timeout_seconds": min(settings.timeout_seconds, REQUEST_SECONDS)})
+    return _get_airflow_cache().get(_make_key(query, arguments, named), lambda: query(bounded, *arguments, **named))
 
 
 @st.cache_resource(show_spinner=False)
 def _get_session() -> Session:
-    """Open a session that soon reconnects by itself to a node that was down."""
+    """Open a session that tries to reconnect to a node that is down every `RECONNECT_SECONDS`."""
     stack = ExitStack()
     session = stack.enter_context(connections.open_cassandra(get_store_settings().cassandra))
     atexit.register(stack.close)

@@ -9,11 +9,11 @@ from insights.clients import kafka_admin
 from insights.settings import KafkaSettings
 
 TIMEOUT_SECONDS = 5.0
-"""The longest that a visitor waits for one answer."""
+"""Maximum time that a visitor waits for one answer."""
 
 
 class PartitionOffsets(NamedTuple):
-    """The offsets that a partition holds: `begin` is the first, `end` the end offset."""
+    """The offsets of a partition: `begin` is the oldest, `end` the end offset."""
 
     topic: str
     partition: int

@@ -78,7 +78,7 @@ def draw_users() -> None:
 
 
 def draw_filters(months: Sequence[str]) -> search.UserFilter:
-    """Draw the filters, whose values are also in the page's address; an invalid value there is ignored."""
+    """Draw the filters, whose values are also in the page's address; invalid values there are ignored."""
     names = page.COUNTRY_NAMES
     with st.container(horizontal=True):
         return search.UserFilter(
@@ -107,7 +107,7 @@ def draw_filter(label: str, options: Sequence[str], key: str, names: Mapping[str
 def say_no_match(user_filter: search.UserFilter) -> None:
     if user_filter.since and user_filter.until and user_filter.since > user_filter.until:
         st.info(
-            f"No month is from {user_filter.since} until {user_filter.until}: swap the two.",
+            f"{user_filter.since} is after {user_filter.until}: swap the two months.",
             icon=":material/search_off:",
         )
     else:
@@ -115,7 +115,7 @@ def say_no_match(user_filter: search.UserFilter) -> None:
 
 
 def get_trail(user_filter: search.UserFilter) -> list[TablePage]:
-    """Return the pages from the first to the current one; other filters start again at the first."""
+    """Return the pages from the first to the current one; a change of filters returns to the first."""
     last_filter, trail = st.session_state.get("trail", (None, []))
     if last_filter != user_filter:
         trail = [TablePage(None, 0)]
@@ -149,7 +149,7 @@ def _make_row(user: search.UserSummary) -> dict[str, Any]:
 
 
 def draw_paging(trail: Sequence[TablePage], current: search.UserPage, total: int | None) -> None:
-    """Say which users these are, and draw the buttons to the others."""
+    """Say which users the table shows, and draw the buttons that turn the page."""
     before = trail[-1].users_before
     last = before + len(current.users)
     known_total = last if total is None and current.next is None else total

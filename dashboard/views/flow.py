@@ -99,7 +99,7 @@ def _sum_users(genders: CachedAnswer[dict[str, int]]) -> int | None:
 
 @st.fragment(run_every=get_refresh_seconds())
 def draw_ledger() -> None:
-    """Refreshes even while the page is paused: whoever starts a check waits for its result."""
+    """Refresh even while the page is paused: whoever starts a check waits for its result."""
     st.subheader("Ledger")
     st.caption(
         "A check compares every store with the one before it, record by record. It reads everything, so it takes a "

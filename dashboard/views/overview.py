@@ -19,7 +19,7 @@ GROWTH_COUNTRIES = 10  # In the figure; the Registrations page lists all.
 LAST_CHECK_RESULTS = {
     LedgerState.CLOSED: "**closed**: no record was missing",
     LedgerState.IN_FLIGHT: "sound, with records in flight",
-    LedgerState.BROKEN: "**broken**: records were missing or extra",
+    LedgerState.BROKEN: "**broken**: records were missing, extra or changed",
 }
 
 page.begin_page("Overview")
@@ -98,14 +98,14 @@ def draw_growth_answer(
     if month != last_month:
         st.caption(
             f"Nobody registered in {growth.format_month(last_month)}, the last complete month: "
-            f"this is {growth.format_month(month)}, the most recent month with registrations."
+            f"this answer is for {growth.format_month(month)}, the most recent month with registrations."
         )
     page.show_freshness("Cassandra", [answer])
     return month, by_country
 
 
 def describe_growth(by_country: list[growth.CountryGrowth], month: str) -> str:
-    """Say which country gained most users and, if it is another, which grew fastest."""
+    """Say which country gained most users and, if it is a different one, which grew fastest."""
     first, month_name = by_country[0], growth.format_month(month)
     if not first.users:
         return f"Nobody registered in {month_name}."
@@ -152,12 +152,13 @@ def draw_completeness_answer(users: int, quarantine: CachedAnswer[dict[str, int]
         if flow.value.overdue:
             st.error(f"No, the flow has stalled: {flow.value.sentence()}.", icon=":material/error:")
         elif last_ledger is not None and last_ledger.state is LedgerState.BROKEN:
-            st.error("No: the last full check found missing or extra records.", icon=":material/error:")
+            st.error("No: the last full check found missing, extra or changed records.", icon=":material/error:")
         elif not flow.value.idle:
             st.info(f"Nearly: {flow.value.sentence()}.", icon=":material/pending:")
         elif last_ledger is None:
             st.info(
-                "Nothing is in flight, but no full check has proven yet that nothing was lost.", icon=":material/rule:"
+                "Nothing is in flight, but no full check has verified yet that no record was lost.",
+                icon=":material/rule:",
             )
         else:
             st.success(

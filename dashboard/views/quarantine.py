@@ -47,7 +47,7 @@ def draw_totals(reasons: charts.Counts, rejections: list[pipeline.HourlyRejectio
         border=True,
         help="Rejected by a rule and not delivered since.",
     )
-    cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Why they were rejected.")
+    cards[1].metric("Reasons", f"{len(reasons):,}", border=True, help="Number of distinct reasons.")
     cards[2].metric(
         f"Rejected in {DAYS} days",
         f"{sum(rejection.records for rejection in rejections):,}",
@@ -76,7 +76,7 @@ def draw_rejections_over_time(rejections: list[pipeline.HourlyRejections]) -> No
     )
     st.caption(
         f"Every rejection of the last {DAYS} days by the time it was recorded, including those resolved since."
-        + (" The first day counts only from the current time of day on." if by_day else "")
+        + (" The first day is counted only from the current time of day onwards." if by_day else "")
     )
 
 
@@ -101,8 +101,8 @@ def draw_samples(reasons: charts.Counts) -> None:
     )
     st.caption(
         f"The latest rejections, at most {SAMPLES}, of {formatting.format_count(reasons[reason], 'open record')} with "
-        "this reason. The origin is the message as topic/partition/offset, or the staged row that was too large to "
-        "become one."
+        "this reason. The origin is the message as topic/partition/offset, or the staged row if it was too large to "
+        "publish."
     )
 
 

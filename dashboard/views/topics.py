@@ -1,4 +1,4 @@
-"""What Kafka's topics hold: partitions, offsets, lag and messages."""
+"""Kafka's topics: partitions, offsets, lag and messages."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -60,7 +60,7 @@ def draw_offsets(kafka: KafkaSettings) -> None:
 
 
 def _make_row(part: topic_offsets.PartitionOffsets, stream_offsets: dict[int, int] | None) -> dict[str, Any]:
-    """`stream_offsets`: by partition, the offset up to which the stream has merged; None if unknown or not consumed."""
+    """`stream_offsets`: by partition, the offset up to which the stream has merged; None if unknown or not read."""
     read = None if stream_offsets is None else max(part.begin, stream_offsets.get(part.partition, 0))
     lag = None if read is None else max(0, part.end - read)
     return {**part._asdict(), "messages": part.end - part.begin, "read": read, "lag": lag}
@@ -74,7 +74,9 @@ def draw_topic_cards(topic: str, rows: list[dict[str, Any]], read_by_stream: boo
     message_count = sum(row["messages"] for row in rows)
     with st.container(horizontal=True):
         st.metric("Partitions", f"{len(rows):,}", border=True)
-        st.metric("Messages", f"{message_count:,}", border=True, help="Held now; retention deletes old ones.")
+        st.metric(
+            "Messages", f"{message_count:,}", border=True, help="Messages in the topic now; retention deletes old ones."
+        )
         st.metric("Newest message", formatting.format_age(newest, now), border=True)
         if read_by_stream:
             lag = "unknown" if None in lags else f"{sum(lags):,}"

@@ -83,7 +83,7 @@ def test_countries_that_grew_as_much_are_named_with_the_first(fakes, codes, word
 def test_an_older_month_replaces_the_last_one_if_that_has_no_registrations():
     text = read_text(open_page("overview"))
     assert "**Germany** grew most in **March 2020**" in text
-    assert "this is March 2020, the most recent month with registrations" in text
+    assert "this answer is for March 2020, the most recent month with registrations" in text
 
 
 def test_without_a_complete_month_no_country_grew(fakes):
@@ -96,7 +96,7 @@ def test_without_a_complete_month_no_country_grew(fakes):
 @pytest.mark.parametrize(
     ("flow", "words"),
     [
-        (FlowState(0, 0, 0, 0, 3), "Nothing is in flight, but no full check has proven yet that nothing was lost"),
+        (FlowState(0, 0, 0, 0, 3), "Nothing is in flight, but no full check has verified yet that no record was lost"),
         (FlowState(11, 22, 1, 0, 3), "Nearly: 11 staged rows wait for the publisher, 22 messages wait for the str"),
         (FlowState(0, 0, 1, 1, 3), "No, the flow has stalled: 1 batch waits for Cassandra"),
     ],
@@ -118,7 +118,7 @@ def test_the_result_of_the_last_full_check_is_shown(fakes, monkeypatch):
     fakes.state = LedgerState.BROKEN
     text = read_text(open_page("overview"))
     assert "found the ledger **broken**" in text
-    assert "No: the last full check found missing or extra records" in text
+    assert "No: the last full check found missing, extra or changed records" in text
 
 
 @pytest.mark.parametrize("store", ["PostgreSQL", "Kafka"])
