@@ -98,14 +98,24 @@ CONTRADICTIONS = [
     ),
 ]
 MISSING_OPERATORS = [
-    Case("", "does not know kafka.strimzi.io/v1/Kafka of Strimzi", DEFAULTS, "kafka.strimzi.io/"),
-    Case("", "does not know postgresql.cnpg.io/v1/.* of CloudNativePG", DEFAULTS, "postgresql.cnpg.io/"),
-    Case("", "does not know k8ssandra.io/v1alpha1/K8ssandraCluster", DEFAULTS, "k8ssandra.io/"),
-    Case("", "does not know cert-manager.io/v1/Certificate", DEFAULTS, "cert-manager.io/"),
-    Case("", "does not know sparkoperator.k8s.io/v1beta2/SparkApplication", DEFAULTS, "sparkoperator.k8s.io/"),
+    Case("", "kafka.strimzi.io/v1/Kafka of Strimzi.* is not defined in this cluster", DEFAULTS, "kafka.strimzi.io/"),
+    Case(
+        "",
+        "postgresql.cnpg.io/v1/.* of CloudNativePG.* is not defined in this cluster",
+        DEFAULTS,
+        "postgresql.cnpg.io/",
+    ),
+    Case("", "k8ssandra.io/v1alpha1/K8ssandraCluster.* is not defined in this cluster", DEFAULTS, "k8ssandra.io/"),
+    Case("", "cert-manager.io/v1/Certificate.* is not defined in this cluster", DEFAULTS, "cert-manager.io/"),
+    Case(
+        "",
+        "sparkoperator.k8s.io/v1beta2/SparkApplication.* is not defined in this cluster",
+        DEFAULTS,
+        "sparkoperator.k8s.io/",
+    ),
     Case(
         "dashboard.httpRoute.enabled=true, dashboard.httpRoute.gateway=public",
-        "does not know gateway.networking.k8s.io/v1/HTTPRoute",
+        "gateway.networking.k8s.io/v1/HTTPRoute.* is not defined in this cluster",
         unknown_api="gateway.networking.k8s.io/",
     ),
 ]

@@ -34,7 +34,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Labels of a pod. The chart's version is not among them, so that an upgrade of the chart alone restarts nothing.
+{{/* Labels of a pod. They leave out the chart's version, so that an upgrade of the chart alone restarts nothing.
      Calling convention: (dict "root" $ "component" "publisher") */}}
 {{- define "user-insights.podLabels" -}}
 {{ include "user-insights.selectorLabels" . }}
@@ -48,7 +48,7 @@ image: {{ include "user-insights.imageReference" . }}
 imagePullPolicy: {{ .root.Values.images.pullPolicy }}
 {{- end -}}
 
-{{/* Reference of an image, by its digest if it has one. Values for earlier charts give the repository as a string.
+{{/* Reference of an image, by digest if there is one. In values for earlier versions of the chart it is the repository, a string.
      Calling convention: (dict "root" $ "name" "publisher") */}}
 {{- define "user-insights.imageReference" -}}
 {{- $images := .root.Values.images -}}

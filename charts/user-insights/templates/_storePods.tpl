@@ -1,5 +1,5 @@
-{{/* Labels of a resource whose operator copies them to its pods. The chart's version is not among them: each upgrade would
-     restart the pods.
+{{/* Labels of a resource whose operator copies them to its pods. They leave out the chart's version, because each
+     upgrade would restart the pods.
      Calling convention: (dict "root" $ "component" "kafka") */}}
 {{- define "user-insights.storeLabels" -}}
 {{ include "user-insights.podLabels" . }}

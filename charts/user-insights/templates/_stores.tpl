@@ -149,7 +149,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* One volume with the CA certificates of the stores; empty if none of them has one.
+{{/* One volume with the CA certificates of the stores; empty if none has one.
      Calling convention: (dict "root" $ "stores" (list "postgres" "kafka")) */}}
 {{- define "user-insights.stores.volume" -}}
 {{- $sources := list -}}
@@ -171,7 +171,7 @@
   readOnly: true
 {{- end -}}
 
-{{/* Waits until the migrations have brought both stores to this version. It logs in as the dashboard's user, which may read all
+{{/* Waits until the migrations have brought both stores to this version. Logs in as the dashboard's user, which may read all
      tables. Calling convention: $ */}}
 {{- define "user-insights.waitForSchema" -}}
 - name: wait-for-schema

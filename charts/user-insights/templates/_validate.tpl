@@ -87,7 +87,7 @@
 {{- else if and (not .source.url) (not .source.simulator.enabled) -}}
 {{- fail "source.url is empty and source.simulator.enabled is false, so there is nothing to fetch from: set one of them." -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
-{{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret whose uri is that of a database for Airflow." -}}
+{{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret with the uri of a database for Airflow." -}}
 {{- else if and .airflow.enabled (eq .airflow.dashboardUser.username .airflow.admin.username) -}}
 {{- fail (printf "airflow.dashboardUser.username is %q, as is airflow.admin.username, so the administrator would be left with the dashboard's rights: choose another name." .airflow.admin.username) -}}
 {{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
@@ -122,12 +122,12 @@
 {{- end -}}
 {{- range $needed -}}
 {{- if not ($.Capabilities.APIVersions.Has (index . 0)) -}}
-{{- fail (printf "This cluster does not know %s of %s: install %s first, or set %s." (index . 0) (index . 1) (index . 2) (index . 3)) -}}
+{{- fail (printf "%s of %s is not defined in this cluster: install %s first, or set %s." (index . 0) (index . 1) (index . 2) (index . 3)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Checked only with a cluster: `helm template` has none, and a namespace that does not exist yet has no Secrets. */}}
+{{/* Checked only if the namespace exists: `helm template` has no cluster, and a new namespace has no Secrets yet. */}}
 {{- define "user-insights.validate.secrets" -}}
 {{- if lookup "v1" "Namespace" "" .Release.Namespace -}}
 {{- range include "user-insights.existingSecrets" . | fromYamlArray -}}

@@ -15,7 +15,7 @@ AIRFLOW__DAG_PROCESSOR__HEALTH_CHECK_THRESHOLD: "120"
 AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL: "300"
 AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK: "True"
 AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT: "120"
-# A task survives the minute or two that a rollout of the API server takes.
+# Lets a task survive a rollout of the API server, which takes a minute or two.
 AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS: "20"
 AIRFLOW__WORKERS__EXECUTION_API_RETRIES: "10"
 AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX: "20"
@@ -27,7 +27,7 @@ AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
 AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE: {{ .Release.Namespace }}
 AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE: /etc/airflow/pod_template_file.yaml
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS: {{ ternary "False" "True" .Values.airflow.keepTaskPods | quote }}
-{{- /* Without a volume, the log of a failed task is only in its pod. */}}
+{{- /* Without a volume, only the pod of a failed task has its log. */}}
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and .Values.airflow.logs.persistent (not .Values.airflow.keepTaskPods)) | quote }}
 {{- end -}}
 

@@ -45,7 +45,7 @@ terminationMessagePolicy: FallbackToLogsOnError
     {{- include "user-insights.airflow.mounts" (dict "root" .root) | nindent 4 }}
 {{- end -}}
 
-{{/* Probes of the heartbeat in the metadata database, for processes without an HTTP server. Calling convention: the job type */}}
+{{/* Probes that check the heartbeat in the metadata database, for processes without an HTTP server. Calling convention: the job type */}}
 {{- define "user-insights.airflow.heartbeatProbes" -}}
 {{- $command := printf "[python, /etc/airflow/heartbeat.py, %s, \"120\"]" . -}}
 startupProbe:

@@ -21,7 +21,7 @@ containers:
       limits: {memory: 128Mi}
 {{- end -}}
 
-{{/* The racks; without any, the one that K8ssandra names `default`. */}}
+{{/* The racks; if none are configured, the one that K8ssandra names `default`. */}}
 {{- define "user-insights.cassandra.racks" -}}
 {{- range default (list (dict "name" "default")) .Values.cassandra.racks }}
 {{- $labels := deepCopy $.Values.nodeSelector }}
@@ -36,7 +36,7 @@ containers:
 {{- end }}
 {{- end -}}
 
-{{/* K8ssandra names Medusa's PEM files after Java's stores: they are the CA certificate, the certificate and the key, in order. */}}
+{{/* K8ssandra names Medusa's PEM files after Java key stores. In order, they are the CA certificate, the certificate and the key. */}}
 {{- define "user-insights.cassandra.medusa" -}}
 {{- $values := .Values.cassandra -}}
 {{- $name := printf "%s-cassandra" (include "user-insights.fullname" .) -}}

@@ -1,4 +1,4 @@
-{{/* Faults that the operator would report only after pods have failed to start. */}}
+{{/* Rejects values whose faults the operator would report only after pods have failed to start. */}}
 {{- define "user-insights.cassandra.validate" -}}
 {{- $values := .Values.cassandra -}}
 {{- $name := printf "%s-cassandra" (include "user-insights.fullname" .) -}}

@@ -18,7 +18,7 @@ exec:
 {{- end -}}
 {{- end -}}
 
-{{/* Environment that determines who may see the pages. */}}
+{{/* Environment that determines who may see the pages and who may act on the data. */}}
 {{- define "user-insights.dashboard.authEnv" -}}
 {{- with .Values.dashboard.auth }}
 - name: INSIGHTS_DASHBOARD_AUTH

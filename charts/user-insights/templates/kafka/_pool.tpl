@@ -18,7 +18,7 @@ storage:
       class: {{ . }}
       {{- end }}
       kraftMetadata: shared
-      # Helm keeps the cluster on uninstall. Deleting it deletes its data: a new cluster could not use the old volumes.
+      # Helm keeps the cluster on uninstall. Deleting it also deletes its data, because a new cluster could not use the old volumes.
       deleteClaim: true
 template:
   pod:
@@ -42,7 +42,7 @@ template:
       {{- include "user-insights.storeContainerSecurityContext" . | nindent 6 }}
 {{- end -}}
 
-{{/* A pod template of Strimzi, whose images run with group 0. Calling convention: $ */}}
+{{/* A Strimzi pod template. Strimzi's images run with group 0. Calling convention: $ */}}
 {{- define "user-insights.kafka.pod" -}}
 metadata:
   labels:

@@ -55,7 +55,7 @@ spec:
     {{- end }}
 {{- end -}}
 
-{{/* The logins that the migrations grant privileges to, in stores that the chart creates. */}}
+{{/* The logins to which the migrations grant privileges, in stores that the chart creates. */}}
 {{- define "user-insights.migrations.access" -}}
 {{- if not .Values.postgres.external.enabled }}
 - name: INSIGHTS_ACCESS_POSTGRES

@@ -60,7 +60,7 @@ cassandra.datastax.com/cluster: {{ $fullname }}-cassandra
 {{- end -}}
 {{- end -}}
 
-{{/* Pods of the namespaces that have these labels; of any namespace when there are none. */}}
+{{/* Pods of the namespaces that have these labels; of any namespace if there are no labels. */}}
 {{- define "user-insights.edge.namespaces" -}}
 - namespaceSelector:
     {{- if . }}
