@@ -6,16 +6,16 @@ PYTEST := .venv/bin/python -m pytest
 help: ## Show this list.
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-17s %s\n", $$1, $$2}'
 
-setup: ## Create .venv from the hashed requirements; does nothing when nothing changed.
+setup: ## Create .venv from the hashed requirements; does nothing if they have not changed.
 	@scripts/setup
 
-demo: setup ## Run the whole platform here; ONCE=1 stops after the first batch, SOURCE=live or RECORDED=folder choose the input.
+demo: setup ## Run the platform on this machine; ONCE=1 exits after the first batch, SOURCE=live or RECORDED=folder selects the input.
 	@.venv/bin/insights demo $(if $(ONCE),--once) $(if $(SOURCE),--source '$(SOURCE)') $(if $(RECORDED),--recorded '$(RECORDED)')
 
 down: setup ## Stop a running demo from another terminal.
 	@.venv/bin/insights down
 
-reset: setup ## Delete the demo's state, after asking.
+reset: setup ## Delete the demo's state, after a confirmation.
 	@.venv/bin/insights reset
 
 test: test-unit test-chart test-integration test-e2e ## Run every test.
@@ -23,13 +23,13 @@ test: test-unit test-chart test-integration test-e2e ## Run every test.
 test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
 
-test-chart: setup ## Render the charts and check what comes out.
+test-chart: setup ## Render the charts and check the manifests.
 	@$(PYTEST) tests/chart -n 2 --dist loadfile
 
 test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
 	@$(PYTEST) tests/integration
 
-test-e2e: setup ## Run the demo once and look at its page in a browser.
+test-e2e: setup ## Test the demo in a browser, and the chart on a kind cluster if there is one.
 	@$(PYTEST) tests/e2e --durations=20
 
 screenshots: setup ## Draw every page of the dashboard in both themes into docs/images/dashboard.
@@ -44,25 +44,25 @@ lint: setup ## Check format, style and types.
 	@.venv/bin/ruff check .
 	@.venv/bin/mypy
 
-# Left out: what starts Spark, and what renders pages of the dashboard.
+# Excludes the tests that start Spark or render the dashboard's pages.
 QUICK := tests/unit --ignore=tests/unit/stream/spark --ignore=tests/unit/dashboard/views --ignore=tests/unit/dashboard/test_auth.py
 
-check: lint ## Check what a commit must pass: lint, generated files and the quick unit tests; under three minutes on two cores.
+check: lint ## Run what every commit must pass: lint, generated files and the quick unit tests; under 3 minutes on 2 cores.
 	@.venv/bin/python scripts/chart_docs.py --check
 	@$(PYTEST) $(QUICK) -n 2
 
-lock: setup ## Resolve requirements/*.in and the servers' jars again and rewrite the locks.
+lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrite the lock files.
 	@scripts/lock
 	@.venv/bin/python -m insights.local.jars --lock
 	@.venv/bin/python -m benchmarks.connector.environment --lock
 
-chart-docs: setup ## Generate the chart's values.schema.json and its README's table of values from values.yaml.
+chart-docs: setup ## Generate the chart's values.schema.json and the table of values in its README from values.yaml.
 	@.venv/bin/python scripts/chart_docs.py
 
 bench: setup ## Run the benchmarks.
 	@.venv/bin/python -m benchmarks
 
-bench-dashboard: setup ## Measure the dashboard's pages with 10 million users in the stores; USERS=number instead.
+bench-dashboard: setup ## Measure the dashboard's pages with 10 million users in the stores; USERS=number changes that.
 	@.venv/bin/python -m benchmarks.dashboard $(if $(USERS),--users $(USERS))
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -88,5 +88,5 @@ push: ## Build the images and push them to REGISTRY=registry.example.org/team; T
 kind: ## Install or upgrade the whole platform on a kind cluster; CLUSTER=name replaces user-insights.
 	@scripts/kind up
 
-kind-down: ## Delete that cluster and all its data.
+kind-down: ## Delete the kind cluster and all its data.
 	@scripts/kind down

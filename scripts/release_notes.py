@@ -17,7 +17,7 @@ class ReleaseError(Exception):
 
 
 def read_section(changelog: str, version: str) -> str:
-    """The text below `## [version] - date`, without the heading and the blank lines around it.
+    """Return the text below `## [version] - date`, without the heading and the blank lines around it.
 
     Raises:
         ReleaseError: there is no such section, it has no date, or it is empty.
@@ -34,7 +34,7 @@ def read_section(changelog: str, version: str) -> str:
 
 
 def release_notes(tag: str, pyproject: str, changelog: str) -> str:
-    """The section of the change log that belongs to a tag.
+    """Return the section of the change log that belongs to a tag.
 
     Raises:
         ReleaseError: the tag is not `v` and the project's version, or the section is missing.

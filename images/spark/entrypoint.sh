@@ -1,5 +1,5 @@
 #!/bin/bash
-# The arguments that Spark on Kubernetes passes to an image: `driver ARGUMENTS...` or `executor`. Others run as a command.
+# Takes the arguments that Spark on Kubernetes passes to an image: `driver ARGUMENTS...` or `executor`; others run as a command.
 set -euo pipefail
 
 children() { # the child processes of $1, oldest first
