@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from itertools import product
 
 import plotly.graph_objects as go
 
@@ -32,10 +33,10 @@ _FREQUENT = (
     Reason.BAD_DATE,
 )
 _RARE = tuple(reason for reason in Reason if reason not in _FREQUENT)
+_HATCHINGS = ("", "/", "x")
 _LOOKS: dict[str, tuple[str, str]] = {
     reason: (colour, hatching)
-    for reasons, hatching in ((_FREQUENT, ""), (_RARE, "/"))
-    for reason, colour in zip(reasons, _COLOURS, strict=True)
+    for reason, (hatching, colour) in zip((*_FREQUENT, *_RARE), product(_HATCHINGS, _COLOURS), strict=False)
 }
 """Colour and hatching of each reason, the same in every figure. There are more reasons than distinguishable colours."""
 _OTHER = ("#7F7F7F", "")

@@ -54,8 +54,8 @@ def draw_generations(generations: charts.Counts) -> None:
         f"Bar chart of users by generation: {formatting.summarize_counts(generations)}.",
     )
     st.caption(
-        "Users by generation, as the Pew Research Center defines them by year of birth: Silent 1928 to 1945, "
-        "Boomers to 1964, Gen X to 1980, Millennials to 1996, Gen Z to 2012."
+        "Users by generation, as the Pew Research Center defines them by year of birth: Greatest before 1928, "
+        "Silent to 1945, Boomers to 1964, Gen X to 1980, Millennials to 1996, Gen Z to 2012, Alpha since."
     )
 
 

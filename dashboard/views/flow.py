@@ -72,7 +72,7 @@ def draw_flow_summary(cards: list[hops.HopCard], flow: FlowState | None) -> None
     worst = hops.find_worst_health(cards)
     backlog = flow.sentence() if flow else ""
     draw_box, sentence = {
-        hops.Health.FINE: (st.success, "Nothing is in flight: everything that was fetched has arrived."),
+        hops.Health.FINE: (st.success, "Nothing is in flight: no record is waiting for any stage."),
         hops.Health.WAITING: (st.info, f"In flight: {backlog}."),
         hops.Health.UNKNOWN: (st.warning, "What is in flight is unknown: a store does not answer."),
         hops.Health.STALLED: (
