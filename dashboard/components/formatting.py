@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from dashboard.charts.base import sort_by_count
+from insights.text import format_count
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:&=])")
 _REPLACED = re.compile(
@@ -29,11 +30,6 @@ def format_age(moment: datetime | None, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit} ago"
     return f"{seconds} s ago"
-
-
-def format_count(count: int, noun: str, plural: str = "") -> str:
-    """Return `1 user` or `1,234 users`; give `plural` if it is not the noun with an `s`."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def format_share(part: int, whole: int) -> str:

@@ -11,6 +11,7 @@ from dashboard.data.stalls import STALLED_AFTER, StallTracker
 from insights.ledger.flow_state import OVERDUE_AFTER, FlowState
 from insights.ledger.hops import Ledger, LedgerState
 from insights.queries.pipeline import HopTotals
+from insights.text import format_count
 
 
 class Health(Enum):
@@ -100,7 +101,7 @@ def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
             "records",
             f"last page: {last_page}",
             *_assess(snapshot, "source", 0, "page", "pages", ("staged",)),
-            diverted=(formatting.format_count(totals.duplicates, "duplicate"),),
+            diverted=(format_count(totals.duplicates, "duplicate"),),
         ),
         HopCard(
             "Published",
@@ -144,7 +145,7 @@ def _assess(
         return Health.BROKEN, "broken at the last check"
     if waiting is None:
         return Health.UNKNOWN, "backlog unknown"
-    backlog = f"{formatting.format_count(waiting, noun, plural)} {'waits' if waiting == 1 else 'wait'}"
+    backlog = f"{format_count(waiting, noun, plural)} {'waits' if waiting == 1 else 'wait'}"
     if snapshot.flow_stale:
         return Health.UNKNOWN, f"last known: {backlog if waiting else 'nothing waits'}"
     if not waiting:

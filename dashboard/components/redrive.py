@@ -10,6 +10,7 @@ from dashboard.data.stores import ask_airflow, get_airflow_settings, get_refresh
 from insights.clients import airflow
 from insights.errors import UserError
 from insights.repair.redrive import MAX_REDRIVES, RedriveSelection
+from insights.text import format_count
 
 DAG = "redrive_quarantine"
 RUNS = 10
@@ -55,10 +56,7 @@ def confirm_redrive(reasons: charts.Counts) -> None:
     if CONFIRMING not in st.session_state:
         st.rerun()
     reason = st.selectbox("Reason", charts.sort_by_count(reasons), key=REASON)
-    st.write(
-        f"**{formatting.format_count(reasons[reason], 'open record')}** with this reason will be published again, "
-        "unchanged."
-    )
+    st.write(f"**{format_count(reasons[reason], 'open record')}** with this reason will be published again, unchanged.")
     st.caption(
         f"A run takes at most {RedriveSelection().limit:,} records. It skips records that have been re-driven "
         f"{MAX_REDRIVES} times and those that were too large to be kept. `insights redrive` can also correct records "
@@ -86,7 +84,7 @@ def start_redrive(reasons: charts.Counts) -> None:
     except UserError as error:
         st.session_state[OUTCOME] = (st.error, str(error))
     else:
-        records = formatting.format_count(reasons[reason], "open record")
+        records = format_count(reasons[reason], "open record")
         st.session_state[OUTCOME] = (st.success, f"The run {run} of {DAG} was started: {records} with reason {reason}.")
 
 

@@ -14,6 +14,7 @@ from insights.errors import UserError
 from insights.model.age_bands import BAND_NAMES
 from insights.queries import search
 from insights.queries import users as user_queries
+from insights.text import format_count
 
 ROWS = 50
 ROWS_WITHOUT_SCROLLING = 11
@@ -131,7 +132,7 @@ def draw_user_table(users: Sequence[search.UserSummary]) -> None:
     selected_rows = page.draw_table(
         [_make_row(user) for user in users],
         COLUMNS,
-        f"Table of {formatting.format_count(len(users), 'user')}, most recently registered first. "
+        f"Table of {format_count(len(users), 'user')}, most recently registered first. "
         "Select a row to see the user in full.",
         key=key,
         height=TABLE_HEIGHT if len(users) > ROWS_WITHOUT_SCROLLING else "auto",
@@ -248,7 +249,7 @@ def draw_save_button(
     )
     truncated = " It is truncated: more users match." if file.truncated else ""
     st.caption(
-        f"{formatting.format_count(file.users, 'user')}, {len(file.content) / 1e6:,.2f} MB, "
+        f"{format_count(file.users, 'user')}, {len(file.content) / 1e6:,.2f} MB, "
         f"as of {formatting.format_instant(as_of)}.{truncated}"
     )
 

@@ -21,6 +21,7 @@ from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
 from insights.queries import pipeline
 from insights.queries import users as user_queries
+from insights.text import format_count
 
 BATCHES = 50
 RUNS = 10
@@ -170,7 +171,7 @@ def draw_latency() -> None:
                 st.metric(f"Latency {percentile}", runs.format_seconds(seconds), border=True)
         st.caption(
             "Time from the source's response until Cassandra had the user: "
-            f"{formatting.format_count(latency.value.records, 'new user')} of the last {LATENCY_MINUTES} minutes."
+            f"{format_count(latency.value.records, 'new user')} of the last {LATENCY_MINUTES} minutes."
         )
     draw_batch_figures(batches.value)
     draw_batch_table(batches.value)
@@ -198,7 +199,7 @@ def draw_batch_table(batches: list[pipeline.BatchSummary]) -> None:
         for name in ("read", "accepted", "rejected", "inserted", "updated")
     }
     columns |= {"served_at": page.make_instant_column("In Cassandra (UTC)")}
-    title = f"Last {formatting.format_count(len(batches), 'micro-batch', 'micro-batches')}"
+    title = f"Last {format_count(len(batches), 'micro-batch', 'micro-batches')}"
     with st.expander(title, icon=":material/table:"):
         page.draw_table([batch._asdict() for batch in batches], columns, "Table of the last micro-batches")
 

@@ -9,6 +9,7 @@ from dashboard.components import figures, formatting, page
 from dashboard.data.stores import ask_cassandra
 from insights.model.countries import load_countries
 from insights.queries import users as user_queries
+from insights.text import format_count
 
 # With 16 buckets in each of 21 countries: at most 672 points, which a browser draws instantly.
 SAMPLE_PER_BUCKET = 2
@@ -50,11 +51,11 @@ def draw_maps(countries: charts.Counts) -> None:
     near = sum(point.plausible for point in points)
     page.draw_figure(
         charts.plot_sample_map(points),
-        f"World map of the coordinates of {formatting.format_count(len(points), 'sampled user')}, "
+        f"World map of the coordinates of {format_count(len(points), 'sampled user')}, "
         f"{near:,} of them near their country.",
     )
     st.caption(
-        f"A sample: {len(points):,} of {formatting.format_count(sum(countries.values()), 'user')}, "
+        f"A sample: {len(points):,} of {format_count(sum(countries.values()), 'user')}, "
         f"the {SAMPLE_PER_BUCKET} most recently registered in each sixteenth of every country's users. "
         "The source chooses coordinates at random."
     )
@@ -110,13 +111,13 @@ def draw_cities(countries: charts.Counts) -> None:
         charts.plot_users_by_city(bars, country),
         f"Bar chart of users by city in {country}: {formatting.summarize_counts(named)}.",
     )
-    shown = formatting.format_count(len(largest), "city", "cities")
+    shown = format_count(len(largest), "city", "cities")
     caption = f"The {shown} in {formatting.escape_markdown(country)} with the most users."
     if rest:
-        others = formatting.format_count(len(rest), "city", "cities")
-        caption += f" Not shown: {others} with {formatting.format_count(sum(users for _, users in rest), 'user')}."
+        others = format_count(len(rest), "city", "cities")
+        caption += f" Not shown: {others} with {format_count(sum(users for _, users in rest), 'user')}."
     if without_city:
-        caption += f" Without a city: {formatting.format_count(without_city, 'user')}."
+        caption += f" Without a city: {format_count(without_city, 'user')}."
     st.caption(caption)
 
 

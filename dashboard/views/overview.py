@@ -12,6 +12,7 @@ from dashboard.data.stores import ask_cassandra, ask_in_flight, ask_postgres
 from insights.ledger.hops import Ledger, LedgerState
 from insights.queries import pipeline
 from insights.queries import users as user_queries
+from insights.text import format_count
 
 LATEST_ARRIVALS = 20
 ARRIVAL_MINUTES = 60
@@ -111,7 +112,7 @@ def describe_growth(by_country: list[growth.CountryGrowth], month: str) -> str:
         return f"Nobody registered in {month_name}."
     sentence = (
         f"**{name_country(first)}** grew most in **{month_name}**: "
-        f"**{formatting.format_count(first.users, 'user')}** registered there"
+        f"**{format_count(first.users, 'user')}** registered there"
     )
     if tied := [name_country(country) for country in by_country[1:] if country.users == first.users]:
         others = f" and {len(tied) - 2} more" if len(tied) > 2 else ""
@@ -124,7 +125,7 @@ def describe_growth(by_country: list[growth.CountryGrowth], month: str) -> str:
         )
     fastest = growth.find_fastest(by_country)
     if fastest and fastest is not first:
-        new_users = formatting.format_count(fastest.users, "new user")
+        new_users = format_count(fastest.users, "new user")
         sentence += f". For its size, **{name_country(fastest)}** grew most: {new_users} on top of {fastest.earlier:,}"
     return sentence + "."
 
@@ -132,7 +133,7 @@ def describe_growth(by_country: list[growth.CountryGrowth], month: str) -> str:
 def draw_winners(by_country: list[growth.CountryGrowth]) -> None:
     most_users, most_for_size = st.columns(2)
     first = by_country[0]
-    most_users.metric("Most new users", name_country(first), formatting.format_count(first.users, "user"))
+    most_users.metric("Most new users", name_country(first), format_count(first.users, "user"))
     fastest = growth.find_fastest(by_country)
     if fastest and fastest.percent is not None:
         most_for_size.metric("Most for its size", name_country(fastest), formatting.format_change(fastest.percent))
@@ -167,7 +168,7 @@ def draw_completeness_answer(users: int, quarantine: CachedAnswer[dict[str, int]
             )
         rejected = sum(quarantine.value.values())
         st.markdown(
-            f"This page counts {formatting.format_count(users, 'user')}. {formatting.format_count(rejected, 'record')} "
+            f"This page counts {format_count(users, 'user')}. {format_count(rejected, 'record')} "
             f"({formatting.format_share(rejected, users + rejected)}) rejected by a rule "
             f"{'is' if rejected == 1 else 'are'} in quarantine."
         )
@@ -196,7 +197,7 @@ def draw_arrivals_per_minute() -> None:
         f"at most {max(bar.users for bar in bars):,} in one.",
     )
     st.caption(
-        f"{formatting.format_count(users, 'user')} arrived in the last {ARRIVAL_MINUTES} minutes. "
+        f"{format_count(users, 'user')} arrived in the last {ARRIVAL_MINUTES} minutes. "
         "The pale bar is the current minute."
     )
     page.show_freshness("PostgreSQL", [minutes])
@@ -210,7 +211,7 @@ def draw_growth_figure(month: str, by_country: list[growth.CountryGrowth]) -> No
         f"Bar chart of users who registered in {month_name}, by country: "
         f"{formatting.summarize_counts(users, page.COUNTRY_NAMES)}.",
     )
-    shown = formatting.format_count(min(GROWTH_COUNTRIES, len(by_country)), "country", "countries")
+    shown = format_count(min(GROWTH_COUNTRIES, len(by_country)), "country", "countries")
     st.caption(
         f"Users who registered in {month_name}, in front of those of the month before: "
         f"the {shown} with the most, out of {len(by_country)}."

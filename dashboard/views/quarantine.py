@@ -10,6 +10,7 @@ from dashboard.components import formatting, page, redrive
 from dashboard.data.stores import ask_postgres
 from insights.model.reasons import Rule
 from insights.queries import pipeline
+from insights.text import format_count
 
 SAMPLES = 50
 DAYS = 7
@@ -100,7 +101,7 @@ def draw_samples(reasons: charts.Counts) -> None:
         "Table of the latest rejected records",
     )
     st.caption(
-        f"The latest rejections, at most {SAMPLES}, of {formatting.format_count(reasons[reason], 'open record')} with "
+        f"The latest rejections, at most {SAMPLES}, of {format_count(reasons[reason], 'open record')} with "
         "this reason. The origin is the message as topic/partition/offset, or the staged row if it was too large to "
         "publish."
     )

@@ -11,6 +11,7 @@ from dashboard.data import messages, topic_offsets
 from dashboard.data.stores import ask_kafka, ask_postgres, get_store_settings
 from insights.ledger.flow_state import read_stream_offsets
 from insights.settings import KafkaSettings
+from insights.text import format_count
 
 page.begin_page("Topics")
 
@@ -136,7 +137,7 @@ def draw_full_message(topic: str, listed: list[messages.MessageSummary]) -> None
     if message is None:
         st.info("Retention has deleted this message.", icon=":material/inbox:")
         return
-    size = formatting.format_count(message.size, "byte")
+    size = format_count(message.size, "byte")
     st.text(f"Key {message.key or '(none)'}, {size}, {formatting.format_instant(message.time)}")
     page.draw_table(
         [{"name": name, "content": content} for name, content in message.headers],

@@ -6,8 +6,8 @@ import typer
 
 from insights.cli.app import app, console, load_stores
 from insights.errors import UserError
-from insights.ledger.hops import pluralize
 from insights.settings import StreamSettings, load
+from insights.text import format_count
 
 if TYPE_CHECKING:
     from insights.repair.recount import CountComparison
@@ -30,9 +30,9 @@ def recount(
     for count in wrong:
         console.print(_format_count(count), markup=False)
     if dry_run:
-        summary = f"{pluralize(len(wrong), 'count is', 'counts are')} wrong."
+        summary = f"{format_count(len(wrong), 'count is', 'counts are')} wrong."
     else:
-        summary = f"{pluralize(len(wrong), 'count was wrong and is', 'counts were wrong and are')} now exact."
+        summary = f"{format_count(len(wrong), 'count was wrong and is', 'counts were wrong and are')} now exact."
     console.print(summary)
 
 

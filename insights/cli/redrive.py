@@ -9,9 +9,9 @@ from insights.cli.app import app, console, load_stores
 from insights.clients import connections
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
-from insights.ledger.hops import pluralize
 from insights.model.reasons import Reason
 from insights.repair.redrive import RedriveSelection, prepare_redrive
+from insights.text import format_count
 
 
 @app.command()
@@ -34,12 +34,12 @@ def redrive(
     )
     if dry_run:
         count = sum(1 for _ in prepared.messages)
-        summary = f"{pluralize(count, 'record', 'records')} would be published again."
+        summary = f"{format_count(count, 'record')} would be published again."
     else:
         producer = connections.make_kafka_producer(stores.kafka, "redrive")
         count = republish(producer, stores.kafka.raw_topic, prepared.messages)
-        published = pluralize(count, "record was", "records were")
-        summary = f"{published} published again, {pluralize(len(prepared.skipped), 'was', 'were')} not."
+        published = format_count(count, "record was", "records were")
+        summary = f"{published} published again, {format_count(len(prepared.skipped), 'was', 'were')} not."
     for origin, cause in prepared.skipped.items():
         console.print(f"{origin}: {cause}.", markup=False)
     console.print(summary)

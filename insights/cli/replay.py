@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from insights.cli.app import app, console, load_stores
-from insights.ledger.hops import pluralize
 from insights.repair.replay import ReplayPeriod, count_by_day
 from insights.repair.replay import replay as replay_period
+from insights.text import format_count
 
 
 @app.command()
@@ -23,10 +23,10 @@ def replay(
         days = count_by_day(stores.postgres, period)
         for day, count in days.items():
             console.print(f"{day}  {count:,}")
-        console.print(f"{pluralize(sum(days.values()), 'record', 'records')} would be published again.")
+        console.print(f"{format_count(sum(days.values()), 'record', 'records')} would be published again.")
         return
     published = replay_period(stores.postgres, stores.kafka, period)
     console.print(
-        f"{pluralize(published, 'record was', 'records were')} published again;"
+        f"{format_count(published, 'record was', 'records were')} published again;"
         " `insights check --wait 60` shows whether every sink has them."
     )

@@ -16,11 +16,12 @@ from insights.errors import UserError
 from insights.ledger import counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
 from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state, read_stream_offsets
-from insights.ledger.hops import Hop, Ledger, LedgerState, pluralize
+from insights.ledger.hops import Hop, Ledger, LedgerState
 from insights.ledger.in_flight import InFlightRows
 from insights.ledger.topic import RawTopic
 from insights.ledger.totals import FlowTotals, read_flow_totals
 from insights.settings import StoreSettings
+from insights.text import format_count
 
 _POLL_SECONDS = 0.5
 _APPLICATION = "ledger"
@@ -131,7 +132,7 @@ def _mention_overdue(hop: Hop, flow: FlowState) -> Hop:
     """Add to the sentence of a broken hop that batches are overdue."""
     if hop.state is not LedgerState.BROKEN or not flow.overdue:
         return hop
-    batches = pluralize(flow.overdue, "merged batch has", "merged batches have")
+    batches = format_count(flow.overdue, "merged batch has", "merged batches have")
     minutes = OVERDUE_AFTER // timedelta(minutes=1)
     overdue = f"{batches} waited for Cassandra for over {minutes} minutes; check the stream and its log."
     return replace(hop, sentence=f"{hop.sentence} {overdue}")

@@ -7,8 +7,9 @@ from typing import Any
 from cassandra.cluster import Session
 from psycopg2.extensions import cursor as PgCursor
 
-from insights.ledger.hops import MAX_NAMED_IDS, Hop, LedgerState, evaluate_hop, pluralize
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, LedgerState, evaluate_hop
 from insights.model.schema import build_user_counts_sql
+from insights.text import format_count
 
 Counts = dict[tuple[str, str], int]
 """Users by (dimension, value)."""
@@ -57,7 +58,7 @@ def compare_counts(
         missing=[_describe_count(key, left, right) for key in missing[:MAX_NAMED_IDS]],
         extra=[_describe_count(key, left, right) for key in extra[:MAX_NAMED_IDS]],
         changed=[_describe_count(key, left, right) for key in changed[:MAX_NAMED_IDS]],
-        holds=f"{pluralize(len(left), 'count agrees', 'counts agree')}.",
+        holds=f"{format_count(len(left), 'count agrees', 'counts agree')}.",
     )
     return replace(hop, sentence=f"{hop.sentence} {_REMEDY}") if hop.state is LedgerState.BROKEN else hop
 

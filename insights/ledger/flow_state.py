@@ -6,7 +6,7 @@ from datetime import timedelta
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
-from insights.ledger.hops import pluralize
+from insights.text import format_count
 
 OVERDUE_AFTER = timedelta(minutes=5)
 """How long a merged batch may stay undelivered: a batch takes seconds, and a restarted stream repeats its last one."""
@@ -46,7 +46,7 @@ class FlowState:
             (self.unread, "message waits", "messages wait", "the stream"),
             (self.undelivered, "batch waits", "batches wait", "Cassandra"),
         ]
-        waits = [f"{pluralize(count, one, many)} for {stage}" for count, one, many, stage in stages if count]
+        waits = [f"{format_count(count, one, many)} for {stage}" for count, one, many, stage in stages if count]
         return ", ".join(waits) or "nothing is in flight"
 
 

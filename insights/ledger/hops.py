@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from insights.text import format_count
+
 MAX_NAMED_IDS = 10
 """Maximum number of ids of a kind that a hop names."""
 _IDS_IN_SENTENCE = 3
@@ -106,15 +108,10 @@ def evaluate_hop(
         sentence = f"{equation} does not hold: {left:,} against {right + pending:,}. {details}"
     elif pending:
         state = LedgerState.IN_FLIGHT
-        sentence = f"{pending:,} of {pluralize(left, 'record', 'records')} {'is' if pending == 1 else 'are'} in flight."
+        sentence = f"{pending:,} of {format_count(left, 'record')} {'is' if pending == 1 else 'are'} in flight."
     else:
         state, sentence = LedgerState.CLOSED, holds
     return Hop(name, equation, left, right, pending, **ids, state=state, sentence=sentence)
-
-
-def pluralize(count: int, singular: str, plural: str) -> str:
-    """The count, with thousands separators, and the form of the noun that agrees with it."""
-    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _join_ids(ids: Sequence[str]) -> str:

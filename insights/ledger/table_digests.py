@@ -18,9 +18,10 @@ from insights.ledger.digest import (
     find_bucket,
     split_cells,
 )
-from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, pluralize
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
 from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import CASSANDRA_TABLES
+from insights.text import format_count
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
 _PAGE_ROWS = 5000
@@ -101,7 +102,7 @@ def compare_table(
         missing=differences.missing,
         extra=differences.extra,
         changed=differences.changed,
-        holds=f"{pluralize(left.rows, 'row has', 'rows have')} the same content in both stores.",
+        holds=f"{format_count(left.rows, 'row has', 'rows have')} the same content in both stores.",
     )
 
 

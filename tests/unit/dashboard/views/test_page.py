@@ -56,11 +56,6 @@ def test_ages_and_percentages_are_formatted_as_english_prints_them():
     assert shares == ["0%", "0%", "< 0.01%", "0.25%"]
 
 
-def test_a_noun_agrees_with_its_count():
-    assert [formatting.format_count(count, "user") for count in (0, 1, 1234)] == ["0 users", "1 user", "1,234 users"]
-    assert [formatting.format_count(count, "city", "cities") for count in (1, 2)] == ["1 city", "2 cities"]
-
-
 def test_the_largest_counts_are_summarized():
     counts = {"b": 2, "a": 2, "c": 1000, "d": 1, "e": 1}
     assert formatting.summarize_counts(counts, {"c": "Chile"}) == "Chile 1,000, a 2, b 2 and 2 others"
