@@ -65,10 +65,10 @@ def read_values(text: str) -> Value:
         ChartError: a hint is not a JSON object.
     """
     lines = text.splitlines()
-    return _value((), yaml.compose(text, Loader=yaml.SafeLoader), Comment("", {}), lines)
+    return _read_value((), yaml.compose(text, Loader=yaml.SafeLoader), Comment("", {}), lines)
 
 
-def _value(path: tuple[str, ...], node: yaml.Node, comment: Comment, lines: list[str]) -> Value:
+def _read_value(path: tuple[str, ...], node: yaml.Node, comment: Comment, lines: list[str]) -> Value:
     default = yaml.constructor.SafeConstructor().construct_document(node)
     whole = not default or _is_resources(path) or "additionalProperties" in comment.hint
     if not isinstance(node, yaml.MappingNode) or whole:
@@ -76,11 +76,11 @@ def _value(path: tuple[str, ...], node: yaml.Node, comment: Comment, lines: list
     children = []
     for key, child in node.value:
         child_path = (*path, key.value)
-        children.append(_value(child_path, child, _comment(child_path, lines, key.start_mark.line), lines))
+        children.append(_read_value(child_path, child, _read_comment(child_path, lines, key.start_mark.line), lines))
     return Value(path, default, comment, tuple(children))
 
 
-def _comment(path: tuple[str, ...], lines: list[str], line: int) -> Comment:
+def _read_comment(path: tuple[str, ...], lines: list[str], line: int) -> Comment:
     first = line
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
@@ -89,7 +89,7 @@ def _comment(path: tuple[str, ...], lines: list[str], line: int) -> Comment:
     for raw in lines[first:line]:
         text = raw.strip().removeprefix("#").strip()
         if text.startswith(HINT):
-            hint |= _hint(path, text.removeprefix(HINT))
+            hint |= _read_hint(path, text.removeprefix(HINT))
         elif text.startswith("-- "):
             sentence = [text.removeprefix("-- ")]
         elif sentence:
@@ -97,7 +97,7 @@ def _comment(path: tuple[str, ...], lines: list[str], line: int) -> Comment:
     return Comment(" ".join(sentence), hint)
 
 
-def _hint(path: tuple[str, ...], text: str) -> dict[str, Any]:
+def _read_hint(path: tuple[str, ...], text: str) -> dict[str, Any]:
     try:
         hint = json.loads(text)
     except ValueError:
@@ -111,7 +111,7 @@ def _is_resources(path: tuple[str, ...]) -> bool:
     return bool(path) and path[-1].lower().endswith("resources")
 
 
-def schema(value: Value) -> dict[str, Any]:
+def build_schema(value: Value) -> dict[str, Any]:
     """Return the JSON Schema of a value, which allows unknown keys only where a hint does.
 
     Raises:
@@ -119,12 +119,12 @@ def schema(value: Value) -> dict[str, Any]:
     """
     if value.children is None:
         described = {"description": value.comment.description.replace("<br>", "")} if value.comment.description else {}
-        return described | _typed(value)
-    properties = {child.path[-1]: schema(child) for child in value.children}
+        return described | _build_type(value)
+    properties = {child.path[-1]: build_schema(child) for child in value.children}
     return {"type": "object", "additionalProperties": False, "properties": properties} | value.comment.hint
 
 
-def _typed(value: Value) -> dict[str, Any]:
+def _build_type(value: Value) -> dict[str, Any]:
     hint = value.comment.hint
     if _is_resources(value.path):
         return RESOURCES
@@ -146,14 +146,15 @@ def _typed(value: Value) -> dict[str, Any]:
     return hint
 
 
-def schema_text(root: Value) -> str:
+def render_schema(root: Value) -> str:
     """Return the chart's values.schema.json. Helm passes `global` to a subchart."""
-    document = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of user-insights"} | schema(root)
+    header = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of user-insights"}
+    document = header | build_schema(root)
     document["properties"] = document["properties"] | {"global": {"type": "object"}}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def table(root: Value) -> str:
+def render_table(root: Value) -> str:
     """Return the values as a Markdown table.
 
     Raises:
@@ -168,7 +169,7 @@ def table(root: Value) -> str:
     return "\n".join(rows) + "\n"
 
 
-def readme_text(readme: str, root: Value) -> str:
+def render_readme(readme: str, root: Value) -> str:
     """Return the README with the table of values between its markers.
 
     Raises:
@@ -177,7 +178,7 @@ def readme_text(readme: str, root: Value) -> str:
     parts = re.split(f"{BEGIN}\n.*?{END}", readme, flags=re.DOTALL)
     if len(parts) != 2:
         raise ChartError(f"The chart's README has no lines {BEGIN} and {END}: put them where the table belongs.")
-    return f"{parts[0]}{BEGIN}\n{table(root)}{END}{parts[1]}"
+    return f"{parts[0]}{BEGIN}\n{render_table(root)}{END}{parts[1]}"
 
 
 def generate(chart: Path) -> dict[Path, str]:
@@ -189,8 +190,8 @@ def generate(chart: Path) -> dict[Path, str]:
     root = read_values((chart / "values.yaml").read_text())
     readme = chart / "README.md"
     return {
-        chart / "values.schema.json": schema_text(root),
-        readme: readme_text(readme.read_text() if readme.exists() else "", root),
+        chart / "values.schema.json": render_schema(root),
+        readme: render_readme(readme.read_text() if readme.exists() else "", root),
     }
 
 

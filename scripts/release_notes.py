@@ -33,7 +33,7 @@ def read_section(changelog: str, version: str) -> str:
     return section + "\n"
 
 
-def release_notes(tag: str, pyproject: str, changelog: str) -> str:
+def read_release_notes(tag: str, pyproject: str, changelog: str) -> str:
     """Return the section of the change log that belongs to a tag.
 
     Raises:
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
         sys.exit("usage: release_notes.py TAG")
     pyproject, changelog = (REPOSITORY / name for name in ("pyproject.toml", "CHANGELOG.md"))
     try:
-        print(release_notes(arguments[0], pyproject.read_text(), changelog.read_text()), end="")
+        print(read_release_notes(arguments[0], pyproject.read_text(), changelog.read_text()), end="")
     except ReleaseError as error:
         sys.exit(f"error: {error}")
 

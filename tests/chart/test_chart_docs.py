@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.chart_docs import CHART, ChartError, generate, main, read_values, schema, table
+from scripts.chart_docs import CHART, ChartError, build_schema, generate, main, read_values, render_table
 
 VALUES = """\
 # -- Name of it,
@@ -41,7 +41,7 @@ def test_the_schema_and_the_table_of_the_chart_are_up_to_date() -> None:
 
 
 def test_a_schema_has_the_types_of_the_defaults_and_the_keywords_of_the_hints() -> None:
-    group = schema(read_values(VALUES))["properties"]["group"]["properties"]
+    group = build_schema(read_values(VALUES))["properties"]["group"]["properties"]
     assert group["count"] == {"description": "How many.", "type": "integer", "minimum": 1}
     assert group["labels"]["additionalProperties"] == {"type": "string"}
     assert group["rows"]["items"] == {"type": "object"}
@@ -49,31 +49,31 @@ def test_a_schema_has_the_types_of_the_defaults_and_the_keywords_of_the_hints() 
 
 
 def test_a_schema_rejects_unknown_keys_in_groups_and_in_resources() -> None:
-    group = schema(read_values(VALUES))["properties"]["group"]
+    group = build_schema(read_values(VALUES))["properties"]["group"]
     assert group["additionalProperties"] is False
     assert group["properties"]["resources"]["additionalProperties"] is False
 
 
 def test_a_table_has_a_row_for_every_value_and_none_for_groups() -> None:
-    keys = [line.split("`")[1] for line in table(read_values(VALUES)).splitlines()[2:]]
+    keys = [line.split("`")[1] for line in render_table(read_values(VALUES)).splitlines()[2:]]
     assert keys == ["name", "group.count", "group.labels", "group.rows", "group.resources", "group.properties"]
 
 
 def test_a_table_has_defaults_as_json_and_sentences_of_several_lines() -> None:
-    assert '| `name` | `"a"` | Name of it, in two lines. <br>* `a` - the first \\| or not |' in table(
+    assert '| `name` | `"a"` | Name of it, in two lines. <br>* `a` - the first \\| or not |' in render_table(
         read_values(VALUES)
     )
 
 
 def test_a_value_without_a_comment_is_rejected_by_name() -> None:
     with pytest.raises(ChartError, match=r"^b has no comment"):
-        table(read_values("# -- One.\na: 1\n\nb: 2\n"))
+        render_table(read_values("# -- One.\na: 1\n\nb: 2\n"))
 
 
 def test_a_null_without_a_type_is_rejected_by_name() -> None:
     with pytest.raises(ChartError, match=r"^a is null: give its type"):
-        schema(read_values("# -- One.\na:\n"))
-    hinted = schema(read_values('# -- One.\n# @schema: {"type": ["string", "null"]}\na:\n'))
+        build_schema(read_values("# -- One.\na:\n"))
+    hinted = build_schema(read_values('# -- One.\n# @schema: {"type": ["string", "null"]}\na:\n'))
     assert hinted["properties"]["a"]["type"] == ["string", "null"]
 
 

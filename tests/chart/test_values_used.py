@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from scripts.chart_docs import CHART, Value, read_values, schema
+from scripts.chart_docs import CHART, Value, build_schema, read_values
 from tests.helpers.chart.render import PROFILES, HelmError, effective, nested, overlaid, render_text, values_of
 
 ROOT = read_values((CHART / "values.yaml").read_text())
@@ -57,7 +57,7 @@ BASES: list[dict[str, Any]] = [
 
 def others(leaf: Value, current: Any) -> Iterator[Any]:
     """Yield other values that a leaf may take."""
-    described = schema(leaf)
+    described = build_schema(leaf)
     if "enum" in described:
         yield from (value for value in described["enum"] if value != current)
         return

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from scripts.release_notes import ReleaseError, main, read_section, release_notes
+from scripts.release_notes import ReleaseError, main, read_release_notes, read_section
 from tests.helpers.support import REPOSITORY
 
 CHANGELOG = """\
@@ -51,10 +51,10 @@ def test_a_version_without_a_written_section_is_rejected(version: str, message: 
 
 def test_a_tag_of_another_version_is_rejected() -> None:
     pyproject = '[project]\nversion = "1.2.0"\n'
-    assert release_notes("v1.2.0", pyproject, CHANGELOG).startswith("### Changed")
+    assert read_release_notes("v1.2.0", pyproject, CHANGELOG).startswith("### Changed")
     for tag in ("v1.2.1", "1.2.0", "v1.2.0-rc.1"):
         with pytest.raises(ReleaseError, match=rf"The tag is {tag} .* tag v1\.2\.0"):
-            release_notes(tag, pyproject, CHANGELOG)
+            read_release_notes(tag, pyproject, CHANGELOG)
 
 
 def test_the_current_version_can_be_released(capsys: pytest.CaptureFixture[str]) -> None:
