@@ -1,11 +1,12 @@
 """`insights replay`: publish staged records again."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from insights.cli.app import app, console, load_stores
+from insights.cli.instants import parse_instant
 from insights.repair.replay import ReplayPeriod, count_by_day
 from insights.repair.replay import replay as replay_period
 from insights.text import format_count
@@ -13,12 +14,25 @@ from insights.text import format_count
 
 @app.command()
 def replay(
-    since: Annotated[datetime, typer.Option("--from", help="Start of the fetch period, UTC, inclusive.")],
-    until: Annotated[datetime, typer.Option("--to", help="End of the fetch period, UTC, exclusive.")],
+    since: Annotated[
+        datetime,
+        typer.Option(
+            "--from", parser=parse_instant, metavar="TIME", help="Start of the fetch period, inclusive, in ISO 8601."
+        ),
+    ],
+    until: Annotated[
+        datetime,
+        typer.Option(
+            "--to", parser=parse_instant, metavar="TIME", help="End of the fetch period, exclusive, in ISO 8601."
+        ),
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records, by day.")] = False,
 ) -> None:
-    """Publish the staged records that were fetched in a period again, as new versions."""
-    stores, period = load_stores(), ReplayPeriod(since.replace(tzinfo=UTC), until.replace(tzinfo=UTC))
+    """Publish the staged records that were fetched in a period again, as new versions.
+
+    A time without an offset is in UTC.
+    """
+    stores, period = load_stores(), ReplayPeriod(since, until)
     if dry_run:
         days = count_by_day(stores.postgres, period)
         for day, count in days.items():

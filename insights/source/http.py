@@ -179,7 +179,7 @@ def _parse_retry_after(headers: Mapping[str, str], now: Callable[[], datetime]) 
 def _parse_date(text: str) -> datetime | None:
     try:
         instant = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 

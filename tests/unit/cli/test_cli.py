@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from insights.ledger import check as ledger_check
 from insights.ledger.hops import Hop, Ledger, evaluate_hop
 from insights.local.configuration import Address, DemoOptions
 from insights.local.runner import ComponentEvent, ComponentState
-from insights.settings import LocalSettings, StoreSettings
+from insights.repair.replay import ReplayPeriod
+from insights.settings import LocalSettings, PostgresSettings, StoreSettings
 
 RUNNER = CliRunner()
 CLOSED = evaluate_hop("served", "published = served", 2, 2, holds="2 published = 2 served.")
@@ -99,6 +100,37 @@ def test_a_users_mistake_is_one_sentence_on_stderr() -> None:
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "give an earlier --from" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-01-01T00:00:00+05:45", datetime(2025, 12, 31, 18, 15, tzinfo=UTC)),
+        ("2026-01-01 00:00:00.5-03:00", datetime(2026, 1, 1, 3, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-01-01T00:00:00Z", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("2026-01-01T00:00:00", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("2026-01-01", datetime(2026, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_offset_of_a_time_is_honoured(text: str, instant: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    periods: list[ReplayPeriod] = []
+
+    def count(_: PostgresSettings, period: ReplayPeriod) -> dict[date, int]:
+        periods.append(period)
+        return {}
+
+    monkeypatch.setattr("insights.cli.replay.count_by_day", count)
+    result = RUNNER.invoke(app, ["replay", "--from", text, "--to", "2027-01-01", "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert [(period.since, period.since.utcoffset()) for period in periods] == [(instant, timedelta(0))]
+
+
+@pytest.mark.parametrize("text", ["yesterday", "01/02/2026", "2026-02-30", "0001-01-01T00:00:00+05:45", ""])
+def test_a_time_that_is_not_iso_8601_is_named(text: str) -> None:
+    result = RUNNER.invoke(app, ["replay", "--from", text, "--to", "2027-01-01"], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert repr(text) in result.stderr
+    assert "--from" in result.stderr
 
 
 @pytest.mark.parametrize("patch", ["{", "[]", "1"])

@@ -193,6 +193,9 @@ def test_gzip_beyond_the_limit_is_not_decompressed() -> None:
         ({"Retry_After": "1.5"}, None),
         ({"Retry_After": "²"}, None),
         ({"Retry_After": "9" * 30}, None),
+        ({"Retry_After": "Fri, 31 Dec 99999999999 23:59:59 GMT"}, None),
+        ({"Retry_After": "Fri, 31 Dec 2027 23:59:59 +99999999999999"}, None),
+        ({"Retry_After": "Thu, 01 Jan 2026 00:01:30 GMT", "Date": f"Thu, 01 Jan {'9' * 30} 00:00:00 GMT"}, 90),
         ({}, None),
     ],
 )
