@@ -17,13 +17,13 @@ PAGES_PER_TASK = 5
     default_args={"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
     params={
         "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages per run."),
-        "page_size": Param(1000, type="integer", minimum=1, maximum=5000, description="Records per page."),
+        "page_size": Param(None, type=["null", "integer"], minimum=1, maximum=5000, description="Records per page."),
         "nationalities": Param("", type="string", pattern="^([A-Za-z]{2}(,[A-Za-z]{2})*)?$", description="US,DE,..."),
         "gender": Param("", type="string", enum=["", "female", "male"]),
     },
     tags=["user-insights"],
-    doc_md="The DAG's id and a run's logical date determine its pages: a retry, a catch-up or a backfill fetches the"
-    " same records, and staging skips those that it already has.",
+    doc_md="The DAG's id and a run's logical date determine its pages: a retry or a backfill fetches the same records,"
+    " and staging skips those that it has. Without `page_size`, a page has `INSIGHTS_SOURCE_PAGE_SIZE` records.",
 )
 def ingest_users():
     @task

@@ -136,7 +136,7 @@ class SourceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_SOURCE_", frozen=True)
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8084/api/1.4/")
-    page_size: int = Field(5000, ge=1, le=5000)
+    page_size: int = Field(1000, ge=1, le=5000)
     """Rows per request; the API answers a request for more than 5,000 with a single row."""
     nationalities: str = ""
     """Separated by commas; all when empty."""

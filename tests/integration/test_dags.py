@@ -82,6 +82,14 @@ def test_a_run_stages_its_pages_and_a_repeated_run_of_its_date_stages_nothing_ne
     assert len(read_staged(connection)) == 80
 
 
+def test_a_run_without_a_page_size_has_that_of_the_settings(environment: dict[str, str], connection: Any) -> None:
+    before = len(read_staged(connection))
+    configured = environment | {"INSIGHTS_SOURCE_PAGE_SIZE": "12"}
+    done = run(configured, "ingest_users", "2026-11-20T12:20:00Z", pages=2)
+    assert "STATE success" in done.stdout, done.stdout[-3000:]
+    assert len(read_staged(connection)) == before + 24
+
+
 def test_the_check_succeeds_if_the_stores_agree_and_otherwise_fails_with_the_name_of_the_hop(
     environment: dict[str, str], connection: Any
 ) -> None:
