@@ -38,9 +38,13 @@ class DownloadFile(NamedTuple):
 
 
 def write_csv(users: Iterable[UserSummary]) -> DownloadFile:
-    """Write CSV (RFC 4180), UTF-8 with a header. Text that a spreadsheet would run is prefixed with an apostrophe."""
+    """Write CSV (RFC 4180) with a header, in UTF-8.
+
+    It starts with a byte order mark, without which Excel assumes another encoding. Text that a spreadsheet
+    would run is prefixed with an apostrophe.
+    """
     binary = io.BytesIO()
-    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+    text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
     writer = csv.writer(text)
     writer.writerow(UserSummary._fields)
     users, count = iter(users), 0

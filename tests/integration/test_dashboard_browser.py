@@ -155,7 +155,7 @@ def test_filters_are_in_the_address_and_a_user_is_shown_in_full_and_saved(browse
         save.wait_for()
         with page.expect_download() as saved:
             save.click()
-        with saved.value.path().open(encoding="utf-8", newline="") as file:
+        with saved.value.path().open(encoding="utf-8-sig", newline="") as file:
             users = list(csv.DictReader(file))
         assert users
         assert {(user["country_code"], 45 <= int(user["age"]) <= 54) for user in users} == {("AU", True)}

@@ -169,7 +169,7 @@ def test_downloads_hold_exactly_the_matching_users(session):
     filters = UserFilter("AU", gender="female")
     expected = {str(person["user_id"]) for person in match_people(filters)}
     as_csv = downloads.write_csv(search.iterate_users(session, filters, 60))
-    rows = list(csv.DictReader(io.StringIO(as_csv.content.decode(), newline="")))
+    rows = list(csv.DictReader(io.StringIO(as_csv.content.decode("utf-8-sig"), newline="")))
     assert {row["user_id"] for row in rows} == expected
     assert [row["registered_at"] for row in rows] == sorted((row["registered_at"] for row in rows), reverse=True)
     as_parquet = downloads.write_parquet(search.iterate_users(session, filters, 60))
