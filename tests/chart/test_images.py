@@ -69,24 +69,33 @@ def test_the_kind_profile_expects_the_images_on_the_node() -> None:
     assert references(render("kind")) == {f"{one}:0.1.0" for one in REPOSITORIES.values()}
 
 
+EXAMPLE = {name: f"example.org/{name}" for name in REPOSITORIES}
+
+
 @pytest.mark.parametrize(
-    "images",
+    ("images", "repositories"),
     [
-        {"preloaded": True},
-        {"preloaded": True, "pullPolicy": "Never"},
-        {"pullPolicy": "Never"},
-        {name: {"repository": f"example.org/{name}"} for name in REPOSITORIES},
-        {name: f"mine/{name}" for name in REPOSITORIES},
+        ({"preloaded": True}, REPOSITORIES),
+        ({"preloaded": True, "pullPolicy": "Never"}, REPOSITORIES),
+        ({"pullPolicy": "Never"}, REPOSITORIES),
+        ({name: {"repository": repository} for name, repository in EXAMPLE.items()}, EXAMPLE),
+        (EXAMPLE, EXAMPLE),
     ],
 )
-def test_images_on_the_node_and_other_repositories_require_no_registry(images: dict[str, Any]) -> None:
-    with_images("small", registry="", **images)
-    with_images("small", registry=None, **images)
+def test_images_on_the_node_and_other_repositories_require_no_registry(
+    images: dict[str, Any], repositories: dict[str, str]
+) -> None:
+    for registry in ("", None):
+        rendered = with_images("small", registry=registry, **images)
+        assert references(rendered) == {f"{repository}:0.1.0" for repository in repositories.values()}
 
 
 def test_an_unused_image_requires_no_registry() -> None:
-    images = {name: f"mine/{name}" for name in REPOSITORIES if name != "airflow"}
-    render(overlaid(values_of("small"), {"airflow": {"enabled": False}, "images": {"registry": "", **images}}))
+    images = {name: repository for name, repository in EXAMPLE.items() if name != "airflow"}
+    rendered = render(
+        overlaid(values_of("small"), {"airflow": {"enabled": False}, "images": {"registry": "", **images}})
+    )
+    assert references(rendered) == {f"{repository}:0.1.0" for repository in images.values()}
 
 
 @pytest.mark.parametrize(
