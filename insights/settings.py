@@ -305,6 +305,11 @@ def read_inherited_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_UNRELATED_PREFIXES)}
 
 
+def read_crash_at() -> str:
+    """The window of `insights.failpoints` in which a test kills this process; empty outside tests."""
+    return os.environ.get("CRASH_AT", "")
+
+
 def adopt_environment(variables: dict[str, str]) -> None:
     """Set the `INSIGHTS_*` variables of a running platform that are not set already."""
     for name, value in variables.items():

@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from insights import failpoints
 from insights.errors import UserError
 from insights.model.message import Headers, RawMessage
 from insights.model.quarantine import QuarantineRecord
@@ -85,7 +86,10 @@ def deliver(
         producer.poll(0)
         sent += 1
         progress(sent)
-    return Delivery(sent, failures, producer.flush(FLUSH_SECONDS))
+    failpoints.reach("produce.enqueued")
+    unacknowledged = producer.flush(FLUSH_SECONDS)
+    failpoints.reach("produce.acknowledged")
+    return Delivery(sent, failures, unacknowledged)
 
 
 def republish(

@@ -10,6 +10,7 @@ from cassandra import InvalidRequest, Unauthorized
 from cassandra.cluster import Session
 from pydantic import SecretStr
 
+from insights import failpoints
 from insights.clients import connections
 from insights.errors import RefusedError, UserError
 from insights.migrations.privileges import CASSANDRA, Privilege, group_users_by_role, list_cassandra_privileges
@@ -68,12 +69,14 @@ def _ensure_role(session: Session, settings: CassandraSettings, role: str, passw
     """Create the role, and set its password only if it cannot log in: Cassandra rejects frequent changes of a role."""
     options = f"LOGIN = true AND PASSWORD = {_quote_text(password)}"
     session.execute(f"CREATE ROLE IF NOT EXISTS {_quote_name(role)} WITH {options}")
+    failpoints.reach("migrate.role_created")
     as_role = settings.model_copy(update={"username": role, "password": SecretStr(password)})
     try:
         with connections.open_cassandra(as_role, use_keyspace=False):
             pass
     except RefusedError:
         session.execute(f"ALTER ROLE {_quote_name(role)} WITH {options}")
+        failpoints.reach("migrate.role_password")
         _log.info("role %s: password set", role)
 
 
@@ -82,8 +85,10 @@ def _set_permissions(session: Session, role: str, keyspace: str, wanted: set[Pri
     held = {privilege for row in rows if (privilege := _parse_permission(row, keyspace))}
     for privilege in sorted(held - wanted):
         session.execute(f"REVOKE {privilege.name} ON {privilege.object} FROM {_quote_name(role)}")
+        failpoints.reach("migrate.permission_revoked")
     for privilege in sorted(wanted - held):
         session.execute(f"GRANT {privilege.name} ON {privilege.object} TO {_quote_name(role)}")
+        failpoints.reach("migrate.permission_granted")
     if held != wanted:
         _log.info("role %s: permissions updated, %d granted, %d revoked", role, len(wanted - held), len(held - wanted))
 

@@ -9,6 +9,7 @@ import psycopg2
 from psycopg2.extensions import cursor as PgCursor
 from psycopg2.extensions import quote_ident
 
+from insights import failpoints
 from insights.clients import connections
 from insights.clients.sql import fetch_row
 from insights.errors import NotReadyError, UserError
@@ -64,6 +65,7 @@ def grant_postgres(settings: PostgresSettings, roles: Mapping[str, str]) -> None
                 f"PostgreSQL did not allow {settings.user!r} to set the privileges of database {settings.dbname!r}"
                 f" ({str(error).strip().splitlines()[0]}); run the migrations as the database's owner."
             ) from error
+    failpoints.reach("migrate.postgres_granted")
 
 
 def _check_role(cursor: PgCursor, role: str, users: list[str], owner: str) -> None:

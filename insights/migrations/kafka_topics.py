@@ -12,6 +12,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from insights import failpoints
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import KafkaSettings
 
@@ -52,9 +53,11 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     try:
         futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
         created = [name for name in names if _await_creation(futures[name])]
+        failpoints.reach("migrate.topics_created")
         if existing := [_make_size_limit(name, size) for name in names if name not in created]:
             for future in admin.incremental_alter_configs(existing, request_timeout=timeout_seconds).values():
                 future.result()
+        failpoints.reach("migrate.topics_altered")
     except KafkaException as error:
         raise UserError(
             f"{broker} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."

@@ -12,6 +12,7 @@ from cassandra import InvalidRequest
 from cassandra.cluster import Session
 from cassandra.protocol import SyntaxException
 
+from insights import failpoints
 from insights.clients import connections
 from insights.errors import UserError
 from insights.migrations import MIGRATIONS
@@ -38,6 +39,7 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
             session.execute(
                 f'CREATE KEYSPACE IF NOT EXISTS "{settings.keyspace}" WITH replication = {settings.replication}'
             )
+            failpoints.reach("migrate.keyspace")
             session.set_keyspace(settings.keyspace)
             _create_migration_tables(session, settings.keyspace)
             return _apply_files(session, folder)
@@ -61,6 +63,7 @@ def _create_migration_tables(session: Session, keyspace: str) -> None:
     ):
         table_id = uuid5(NAMESPACE_URL, f"user-insights/{keyspace}/{name}")
         session.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) WITH ID = {table_id}")
+        failpoints.reach("migrate.lock_tables")
 
 
 def _apply_files(session: Session, folder: Path) -> list[str]:
@@ -81,6 +84,7 @@ def _apply_files(session: Session, folder: Path) -> list[str]:
                 "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))",
                 (path.stem, checksum),
             )
+            failpoints.reach("migrate.cassandra_file")
             _log.info("applied %s to Cassandra", path.stem)
             applied.append(path.stem)
     return applied
@@ -102,6 +106,7 @@ def _check_unchanged(path: Path, applied: str, checksum: str) -> None:
 
 def _execute_ddl(session: Session, statement: str) -> None:
     result = session.execute(statement)
+    failpoints.reach("migrate.cassandra_statement")
     if not result.response_future.is_schema_agreed:
         raise UserError(
             "Cassandra's nodes did not agree on the schema within a minute;"

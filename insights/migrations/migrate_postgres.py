@@ -11,6 +11,7 @@ from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlBackend
 from yoyo.connections import DatabaseURI
 
+from insights import failpoints
 from insights.clients import connections
 from insights.errors import UserError
 from insights.migrations import MIGRATIONS
@@ -65,5 +66,6 @@ def _apply_files(backend: _Backend, folder: Path) -> list[str]:
     for migration in migrations:
         with backend.transaction():
             backend.apply_one(migration)
+        failpoints.reach("migrate.postgres_file")
         _log.info("applied %s to PostgreSQL", migration.id)
     return [migration.id for migration in migrations]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from psycopg2.extensions import connection as PgConnection
 
+from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
@@ -49,6 +50,7 @@ class LeaderCursor:
             )
             self._fence, *position, self.epoch = fetch_row(cursor)
             self.position = CommitPosition(*position)
+        failpoints.reach("publish.fence_raised")
         _log.info("leading from %s, fence %d", tuple(self.position), self._fence)
         return True
 
@@ -81,5 +83,7 @@ class LeaderCursor:
                 raise FencedError(f"another publisher of {self._name} has taken over; standing by")
             if rejected:
                 quarantine_table.insert_records(cursor, rejected)
+            failpoints.reach("publish.cursor_moved")
             cursor.execute("COMMIT")
+        failpoints.reach("publish.cursor_committed")
         self.position = end

@@ -8,6 +8,7 @@ from contextlib import closing
 import psycopg2
 from psycopg2.extensions import connection as PgConnection
 
+from insights import failpoints
 from insights.clients import connections
 from insights.errors import UserError
 from insights.publisher import staged_rows
@@ -85,7 +86,9 @@ class Publisher:
                 self._measure_lag(connection)
                 batch = prefetched or self._read_batch(connection, cursor, cursor.position, producer)
                 if batch:
+                    failpoints.reach("publish.batch_read")
                     producer.send(batch)
+                    failpoints.reach("publish.batch_sent")
                     # Read the next batch while this one is in flight.
                     is_full = len(batch) == self._settings.batch_rows
                     prefetched = self._read_batch(connection, cursor, batch.end, producer) if is_full else None

@@ -9,6 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
+from insights import failpoints
 from insights.clients import connections
 from insights.clients.kafka_produce import Encoded, encode_quarantined, encode_raw, enqueue
 from insights.model.message import RawMessage
@@ -118,6 +119,7 @@ class BatchProducer:
             )
         if reported != count:
             raise UndeliveredError(f"Kafka's client returned delivery reports for {reported} of {count} messages.")
+        failpoints.reach("publish.acknowledged")
 
     def _deliver_alone(self, message: RawMessage, keep_waiting: Callable[[], bool]) -> bool:
         """Send a message in a batch of its own, as brokers reject whole batches. Returns whether it is accepted."""

@@ -11,6 +11,7 @@ from cassandra.cluster import Session
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
+from insights import failpoints
 from insights.clients import connections
 from insights.clients.sql import fetch_row
 from insights.errors import UserError
@@ -96,7 +97,9 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
         writer = CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
         try:
             writer.upsert("user_counts", ("dimension", "value", "count"), _to_table(known, seq), "seq")
+            failpoints.reach("recount.counts_written")
             writer.delete("user_counts", _to_table(unknown, seq).drop_columns("count"), "seq")
+            failpoints.reach("recount.counts_deleted")
         except connections.CASSANDRA_ERRORS as error:
             raise UserError(
                 f"The counts in PostgreSQL are exact, but they could not be written to Cassandra ({error});"
@@ -104,6 +107,7 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
             ) from error
         with connection, connection.cursor() as cursor:
             cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE seq = %s", (seq,))
+        failpoints.reach("recount.marked")
         return [count for count in counts if count.wrong]
 
 
@@ -134,7 +138,8 @@ def recount_postgres(connection: PgConnection, cassandra_counts: Counts) -> tupl
         if rows:
             psycopg2.extras.execute_values(cursor, _UPSERT_COUNTS, rows)
         cursor.execute(_RECORD_RECOUNT, (RECOUNT, seq))
-        return seq, counts
+    failpoints.reach("recount.merged")
+    return seq, counts
 
 
 def _find_new_dimensions(cursor: PgCursor) -> list[str]:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from psycopg2.extensions import connection as PgConnection
 
+from insights import failpoints
+
 # The last batch of a query is kept: a restarted query repeats it, and the ledger reads the end offsets from it.
 _PRUNE_BATCHES = """
     WITH pruned AS (
@@ -40,5 +42,8 @@ def prune_batches(connection: PgConnection, now: datetime, retention_days: int) 
     with connection, connection.cursor() as cursor:
         cursor.execute(_PRUNE_BATCHES, parameters)
         (batches,) = cursor.fetchone() or (0,)
+        failpoints.reach("retention.batches_deleted")
         cursor.execute(_PRUNE_MOVES, parameters)
-        return PrunedRows(batches, cursor.rowcount)
+        pruned = PrunedRows(batches, cursor.rowcount)
+    failpoints.reach("retention.batches_committed")
+    return pruned

@@ -20,6 +20,7 @@ from psycopg2.extensions import connection as PgConnection
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.storagelevel import StorageLevel
 
+from insights import failpoints
 from insights.clients import connections
 from insights.errors import UserError
 from insights.model.quarantine import QuarantineRecord
@@ -122,6 +123,7 @@ class MicroBatchSink:
             time.sleep(_COMMIT_POLL_SECONDS)
 
     def _deliver(self, batch: DataFrame, number: int) -> None:
+        failpoints.reach("batch.started")
         started_at = datetime.now(UTC)
         timer = _StepTimer()
         spark = batch.sparkSession
@@ -140,6 +142,7 @@ class MicroBatchSink:
             self._write_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.stored]))
             timer.finish("cassandra")
             self._write_quarantine_topic(rejected)
+            failpoints.reach("batch.copied")
             timer.finish("quarantine")
         finally:
             transformed.unpersist()
@@ -173,6 +176,7 @@ class MicroBatchSink:
         write_users(writer, users)
         delete_moved(writer, moves)
         writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
+        failpoints.reach("cassandra.counts_written")
 
     def _write_quarantine_topic(self, rejected: "RejectedRecords") -> None:
         for records in rejected:
@@ -219,11 +223,13 @@ def write_users(writer: CassandraWriter, users: pa.Table) -> None:
     users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
     for table in USER_TABLES:
         writer.upsert(table, CASSANDRA_TABLES[table][1], users, "version")
+        failpoints.reach("cassandra.users_written")
     newest = pc.select_k_unstable(users, MAX_ARRIVALS, [("event_time", "descending"), ("version", "descending")])
     arrivals = users.take(newest)
     hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
     columns = CASSANDRA_TABLES["latest_arrivals"][1]
     writer.upsert("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
+    failpoints.reach("cassandra.arrivals_written")
 
 
 def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
@@ -234,6 +240,7 @@ def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
     for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
         keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
         writer.delete(table, keys, "version")
+        failpoints.reach("cassandra.moved_deleted")
 
 
 def read_query_id(spark: SparkSession) -> str:

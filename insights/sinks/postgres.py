@@ -16,6 +16,7 @@ import pyarrow.csv
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
+from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
@@ -201,6 +202,8 @@ def merge_batch(
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
         stored = _read_table(cursor, _SELECT_STORED_ROWS, accepted.select(USER_FIELDS).schema)
+        failpoints.reach("merge.batch_recorded")
+    failpoints.reach("merge.committed")
     return MergeResult(current, stored, rejected_count)
 
 
@@ -250,6 +253,7 @@ def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
     """Record that every sink has the batch."""
     with connection, connection.cursor() as cursor:
         cursor.execute(_MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
+    failpoints.reach("batch.marked")
 
 
 def _copy_accepted(cursor: PgCursor, accepted: pa.Table) -> None:
@@ -292,6 +296,7 @@ def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected:
     if accepted:
         for statement in (_UPSERT_USERS, _UPDATE_COUNTS, _INSERT_SUPERSEDED, _DELETE_REINSTATED, _INSERT_MOVES):
             cursor.execute(statement, {"seq": seq})
+        failpoints.reach("merge.users_written")
     rejected_ids: list[str] = []
     for records in rejected:
         quarantine_table.insert_records(cursor, records)

@@ -10,6 +10,7 @@ from typing import Protocol
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
+from insights import failpoints
 from insights.clients.sql import fetch_row
 from insights.model.user import derive_record_key
 from insights.staging.partitions import ensure_partition
@@ -55,19 +56,24 @@ def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: s
 
     Loading a page with the same seed and number again changes nothing and returns the counts of the first load.
     """
+    failpoints.reach("fetch.page_received")
     records_by_key = _index_by_key(page.records)
     batch_id = f"{page.seed}/{page.page}"
     with connection, connection.cursor() as cursor:
         staged_on = ensure_partition(cursor)
+    failpoints.reach("stage.partition_committed")
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.batches/' || %s, 0))", (batch_id,))
         loaded = _find_loaded_page(cursor, batch_id)
         if loaded is None:
             ids = _claim_keys(cursor, list(records_by_key), staged_on, batch_id)
             _copy_rows(cursor, page, records_by_key, ids, staged_on, batch_id)
+            failpoints.reach("stage.rows_copied")
             loaded = LoadedPage(batch_id, len(page.records), len(ids), len(page.records) - len(ids))
             _insert_ledger_row(cursor, page, loaded, dag_id, run_id)
             cursor.execute(f"NOTIFY {CHANNEL}")
+            failpoints.reach("stage.page_recorded")
+    failpoints.reach("stage.page_committed")
     return loaded
 
 

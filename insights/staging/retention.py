@@ -6,6 +6,7 @@ from psycopg2.errors import LockNotAvailable
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
+from insights import failpoints
 from insights.clients.sql import fetch_row
 from insights.staging.partitions import become_owner, partition_name
 
@@ -51,9 +52,11 @@ def _drop_published(connection: PgConnection, day: date, publisher: str) -> bool
                 f"INSERT INTO staging.pruned (staged_on, row_count) SELECT %s, count(*) FROM {partition_name(day)}",
                 (day,),
             )
+            failpoints.reach("retention.day_recorded")
             cursor.execute(f"DROP TABLE {partition_name(day)}")
     except LockNotAvailable:
         return False
+    failpoints.reach("retention.day_committed")
     return True
 
 

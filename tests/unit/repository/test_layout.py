@@ -21,6 +21,7 @@ UNFORMATTED = re.compile(r"fmt: *(skip|off)")
 LAYERS = (
     ("insights.errors", "insights.model", "insights.text"),
     ("insights.probes", "insights.settings"),
+    ("insights.failpoints",),
     ("insights.clients",),
     (
         "insights.ledger",
