@@ -147,7 +147,7 @@ def test_every_window_is_reached_at_one_place_under_its_name() -> None:
             assert isinstance(argument, ast.Constant), (
                 f"{path.relative_to(REPOSITORY)}:{line}: name the window literally"
             )
-            named[argument.value] += 1
+            named[str(argument.value)] += 1
     assert named == Counter(dict.fromkeys(WINDOWS, 1))
 
 
