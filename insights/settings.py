@@ -280,6 +280,8 @@ class LocalSettings(BaseSettings):
     java_home: Path | None = Field(None, validation_alias="JAVA_HOME")
     source_url: str = ""
     """The API to fetch from; the simulator when empty."""
+    patience_seconds: float = Field(600, ge=10, le=86_400)
+    """How long a step of a start, or a component that was restarted, may take until it counts as failed."""
     airflow_port: Port = 8080
     dashboard_port: Port = 8501
     simulator_port: Port = 8084

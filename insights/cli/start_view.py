@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from insights.local.runner import ComponentEvent, ComponentState
+from insights.clients.component_states import ComponentState
+from insights.local.supervision import ComponentEvent
 
 _COLOURS = {
     ComponentState.READY: "green",
@@ -40,10 +41,10 @@ class StartView:
 
     def show(self, event: ComponentEvent) -> None:
         """Show one event."""
-        if event.state is ComponentState.STARTING:
+        if event.state is ComponentState.STARTING and not event.seconds:
             self._started[event.component] = time.monotonic()
         self._events[event.component] = event
-        if self._live is None and event.state is not ComponentState.WAITING:
+        if self._live is None and (event.message or event.state is not ComponentState.WAITING):
             seconds = f" {event.seconds:.1f} s" if event.seconds else ""
             self._console.print(f"{event.component:<24} {event.state}{seconds} {event.message}".rstrip(), markup=False)
 

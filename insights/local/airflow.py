@@ -100,6 +100,7 @@ class AirflowProcess(Component):
     """One of Airflow's processes. It is ready when it answers, or when it has sent a heartbeat since its start."""
 
     stop_seconds = 20.0
+    exits_without_stores = True
 
     def __init__(self, state_dir: Path, part: str, port: int, environment: dict[str, str]) -> None:
         self.name = f"airflow-{part}"

@@ -6,22 +6,24 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
+from insights.clients.component_states import ComponentState, ComponentStatus, write_states
 from insights.errors import UserError
 from insights.local import airflow
-from insights.local.configuration import AIRFLOW_PARTS, Address, Configuration, DemoOptions
+from insights.local.configuration import Address, Configuration, DemoOptions
 from insights.local.home import DESCRIPTION, HomeLock, require_free_space
 from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
-from insights.local.runner import ComponentEvent, ComponentState, Listener, Runner, Step
+from insights.local.runner import Runner, Step
 from insights.local.secrets import write_private
+from insights.local.supervision import ComponentEvent, Listener
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import LocalSettings
 
 INGEST_DAG = "ingest_users"
-DAG_SECONDS = 120
 
 
 class Platform:
@@ -44,9 +46,10 @@ class Platform:
         """Whether the latest run of the ingest has not ended yet, or Airflow cannot be reached.
 
         Raises:
-            UserError: the run failed, or a component exited too often.
+            UserError: the run failed, or a component keeps failing.
         """
-        self.wait(0)
+        if failures := self.list_failures():
+            raise UserError(failures[0])
         configuration = self.configuration
         url = configuration.airflow[0].url
         try:
@@ -75,19 +78,19 @@ class Platform:
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.default_int_handler)
         try:
-            self._start(_serialise(on_event))
+            self._start(_serialise(on_event, self._home))
         except BaseException:
             self.down()
             raise
 
-    def wait(self, seconds: float | None = None) -> None:
-        """Block for `seconds`, by default until the platform is stopped.
+    def list_failures(self) -> list[str]:
+        """A sentence for each component that keeps failing at present."""
+        return self._runner.failures if self._runner else []
 
-        Raises:
-            UserError: a component exited too often.
-        """
+    def wait(self) -> None:
+        """Block until the platform is stopped."""
         assert self._runner is not None
-        self._runner.wait(seconds)
+        self._runner.wait()
 
     def down(self) -> None:
         """Stop everything in order, if it is running. Ctrl-C in the meantime kills what is left."""
@@ -104,7 +107,11 @@ class Platform:
         ensure_jars(read_lock(), self._settings.jars, java)
         listener(ComponentEvent("downloads", ComponentState.READY, time.monotonic() - started))
         self._configuration = configuration = Configuration(self._settings, self._options, java)
-        steps = build_steps(configuration, lambda: self._runner is not None and not self._runner.stopping)
+        steps = build_steps(
+            configuration,
+            self._settings.patience_seconds,
+            lambda: self._runner is not None and not self._runner.stopping,
+        )
         components = [step.component for step in steps if step.component]
         for component in components:
             component.stop_leftover()
@@ -113,17 +120,18 @@ class Platform:
         addresses = [asdict(address) for address in configuration.addresses()]
         description = {"environment": configuration.environment, "addresses": addresses}
         write_private(self._home / DESCRIPTION, json.dumps(description, indent=1))
-        self._runner = Runner(steps, listener)
+        self._runner = Runner(steps, listener, self._settings.patience_seconds)
         self._runner.start()
 
 
-def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> list[Step]:
+def build_steps(configuration: Configuration, patience_seconds: float, is_wanted: Callable[[], bool]) -> list[Step]:
     """The graph of a start. Its critical path is Airflow's metadata, Airflow's processes and the first ingest.
 
-    The ingest stops waiting for its DAG once `is_wanted` returns false.
+    The ingest waits up to `patience_seconds` for its DAG, and stops waiting once `is_wanted` returns false.
     """
     c = configuration
-    processes = tuple(f"airflow-{part}" for part in AIRFLOW_PARTS)
+    processes = tuple(process.name for process in c.airflow)
+    api_server = processes[0]
     source = [Step("simulator", (), c.simulator)] if c.simulated else []
 
     def migrate_metadata() -> None:
@@ -135,7 +143,7 @@ def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> 
 
     def trigger_ingest() -> None:
         airflow.trigger_once(
-            c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, DAG_SECONDS, is_wanted, again=c.again
+            c.airflow[0].url, c.secrets.airflow_password, INGEST_DAG, patience_seconds, is_wanted, again=c.again
         )
 
     return [
@@ -143,7 +151,8 @@ def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> 
         Step("kafka", (), c.kafka),
         Step("cassandra", (), c.cassandra),
         Step("airflow-metadata", ("postgres",), action=migrate_metadata),
-        *(Step(process.name, ("airflow-metadata",), process) for process in c.airflow),
+        Step(api_server, ("airflow-metadata",), c.airflow[0]),
+        *(Step(process.name, ("airflow-metadata",), process, asks=(api_server,)) for process in c.airflow[1:]),
         *source,
         Step("schema", ("postgres",), action=create_schema),
         Step("topics", ("kafka",), action=lambda: ensure_topics(c.kafka_settings)),
@@ -155,11 +164,15 @@ def build_steps(configuration: Configuration, is_wanted: Callable[[], bool]) -> 
     ]
 
 
-def _serialise(listener: Listener) -> Listener:
+def _serialise(listener: Listener, home: Path) -> Listener:
+    """Call the listener for one event at a time, and keep the components' last states in a file."""
     lock = threading.Lock()
+    statuses: dict[str, ComponentStatus] = {}
 
     def locked(event: ComponentEvent) -> None:
         with lock:
+            statuses[event.component] = ComponentStatus(event.component, event.state, event.message)
+            write_states(home, list(statuses.values()))
             listener(event)
 
     return locked

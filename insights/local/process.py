@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.local import guard
 from insights.settings import read_inherited_environment
 
@@ -37,7 +37,8 @@ class Component(ABC):
     stop_seconds = 15.0
     grace_seconds = 5.0
     """How long the processes that the child forked may outlive it before they are killed."""
-    ready_seconds = 240.0
+    exits_without_stores = False
+    """Whether the child exits when it is started, or running, while a component that it depends on is down."""
     directory: Path | None = None
     """The child's working directory; its state directory by default."""
 
@@ -46,7 +47,11 @@ class Component(ABC):
         self.state = self.home / self.name
         self.log = self.home / "logs" / f"{self.name}.log"
         self._record = self.home / "run" / f"{self.name}.json"
+        self.probe_error = ""
+        """Why the last readiness check failed."""
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._spawning = threading.Lock()
         self._abandoned = False
 
     @abstractmethod
@@ -95,19 +100,23 @@ class Component(ABC):
         self.prepare()
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as output:
+        command, environment = self.command(), self.environment()
+        with self._spawning, self.log.open("ab") as output:
+            if self._abandoned:
+                raise NotReadyError(f"{self.name} was not started, because the platform is stopping.")
+            self._log_start = output.tell()
             self._process = subprocess.Popen(
-                self.command(),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=read_inherited_environment() | self.environment() | {OWNER: self._owner},
+                env=read_inherited_environment() | environment | {OWNER: self._owner},
                 cwd=self.directory or self.state,
                 start_new_session=True,
             )
-        pid = self._process.pid
-        get_guard().watch(pid, self.stop_signal)
-        self._record.write_text(json.dumps({"pid": pid, "started": read_process_start(pid)}))
+            pid = self._process.pid
+            get_guard().watch(pid, self.stop_signal)
+            self._record.write_text(json.dumps({"pid": pid, "started": read_process_start(pid)}))
 
     def require_free_ports(self) -> None:
         """Check that the component's ports are free.
@@ -122,35 +131,48 @@ class Component(ABC):
         """Return when the component is ready.
 
         Raises:
-            UserError: it ended, or was not ready within `seconds`; the message ends with its last log lines.
+            NotReadyError: it was not ready within `seconds`; the message ends with its last log lines.
+            UserError: it ended; the message ends with its last log lines.
         """
         deadline = time.monotonic() + seconds
         while True:
             if self.exit_code is not None:
                 raise UserError(f"{self.name} ended with exit code {self.exit_code}: {self.read_log_tail()}")
-            with contextlib.suppress(Exception):
-                if self.ready():
-                    return
+            if self._probe():
+                return
             if self._abandoned or time.monotonic() > deadline:
-                raise UserError(f"{self.name} did not answer within {seconds:.0f} s: {self.read_log_tail()}")
-            time.sleep(0.2)
+                raise NotReadyError(f"{self.name} did not answer within {seconds:.0f} s: {self.read_log_tail()}")
+            time.sleep(0.1)
+
+    def _probe(self) -> bool:
+        try:
+            ready = self.ready()
+        except Exception as error:
+            self.probe_error = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            return False
+        self.probe_error = "" if ready else "it is not ready yet"
+        return ready
 
     def abandon(self) -> None:
-        """Make a thread that waits for readiness give up."""
+        """Make a thread that waits for readiness give up, and let no child be started any more."""
         self._abandoned = True
 
-    def stop(self) -> None:
-        """Stop the child and the processes that it forked: by its stop signal, by SIGKILL after `stop_seconds`."""
-        if self._process is None:
+    def stop(self, seconds: float | None = None) -> None:
+        """Stop the child and the processes that it forked: by its stop signal, by SIGKILL after `seconds`.
+
+        `stop_seconds` is the default.
+        """
+        with self._spawning:
+            process = self._process
+        if process is None:
             return
-        session = self._process.pid
-        if self._process.poll() is None:
-            self._process.send_signal(self.stop_signal)
+        if process.poll() is None:
+            process.send_signal(self.stop_signal)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(self.stop_seconds)
-        end_session(session, self.grace_seconds)
-        self._process.wait()
-        get_guard().forget(session)
+            process.wait(self.stop_seconds if seconds is None else min(seconds, self.stop_seconds))
+        end_session(process.pid, self.grace_seconds)
+        process.wait()
+        get_guard().forget(process.pid)
         self._record.unlink(missing_ok=True)
 
     def stop_leftover(self) -> None:
@@ -176,10 +198,10 @@ class Component(ABC):
         self._record.unlink(missing_ok=True)
 
     def read_log_tail(self, lines: int = 3) -> str:
-        """The log's last lines, and the path of the log."""
+        """The last lines that the child of the last start logged, and the path of the log."""
         try:
             with self.log.open("rb") as content:
-                content.seek(max(0, self.log.stat().st_size - 8192))
+                content.seek(max(self._log_start, self.log.stat().st_size - 8192))
                 text = content.read().decode(errors="replace")
         except OSError:
             text = ""

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from insights.cli import app
+from insights.clients.component_states import ComponentState
 from insights.errors import UserError
 from insights.ledger import check as ledger_check
 from insights.ledger.hops import Hop, Ledger, evaluate_hop
 from insights.local.configuration import Address, DemoOptions
-from insights.local.runner import ComponentEvent, ComponentState
+from insights.local.supervision import ComponentEvent
 from insights.repair.replay import ReplayPeriod
 from insights.settings import LocalSettings, PostgresSettings, StoreSettings
 
@@ -185,6 +186,9 @@ class FakePlatform:
 
     def is_ingesting(self) -> bool:
         return False
+
+    def list_failures(self) -> list[str]:
+        return []
 
     def addresses(self) -> list[Address]:
         return [Address("dashboard", "http://127.0.0.1:8501")]

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from insights.cli.start_view import StartView
-from insights.local.runner import ComponentEvent, ComponentState
+from insights.clients.component_states import ComponentState
+from insights.local.supervision import ComponentEvent
 
 
 def show(events: list[ComponentEvent], *, terminal: bool) -> str:

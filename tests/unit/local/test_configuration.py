@@ -72,7 +72,7 @@ def test_the_dashboard_which_has_no_login_listens_on_this_machine_only(settings,
 
 def test_the_simulator_is_left_out_when_another_api_is_named(settings):
     def names(platform):
-        return [step.name for step in build_steps(platform, lambda: True)]
+        return [step.name for step in build_steps(platform, 60, lambda: True)]
 
     assert "simulator" in names(configure(settings))
     live = configure(settings, live=True)
@@ -85,7 +85,7 @@ def test_the_simulator_is_left_out_when_another_api_is_named(settings):
 
 def test_every_step_depends_on_earlier_steps_only(settings):
     earlier: set[str] = set()
-    for step in build_steps(configure(settings), lambda: True):
+    for step in build_steps(configure(settings), 60, lambda: True):
         assert set(step.after) <= earlier
         earlier.add(step.name)
 
@@ -94,7 +94,7 @@ def test_no_two_ports_share_a_variable_or_a_default(settings):
     platform = configure(settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432}))
     pairs = [
         pair
-        for step in build_steps(platform, lambda: True)
+        for step in build_steps(platform, 60, lambda: True)
         if step.component
         for pair in step.component.ports().items()
     ]

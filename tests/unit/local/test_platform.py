@@ -3,12 +3,14 @@ from pathlib import Path
 
 import pytest
 
+from insights.clients.component_states import ComponentState, ComponentStatus, read_states
 from insights.errors import UserError
 from insights.local import airflow
 from insights.local.configuration import Configuration, DemoOptions
-from insights.local.platform import Platform
+from insights.local.platform import Platform, _serialise
 from insights.local.postgres import PostgresServer
 from insights.local.runner import Runner
+from insights.local.supervision import ComponentEvent
 from insights.settings import LocalSettings, load
 
 
@@ -17,7 +19,7 @@ def platform(tmp_path):
     settings = load(LocalSettings).model_copy(update={"home": tmp_path / "home"})
     instance = Platform(settings, DemoOptions())
     instance._configuration = Configuration(settings, DemoOptions(), Path("/jdk/bin/java"))
-    instance._runner = Runner([], lambda _: None)
+    instance._runner = Runner([], lambda _: None, 1.0)
     return instance
 
 
@@ -43,11 +45,25 @@ def test_a_failed_ingest_names_the_dag_and_airflows_address(platform, monkeypatc
         platform.is_ingesting()
 
 
-def test_a_component_that_failed_too_often_ends_the_wait_for_the_ingest(platform, monkeypatch):
+def test_a_component_that_keeps_failing_ends_the_wait_for_the_ingest(platform, monkeypatch):
     monkeypatch.setattr(airflow, "read_run_state", lambda *_: "running")
-    platform._runner._failure = UserError("stream failed 6 times")
-    with pytest.raises(UserError, match="stream failed 6 times"):
+    monkeypatch.setattr(platform, "list_failures", lambda: ["stream failed 5 times"])
+    with pytest.raises(UserError, match="stream failed 5 times"):
         platform.is_ingesting()
+
+
+def test_the_components_last_states_are_kept_in_a_file_for_other_processes(tmp_path):
+    shown: list[ComponentEvent] = []
+    listener = _serialise(shown.append, tmp_path)
+    assert read_states(tmp_path) == []
+    for state, message in ((ComponentState.READY, ""), (ComponentState.FAILED, "stream failed 5 times: Ümläut")):
+        listener(ComponentEvent("kafka", ComponentState.READY, 1.0))
+        listener(ComponentEvent("stream", state, 0.0, message))
+        assert read_states(tmp_path) == [
+            ComponentStatus("kafka", ComponentState.READY, ""),
+            ComponentStatus("stream", state, message),
+        ]
+    assert len(shown) == 4
 
 
 def test_an_initdb_that_fails_silently_is_reported_and_its_password_file_deleted(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.local.guard import list_session_members
 from insights.local.process import Component, read_process_start
 from tests.helpers.support import eventually, free_port
@@ -130,6 +130,47 @@ def test_the_children_of_a_killed_leader_are_found_by_their_owner(tmp_path):
     Program(tmp_path, "").stop_leftover()
     assert list_session_members(session) == []
     orphan.stop()
+
+
+def test_a_failure_quotes_the_log_of_its_own_start_only(tmp_path):
+    program = Silent(tmp_path, "import sys; sys.exit('the cause of yesterday')")
+    program.start()
+    with pytest.raises(UserError, match="the cause of yesterday"):
+        program.wait_ready(20)
+    program.stop()
+    program.code = "raise SystemExit(2)"
+    program.start()
+    with pytest.raises(UserError, match="program ended with exit code 2: it logged nothing"):
+        program.wait_ready(20)
+    program.stop()
+
+
+def test_a_component_that_was_abandoned_is_not_started_any_more(tmp_path):
+    program = Program(tmp_path, "import time; time.sleep(600)")
+    program.abandon()
+    with pytest.raises(NotReadyError, match="program was not started, because the platform is stopping"):
+        program.start()
+    assert program.pid == 0
+
+
+def test_a_probe_that_fails_says_why(tmp_path):
+    program = Program(tmp_path, "import time; time.sleep(600)")
+    program.start()
+    program.log.unlink()
+    with pytest.raises(NotReadyError):
+        program.wait_ready(0)
+    assert "No such file or directory" in program.probe_error
+    program.stop()
+
+
+def test_a_child_that_ignores_its_signal_is_killed_after_the_given_seconds(tmp_path):
+    ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)"
+    program = Program(tmp_path, f"{ignores}; time.sleep(600)")
+    program.stop_seconds = 600.0
+    program.start()
+    program.wait_ready(20)
+    program.stop(0.1)
+    assert program.exit_code == -signal.SIGKILL
 
 
 def test_a_large_log_is_rotated(tmp_path, monkeypatch):

@@ -1,37 +1,48 @@
 import threading
+import time
+from functools import partial
 from typing import Any
 
 import pytest
 
-from insights.errors import UserError
-from insights.local import runner
-from insights.local.runner import ComponentState, Runner, Step, group_by_depth
+from insights.clients.component_states import ComponentState
+from insights.errors import NotReadyError, UserError
+from insights.local import runner, supervision
+from insights.local.runner import Runner, Step, find_relied_on, group_by_depth
 from tests.helpers.support import eventually
 
 
 class FakeComponent:
-    """A component without a process that records its calls in a shared journal."""
+    """A component without a process that records its calls in a shared journal.
 
-    ready_seconds = 1.0
+    It is never ready while `silent` is set.
+    """
 
-    def __init__(self, name, journal, fails=False):
+    def __init__(self, name, journal, fails=False, exits_without_stores=False):
         self.name, self.journal, self.fails = name, journal, fails
+        self.exits_without_stores = exits_without_stores
         self.pid, self.running, self.exit_code, self.abandoned = 0, False, None, False
+        self.silent, self.probe_error = threading.Event(), "connection refused"
 
     def start(self):
         self.pid, self.running = 1 << 22, True
         self.journal.append(("start", self.name))
 
-    def wait_ready(self, _seconds):
+    def wait_ready(self, seconds):
         if self.fails:
             self.running, self.exit_code = False, 3
             raise UserError(f"{self.name} ended with exit code 3: out of luck")
+        deadline = time.monotonic() + seconds
+        while self.silent.is_set():
+            if self.abandoned or time.monotonic() > deadline:
+                raise NotReadyError(f"{self.name} did not answer")
+            time.sleep(0.005)
 
     def abandon(self):
         self.abandoned = True
 
-    def stop(self):
-        self.running = False
+    def stop(self, seconds=None):
+        self.running, self.stop_seconds = False, seconds
         self.journal.append(("stop", self.name))
 
     def read_log_tail(self):
@@ -55,8 +66,25 @@ def component(name, journal, **options) -> Any:
     return FakeComponent(name, journal, **options)
 
 
-def make_runner(steps, events):
-    return Runner(steps, events.append, pause_seconds=0.01)
+def make_runner(steps, events, patience=20.0):
+    return Runner(steps, events.append, patience, pause_seconds=0.01)
+
+
+def states(events, name):
+    return [event.state for event in events if event.component == name]
+
+
+@pytest.fixture
+def talkative(monkeypatch):
+    monkeypatch.setattr(supervision, "PROGRESS_SECONDS", 0.05)
+    monkeypatch.setattr(runner, "PROGRESS_SECONDS", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(runner, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(supervision, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(supervision, "MAX_PAUSE_SECONDS", 0.05)
 
 
 def test_a_step_starts_after_its_dependencies_and_stops_before_them(journal, events):
@@ -116,22 +144,184 @@ def test_a_component_that_dies_is_reported_and_restarted(journal, events):
     eventually(lambda: events[-1].state is ComponentState.READY, 10)
     died = next(event for event in events if event.state is ComponentState.DIED)
     assert died.message == "exit code 3: out of luck"
-    running.wait(0)
     running.stop()
 
 
-def test_a_component_that_keeps_dying_ends_the_run_with_an_error(journal, events, monkeypatch):
-    monkeypatch.setattr(runner, "ATTEMPTS", 1)
-    program = component("stream", journal)
-    running = make_runner([Step("stream", (), program)], events)
+def test_a_component_that_keeps_failing_is_named_and_retried_while_the_others_stay_up(journal, events):
+    stream, store = component("stream", journal), component("store", journal)
+    running = make_runner([Step("store", (), store), Step("stream", ("store",), stream)], events)
     running.start()
-    program.fails = True
-    program.die()
-    with pytest.raises(
-        UserError, match="stream failed 2 times; the last error: stream ended with exit code 3: out of luck"
-    ):
-        running.wait(20)
+    stream.fails = True
+    stream.die()
+    eventually(lambda: running.failures, 10)
+    failed = next(event for event in events if event.state is ComponentState.FAILED)
+    assert failed.message == (
+        "stream failed 5 times in a row and is tried again in 0 s; "
+        "the last error: stream ended with exit code 3: out of luck"
+    )
+    attempts = journal.count(("start", "stream"))
+    eventually(lambda: journal.count(("start", "stream")) > attempts, 10)
+    assert store.running
+    assert not running.stopping
+    stream.fails = False
+    eventually(lambda: events[-1].component == "stream" and events[-1].state is ComponentState.READY, 10)
+    assert running.failures == []
     running.stop()
+
+
+def test_failures_are_forgotten_once_a_component_has_been_healthy_for_a_while(journal, events, monkeypatch):
+    monkeypatch.setattr(supervision, "HEALTHY_SECONDS", 0.1)
+    program = component("publisher", journal)
+    running = make_runner([Step("publisher", (), program)], events)
+    running.start()
+    for _ in range(supervision.ATTEMPTS):
+        starts = journal.count(("start", "publisher"))
+        program.die()
+        eventually(partial(lambda before: journal.count(("start", "publisher")) > before, starts), 10)
+        eventually(lambda: running._supervisors["publisher"]._failures == 0, 10)
+    assert ComponentState.FAILED not in states(events, "publisher")
+    running.stop()
+
+
+def test_a_store_is_restarted_while_a_component_that_needs_it_is_not_ready(journal, events):
+    kafka, publisher = component("kafka", journal), component("publisher", journal)
+    running = make_runner([Step("kafka", (), kafka), Step("publisher", ("kafka",), publisher)], events)
+    running.start()
+    publisher.silent.set()
+    publisher.die()
+    eventually(lambda: journal.count(("start", "publisher")) == 2, 10)
+    kafka.die()
+    eventually(lambda: states(events, "kafka")[-1] is ComponentState.READY and len(states(events, "kafka")) > 3, 10)
+    assert states(events, "publisher")[-1] is ComponentState.STARTING
+    publisher.silent.clear()
+    eventually(lambda: states(events, "publisher")[-1] is ComponentState.READY, 10)
+    running.stop()
+
+
+@pytest.mark.usefixtures("talkative")
+def test_a_component_is_not_restarted_for_silence_while_a_store_is_down(journal, events):
+    kafka, publisher = component("kafka", journal), component("publisher", journal)
+    running = make_runner([Step("kafka", (), kafka), Step("publisher", ("kafka",), publisher)], events, patience=0.1)
+    running.start()
+    kafka.silent.set()
+    publisher.silent.set()
+    for program in (kafka, publisher):
+        program.die()
+    eventually(lambda: journal.count(("start", "kafka")) == 4, 10)
+    assert journal.count(("start", "publisher")) == 2
+    waiting = [event.message for event in events if event.component == "publisher" and event.seconds and event.message]
+    assert waiting[0] == "still waiting: publisher did not answer"
+    kafka.silent.clear()
+    eventually(lambda: journal.count(("start", "publisher")) == 3, 10, "its own silence must count again")
+    running.stop()
+
+
+def test_a_component_that_exits_without_its_store_is_started_as_soon_as_that_is_back(journal, events):
+    store = component("postgres", journal)
+    scheduler = component("scheduler", journal, exits_without_stores=True)
+    steps = [Step("postgres", (), store), Step("metadata", ("postgres",)), Step("scheduler", ("metadata",), scheduler)]
+    running = make_runner(steps, events)
+    running.start()
+    store.silent.set()
+    store.die()
+    eventually(lambda: states(events, "postgres")[-1] is ComponentState.STARTING, 10)
+    for _ in range(supervision.ATTEMPTS):
+        scheduler.die()
+    eventually(lambda: [event.message for event in events if event.component == "scheduler"][-1] == "for postgres", 10)
+    assert journal.count(("start", "scheduler")) == 1
+    store.silent.clear()
+    eventually(lambda: states(events, "scheduler")[-1] is ComponentState.READY, 10)
+    assert running._supervisors["scheduler"]._failures == 0
+    running.stop()
+
+
+def test_a_component_is_supervised_while_others_are_still_starting(journal, events):
+    release = threading.Event()
+    store = component("store", journal)
+    running = make_runner([Step("store", (), store), Step("slow", (), action=lambda: release.wait(20))], events)
+    starting = threading.Thread(target=running.start)
+    starting.start()
+    eventually(lambda: store.running, 10)
+    eventually(lambda: states(events, "store")[-1] is ComponentState.READY, 10)
+    store.die()
+    eventually(lambda: journal.count(("start", "store")) == 2, 10)
+    release.set()
+    starting.join(10)
+    running.stop()
+
+
+def test_an_action_is_retried_while_a_server_is_not_ready(events):
+    answers = iter([NotReadyError("Cassandra did not answer a statement"), None])
+
+    def migrate():
+        if error := next(answers):
+            raise error
+
+    running = make_runner([Step("keyspace", (), action=migrate)], events)
+    running.start()
+    running.stop()
+    assert states(events, "keyspace") == [ComponentState.WAITING, ComponentState.STARTING, ComponentState.READY]
+
+
+@pytest.mark.usefixtures("talkative")
+def test_what_a_start_waits_for_is_said(journal, events):
+    cassandra, release = component("cassandra", journal), threading.Event()
+    cassandra.silent.set()
+
+    def migrate():
+        if not release.is_set():
+            raise NotReadyError("PostgreSQL did not answer")
+
+    running = make_runner([Step("cassandra", (), cassandra), Step("schema", (), action=migrate)], events)
+    starting = threading.Thread(target=running.start)
+    starting.start()
+
+    def messages():
+        return {(event.component, event.message) for event in events if event.seconds and event.message}
+
+    expected = {
+        ("cassandra", "still waiting: connection refused"),
+        ("schema", "still waiting: PostgreSQL did not answer"),
+    }
+    eventually(lambda: messages() >= expected, 10)
+    cassandra.silent.clear()
+    release.set()
+    starting.join(10)
+    running.stop()
+
+
+def test_a_start_gives_up_at_once_although_another_step_hangs(journal, events):
+    hanging = threading.Event()
+    cassandra = component("cassandra", journal)
+    cassandra.silent.set()
+    steps = [Step("cassandra", (), cassandra), Step("schema", (), action=lambda: hanging.wait(60))]
+    running = make_runner(steps, events, patience=0.1)
+    with pytest.raises(UserError, match="cassandra did not answer"):
+        running.start()
+    running.stop()
+    assert cassandra.stop_seconds == runner.GIVE_UP_STOP_SECONDS
+    hanging.set()
+
+
+def test_a_component_relies_on_what_its_steps_depend_on_and_on_what_its_probe_asks():
+    def step(name, after=(), asks=(), is_component=True):
+        return Step(name, after, component(name, []) if is_component else None, asks=asks)
+
+    steps = [
+        step("postgres"),
+        step("kafka"),
+        step("schema", ("postgres",), is_component=False),
+        step("api-server", ("schema",)),
+        step("scheduler", ("schema",), asks=("api-server",)),
+        step("publisher", ("schema", "kafka")),
+    ]
+    assert find_relied_on(steps) == {
+        "postgres": [],
+        "kafka": [],
+        "api-server": ["postgres"],
+        "scheduler": ["postgres", "api-server"],
+        "publisher": ["postgres", "kafka"],
+    }
 
 
 def test_stopping_wakes_steps_that_wait_for_their_dependencies(journal, events):
@@ -163,17 +353,15 @@ def test_an_operating_system_error_ends_a_start_with_one_sentence(events):
     running.stop()
 
 
-def test_a_restart_that_the_operating_system_refuses_is_retried_and_reported(journal, events, monkeypatch):
-    monkeypatch.setattr(runner, "ATTEMPTS", 1)
+def test_a_restart_that_the_operating_system_refuses_is_retried_and_reported(journal, events):
     program = component("kafka", journal)
     running = make_runner([Step("kafka", (), program)], events)
     running.start()
     program.start = _fail_without_space
     program.die()
-    with pytest.raises(
-        UserError, match=r"kafka failed 2 times; the last error: kafka could not start: .* No space left"
-    ):
-        running.wait(20)
+    eventually(lambda: running.failures and "No space left on device" in running.failures[0], 10)
+    del program.start
+    eventually(lambda: events[-1].state is ComponentState.READY, 10)
     running.stop()
 
 
