@@ -1,8 +1,10 @@
 """The HTTP endpoints `/healthz`, `/readyz` and `/metrics` of a long-running process."""
 
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -11,6 +13,14 @@ from insights.errors import UserError
 
 Check = Callable[[], str | None]
 """Returns why the probe fails, or None if it succeeds."""
+
+
+class _QuietServer(ThreadingHTTPServer):
+    """A server that does not log clients that hang up before they have the answer, as a probe does at its timeout."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class ProbeServer:
@@ -50,7 +60,7 @@ class ProbeServer:
                 self.wfile.write(body)
 
         try:
-            self._server = ThreadingHTTPServer((host, port), Handler)
+            self._server = _QuietServer((host, port), Handler)
         except OSError as error:
             raise UserError(
                 f"Port {port} on {host} cannot serve the probes ({error.strerror});"

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import partial
 
 from insights import entrypoint
+from insights.clients.retry import retry_until_ready
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal, retry_until_ready
+from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")

@@ -2,8 +2,11 @@
 
 import logging
 import sys
+import time
+from functools import partial
 
 from insights import entrypoint
+from insights.clients.retry import retry_until_ready
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
@@ -11,6 +14,9 @@ from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.stream import query as streaming_query
 from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
+
+PATIENCE_SECONDS = 300
+"""How long a start waits for stores that do not answer."""
 
 
 def main() -> int:
@@ -45,7 +51,9 @@ def _stream() -> None:
     spark = streaming_query.make_spark_session(settings)
     try:
         spark.streams.addListener(ProgressListener(metrics))
-        if new := count_new_dimensions(postgres, cassandra, settings):
+        # Spark took long to start: starting it again would take longer than the stores' return.
+        count = partial(count_new_dimensions, postgres, cassandra, settings)
+        if new := retry_until_ready("the stores", count, time.monotonic() + PATIENCE_SECONDS):
             logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
         messages = streaming_query.read_topic(spark, settings, kafka)
         transformed = transform.transform_messages(messages, kafka.max_message_bytes)

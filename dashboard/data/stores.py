@@ -11,7 +11,6 @@ import streamlit as st
 from cassandra import DriverException
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.connection import ConnectionException
-from cassandra.policies import ConstantReconnectionPolicy
 from confluent_kafka import KafkaException
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
@@ -35,7 +34,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-RECONNECT_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
 """Maximum time that a visitor waits for one answer."""
 AIRFLOW_CACHE_FACTOR = 5
@@ -130,11 +128,10 @@ def ask_airflow(
 
 @st.cache_resource(show_spinner=False)
 def _get_session() -> Session:
-    """Open a session that tries to reconnect to a node that is down every `RECONNECT_SECONDS`."""
+    """Open a session whose requests take at most `REQUEST_SECONDS`."""
     stack = ExitStack()
     session = stack.enter_context(connections.open_cassandra(get_store_settings().cassandra))
     atexit.register(stack.close)
-    session.cluster.reconnection_policy = ConstantReconnectionPolicy(RECONNECT_SECONDS, None)
     session.cluster.profile_manager.default.request_timeout = REQUEST_SECONDS
     return session
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.components import flow_diagram, formatting, hops, page, runs
-from dashboard.data import checks, stalls
+from dashboard.data import checks, components, stalls
 from dashboard.data.answers import CachedAnswer
 from dashboard.data.stores import (
     ask_airflow,
@@ -17,6 +17,7 @@ from dashboard.data.stores import (
     get_store_settings,
 )
 from insights.clients import airflow
+from insights.clients.component_states import ComponentState
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
 from insights.queries import pipeline
@@ -40,6 +41,7 @@ REFRESH_SECONDS = page.draw_live_switch()
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def draw_flow() -> None:
+    draw_impaired_components()
     totals = ask_postgres(pipeline.read_hop_totals, get_store_settings().kafka.raw_topic)
     flow = ask_in_flight()
     genders = ask_cassandra(user_queries.read_counts, "gender")
@@ -67,6 +69,16 @@ def draw_flow() -> None:
     )
     draw_flow_summary(cards, flow.value)
     st.html(flow_diagram.render_flow(cards))
+
+
+def draw_impaired_components() -> None:
+    for status in components.list_impaired():
+        name, message = (formatting.escape_markdown(text) for text in (status.component, status.message))
+        if status.state is ComponentState.FAILED:
+            st.error(f"{message}", icon=":material/error:")
+        else:
+            reason = f": {message}" if message else ""
+            st.warning(f"{name} is not ready, {status.state.value}{reason}", icon=":material/restart_alt:")
 
 
 def draw_flow_summary(cards: list[hops.HopCard], flow: FlowState | None) -> None:

@@ -65,7 +65,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
     try:
         if watch:
             try:
-                exit_code = watch_first_batch(console, load_stores(), platform.is_ingesting)
+                exit_code = watch_first_batch(console, load_stores(), platform.is_ingesting, settings.patience_seconds)
             except UserError as error:
                 if once:
                     raise

@@ -9,5 +9,6 @@ def down() -> None:
     """Stop the platform that is running from this state directory. Its data is kept."""
     from insights.local.home import stop_running
 
-    home = load(LocalSettings).home
-    console.print("Stopped." if stop_running(home) else f"No platform runs from {home}.")
+    settings = load(LocalSettings)
+    home = settings.home
+    console.print("Stopped." if stop_running(home, settings.patience_seconds) else f"No platform runs from {home}.")

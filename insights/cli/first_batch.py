@@ -14,20 +14,20 @@ from insights.ledger.hops import Ledger, LedgerState
 from insights.ledger.totals import FlowTotals
 from insights.settings import StoreSettings
 
-PATIENCE_SECONDS = 300.0
-"""The flow is stuck if no count changes for this long."""
 _POLL_SECONDS = 1.0
 
 
-def watch_first_batch(console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool]) -> int:
+def watch_first_batch(
+    console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool], patience_seconds: float
+) -> int:
     """Show the counts until the ingest has ended and its records are delivered, then the ledger.
 
-    Returns the exit code, 0 if the ledger closes.
+    The flow is stuck if no count changes for `patience_seconds`. Returns the exit code, 0 if the ledger closes.
 
     Raises:
         UserError: the ingest failed.
     """
-    ledger = _wait_for_delivery(console, stores, is_ingesting)
+    ledger = _wait_for_delivery(console, stores, is_ingesting, patience_seconds)
     if ledger is None:
         console.print("No page was fetched: check the DAG ingest_users in Airflow.")
         return 1
@@ -37,13 +37,15 @@ def watch_first_batch(console: Console, stores: StoreSettings, is_ingesting: Cal
     return 0 if ledger.closed else 1
 
 
-def _wait_for_delivery(console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool]) -> Ledger | None:
+def _wait_for_delivery(
+    console: Console, stores: StoreSettings, is_ingesting: Callable[[], bool], patience_seconds: float
+) -> Ledger | None:
     """The ledger once nothing is in flight, or once the flow is stuck; None if nothing was fetched."""
     last_change, last = time.monotonic(), None
     with _open_display(console) as show:
         while True:
             ingesting = is_ingesting()
-            stuck = time.monotonic() - last_change > PATIENCE_SECONDS
+            stuck = time.monotonic() - last_change > patience_seconds
             # A server that is being restarted cannot be reached for a while.
             with nullcontext() if stuck else suppress(UserError):
                 totals = ledger_check.read_totals(stores)

@@ -7,11 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-from cassandra import ConsistencyLevel, DriverException, InvalidRequest, ProtocolVersion, UnresolvableContactPoints
+from cassandra import (
+    ConsistencyLevel,
+    DriverException,
+    InvalidRequest,
+    ProtocolVersion,
+    RequestValidationException,
+    UnresolvableContactPoints,
+    protocol,
+)
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
 from cassandra.connection import ConnectionException
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 from cassandra.protocol import ErrorMessage
 from confluent_kafka import KafkaException, Producer
 from psycopg2.extensions import connection as PgConnection
@@ -21,6 +29,10 @@ from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 CASSANDRA_ERRORS: tuple[type[Exception], ...] = (DriverException, NoHostAvailable, ConnectionException, ErrorMessage)
 """Raised by a statement that Cassandra rejects or does not answer; the driver's exceptions have no common base."""
+CASSANDRA_REJECTIONS = (RequestValidationException, protocol.RequestValidationException)
+"""Those of them that a repetition of the statement raises again."""
+_RECONNECT_SECONDS = 2.0
+"""Interval at which a node that is down is tried again; the driver's default grows to ten minutes."""
 _TCP_USER_TIMEOUT_MILLISECONDS = 30_000
 """How long sent data may stay unacknowledged; with TCP's defaults a lost server goes unnoticed for 15 minutes."""
 _LOGIN_REFUSED = re.compile(
@@ -90,6 +102,7 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
             ssl_context=_make_cassandra_tls(settings),
             connect_timeout=10,
             control_connection_timeout=10,
+            reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_SECONDS, None),
         )
     except UnresolvableContactPoints as error:
         raise NotReadyError(

@@ -14,7 +14,7 @@ from insights.model.quarantine import QuarantineRecord
 
 T = TypeVar("T")
 
-FLUSH_SECONDS = 60.0
+FLUSH_SECONDS = 90.0
 _POLL_SECONDS = 0.5
 
 

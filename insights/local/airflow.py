@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 import urllib.error
@@ -12,10 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.local.http import is_answering, request_json
 from insights.local.postgres import PostgresServer
-from insights.local.process import Component
+from insights.local.process import Component, run_program
 from insights.local.secrets import Secrets
 from insights.settings import read_inherited_environment
 
@@ -78,6 +77,7 @@ def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, envi
     """Write the passwords file, and migrate the metadata unless the last start used this version of Airflow.
 
     Raises:
+        NotReadyError: the database did not answer.
         UserError: Airflow's migration failed.
     """
     home.mkdir(parents=True, exist_ok=True)
@@ -88,11 +88,12 @@ def migrate_airflow(home: Path, postgres: PostgresServer, secrets: Secrets, envi
         return
     postgres.create_database(DATABASE)
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
-    result = subprocess.run(
-        command, env=read_inherited_environment() | environment, capture_output=True, text=True, check=False, cwd=home
-    )
-    if result.returncode != 0:
-        raise UserError(f"Airflow's database could not be migrated: {(result.stderr.strip().splitlines() or [''])[-1]}")
+    exit_code, output = run_program(command, read_inherited_environment() | environment, home)
+    if exit_code != 0:
+        lines = output.strip().splitlines() or [f"exit code {exit_code}"]
+        is_outage = any("OperationalError" in line for line in lines)
+        kind = NotReadyError if is_outage else UserError
+        raise kind(f"Airflow's database could not be migrated: {lines[-1]}")
     marker.write_text(installed)
 
 
@@ -141,12 +142,13 @@ def trigger_once(
     Waits up to `seconds` until the DAG is parsed, or until `is_wanted` returns false. Returns the outcome in words.
 
     Raises:
+        NotReadyError: Airflow does not answer.
         UserError: the DAG has an import error, does not appear in time, or Airflow rejects the request.
     """
     try:
         return _trigger_once(url, password, dag, seconds, is_wanted, again=again)
     except OSError as error:
-        raise UserError(
+        raise NotReadyError(
             f"Airflow at {url} did not start the DAG {dag} ({error}): see Airflow's logs, then try again."
         ) from None
 
@@ -160,6 +162,8 @@ def _trigger_once(
             details = request_json(f"{api}/dags/{dag}", token=token)
             break
         except urllib.error.HTTPError as error:
+            if error.code >= 500:
+                raise
             if error.code != 404:
                 raise UserError(f"Airflow answered {error.code} to a request for the DAG {dag}.") from None
         errors = request_json(f"{api}/importErrors", token=token)["import_errors"]

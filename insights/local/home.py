@@ -76,7 +76,7 @@ def find_running_process(home: Path) -> int | None:
         return int((home / MARKER).read_text() or 0)
 
 
-def stop_running(home: Path, seconds: float = 120) -> bool:
+def stop_running(home: Path, seconds: float) -> bool:
     """Stop the platform that runs from `home`. Returns whether there was one.
 
     Raises:

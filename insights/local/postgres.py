@@ -6,12 +6,13 @@ import secrets
 import shutil
 import signal
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.local.package import find_package_directory
 from insights.local.process import Component
 from insights.settings import read_inherited_environment
@@ -98,16 +99,22 @@ class PostgresServer(Component):
             connection.close()
 
     def create_database(self, name: str) -> None:
-        """Create a database unless it exists. The server must be ready."""
-        connection = psycopg2.connect(**self.connection())
-        connection.autocommit = True
+        """Create a database unless it exists.
+
+        Raises:
+            NotReadyError: the server does not answer.
+        """
         try:
-            with connection.cursor() as cursor:
+            with closing(psycopg2.connect(**self.connection())) as connection, connection.cursor() as cursor:
+                connection.autocommit = True
                 cursor.execute("select 1 from pg_database where datname = %s", (name,))
                 if cursor.fetchone() is None:
                     cursor.execute(f'create database "{name}"')
-        finally:
-            connection.close()
+        except psycopg2.OperationalError as error:
+            raise NotReadyError(
+                f"PostgreSQL at {self.host}:{self.port} did not create the database {name!r} ({str(error).strip()});"
+                f" see {self.log}."
+            ) from error
 
     def _initialise(self) -> None:
         """Run initdb in a temporary directory and rename it, so that an incomplete data directory is never used."""

@@ -254,6 +254,27 @@ def _start_guard() -> Guard:
     return Guard()
 
 
+def run_program(command: list[str], environment: dict[str, str], directory: Path) -> tuple[int, str]:
+    """Run a program to its end. Returns its exit code and what it printed. It ends with this process, if that dies."""
+    program = subprocess.Popen(
+        command,
+        env=environment,
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    get_guard().watch(program.pid, signal.SIGKILL)
+    try:
+        output, _ = program.communicate()
+    finally:
+        get_guard().forget(program.pid)
+    return program.returncode, output
+
+
 def end_session(session: int, seconds: float) -> None:
     """Terminate a session's processes, and kill those that are left after `seconds`."""
     guard.signal_session(session, signal.SIGTERM)

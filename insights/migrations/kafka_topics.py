@@ -16,6 +16,8 @@ from insights import failpoints
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import KafkaSettings
 
+_UNANSWERED = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+
 
 def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[str]:
     """Create the platform's topics if they do not exist, and set `max.message.bytes` of those that do.
@@ -24,7 +26,7 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     created.
 
     Raises:
-        NotReadyError: no broker answers.
+        NotReadyError: no broker answers, or it does not answer in time.
         RefusedError: the broker refuses the login.
         UserError: the broker rejects the changes.
     """
@@ -59,7 +61,8 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
                 future.result()
         failpoints.reach("migrate.topics_altered")
     except KafkaException as error:
-        raise UserError(
+        kind = NotReadyError if error.args[0].retriable() or error.args[0].code() in _UNANSWERED else UserError
+        raise kind(
             f"{broker} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
         ) from error
     return created

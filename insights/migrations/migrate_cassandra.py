@@ -8,13 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from cassandra import InvalidRequest
 from cassandra.cluster import Session
-from cassandra.protocol import SyntaxException
 
 from insights import failpoints
 from insights.clients import connections
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.migrations import MIGRATIONS
 from insights.settings import CassandraSettings
 
@@ -30,7 +28,7 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
     idempotent (`IF NOT EXISTS`). Concurrent runs serialise on a lock row.
 
     Raises:
-        NotReadyError: no node answers.
+        NotReadyError: no node answers, or one stopped answering in the middle: a repetition completes the migration.
         UserError: Cassandra refuses the login or rejects a statement, or an applied file has changed.
     """
     with connections.open_cassandra(settings, use_keyspace=False) as session:
@@ -43,13 +41,13 @@ def migrate_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
             session.set_keyspace(settings.keyspace)
             _create_migration_tables(session, settings.keyspace)
             return _apply_files(session, folder)
-        except (InvalidRequest, SyntaxException) as error:
+        except connections.CASSANDRA_REJECTIONS as error:
             raise UserError(
                 f"Cassandra rejected a migration of keyspace {settings.keyspace!r} ({error});"
                 " check INSIGHTS_CASSANDRA_REPLICATION and run the migrations again."
             ) from error
         except connections.CASSANDRA_ERRORS as error:
-            raise UserError(
+            raise NotReadyError(
                 f"Cassandra failed during a migration of keyspace {settings.keyspace!r} ({error});"
                 " check that its nodes run and run the migrations again."
             ) from error

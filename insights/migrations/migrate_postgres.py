@@ -13,7 +13,7 @@ from yoyo.connections import DatabaseURI
 
 from insights import failpoints
 from insights.clients import connections
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.migrations import MIGRATIONS
 from insights.settings import PostgresSettings
 
@@ -26,7 +26,7 @@ def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
     Concurrent runs serialise on an advisory lock.
 
     Raises:
-        NotReadyError: the server does not answer.
+        NotReadyError: the server does not answer, or stopped answering in the middle.
         UserError: the server refuses the login or rejects a migration.
     """
     with closing(connections.connect_postgres(settings, "migrate")) as connection:
@@ -35,6 +35,11 @@ def migrate_postgres(settings: PostgresSettings, folder: Path = MIGRATIONS / "po
             cursor.execute("SELECT pg_advisory_lock(hashtextextended('insights.migrate', 0))")
         try:
             return _apply_files(_Backend(connection), folder)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise NotReadyError(
+                f"PostgreSQL failed during a migration of database {settings.dbname!r} ({str(error).strip()});"
+                " check that it is running and run the migrations again."
+            ) from error
         except psycopg2.Error as error:
             raise UserError(
                 f"PostgreSQL rejected a migration of database {settings.dbname!r} ({str(error).strip()});"

@@ -9,18 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from cassandra import RequestValidationException, protocol
 from cassandra.cluster import NoHostAvailable, Session
 from cassandra.cmurmur3 import murmur3
 from cassandra.metadata import Metadata
 from cassandra.policies import FallthroughRetryPolicy
 from cassandra.query import PreparedStatement
 
+from insights.clients.connections import CASSANDRA_ERRORS, CASSANDRA_REJECTIONS
 from insights.sinks.cql_batches import BlockProtocol, RowBlock, encode_statement_prefix, make_unlogged_batch
 from insights.sinks.cql_encoding import encode_routing_keys, encode_rows, read_row_offsets, split_rows
 
-MAX_ATTEMPTS = 6
-FIRST_BACKOFF_SECONDS = 0.25
+OUTAGE_SECONDS = 90.0
+"""How long rows that failed with a retriable error are sent again."""
+FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 2.0
 MAX_BATCH_BYTES = 44 * 1024
 """Below Cassandra's limit of 50 KiB (`batch_size_fail_threshold`), which counts `CELL_BYTES` on top of each value."""
 CELL_BYTES = 12
@@ -49,7 +50,7 @@ logging.getLogger("cassandra.protocol").setLevel(logging.ERROR)
 class CassandraWriter:
     """Idempotent writes through one driver session, each row with a write timestamp of its own.
 
-    Writes that fail with a retriable error are attempted `MAX_ATTEMPTS` times in total.
+    Writes that fail with a retriable error are repeated for at least `OUTAGE_SECONDS`.
 
     Args:
         session: the writer sets its protocol handler, client timestamps and retry policy.
@@ -72,7 +73,7 @@ class CassandraWriter:
         Returns the number of rows.
 
         Raises:
-            Exception: the driver's first error that is not retriable, or that remained after all attempts.
+            Exception: the driver's first error that is not retriable, or that remained after `OUTAGE_SECONDS`.
         """
         markers = ", ".join("?" for _ in names)
         cql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers}) USING TIMESTAMP ?"
@@ -94,7 +95,7 @@ class CassandraWriter:
         """Execute `cql` for each row, its markers bound to `columns`."""
         if rows.num_rows == 0:
             return 0
-        statement = self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
+        statement = self._prepare(cql)
         failed: list[FailedBlock] = []
         for batch in slice_by_partition(rows, [columns[i] for i in statement.routing_key_indexes]):
             failed += self._send(self._encode_blocks(statement, batch, columns))
@@ -156,16 +157,22 @@ class CassandraWriter:
                 raise failure.error
         return failures
 
+    def _prepare(self, cql: str) -> PreparedStatement:
+        for last_attempt in _pace_attempts():
+            try:
+                return self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
+            except CASSANDRA_ERRORS as error:
+                if last_attempt or not _is_retriable(error):
+                    raise
+        raise AssertionError("unreachable")
+
     def _retry(self, failures: list[FailedBlock]) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
-        for _ in range(MAX_ATTEMPTS - 1):
-            if not failures:
-                return
-            time.sleep(backoff)
-            backoff *= 2
+        attempts = _pace_attempts()
+        next(attempts)  # The one that failed.
+        while failures:
+            if next(attempts):
+                raise failures[0].error
             failures = self._send([failure.routed for failure in failures])
-        if failures:
-            raise failures[0].error
 
 
 class _Request:
@@ -183,6 +190,16 @@ class _Request:
         if self._reported.acquire(blocking=False):
             self._failures.append(FailedBlock(error, self._routed))
             self._slots.release()
+
+
+def _pace_attempts() -> Iterator[bool]:
+    """Yield for each attempt whether it is the last, with growing pauses in between."""
+    deadline, backoff = time.monotonic() + OUTAGE_SECONDS, FIRST_BACKOFF_SECONDS
+    while time.monotonic() < deadline:
+        yield False
+        time.sleep(backoff)
+        backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+    yield True
 
 
 def slice_by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -210,4 +227,4 @@ def map_replica_sets(metadata: Metadata, keyspace: str) -> tuple[np.ndarray, np.
 
 def _is_retriable(error: Exception) -> bool:
     """Whether a retry may succeed: after timeouts, overload or lost nodes, but not after an invalid statement."""
-    return not isinstance(error, (RequestValidationException, protocol.RequestValidationException))
+    return not isinstance(error, CASSANDRA_REJECTIONS)

@@ -22,6 +22,7 @@ from pyspark.storagelevel import StorageLevel
 
 from insights import failpoints
 from insights.clients import connections
+from insights.clients.retry import retry_until_ready
 from insights.errors import UserError
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
@@ -38,7 +39,9 @@ MAX_ARRIVALS = 200
 """Users of one batch that are written to `latest_arrivals`: the newest."""
 REJECTED_BYTES = 16 * 1024 * 1024
 """Bytes of rejected payloads that memory holds at a time."""
-POSTGRES_ATTEMPTS = 5
+OUTAGE_SECONDS = 90.0
+"""How long a batch waits for a store that does not answer. A new start of the stream takes about as long."""
+MAX_PAUSE_SECONDS = 2.0
 USER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
 _COMMIT_POLL_SECONDS = 0.05
 _QUARANTINE_COLUMNS = tuple(field.name for field in fields(QuarantineRecord))
@@ -155,7 +158,8 @@ class MicroBatchSink:
 
         A server that accepts no connection, as during a restart, is retried like one that closed it.
         """
-        for attempt in range(POSTGRES_ATTEMPTS):
+        deadline, pause = time.monotonic() + OUTAGE_SECONDS, 0.25
+        while True:
             try:
                 if self._connection is None:
                     self._connection = connections.connect_postgres(self._postgres_settings, "stream")
@@ -164,10 +168,10 @@ class MicroBatchSink:
                 if self._connection is not None:
                     self._connection.close()
                     self._connection = None
-                if attempt == POSTGRES_ATTEMPTS - 1:
+                if time.monotonic() > deadline:
                     raise
-                time.sleep(2**attempt / 4)
-        raise AssertionError("unreachable")
+                time.sleep(pause)
+                pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     def _write_cassandra(self, users: pa.Table) -> None:
         writer = self._connect_cassandra()
@@ -185,7 +189,11 @@ class MicroBatchSink:
 
     def _connect_cassandra(self) -> CassandraWriter:
         if self._writer is None:
-            session = self._resources.enter_context(connections.open_cassandra(self._cassandra_settings))
+            session = retry_until_ready(
+                "Cassandra",
+                lambda: self._resources.enter_context(connections.open_cassandra(self._cassandra_settings)),
+                time.monotonic() + OUTAGE_SECONDS,
+            )
             self._writer = CassandraWriter(
                 session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
             )

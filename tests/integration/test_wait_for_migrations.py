@@ -34,7 +34,7 @@ Job = Callable[..., int]
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Job:
     """Runs the job with these settings and arguments, and returns its exit code."""
-    caplog.set_level(logging.INFO, logger="insights.migrations.wait")
+    caplog.set_level(logging.INFO, logger="insights.clients.retry")
 
     def run(postgres: PostgresSettings, cassandra: CassandraSettings, *arguments: str, **environment: str) -> int:
         for name, value in (to_environment(postgres, cassandra) | environment).items():

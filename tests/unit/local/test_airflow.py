@@ -1,12 +1,15 @@
+import sys
 import urllib.error
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 
 import pytest
 
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.local import airflow
-from insights.local.airflow import read_run_state, trigger_once
+from insights.local.airflow import migrate_airflow, read_run_state, trigger_once
+from insights.local.postgres import PostgresServer
+from insights.local.secrets import Secrets
 
 URL = "http://airflow"
 
@@ -110,3 +113,36 @@ def test_an_airflow_that_does_not_answer_is_reported_in_one_sentence(monkeypatch
     monkeypatch.setattr(airflow, "request_json", time_out)
     with pytest.raises(UserError, match=r"http://airflow did not start the DAG ingest_users \(timed out\)"):
         trigger()
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError("timed out"), urllib.error.HTTPError(URL, 503, "not yet", Message(), None)]
+)
+def test_an_airflow_that_does_not_answer_may_be_asked_again(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(airflow, "request_json", fail)
+    with pytest.raises(NotReadyError, match="Airflow at http://airflow did not start the DAG ingest_users"):
+        trigger()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "reason"),
+    [
+        ("print('sqlalchemy.exc.OperationalError: refused', 'gone', sep=chr(10)); exit(1)", NotReadyError, "gone"),
+        ("exit('no such revision')", UserError, "no such revision"),
+        ("exit(3)", UserError, "exit code 3"),
+    ],
+)
+def test_a_migration_is_repeated_after_an_outage_only(tmp_path, monkeypatch, code, kind, reason):
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{code}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(PostgresServer, "create_database", lambda *_: None)
+    secrets = Secrets.load_or_create(tmp_path / "secrets.json")
+    with pytest.raises(UserError, match=f"could not be migrated: {reason}") as raised:
+        migrate_airflow(tmp_path / "airflow", PostgresServer(tmp_path), secrets, {})
+    assert raised.type is kind
+    assert not (tmp_path / "airflow" / "migrated").exists()

@@ -1,10 +1,18 @@
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
-from insights.errors import UserError
+import pytest
+from cassandra import InvalidRequest, OperationTimedOut, Unauthorized
+from cassandra.cluster import NoHostAvailable
+
+from insights.clients import connections
+from insights.errors import NotReadyError, UserError
 from insights.migrations import MIGRATIONS
 from insights.migrations.kafka_topics import ensure_topics
-from insights.migrations.migrate_cassandra import split_cql_statements
-from insights.settings import KafkaSettings
+from insights.migrations.migrate_cassandra import migrate_cassandra, split_cql_statements
+from insights.settings import CassandraSettings, KafkaSettings
 from tests.helpers.support import free_port
 
 
@@ -24,6 +32,31 @@ def test_a_broker_that_does_not_answer_is_one_sentence_without_the_clients_own_l
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
-    with pytest.raises(UserError, match=address):
+    with pytest.raises(NotReadyError, match=address):
         ensure_topics(KafkaSettings(bootstrap_servers=address), timeout_seconds=1)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OperationTimedOut(), NotReadyError),
+        (NoHostAvailable("away", {}), NotReadyError),
+        (InvalidRequest("no such strategy"), UserError),
+        (Unauthorized("no permission"), UserError),
+    ],
+)
+def test_a_migration_may_be_repeated_after_an_outage_only(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def execute(*_: Any) -> None:
+        raise error
+
+    @contextmanager
+    def open_session(*_: Any, **__: Any) -> Iterator[Any]:
+        yield SimpleNamespace(execute=execute, cluster=SimpleNamespace())
+
+    monkeypatch.setattr(connections, "open_cassandra", open_session)
+    with pytest.raises(UserError, match="keyspace 'insights'") as raised:
+        migrate_cassandra(CassandraSettings())
+    assert raised.type is kind

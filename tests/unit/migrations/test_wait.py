@@ -10,8 +10,9 @@ from functools import partial
 
 import pytest
 
+from insights.clients.retry import retry_until_ready
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal, retry_until_ready
+from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal
 from insights.settings import CassandraSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, free_port
 
@@ -32,7 +33,7 @@ class Store:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("insights.migrations.wait._PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("insights.clients.retry._PAUSE_SECONDS", 0.001)
     caplog.set_level(logging.INFO, logger="insights")
 
 

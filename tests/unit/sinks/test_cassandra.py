@@ -90,11 +90,39 @@ def test_only_what_timed_out_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
-def test_an_error_that_remains_after_all_attempts_is_raised(error: Exception) -> None:
+def test_an_error_that_remains_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OUTAGE_SECONDS", 0.1)
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.02)
     session = Session(lambda number: error if number == 2 or number >= 10 else None)
     with pytest.raises(type(error)):
         write(session)
-    assert len(session.bodies) == 10 + module.MAX_ATTEMPTS - 1
+    assert len(session.bodies) > 10
+
+
+@pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
+def test_a_node_that_comes_back_within_the_outage_that_is_waited_for_gets_every_row(error: Exception) -> None:
+    session = Session(lambda number: error if 2 <= number < 60 else None)
+    assert write(session) == 100
+    sent = b"".join(body for number, body in enumerate(session.bodies) if not 2 <= number < 60)
+    assert [sent.count(f"{n:04d}".encode()) for n in range(100)] == [1] * 100
+
+
+def test_a_statement_is_prepared_again_after_an_outage_but_not_after_a_rejection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Session(lambda _: None)
+    prepare, errors = session.prepare, [NoHostAvailable("away", {}), OperationTimedOut()]
+
+    def fail_first(cql: str) -> Any:
+        if errors:
+            raise errors.pop()
+        return prepare(cql)
+
+    monkeypatch.setattr(session, "prepare", fail_first)
+    assert write(session) == 100
+    errors[:] = [InvalidRequest("no such table")]
+    with pytest.raises(InvalidRequest):
+        write(session)
 
 
 def test_an_invalid_statement_is_raised_at_once() -> None:

@@ -10,7 +10,8 @@ import pytest
 from insights.clients import connections
 from insights.errors import UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
-from insights.sinks.micro_batch import POSTGRES_ATTEMPTS, MicroBatchSink, TransformOutputs
+from insights.sinks import micro_batch
+from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 
 
 class Connection:
@@ -61,6 +62,7 @@ def test_a_merge_survives_a_server_that_restarts(sink: MicroBatchSink, monkeypat
 def test_a_server_that_stays_down_fails_the_batch_with_its_error(
     sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * POSTGRES_ATTEMPTS)
+    monkeypatch.setattr(micro_batch, "OUTAGE_SECONDS", 0.0)
+    script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * 10)
     with pytest.raises(UserError, match="PostgreSQL is away"):
         sink._with_postgres(lambda _: None)

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components import formatting
 from dashboard.data import checks
+from insights.clients.component_states import ComponentState, ComponentStatus, write_states
 from insights.ledger.flow_state import FlowState
 from insights.ledger.hops import LedgerState
 from insights.queries import pipeline
@@ -33,6 +35,29 @@ def delivered_batch(fakes) -> pipeline.BatchSummary:
     batch = pipeline.BatchSummary(4, NOW, NOW, NOW + timedelta(seconds=2), 9, 8, 1, 8, 0, 1.5, 2.5, 4.25)
     fakes.batches.append(batch)
     return batch
+
+
+def test_components_that_are_not_ready_are_named_those_that_keep_failing_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("INSIGHTS_HOME", str(tmp_path))
+    failure = f"stream failed 5 times in a row and is tried again in 31 s; the last error: {HOSTILE}"
+    write_states(
+        tmp_path,
+        [
+            ComponentStatus("kafka", ComponentState.DIED, "exit code -9"),
+            ComponentStatus("dashboard", ComponentState.READY, ""),
+            ComponentStatus("publisher", ComponentState.STARTING, ""),
+            ComponentStatus("stream", ComponentState.FAILED, failure),
+        ],
+    )
+    app = open_page("flow")
+    assert [error.value for error in app.error] == [formatting.escape_markdown(failure)]
+    assert [warning.value for warning in app.warning] == [
+        "kafka is not ready, died: exit code \\-9",
+        "publisher is not ready, starting",
+    ]
+    write_states(tmp_path, [ComponentStatus("stream", ComponentState.READY, "")])
+    app.run()
+    assert (len(app.error), len(app.warning)) == (0, 0)
 
 
 def test_the_flow_shows_every_hop_and_what_waits():

@@ -1,0 +1,57 @@
+"""The probes of a process, towards clients that behave badly."""
+
+import socket
+import struct
+import threading
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from insights.probes import ProbeServer
+from tests.helpers.support import eventually
+
+
+@pytest.fixture
+def hang_up() -> Callable[[Callable[[], str | None]], None]:
+    """A function that asks a probe whose check is given, and hangs up before the answer."""
+
+    def ask(check: Callable[[], str | None]) -> None:
+        asked, answer = threading.Event(), threading.Event()
+
+        def slow_check() -> str | None:
+            asked.set()
+            answer.wait(20)
+            return check()
+
+        server = ProbeServer(
+            "127.0.0.1", 0, "INSIGHTS_TEST_PORT", CollectorRegistry(), healthz=slow_check, readyz=slow_check
+        )
+        handlers = threading.active_count()
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert asked.wait(20)
+            # A reset instead of an orderly end, so that the first write of the answer fails.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        answer.set()
+        eventually(lambda: threading.active_count() <= handlers, 20, "the request is still being handled")
+        server.close()
+
+    return ask
+
+
+def test_a_probe_that_hangs_up_leaves_no_traceback(
+    hang_up: Callable[[Callable[[], str | None]], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    hang_up(lambda: None)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_error_of_a_check_is_still_logged(
+    hang_up: Callable[[Callable[[], str | None]], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> str:
+        raise RuntimeError("the check is broken")
+
+    hang_up(fail)
+    assert "RuntimeError: the check is broken" in capfd.readouterr().err
