@@ -6,6 +6,24 @@ from insights.model.user import MANDATORY, to_dotted_path
 
 MAX_AGE_YEARS = 130
 """The longest documented human life is 122 years."""
+MAX_LENGTHS = {
+    "name__title": 50,
+    "name__first": 250,
+    "name__last": 250,
+    "location__street": 250,
+    "location__city": 200,
+    "location__state": 200,
+    "location__postcode": 50,
+    "location__timezone__description": 250,
+    "email": 254,
+    "login__username": 100,
+    "phone": 50,
+    "cell": 50,
+    "picture__large": 2048,
+}
+"""The longest cleansed text in characters, of each field of `RawUser` that is stored as text: generous for people, and
+at 4 bytes a character within every store's limit. The tightest is PostgreSQL's B-tree (2,704 bytes), which holds each
+dimension's value. 254 is the path of RFC 5321 without its angle brackets, 2,048 the length that every browser opens."""
 
 
 class Reason(StrEnum):
@@ -17,6 +35,7 @@ class Reason(StrEnum):
     MISSING_ID = "MISSING_ID"
     BAD_KEY = "BAD_KEY"
     MISSING_FIELD = "MISSING_FIELD"
+    TOO_LONG = "TOO_LONG"
     UNKNOWN_COUNTRY = "UNKNOWN_COUNTRY"
     BAD_GENDER = "BAD_GENDER"
     BAD_EMAIL = "BAD_EMAIL"
@@ -28,6 +47,7 @@ class Reason(StrEnum):
 _VALUE = ("value",)
 _MANDATORY = tuple(to_dotted_path(name) for name in MANDATORY)
 _DATES = ("dob", "registered")
+_LENGTHS = ", ".join(f"`{to_dotted_path(name)}` {length:,}" for name, length in MAX_LENGTHS.items())
 
 
 class Rule(Enum):
@@ -59,6 +79,13 @@ class Rule(Enum):
     ID_NOT_UUID = (Reason.MISSING_ID, ("login.uuid",), "The id is not a UUID.")
     KEY_NOT_ID = (Reason.BAD_KEY, ("key",), "The message key is not the record's login.uuid.")
     ABSENT = (Reason.MISSING_FIELD, _MANDATORY, "The field is absent or blank.")
+    TEXT_TOO_LONG = (
+        Reason.TOO_LONG,
+        tuple(to_dotted_path(name) for name in MAX_LENGTHS),
+        "The text has more than {limit} characters.",
+        f"Counted after cleansing. The limits: {_LENGTHS}. An optional text that is too long rejects the record too,"
+        " because to leave it out or to cut it would lose what the source sent.",
+    )
     UNKNOWN_NATIONALITY = (
         Reason.UNKNOWN_COUNTRY,
         ("nat",),
@@ -70,8 +97,8 @@ class Rule(Enum):
         Reason.BAD_EMAIL,
         ("email",),
         "The value is not an e-mail address.",
-        "An address has at most 254 characters: dot-separated words of at most 64 characters in all, an `@`, and a"
-        " domain name of at least two labels whose last label is not a number. Letters of any script are allowed.",
+        "An address has dot-separated words of at most 64 characters in all, an `@`, and a domain name of at least two"
+        " labels whose last label is not a number. Letters of any script are allowed.",
     )
     NOT_A_DATE = (
         Reason.BAD_DATE,
@@ -103,6 +130,6 @@ class Rule(Enum):
         self.fields = fields
         """Paths in the raw record. `value` is the message's value as a whole, `key` its key."""
         self.detail = detail
-        """The sentence recorded with the rejected record; `{limit}` stands for the configured limit."""
+        """The sentence recorded with the rejected record; `{limit}` stands for the limit of the field."""
         self.explanation = explanation
         """Further explanation for readers, in Markdown."""

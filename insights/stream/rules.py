@@ -28,14 +28,12 @@ from pyspark.sql import functions as F
 
 from insights.model.age_bands import AGE_BANDS, OLDEST_BAND
 from insights.model.countries import Telephony, load_countries, load_telephony
-from insights.model.reasons import MAX_AGE_YEARS, Rule
-from insights.model.user import MANDATORY, RawUser, read_field_types
+from insights.model.reasons import MAX_AGE_YEARS, MAX_LENGTHS, Rule
+from insights.model.user import MANDATORY, RawUser, read_field_types, to_dotted_path
 
 RAW_FIELDS = tuple(read_field_types(RawUser))
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius R1 of the WGS 84 ellipsoid (IUGG)."""
-MAX_EMAIL_LENGTH = 254
-"""The path of at most 256 characters of RFC 5321, without its angle brackets."""
 
 GENERATIONS = (
     (1928, "Greatest"),
@@ -163,7 +161,7 @@ def parse_degrees(text: Column) -> Column:
 
 def is_email(address: Column) -> Column:
     """Return whether lower-case text is an address: dotted atoms of any script (RFC 6531), `@`, a domain name."""
-    return (F.char_length(address) <= MAX_EMAIL_LENGTH) & address.rlike(_EMAIL)
+    return address.rlike(_EMAIL)
 
 
 def is_web_address(text: Column) -> Column:
@@ -248,7 +246,7 @@ def list_value_checks(value: Column, max_bytes: int) -> list[RuleCheck]:
         Rule.BAD_ESCAPE: [text.contains("\\u") & without_escaped_backslashes.rlike(_BAD_ESCAPE)],
         Rule.NO_VALUE: [value.isNull()],
     }
-    return _pair_with_rules(conditions, max_bytes)
+    return _pair_with_rules(conditions, {"value": max_bytes})
 
 
 def list_shape_checks(text: Column, record: Column, corrupt: Column) -> list[RuleCheck]:
@@ -274,6 +272,7 @@ def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[
             Rule.ID_NOT_UUID: [~user_id.rlike(_UUID)],
             Rule.KEY_NOT_ID: [~F.lower(F.trim(key)).eqNullSafe(user_id)],
             Rule.ABSENT: [fields[name].isNull() for name in MANDATORY],
+            Rule.TEXT_TOO_LONG: [F.char_length(fields[name]) > length for name, length in MAX_LENGTHS.items()],
             Rule.UNKNOWN_NATIONALITY: [fields["country"].isNull()],
             Rule.UNKNOWN_GENDER: [~fields["gender"].isin("female", "male")],
             Rule.NOT_AN_EMAIL: [~is_email(fields["email"])],
@@ -283,14 +282,20 @@ def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[
             Rule.LONGITUDE_OUT_OF_RANGE: [F.abs(fields["longitude"]) > 180],
             Rule.TOO_OLD: [fields["age"] > MAX_AGE_YEARS],
             Rule.REGISTERED_BEFORE_BIRTH: [registered_at < born_at],
-        }
+        },
+        {to_dotted_path(name): length for name, length in MAX_LENGTHS.items()},
     )
 
 
-def _pair_with_rules(conditions: Mapping[Rule, Sequence[Column]], limit: int | None = None) -> list[RuleCheck]:
-    """Return the checks in the order of the catalogue, given one condition for each field of each rule."""
+def _pair_with_rules(
+    conditions: Mapping[Rule, Sequence[Column]], limits: Mapping[str, int] | None = None
+) -> list[RuleCheck]:
+    """Return the checks in the order of the catalogue, given one condition for each field of each rule.
+
+    `limits` has the limit by field, for the details that name it.
+    """
     return [
-        RuleCheck(rule, field, rule.detail.format(limit=limit), broken)
+        RuleCheck(rule, field, rule.detail.format(limit=(limits or {}).get(field)), broken)
         for rule in Rule
         if rule in conditions
         for field, broken in zip(rule.fields, conditions[rule], strict=True)

@@ -26,6 +26,22 @@ from tests.helpers.oracle.values import (
     parse_offset_minutes,
 )
 
+LONGEST = {
+    "name.title": 50,
+    "name.first": 250,
+    "name.last": 250,
+    "location.street": 250,
+    "location.city": 200,
+    "location.state": 200,
+    "location.postcode": 50,
+    "location.timezone.description": 250,
+    "email": 254,
+    "login.username": 100,
+    "phone": 50,
+    "cell": 50,
+    "picture.large": 2048,
+}
+
 
 @dataclass(frozen=True)
 class Message:
@@ -93,6 +109,9 @@ def _build_user(message: Message, envelope: Envelope) -> User:
     for field in MANDATORY:
         if texts[field] is None:
             raise RuleBrokenError(Reason.MISSING_FIELD, field)
+    for field, longest in LONGEST.items():
+        if len(texts[field] or "") > longest:
+            raise RuleBrokenError(Reason.TOO_LONG, field)
     country = load_countries().get(texts["nat"] or "")
     if country is None:
         raise RuleBrokenError(Reason.UNKNOWN_COUNTRY, "nat")

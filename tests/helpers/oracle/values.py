@@ -14,7 +14,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def is_email(address: str) -> bool:
     local, at, domain = address.partition("@")
-    if not at or "@" in domain or len(address) > 254 or not 1 <= len(local) <= 64:
+    if not at or "@" in domain or not 1 <= len(local) <= 64:
         return False
     labels = domain.split(".")
     return (

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from insights.model.countries import load_countries, load_telephony
 from insights.model.credentials import CREDENTIAL_FIELDS
 from insights.model.quarantine import QuarantineRecord
-from insights.model.reasons import Rule
-from insights.model.user import User
+from insights.model.reasons import MAX_LENGTHS, Rule
+from insights.model.user import DIMENSIONS, User
 from insights.stream import rules
 from tests.helpers import oracle
 from tests.helpers.oracle import Message
@@ -190,6 +190,44 @@ def test_every_rule_of_the_catalogue_has_a_condition_for_each_field_in_the_order
     assert [(violation.rule, violation.field) for violation in violations] == [
         (rule, field) for rule in Rule for field in rule.fields
     ]
+
+
+UNBOUNDED = (
+    "title",
+    "first_name",
+    "last_name",
+    "full_name",
+    "username",
+    "email",
+    "email_domain",
+    "phone",
+    "cell",
+    "street",
+)
+UNBOUNDED += ("city", "state", "postcode", "address", "timezone", "picture_url", "batch_id", "event_id")
+"""Fields of `User` whose texts come from the record; all other texts are chosen by the rules."""
+LONGEST_TEXTS = {path: "\U0001d4b3" * length for path, length in MAX_LENGTHS.items()} | {
+    "email": f"{'é' * 64}@{'.'.join(['b' * 63] * 2)}.{'c' * 61}",
+    "picture__large": f"https://example.com/{'x' * 2028}",
+}
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_a_text_is_rejected_by_name_from_one_character_over_its_limit_at_4_bytes_a_character(process, excess):
+    messages = [
+        message(user(**{path: text + excess * "x"}), offset)
+        for offset, (path, text) in enumerate(LONGEST_TEXTS.items())
+    ]
+    outcomes = assert_agrees(process, messages)
+    assert outcomes == ["TOO_LONG" if excess else "accepted"] * len(MAX_LENGTHS)
+
+
+def test_a_dimension_of_the_longest_texts_fits_postgresqls_b_tree():
+    bytes_by_field = {"city": MAX_LENGTHS["location__city"] * 4, "email_domain": MAX_LENGTHS["email"] * 4}
+    assert set(bytes_by_field) == {field for fields in DIMENSIONS.values() for field in fields if field in UNBOUNDED}, (
+        "a dimension of another text needs its bytes here"
+    )
+    assert max(sum(bytes_by_field.get(field, 50) for field in fields) for fields in DIMENSIONS.values()) < 2704 - 50
 
 
 TEXTS = st.text("aZéß'’- .()/ŉǆİΣσÅ\u0301\u0958\u1112\u1161가ñآک5\u00a0\t\u200b\U0001f600", max_size=8)
