@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AnyHttpUrl, Field, Json, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from insights import setting_types as kinds
 from insights.errors import UserError
 
 _MIN_SECRET_CHARACTERS = 16
@@ -19,14 +20,17 @@ class PostgresSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_POSTGRES_", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = 5432
-    dbname: str = "insights"
-    user: str = "insights"
+    host: kinds.Word = "127.0.0.1"
+    port: kinds.Port = 5432
+    dbname: kinds.Text = "insights"
+    user: kinds.Text = "insights"
     password: SecretStr = SecretStr("")
-    sslmode: str = "prefer"
-    sslrootcert: Path | None = None
-    connect_timeout_seconds: int = 10
+    sslmode: Annotated[Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"], kinds.LOWER] = (
+        "prefer"
+    )
+    sslrootcert: kinds.OptionalPath = None
+    connect_timeout_seconds: int = Field(default=10, ge=2, le=300)
+    """libpq treats less than 2 seconds as 2."""
 
     def connection(self, application: str) -> dict[str, Any]:
         """Keyword arguments for `psycopg2.connect`; `application` is the name in `pg_stat_activity`."""
@@ -47,22 +51,46 @@ class PostgresSettings(BaseSettings):
 
 
 class KafkaSettings(BaseSettings):
-    """The Kafka brokers and the platform's two topics."""
+    """The Kafka brokers and the platform's two topics.
+
+    Raises:
+        UserError: the topics are the same, or the login does not fit the security protocol.
+    """
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_KAFKA_", frozen=True)
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    raw_topic: str = "users.raw"
-    quarantine_topic: str = "users.quarantine"
-    partitions: int = 2
-    replication_factor: int = 1
-    max_message_bytes: int = 1_048_588
+    bootstrap_servers: kinds.Servers = "127.0.0.1:9092"
+    raw_topic: kinds.Topic = "users.raw"
+    quarantine_topic: kinds.Topic = "users.quarantine"
+    partitions: int = Field(default=2, ge=1, le=10_000)
+    replication_factor: int = Field(default=1, ge=1, le=100)
+    max_message_bytes: int = Field(default=1_048_588, ge=1000, le=100_000_000)
     """`max.message.bytes` of both topics; the default is Kafka's own."""
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str = "SCRAM-SHA-512"
-    username: str | None = None
+    security_protocol: Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], kinds.UPPER] = "PLAINTEXT"
+    sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], kinds.UPPER] = "SCRAM-SHA-512"
+    username: kinds.OptionalText = None
     password: SecretStr = SecretStr("")
-    ca_file: Path | None = None
+    ca_file: kinds.OptionalPath = None
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        protocol, has_login = self.security_protocol, bool(self.username and self.password.get_secret_value())
+        if self.raw_topic == self.quarantine_topic:
+            raise UserError(
+                f"INSIGHTS_KAFKA_QUARANTINE_TOPIC is {self.quarantine_topic!r}, as is INSIGHTS_KAFKA_RAW_TOPIC:"
+                " set one of them to another topic."
+            )
+        if protocol.startswith("SASL_") and not has_login:
+            raise UserError(
+                f"INSIGHTS_KAFKA_SECURITY_PROTOCOL is {protocol!r} without a login: set INSIGHTS_KAFKA_USERNAME and"
+                " INSIGHTS_KAFKA_PASSWORD, or set it to PLAINTEXT or SSL."
+            )
+        if self.username and not protocol.startswith("SASL_"):
+            raise UserError(
+                f"INSIGHTS_KAFKA_USERNAME is {self.username!r} but INSIGHTS_KAFKA_SECURITY_PROTOCOL is {protocol!r},"
+                " which has no login: set that to SASL_SSL or SASL_PLAINTEXT, or unset the user name."
+            )
+        return self
 
     def client(self) -> dict[str, Any]:
         """The connection properties of a librdkafka client."""
@@ -88,9 +116,10 @@ class KafkaSettings(BaseSettings):
         }
         if self.username:
             escaped = self.password.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
+            module = "plain.PlainLoginModule" if self.sasl_mechanism == "PLAIN" else "scram.ScramLoginModule"
             options |= {
                 "kafka.sasl.mechanism": self.sasl_mechanism,
-                "kafka.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required"
+                "kafka.sasl.jaas.config": f"org.apache.kafka.common.security.{module} required"
                 f' username="{self.username}" password="{escaped}";',
             }
         if self.ca_file:
@@ -103,17 +132,28 @@ class CassandraSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_CASSANDRA_", frozen=True)
 
-    hosts: str = "127.0.0.1"
+    hosts: kinds.Hosts = "127.0.0.1"
     """Contact points, separated by commas."""
-    port: int = 9042
-    keyspace: str = "insights"
-    local_dc: str = "datacenter1"
-    replication: str = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    port: kinds.Port = 9042
+    keyspace: kinds.Keyspace = "insights"
+    local_dc: kinds.Text = "datacenter1"
+    replication: kinds.CqlMap = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
     """The replication map, in CQL, of a keyspace that the migrations create."""
-    username: str | None = None
+    username: kinds.OptionalText = None
     password: SecretStr = SecretStr("")
-    ca_file: Path | None = None
-    consistency: str = "LOCAL_QUORUM"
+    ca_file: kinds.OptionalPath = None
+    consistency: Annotated[
+        Literal["ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_QUORUM", "EACH_QUORUM", "LOCAL_ONE"], kinds.UPPER
+    ] = "LOCAL_QUORUM"
+
+    @model_validator(mode="after")
+    def _check_login(self) -> Self:
+        if self.username and not self.password.get_secret_value():
+            raise UserError(
+                f"INSIGHTS_CASSANDRA_USERNAME is {self.username!r} without a password:"
+                " set INSIGHTS_CASSANDRA_PASSWORD, or unset the user name."
+            )
+        return self
 
     @property
     def contact_points(self) -> list[str]:
@@ -136,19 +176,19 @@ class SourceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_SOURCE_", frozen=True)
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8084/api/1.4/")
-    page_size: int = Field(1000, ge=1, le=5000)
+    page_size: int = Field(default=1000, ge=1, le=5000)
     """Rows per request; the API answers a request for more than 5,000 with a single row."""
-    nationalities: str = ""
+    nationalities: kinds.Nationalities = ""
     """Separated by commas; all when empty."""
-    gender: str = ""
-    include: str = ""
-    exclude: str = ""
-    timeout_seconds: float = 30
+    gender: Annotated[Literal["", "female", "male"], kinds.LOWER] = ""
+    include: kinds.FieldNames = ""
+    exclude: kinds.FieldNames = ""
+    timeout_seconds: float = Field(default=30, gt=0, le=3600)
     """Timeout of each attempt, to connect and between bytes received."""
-    deadline_seconds: float = 180
+    deadline_seconds: float = Field(default=180, gt=0, le=86_400)
     """Time limit of one page, including all attempts and pauses."""
-    max_attempts: int = 6
-    max_bytes: int = 64 * 1024 * 1024
+    max_attempts: int = Field(default=6, ge=1, le=1000)
+    max_bytes: int = Field(default=64 * 1024 * 1024, ge=1000, le=1024**3)
     """Size limit of one response body, after decompression."""
 
 
@@ -157,7 +197,7 @@ class StagingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_STAGING_", frozen=True)
 
-    retention_days: int = Field(14, ge=1)
+    retention_days: int = Field(default=14, ge=1, le=3650)
     """How long published daily partitions are kept."""
 
 
@@ -166,13 +206,13 @@ class PublisherSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_PUBLISHER_", frozen=True)
 
-    batch_rows: int = Field(5000, ge=1)
-    poll_seconds: float = 5
-    """Polling interval for when no notification arrives."""
-    flush_seconds: float = 60
+    batch_rows: int = Field(default=5000, ge=1, le=100_000)
+    poll_seconds: float = Field(default=5, gt=0, le=60)
+    """Polling interval for when no notification arrives; the liveness probe fails after two minutes without a poll."""
+    flush_seconds: float = Field(default=60, ge=1, le=600)
     """Timeout for the broker to acknowledge a batch."""
-    http_host: str = "127.0.0.1"
-    http_port: int = 8085
+    http_host: kinds.Word = "127.0.0.1"
+    http_port: kinds.ListenPort = 8085
     """Port of `/healthz`, `/readyz` and `/metrics`."""
 
 
@@ -181,20 +221,20 @@ class StreamSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_STREAM_", frozen=True)
 
-    checkpoint: str = ".insights/checkpoint"
-    master: str | None = None
+    checkpoint: kinds.Text = ".insights/checkpoint"
+    master: kinds.OptionalText = None
     """The Spark master of a run outside `spark-submit`; unset under the Spark operator."""
-    trigger_seconds: float = 1
-    max_offsets_per_trigger: int = 20_000
+    trigger_seconds: float = Field(default=1, ge=0, le=120)
+    max_offsets_per_trigger: int = Field(default=20_000, ge=1, le=10_000_000)
     jars: str = ""
     """Connector jars, separated by commas, for a run outside an image that contains them."""
-    driver_memory: str = "768m"
-    shuffle_partitions: int = 2
-    cassandra_in_flight: int = 32
+    driver_memory: kinds.Memory = "768m"
+    shuffle_partitions: int = Field(default=2, ge=1, le=10_000)
+    cassandra_in_flight: int = Field(default=32, ge=1, le=1024)
     """Maximum number of batches that one writer keeps in flight."""
-    cassandra_batch_rows: int = 30
-    http_host: str = "127.0.0.1"
-    http_port: int = 8086
+    cassandra_batch_rows: int = Field(default=30, ge=1, le=1000)
+    http_host: kinds.Word = "127.0.0.1"
+    http_port: kinds.ListenPort = 8086
     """Port of `/healthz`, `/readyz` and `/metrics`."""
 
 
@@ -207,7 +247,7 @@ class DashboardSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_", frozen=True)
 
-    cache_seconds: float = 3
+    cache_seconds: float = Field(default=3, ge=0, le=3600)
     """How long a query result is cached."""
     auth: Literal["none", "oidc", "proxy"] = "none"
     """What authenticates visitors: nothing, an OpenID Connect provider, or a proxy in front of the dashboard."""
@@ -218,9 +258,9 @@ class DashboardSettings(BaseSettings):
     commas."""
     operators: str = ""
     """Which viewers may also change data, in the same format; `*` for every viewer."""
-    session_hours: Annotated[float, Field(gt=0)] = 12
+    session_hours: float = Field(default=12, gt=0, le=8760)
     """Lifetime of a login through the OpenID Connect provider."""
-    proxy_user_header: str = "X-Auth-Request-Email"
+    proxy_user_header: kinds.HeaderName = "X-Auth-Request-Email"
     """The request header in which the proxy names the visitor."""
     proxy_secret: SecretStr = SecretStr("")
     """The value of `X-Insights-Proxy-Secret` that authenticates the proxy."""
@@ -246,11 +286,11 @@ class AirflowSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_AIRFLOW_", frozen=True)
 
-    url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    url: kinds.HttpUrl = ""
     """Base URL of the API server; empty if the dashboard has no Airflow."""
-    username: str = "dashboard"
+    username: kinds.Text = "dashboard"
     password: SecretStr = SecretStr("")
-    timeout_seconds: float = Field(default=10, gt=0)
+    timeout_seconds: float = Field(default=10, gt=0, le=600)
     """Timeout to connect and between bytes received."""
 
 
@@ -259,39 +299,51 @@ class AccessSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_ACCESS_", frozen=True, validate_default=False)
 
-    postgres: Annotated[Json[dict[str, str]], NoDecode] = {}
+    postgres: kinds.Roles = {}
     """PostgreSQL role of each user, as a JSON object; no privileges are set when it is empty."""
-    cassandra: Annotated[Json[dict[str, str]], NoDecode] = {}
+    cassandra: kinds.Roles = {}
     """Cassandra role of each user, as a JSON object; roles that do not exist are created."""
-    passwords: Path | None = None
+    passwords: kinds.OptionalPath = None
     """Directory with a file `<user>/password` for each Cassandra role."""
 
 
-Port = Annotated[int, Field(ge=1024, le=65535)]
-
-
 class LocalSettings(BaseSettings):
-    """The one-machine runner: the directories of its state and downloads, and the port of each server."""
+    """The one-machine runner: the directories of its state and downloads, and the port of each server.
+
+    Raises:
+        UserError: two servers have the same port.
+    """
 
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_", frozen=True, populate_by_name=True)
 
-    home: Path = Path(".insights")
-    cache: Path = Path("~/.cache/insights")
-    java_home: Path | None = Field(None, validation_alias="JAVA_HOME")
-    source_url: str = ""
+    home: kinds.Folder = Path(".insights")
+    cache: kinds.Folder = Path("~/.cache/insights")
+    java_home: kinds.OptionalPath = Field(default=None, validation_alias="JAVA_HOME")
+    source_url: kinds.HttpUrl = ""
     """The API to fetch from; the simulator when empty."""
-    patience_seconds: float = Field(600, ge=10, le=86_400)
+    patience_seconds: float = Field(default=600, ge=10, le=86_400)
     """How long a step of a start, or a component that was restarted, may take until it counts as failed."""
-    airflow_port: Port = 8080
-    dashboard_port: Port = 8501
-    simulator_port: Port = 8084
-    publisher_http_port: Port = 8085
-    stream_http_port: Port = 8086
-    postgres_port: Port = 5432
-    kafka_port: Port = 9092
-    kafka_controller_port: Port = 9093
-    cassandra_port: Port = 9042
-    cassandra_storage_port: Port = 7000
+    airflow_port: kinds.UnprivilegedPort = 8080
+    dashboard_port: kinds.UnprivilegedPort = 8501
+    simulator_port: kinds.UnprivilegedPort = 8084
+    publisher_http_port: kinds.UnprivilegedPort = 8085
+    stream_http_port: kinds.UnprivilegedPort = 8086
+    postgres_port: kinds.UnprivilegedPort = 5432
+    kafka_port: kinds.UnprivilegedPort = 9092
+    kafka_controller_port: kinds.UnprivilegedPort = 9093
+    cassandra_port: kinds.UnprivilegedPort = 9042
+    cassandra_storage_port: kinds.UnprivilegedPort = 7000
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        variables: dict[int, str] = {}
+        for name in type(self).model_fields:
+            if name.endswith("_port"):
+                variable = f"INSIGHTS_{name.upper()}"
+                first = variables.setdefault(getattr(self, name), variable)
+                if first != variable:
+                    raise UserError(f"{first} and {variable} are both {getattr(self, name)}: set one to another port.")
+        return self
 
     @property
     def jars(self) -> Path:
@@ -303,8 +355,18 @@ _UNRELATED_PREFIXES = ("AIRFLOW", "SPARK_", "PYSPARK_", "PYTHON", "STREAMLIT_", 
 
 
 def read_inherited_environment() -> dict[str, str]:
-    """The environment of child processes, without variables that configure other installations of the same servers."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_UNRELATED_PREFIXES)}
+    """The environment of child processes, without variables that configure other installations of the same servers.
+
+    Its encoding is UTF-8: Java derives the encoding of file names from the locale, and knows ASCII only in locale C.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_UNRELATED_PREFIXES)}
+    return inherited | {"LC_ALL": "C.UTF-8"}
+
+
+def extend_no_proxy(*hosts: str) -> str:
+    """The environment's list of hosts that are reached without a proxy, and `hosts`."""
+    lists = [os.environ.get("no_proxy", ""), os.environ.get("NO_PROXY", ""), *hosts]
+    return ",".join(dict.fromkeys(host.strip() for text in lists for host in text.split(",") if host.strip()))
 
 
 def read_crash_at() -> str:
@@ -312,11 +374,21 @@ def read_crash_at() -> str:
     return os.environ.get("CRASH_AT", "")
 
 
-def adopt_environment(variables: dict[str, str]) -> None:
-    """Set the `INSIGHTS_*` variables of a running platform that are not set already."""
+def adopt_environment(variables: dict[str, str], *, replace: bool = False) -> None:
+    """Set the `INSIGHTS_*` variables of a running platform; without `replace`, those that are not set already."""
     for name, value in variables.items():
-        if name.startswith("INSIGHTS_"):
-            os.environ.setdefault(name, value)
+        if name.startswith("INSIGHTS_") and (replace or name not in os.environ):
+            os.environ[name] = value
+
+
+def list_overridden(variables: dict[str, str]) -> list[str]:
+    """Which `INSIGHTS_*` variables have another value in the environment; those of `LocalSettings` never have."""
+    local = {f"INSIGHTS_{name.upper()}" for name in LocalSettings.model_fields}
+    return [
+        name
+        for name, value in variables.items()
+        if name.startswith("INSIGHTS_") and name not in local and os.environ.get(name, value) != value
+    ]
 
 
 def to_environment(*groups: BaseSettings) -> dict[str, str]:
@@ -326,24 +398,26 @@ def to_environment(*groups: BaseSettings) -> dict[str, str]:
         for name in sorted(group.model_fields_set):
             value = getattr(group, name)
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
-            if text is not None:
-                variables[f"{group.model_config['env_prefix']}{name.upper()}"] = str(text)
+            variables[f"{group.model_config['env_prefix']}{name.upper()}"] = "" if text is None else str(text)
     return variables
 
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
-def load(settings: type[Settings]) -> Settings:
-    """Read one group of settings.
+def load(settings: type[Settings], **values: Any) -> Settings:
+    """Read one group of settings; `values` take precedence over the environment.
 
     Raises:
         UserError: a variable has an invalid value; the message names the variable.
     """
     try:
-        return settings()
+        return settings(**values)
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         first = error.errors()[0]
-        name = prefix + "_".join(str(part) for part in first["loc"]).upper()
-        raise UserError(f"{name} is {first['input']!r}: {first['msg']}; set it to a valid value.") from None
+        name = str(first["loc"][0])
+        field = settings.model_fields.get(name) or settings.model_fields["java_home"]
+        variable = str(field.validation_alias or prefix + name.upper())
+        value = os.environ.get(variable, first["input"])
+        raise UserError(f"{variable} is {value!r}: {kinds.explain_remedy(field)}.") from None

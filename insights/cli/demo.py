@@ -12,7 +12,7 @@ from insights.cli.first_batch import watch_first_batch
 from insights.cli.start_view import StartView
 from insights.cli.tables import build_addresses_table, print_wide
 from insights.errors import UserError
-from insights.settings import LocalSettings, SourceSettings, load
+from insights.settings import LocalSettings, load
 
 
 class Source(StrEnum):
@@ -48,7 +48,7 @@ def demo(
 
 
 def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> None:
-    from insights.local.configuration import DemoOptions
+    from insights.local.configuration import DemoOptions, check_settings
     from insights.local.platform import Platform
 
     settings = load(LocalSettings)
@@ -56,8 +56,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
         raise UserError("Only the simulator serves --recorded responses: leave out --source live.")
     if recorded and settings.source_url:
         raise UserError("Only the simulator serves --recorded responses: unset INSIGHTS_SOURCE_URL.")
-    if settings.source_url:
-        load(SourceSettings)
+    check_settings(settings)
     platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, again=once))
     exit_code = 0
     with StartView(console) as view:

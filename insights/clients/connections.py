@@ -79,17 +79,10 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
 
     Raises:
         NotReadyError: none of the host names resolves.
-        UserError: the consistency level is unknown.
     """
-    consistency = ConsistencyLevel.name_to_value.get(settings.consistency.upper())
-    if consistency is None:
-        raise UserError(
-            f"INSIGHTS_CASSANDRA_CONSISTENCY is {settings.consistency!r}; set it to one of"
-            f" {', '.join(ConsistencyLevel.name_to_value)}."
-        )
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_dc)),
-        consistency_level=consistency,
+        consistency_level=ConsistencyLevel.name_to_value[settings.consistency],
         request_timeout=20,
     )
     try:

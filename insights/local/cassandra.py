@@ -79,7 +79,7 @@ class CassandraServer(Component):
             "cassandra.storagedir": self.state,
             "cassandra.logdir": self.log.parent,
             "cassandra.triggers_dir": self.state / "triggers",
-            "logback.configurationFile": self.state / "logback.xml",
+            "logback.configurationFile": (self.state / "logback.xml").as_uri(),
             "cassandra-foreground": "yes",
             "cassandra.skip_wait_for_gossip_to_settle": 0,
             "cassandra.ring_delay_ms": 100,

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -16,12 +17,21 @@ from insights.local.services import REPOSITORY, DashboardService, PublisherServi
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
+    DashboardSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
+    PublisherSettings,
+    SourceSettings,
+    StagingSettings,
+    StoreSettings,
+    StreamSettings,
+    extend_no_proxy,
+    load,
     to_environment,
 )
 
+LOOPBACK = "127.0.0.1"
 LIVE_URL = "https://randomuser.me/api/1.4/"
 AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
@@ -51,12 +61,67 @@ class Address:
     password: str = ""
 
 
+def load_store_settings(settings: LocalSettings, postgres_user: str, postgres_password: str) -> StoreSettings:
+    """The settings of clients of this platform's own servers.
+
+    What contradicts these servers in the environment is ignored: other addresses and logins, TLS, and replicas. Names,
+    sizes and timeouts are honoured.
+
+    Raises:
+        UserError: a variable that is honoured has an invalid value.
+    """
+    anonymous: dict[str, Any] = {"username": None, "password": SecretStr(""), "ca_file": None}
+    return StoreSettings(
+        load(
+            PostgresSettings,
+            host=LOOPBACK,
+            port=settings.postgres_port,
+            user=postgres_user,
+            password=SecretStr(postgres_password),
+            sslmode="prefer",
+            sslrootcert=None,
+        ),
+        load(
+            KafkaSettings,
+            bootstrap_servers=f"{LOOPBACK}:{settings.kafka_port}",
+            security_protocol="PLAINTEXT",
+            replication_factor=1,
+            **anonymous,
+        ),
+        load(
+            CassandraSettings,
+            hosts=LOOPBACK,
+            port=settings.cassandra_port,
+            local_dc=CassandraServer.local_dc,
+            replication="{'class': 'SimpleStrategy', 'replication_factor': 1}",
+            consistency="LOCAL_QUORUM",
+            **anonymous,
+        ),
+    )
+
+
+def check_settings(settings: LocalSettings) -> None:
+    """Check every variable that a process of the platform reads, before any of them starts.
+
+    Raises:
+        UserError: a variable has an invalid value.
+    """
+    load_store_settings(settings, "insights", "")
+    load(StreamSettings, checkpoint="set by the platform", master="local[2]", jars="", http_host=LOOPBACK)
+    load(PublisherSettings, http_host=LOOPBACK)
+    load(DashboardSettings, auth="none")
+    load(AirflowSettings, url="", username=DASHBOARD_USER)
+    for group in (SourceSettings, StagingSettings):
+        load(group)
+
+
 class Configuration:
     """The components and their settings, fixed before the first process starts."""
 
     def __init__(self, settings: LocalSettings, options: DemoOptions, java: Path) -> None:
         home = settings.home.resolve()
         self.home, self.java, self.jars = home, java, settings.jars
+        check_settings(settings)
         self.secrets = Secrets.load_or_create(home / "secrets.json")
         self.postgres = PostgresServer(home, settings.postgres_port)
         self.kafka = KafkaServer(
@@ -65,6 +130,7 @@ class Configuration:
         self.cassandra = CassandraServer(
             home, settings.cassandra_port, java=java, jars=settings.jars, storage_port=settings.cassandra_storage_port
         )
+        self._stores = load_store_settings(settings, self.postgres.user, self.postgres.password)
         self.again = options.again
         self.simulated = not options.live and not settings.source_url
         self.environment = self._build_environment(settings)
@@ -87,24 +153,21 @@ class Configuration:
 
     @property
     def postgres_settings(self) -> PostgresSettings:
-        server = self.postgres
-        return PostgresSettings(
-            host=server.host, port=server.port, user=server.user, password=SecretStr(server.password)
-        )
+        return self._stores.postgres
 
     @property
     def kafka_settings(self) -> KafkaSettings:
-        return KafkaSettings(bootstrap_servers=self.kafka.bootstrap_servers)
+        return self._stores.kafka
 
     @property
     def cassandra_settings(self) -> CassandraSettings:
-        return CassandraSettings(hosts=self.cassandra.host, port=self.cassandra.port, local_dc=self.cassandra.local_dc)
+        return self._stores.cassandra
 
     @property
     def airflow_settings(self) -> AirflowSettings:
         """The dashboard's own login to Airflow; no other process gets it."""
         password = SecretStr(self.secrets.airflow_dashboard_password)
-        return AirflowSettings(url=self.airflow[0].url, username=DASHBOARD_USER, password=password)
+        return load(AirflowSettings, url=self.airflow[0].url, username=DASHBOARD_USER, password=password)
 
     def addresses(self) -> list[Address]:
         """Every address that a person or a tool may need, with its login."""
@@ -133,11 +196,14 @@ class Configuration:
         if not self.simulated:
             url = settings.source_url or LIVE_URL
         stream_home = self.home / "stream"
+        no_proxy = extend_no_proxy(LOOPBACK, "localhost")
         return {
             "INSIGHTS_HOME": str(self.home),
             **to_environment(self.postgres_settings, self.kafka_settings, self.cassandra_settings),
             "INSIGHTS_SOURCE_URL": url,
+            "INSIGHTS_PUBLISHER_HTTP_HOST": LOOPBACK,
             "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
+            "INSIGHTS_STREAM_HTTP_HOST": LOOPBACK,
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
             "INSIGHTS_DASHBOARD_AUTH": "none",
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
@@ -147,6 +213,6 @@ class Configuration:
             "JAVA_HOME": str(self.java.parent.parent),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_LOCAL_DIRS": str(stream_home / "tmp"),
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
         }

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from insights.errors import UserError
 from insights.local.jars import list_group_files
 from insights.local.process import Component
+from insights.settings import read_inherited_environment
 
 LOGGING = """\
 <Configuration status="WARN"><Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n%throwable{20}"/>
@@ -41,7 +42,8 @@ class KafkaServer(Component):
 
     def prepare(self) -> None:
         self._logging.write_text(LOGGING)
-        self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._build_settings().items()))
+        lines = [f"{key}={escape_property(str(value))}\n" for key, value in self._build_settings().items()]
+        self._properties.write_text("".join(lines), encoding="ascii")
         if not (self.state / "data" / "meta.properties").exists():
             self._format_storage()
 
@@ -91,7 +93,14 @@ class KafkaServer(Component):
 
     def _format_storage(self) -> None:
         command = self._build_format_command()
-        result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=read_inherited_environment(),
+        )
         if result.returncode != 0:
             lines = (result.stderr or result.stdout).strip().splitlines() or [f"exit code {result.returncode}"]
             raise UserError(f"Kafka's storage in {self.state} could not be formatted: {lines[-1]}")
@@ -105,5 +114,12 @@ class KafkaServer(Component):
     def _build_java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
         classpath = ":".join(str(path) for path in list_group_files("kafka", self._jars))
         options = ["-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Djava.awt.headless=true"]
-        options += [f"-Dlog4j2.configurationFile={self._logging}", "-XX:TieredStopAtLevel=1"]
+        options += [f"-Dlog4j2.configurationFile={self._logging.as_uri()}", "-XX:TieredStopAtLevel=1"]
         return [str(self._java), *heap, *options, "-cp", classpath, main, *arguments]
+
+
+def escape_property(value: str) -> str:
+    """A value of a Java properties file, which Java reads as Latin-1, with escapes for everything but ASCII."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    return "".join(chr(code) if code < 128 else f"\\u{code:04x}" for code in codes)

@@ -21,7 +21,7 @@ from insights.local.supervision import ComponentEvent, Listener
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.settings import LocalSettings
+from insights.settings import LocalSettings, adopt_environment, list_overridden
 
 INGEST_DAG = "ingest_users"
 
@@ -107,6 +107,10 @@ class Platform:
         ensure_jars(read_lock(), self._settings.jars, java)
         listener(ComponentEvent("downloads", ComponentState.READY, time.monotonic() - started))
         self._configuration = configuration = Configuration(self._settings, self._options, java)
+        if ignored := list_overridden(configuration.environment):
+            message = f"ignored, because the platform sets them for its own servers: {', '.join(ignored)}"
+            listener(ComponentEvent("settings", ComponentState.READY, message=message))
+        adopt_environment(configuration.environment, replace=True)
         steps = build_steps(
             configuration,
             self._settings.patience_seconds,

@@ -13,7 +13,6 @@ from typing import Any
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from insights.errors import UserError
 from insights.settings import SourceSettings
 from insights.source import http
 from insights.source.envelope import PageRequest, unpack_page
@@ -78,11 +77,7 @@ class SourceClient:
         self._settings = settings
         self._clock, self._sleep, self._now = clock, sleep, now
         self._nationalities = frozenset(_split_names(settings.nationalities.upper()))
-        self._gender = settings.gender.strip().lower()
-        if self._gender not in ("", "male", "female"):
-            raise UserError(
-                f"INSIGHTS_SOURCE_GENDER is {settings.gender!r}: set it to male or female, or leave it empty."
-            )
+        self._gender = settings.gender
         self._session = requests.Session()
         self._session.headers.update(
             {"User-Agent": "user-insights", "Accept": "application/json", "Accept-Encoding": "gzip"}

@@ -110,5 +110,5 @@ def test_roles_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_ACCESS_POSTGRES", '{"stream": "insights_stream"}')
     assert load(AccessSettings).postgres == {"stream": "insights_stream"}
     monkeypatch.setenv("INSIGHTS_ACCESS_POSTGRES", "{stream")
-    with pytest.raises(UserError, match=r"INSIGHTS_ACCESS_POSTGRES is '\{stream': Invalid JSON"):
+    with pytest.raises(UserError, match=r"INSIGHTS_ACCESS_POSTGRES is '\{stream': set it to a JSON object of roles"):
         load(AccessSettings)

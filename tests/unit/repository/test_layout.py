@@ -19,7 +19,7 @@ PYTHON = (*IMPORTING, "charts", "scripts", "tests")
 UNFORMATTED = re.compile(r"fmt: *(skip|off)")
 
 LAYERS = (
-    ("insights.errors", "insights.model", "insights.text"),
+    ("insights.errors", "insights.model", "insights.setting_types", "insights.text"),
     ("insights.probes", "insights.settings"),
     ("insights.failpoints",),
     ("insights.clients",),

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from insights.errors import UserError
 from insights.simulator import Fault, create_app, faults
 from insights.source import RETRYABLE, FetchedPage, FetchFailure, SourceClient, SourceError, derive_seed
 from tests.helpers.simulator_server import Script, Time, serving, settings
@@ -115,11 +114,6 @@ def test_an_unknown_nationality_fails_although_the_api_returns_all_nationalities
     ):
         client.fetch_page(SEED, 1, 100)
     assert caught.value.reason is FetchFailure.MISMATCH
-
-
-def test_an_unknown_gender_is_an_error_that_names_the_setting() -> None:
-    with pytest.raises(UserError, match="INSIGHTS_SOURCE_GENDER is 'x'"):
-        SourceClient(settings("http://127.0.0.1:1", gender="x"))
 
 
 TEMPORARY = {

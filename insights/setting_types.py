@@ -1,0 +1,121 @@
+"""What a setting may be: the types that settings share, and how an invalid value is put into words."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import AnyHttpUrl, BeforeValidator, Field, Json, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import NoDecode
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The allowed values in words that follow "set it to"."""
+
+    words: str
+
+
+def _unset_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _require_text(value: object) -> object:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("blank")
+    return value
+
+
+def _strip(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
+
+
+def _fold_case(fold: Callable[[str], str]) -> BeforeValidator:
+    return BeforeValidator(lambda value: fold(value.strip()) if isinstance(value, str) else value)
+
+
+UNSET_IF_BLANK = BeforeValidator(_unset_if_blank)
+LOWER, UPPER = _fold_case(str.lower), _fold_case(str.upper)
+
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:\[\]]+)"
+_PORT = r"(:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))"
+
+OptionalPath = Annotated[Path | None, UNSET_IF_BLANK]
+OptionalText = Annotated[str | None, UNSET_IF_BLANK]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+ListenPort = Annotated[int, Field(ge=0, le=65_535)]
+"""0 is any free port."""
+UnprivilegedPort = Annotated[int, Field(ge=1024, le=65_535)]
+Text = Annotated[str, BeforeValidator(_strip), Field(min_length=1), Allowed("a value that is not blank")]
+Word = Annotated[str, BeforeValidator(_strip), Field(pattern=r"^\S+$"), Allowed("a value without spaces")]
+Hosts = Annotated[
+    str, Field(pattern=r"^\s*[^\s,]+(\s*,\s*[^\s,]+)*\s*$"), Allowed("a host, or several separated by commas")
+]
+Servers = Annotated[
+    str,
+    Field(pattern=rf"^\s*{_HOST}{_PORT}?(\s*,\s*{_HOST}{_PORT}?)*\s*$"),
+    Allowed("`host:port`, or several separated by commas"),
+]
+Topic = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,249}$"),
+    Allowed("a topic's name: up to 249 letters of ASCII, digits, dots, dashes and underscores"),
+]
+Keyspace = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z]\w{0,47}$"),
+    Allowed("a keyspace's name: a letter, then up to 47 letters, digits and underscores"),
+]
+CqlMap = Annotated[str, Field(pattern=r"^\s*\{.+\}\s*$"), Allowed("a map in CQL, such as {'class': 'SimpleStrategy'}")]
+Memory = Annotated[
+    str,
+    Field(pattern=r"^\s*([1-9]\d{0,2}[gG]|(47[2-9]|4[89]\d|[5-9]\d\d|[1-9]\d{3,5})[mM])\s*$"),
+    Allowed("a size of at least 472m, the least that Spark accepts, such as 768m or 2g"),
+]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Allowed("the name of an HTTP header")]
+Nationalities = Annotated[
+    str,
+    Field(pattern=r"^\s*([A-Za-z]{2}(\s*,\s*[A-Za-z]{2})*)?\s*$"),
+    Allowed("codes of two letters, separated by commas"),
+]
+FieldNames = Annotated[
+    str, Field(pattern=r"^\s*([A-Za-z]+(\s*,\s*[A-Za-z]+)*)?\s*$"), Allowed("names of fields, separated by commas")
+]
+Folder = Annotated[Path, BeforeValidator(_require_text), Allowed("a folder")]
+Roles = Annotated[Json[dict[str, str]], NoDecode, Allowed("a JSON object of roles by user")]
+HttpUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/]\S*)?$"), Allowed("a URL that begins with http or https")]
+
+
+def explain_remedy(field: FieldInfo) -> str:
+    """What to set a field to whose value is invalid."""
+    words = next((item.words for item in field.metadata if isinstance(item, Allowed)), "")
+    choices = get_args(field.annotation)
+    if words:
+        remedy = words
+    elif field.annotation is AnyHttpUrl:
+        remedy = "a URL that begins with http or https"
+    elif field.annotation is bool:
+        remedy = "true or false"
+    elif field.annotation in (int, float):
+        remedy = _describe_range(field)
+    elif choices and all(isinstance(choice, str) for choice in choices):
+        remedy = "one of " + ", ".join(choice for choice in choices if choice)
+    else:
+        remedy = "a valid value"
+    return f"set it to {remedy}" + ("" if field.default is None or field.is_required() else _describe_default(field))
+
+
+def _describe_range(field: FieldInfo) -> str:
+    limits: dict[str, Any] = {
+        name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le") if hasattr(item, name)
+    }
+    kind = "whole number" if field.annotation is int else "number"
+    start = f"from {limits['ge']:,}" if "ge" in limits else f"above {limits['gt']:,}"
+    return f"a {kind} {start} to {limits['le']:,}"
+
+
+def _describe_default(field: FieldInfo) -> str:
+    if isinstance(field.default, SecretStr):
+        return ""
+    return f", or unset it for {field.default}" if str(field.default) else ", or unset it"
