@@ -97,7 +97,7 @@ def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
         HopCard(
             "Staged",
             "in PostgreSQL",
-            totals.fetched - totals.duplicates,
+            totals.staged,
             "records",
             f"last page: {last_page}",
             *_assess(snapshot, "source", 0, "page", "pages", ("staged",)),

@@ -20,6 +20,10 @@ CREATE_SCRATCH_TABLES = """
 """Executed before the transaction of the snapshot, which is read-only."""
 
 _IS_PRUNED = "EXISTS (SELECT FROM staging.pruned AS p WHERE p.staged_on = k.staged_on)"
+_REJECTED = """
+    (SELECT event_id FROM quarantine.records WHERE origin = 'staging/' || event_id AND reason <> 'TOO_LARGE') AS q
+"""
+"""Rows that were quarantined instead of staged. The publisher's records of staged rows have TOO_LARGE."""
 _IS_FOREIGN = "event_id !~ '^[0-9]+$'"
 
 
@@ -95,9 +99,12 @@ def load_events(
 
 
 def check_fetched(cursor: PgCursor) -> Hop:
-    """Check that every fetched record is staged under a key or was a duplicate."""
-    cursor.execute("SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0) FROM staging.batches")
-    total, duplicates = map(int, fetch_row(cursor))
+    """Check that every fetched row is staged or quarantined under a key, or was a duplicate."""
+    cursor.execute(
+        "SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0), coalesce(sum(quarantined), 0)"
+        " FROM staging.batches"
+    )
+    total, duplicates, quarantined = map(int, fetch_row(cursor))
     cursor.execute("SELECT count(*) FROM staging.user_keys")
     (keys,) = fetch_row(cursor)
     missing = _select_ids(
@@ -111,7 +118,7 @@ def check_fetched(cursor: PgCursor) -> Hop:
         SELECT 'page ' || b.batch_id FROM staging.batches AS b
         LEFT JOIN (SELECT batch_id, count(*) AS keys FROM staging.user_keys GROUP BY 1) AS k USING (batch_id)
         LEFT JOIN (SELECT batch_id, count(*) AS rows FROM staging.users GROUP BY 1) AS u USING (batch_id)
-        WHERE b.staged > greatest(coalesce(keys, 0), coalesce(rows, 0)) ORDER BY 1""",
+        WHERE b.staged + b.quarantined > greatest(coalesce(keys, 0), coalesce(rows, 0) + b.quarantined) ORDER BY 1""",
     )
     extra = _select_ids(
         cursor,
@@ -121,26 +128,35 @@ def check_fetched(cursor: PgCursor) -> Hop:
     )
     return evaluate_hop(
         "fetched",
-        "fetched = staged + duplicates",
+        "fetched = staged + duplicates + quarantined",
         total,
         keys + duplicates,
         missing=missing[:MAX_NAMED_IDS],
         extra=extra,
-        holds=f"{total:,} fetched = {keys:,} staged + {duplicates:,} duplicates.",
+        holds=f"{total:,} fetched = {keys - quarantined:,} staged + {duplicates:,} duplicates"
+        f" + {quarantined:,} quarantined.",
     )
 
 
 def check_staged(cursor: PgCursor) -> Hop:
-    """Check that every key has its staged row, unless retention dropped the partition of its day."""
+    """Check that every key has its staged row or, for a rejected row, its quarantine record.
+
+    Retention may have dropped the partition of the key's day.
+    """
     cursor.execute(f"SELECT count(*), count(*) FILTER (WHERE NOT ({_IS_PRUNED})) FROM staging.user_keys AS k")
     keys, unpruned = fetch_row(cursor)
+    cursor.execute(f"""
+        SELECT count(*) FROM staging.user_keys AS k JOIN {_REJECTED} ON q.event_id = k.id::text
+        WHERE NOT ({_IS_PRUNED})""")
+    (rejected,) = fetch_row(cursor)
     cursor.execute("SELECT count(*) FROM staging.users")
     (rows,) = fetch_row(cursor)
     missing = _select_ids(
         cursor,
         f"""
         SELECT id FROM staging.user_keys AS k WHERE NOT ({_IS_PRUNED})
-        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id) ORDER BY id""",
+        AND NOT EXISTS (SELECT FROM staging.users AS u WHERE u.id = k.id)
+        AND NOT EXISTS (SELECT FROM {_REJECTED} WHERE q.event_id = k.id::text) ORDER BY id""",
     )
     extra = _select_ids(
         cursor,
@@ -150,12 +166,13 @@ def check_staged(cursor: PgCursor) -> Hop:
     )
     return evaluate_hop(
         "staged",
-        "keys = staging rows + pruned",
+        "keys = staging rows + quarantined + pruned",
         keys,
-        rows + keys - unpruned,
+        rows + rejected + keys - unpruned,
         missing=missing,
         extra=extra,
-        holds=f"{keys:,} staged = {rows:,} rows kept + {keys - unpruned:,} dropped by retention.",
+        holds=f"{keys:,} keys = {rows:,} rows kept + {rejected:,} quarantined"
+        f" + {keys - unpruned:,} dropped by retention.",
     )
 
 

@@ -8,8 +8,23 @@ from insights.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedRecord:
+    """A row of the source that cannot be staged as JSON. `field` is a path in the record, or `value` for all of it."""
+
+    reason: Reason
+    field: str
+    detail: str
+    size: int
+    """Bytes of the row."""
+    sha256: str
+    """Digest of the row, in hexadecimal."""
+    payload: bytes | None
+    """The row without credentials; None if it is too large to keep."""
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantineRecord:
-    """A rejected record. `origin` is `topic/partition/offset`, or `staging/<id>` for a row too large to publish."""
+    """A rejected record. `origin` is `topic/partition/offset`, or `staging/<id>` of a record that was not published."""
 
     origin: str
     event_id: str

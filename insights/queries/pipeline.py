@@ -59,6 +59,7 @@ class HopTotals(NamedTuple):
     """Totals of each hop as the stores keep them. They are not verified: the ledger does that."""
 
     fetched: int
+    staged: int
     duplicates: int
     published: int
     served: int
@@ -139,8 +140,8 @@ def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
     """Totals of each hop, read in O(pages + groups + quarantined records); `topic` names the publisher's cursor."""
     cursor.execute(
         """
-        SELECT fetched, duplicates, published, served, quarantined, publisher_moved_at, served_at
-        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched,
+        SELECT fetched, staged, duplicates, published, served, quarantined, publisher_moved_at, served_at
+        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched, coalesce(sum(staged), 0)::bigint AS staged,
                      coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
              (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
               FROM staging.publisher WHERE name = %(topic)s AND published > 0) AS p,

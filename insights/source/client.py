@@ -13,6 +13,7 @@ from typing import Any
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from insights.model.quarantine import RejectedRecord
 from insights.settings import SourceSettings
 from insights.source import http
 from insights.source.envelope import PageRequest, unpack_page
@@ -31,7 +32,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """One whole page. `records` are compact JSON without credentials. `body_*` describe the decompressed body."""
+    """One whole page. `records` are compact JSON without credentials. `body_*` describe the decompressed body.
+
+    `rejected` are the rows of the page that are not records.
+    """
 
     seed: str
     page: int
@@ -41,6 +45,7 @@ class FetchedPage:
     """UTC, to the millisecond."""
     body_sha256: str
     body_bytes: int
+    rejected: list[RejectedRecord]
 
 
 def derive_seed(dag_id: str, logical_date: datetime) -> str:
@@ -142,12 +147,13 @@ class SourceClient:
             self._session, str(self._settings.url), self._build_parameters(request), limits, self._now
         )
         fetched_at = self._now()
-        records, version = unpack_page(body, request)
+        unpacked = unpack_page(body, request)
         return FetchedPage(
             seed=request.seed,
             page=request.page,
-            records=records,
-            api_version=version,
+            records=unpacked.records,
+            rejected=unpacked.rejected,
+            api_version=unpacked.api_version,
             fetched_at=fetched_at.replace(microsecond=fetched_at.microsecond // 1000 * 1000),
             body_sha256=hashlib.sha256(body).hexdigest(),
             body_bytes=len(body),

@@ -2,16 +2,22 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from insights.model.credentials import CREDENTIAL_FIELDS
+from insights.model.countries import load_countries
+from insights.model.credentials import CREDENTIAL_FIELDS, redact
+from insights.model.quarantine import RejectedRecord
+from insights.model.reasons import Rule
 from insights.source.errors import FetchFailure, SourceError
+from insights.source.rows import split_page
 
 MAX_DEPTH = 32
 """Levels of nesting in a record. Records of the API have 3. Downstream parsers are recursive as well."""
+_MAX_KEPT_BYTES = 1024 * 1024
+"""A rejected record that is larger leaves only its size and digest."""
 _EXACT_DIGITS = 18
 _CREDENTIALS = frozenset(CREDENTIAL_FIELDS)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -28,68 +34,147 @@ class PageRequest:
     gender: str = ""
 
 
-def unpack_page(body: bytes, request: PageRequest) -> tuple[list[bytes], str]:
-    """Return the page's records as compact JSON without credentials, and the version of the API.
+@dataclass(frozen=True, slots=True)
+class UnpackedPage:
+    """`records` are compact JSON without credentials. `rejected` are the rows that are not records."""
+
+    records: list[bytes]
+    rejected: list[RejectedRecord]
+    api_version: str
+
+
+class _RecordError(Exception):
+    """A row is not a record, for a reason that the other rows do not share."""
+
+
+def unpack_page(body: bytes, request: PageRequest) -> UnpackedPage:
+    """Return the rows of the page, of which a bad one is rejected without the others, and the version of the API.
 
     Numbers keep their text and strings their characters. A lone surrogate remains an escape.
 
     Raises:
         SourceError: the response is not the whole page that was requested.
     """
-    mark = uuid4().hex
+    notation = _Notation()
     try:
-        document = _parse(body, mark)
-        results, version = _extract_rows(document, request)
-        restore = _make_restorer(mark)
-        return [restore(_ENCODE(_remove_credentials_from_record(row))) for row in results], version
-    except RecursionError:
-        raise SourceError(FetchFailure.TOO_DEEP, "the response is nested too deeply to be parsed") from None
+        document = _read_whole(body, notation)
+    except (ValueError, RecursionError, _RecordError) as error:
+        document = _read_row_by_row(body, notation, error)
+    rows, version = _extract_rows(document, request)
+    return UnpackedPage(
+        [notation.encode(row) for row in rows if isinstance(row, dict)],
+        [row for row in rows if isinstance(row, RejectedRecord)],
+        version,
+    )
 
 
-def _parse(body: bytes, mark: str) -> Any:
-    """Parse the body; numbers whose text could change become strings that start with the mark."""
+class _Notation:
+    """Parses and encodes JSON. Numbers whose text could change are strings that start with a mark in between."""
 
-    def mark_number(text: str) -> str:
-        return f"{mark}{text}"
+    def __init__(self) -> None:
+        self._mark = uuid4().hex
+        self._marked = re.compile(f'"{self._mark}([^"]*)"')
 
-    def parse_integer(text: str) -> int | str:
-        return int(text) if len(text) <= _EXACT_DIGITS and text != "-0" else mark_number(text)
-
-    try:
+    def parse(self, body: bytes) -> Any:
+        """Raises ValueError or RecursionError."""
         return json.loads(
-            body.decode(), parse_float=mark_number, parse_int=parse_integer, parse_constant=_reject_constant
+            body.decode(),
+            parse_float=self._mark_number,
+            parse_int=self._parse_integer,
+            parse_constant=_reject_constant,
         )
-    except UnicodeDecodeError:
-        raise SourceError(FetchFailure.NOT_JSON, "the response is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        kind = "HTML" if body.lstrip()[:1] == b"<" else f"{error.msg} at character {error.pos}"
-        raise SourceError(FetchFailure.NOT_JSON, f"the response is not JSON ({kind})") from None
+
+    def encode(self, value: Any) -> bytes:
+        text = _ENCODE(value)
+        if self._mark in text:
+            text = self._marked.sub(r"\1", text)
+        return text.encode("utf-8", "backslashreplace")
+
+    def _mark_number(self, text: str) -> str:
+        return f"{self._mark}{text}"
+
+    def _parse_integer(self, text: str) -> int | str:
+        return int(text) if len(text) <= _EXACT_DIGITS and text != "-0" else self._mark_number(text)
 
 
 def _reject_constant(text: str) -> NoReturn:
-    raise SourceError(FetchFailure.NOT_JSON, f"the response is not JSON ({text} is not a JSON number)")
+    raise ValueError(f"{text} is not a JSON number")
 
 
-def _make_restorer(mark: str) -> Callable[[str], bytes]:
-    """Return a function that encodes JSON text and replaces marked strings with the original numbers."""
-    marked = re.compile(f'"{mark}([^"]*)"')
-
-    def restore(text: str) -> bytes:
-        if mark in text:
-            text = marked.sub(r"\1", text)
-        return text.encode("utf-8", "backslashreplace")
-
-    return restore
+def _read_whole(body: bytes, notation: _Notation) -> Any:
+    document = notation.parse(body)
+    if isinstance(document, dict) and isinstance(document.get("results"), list):
+        document["results"] = [_clean(row) for row in document["results"]]
+    return document
 
 
-def _extract_rows(document: Any, request: PageRequest) -> tuple[list[dict[str, Any]], str]:
+def _read_row_by_row(body: bytes, notation: _Notation, error: Exception) -> Any:
+    """Parse each row on its own, because `error` prevents reading them together."""
+    page = split_page(body)
+    if page is None:
+        raise _make_page_error(body, error)
+    try:
+        document = notation.parse(page.envelope)
+    except (ValueError, RecursionError) as cause:
+        raise _make_page_error(body, cause) from None
+    return document | {"results": [_read_row(text, notation) for text in page.rows]}
+
+
+def _make_page_error(body: bytes, error: Exception) -> SourceError:
+    if isinstance(error, RecursionError):
+        return SourceError(FetchFailure.TOO_DEEP, "the response is nested too deeply to be parsed")
+    if isinstance(error, UnicodeDecodeError):
+        return SourceError(FetchFailure.NOT_JSON, "the response is not UTF-8")
+    kind = "HTML" if body.lstrip()[:1] == b"<" else _describe(error)
+    return SourceError(FetchFailure.NOT_JSON, f"the response is not JSON ({kind})")
+
+
+def _describe(error: Exception) -> str:
+    """Return what the error says, without the text that it quotes."""
+    return f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def _read_row(text: bytes, notation: _Notation) -> Any:
+    if b"\0" in text:
+        return _reject(text, Rule.NUL_CHARACTER)
+    try:
+        return _clean(notation.parse(text))
+    except UnicodeDecodeError:
+        return _reject(text, Rule.NOT_UTF8)
+    except RecursionError:
+        return _reject(text, Rule.NOT_A_RECORD, _TOO_DEEP)
+    except (ValueError, _RecordError) as error:
+        return _reject(text, Rule.NOT_A_RECORD, _describe(error))
+
+
+def _reject(text: bytes, rule: Rule, cause: str = "") -> RejectedRecord:
+    return RejectedRecord(
+        reason=rule.reason,
+        field=rule.fields[0],
+        detail=f"{rule.detail.removesuffix('.')}: {cause}." if cause else rule.detail,
+        size=len(text),
+        sha256=sha256(text).hexdigest(),
+        payload=redact(text) if len(text) <= _MAX_KEPT_BYTES else None,
+    )
+
+
+_TOO_DEEP = f"it has more than {MAX_DEPTH} levels of nesting"
+
+
+def _clean(row: Any) -> Any:
+    if not isinstance(row, dict):
+        raise _RecordError(f"it is of the type {type(row).__name__}")
+    return _remove_credentials_from_record(row)
+
+
+def _extract_rows(document: Any, request: PageRequest) -> tuple[list[Any], str]:
     if not isinstance(document, dict):
         raise SourceError(FetchFailure.ENVELOPE, f"the response is a {type(document).__name__}, not an object")
     if "error" in document:
         raise SourceError(FetchFailure.API_ERROR, f"the API reports {str(document['error'])[:200]!r}")
     rows = document.get("results")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise SourceError(FetchFailure.ENVELOPE, "`results` is not a list of objects")
+    if not isinstance(rows, list):
+        raise SourceError(FetchFailure.ENVELOPE, "`results` is not a list")
     version = _check_info(document.get("info"), request)
     if len(rows) > request.results:
         raise SourceError(FetchFailure.MISMATCH, f"requested {request.results} rows and received {len(rows)}")
@@ -110,19 +195,21 @@ def _check_info(info: Any, request: PageRequest) -> str:
     return str(info["version"])
 
 
-def _filter_rows(rows: list[dict[str, Any]], request: PageRequest) -> list[dict[str, Any]]:
+def _filter_rows(rows: list[Any], request: PageRequest) -> list[Any]:
     """Verify the nationalities and drop rows of the other gender.
 
-    The API ignores `gender` if there is a seed, and all of `nat` if one of the codes is unknown.
+    The API ignores `gender` if there is a seed, and all of `nat` if one of the codes is unknown. A row with something
+    else than a nationality is a bad record of a good page.
     """
     if request.nationalities:
-        unexpected = {str(row["nat"])[:20] for row in rows if "nat" in row} - request.nationalities
+        codes = {row["nat"] for row in rows if isinstance(row, dict) and isinstance(row.get("nat"), str)}
+        unexpected = (codes & load_countries().keys()) - request.nationalities
         if unexpected:
             wanted, received = ", ".join(sorted(request.nationalities)), ", ".join(sorted(unexpected))
             raise SourceError(FetchFailure.MISMATCH, f"requested nationalities {wanted} and received {received}")
     if request.gender:
         other = {"male": "female", "female": "male"}[request.gender]
-        return [row for row in rows if row.get("gender") != other]
+        return [row for row in rows if not isinstance(row, dict) or row.get("gender") != other]
     return rows
 
 
@@ -135,7 +222,7 @@ def _remove_credentials_from_record(record: dict[str, Any]) -> Any:
 
 def _remove_credentials(value: Any, depth: int, within_id: bool) -> Any:
     if depth > MAX_DEPTH:
-        raise SourceError(FetchFailure.TOO_DEEP, f"a record has more than {MAX_DEPTH} levels of nesting")
+        raise _RecordError(_TOO_DEEP)
     if isinstance(value, dict):
         return {
             name: _remove_credentials(item, depth + 1, within_id or name == "id")

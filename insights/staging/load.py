@@ -5,19 +5,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
+from uuid import uuid5
 
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
 from insights import failpoints
+from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
-from insights.model.user import derive_record_key
+from insights.model.quarantine import QuarantineRecord, RejectedRecord
+from insights.model.user import RECORD_NAMESPACE, derive_record_key
 from insights.staging.partitions import ensure_partition
 
 CHANNEL = "insights_staged"
 """The `NOTIFY` channel of staged pages."""
 _COPY_ESCAPES = ((b"\\", b"\\\\"), (b"\t", b"\\t"), (b"\n", b"\\n"), (b"\r", b"\\r"))
+
+
+class _Stamp(NamedTuple):
+    """What the rows of one transaction have in common. `version` is in microseconds."""
+
+    epoch: int
+    version: int
 
 
 class SourcePage(Protocol):
@@ -32,6 +42,10 @@ class SourcePage(Protocol):
         """JSON texts in UTF-8, without credentials."""
 
     @property
+    def rejected(self) -> Sequence[RejectedRecord]:
+        """Rows that are not records."""
+
+    @property
     def api_version(self) -> str: ...
     @property
     def fetched_at(self) -> datetime: ...
@@ -43,21 +57,24 @@ class SourcePage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedPage:
-    """The counts of a loaded page; `duplicates` are records whose key was staged before or occurs twice in the page."""
+    """The counts of a loaded page; `duplicates` are rows whose key was claimed before or occurs twice in the page."""
 
     batch_id: str
     fetched: int
     staged: int
     duplicates: int
+    quarantined: int
 
 
 def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
-    """Stage the new records of a page, with the page's ledger row and a notification, in one transaction.
+    """Stage the new records of a page and quarantine its rejected rows, in one transaction.
 
-    Loading a page with the same seed and number again changes nothing and returns the counts of the first load.
+    The transaction also has the page's ledger row and a notification. Loading a page with the same seed and number
+    again changes nothing and returns the counts of the first load.
     """
     failpoints.reach("fetch.page_received")
     records_by_key = _index_by_key(page.records)
+    rejected_by_key = {str(uuid5(RECORD_NAMESPACE, f"rejected/{row.sha256}")): row for row in page.rejected}
     batch_id = f"{page.seed}/{page.page}"
     with connection, connection.cursor() as cursor:
         staged_on = ensure_partition(cursor)
@@ -66,10 +83,15 @@ def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: s
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.batches/' || %s, 0))", (batch_id,))
         loaded = _find_loaded_page(cursor, batch_id)
         if loaded is None:
-            ids = _claim_keys(cursor, list(records_by_key), staged_on, batch_id)
-            _copy_rows(cursor, page, records_by_key, ids, staged_on, batch_id)
+            # Sorted, so that transactions with overlapping pages do not deadlock.
+            ids = _claim_keys(cursor, sorted([*records_by_key, *rejected_by_key]), staged_on, batch_id)
+            staged = {key: id_ for key, id_ in ids.items() if key in records_by_key}
+            stamp = _read_stamp(cursor)
+            _copy_rows(cursor, page, records_by_key, staged, staged_on, batch_id, stamp)
+            _quarantine_rows(cursor, page, rejected_by_key, ids, batch_id, stamp)
             failpoints.reach("stage.rows_copied")
-            loaded = LoadedPage(batch_id, len(page.records), len(ids), len(page.records) - len(ids))
+            fetched = len(page.records) + len(page.rejected)
+            loaded = LoadedPage(batch_id, fetched, len(staged), fetched - len(ids), len(ids) - len(staged))
             _insert_ledger_row(cursor, page, loaded, dag_id, run_id)
             cursor.execute(f"NOTIFY {CHANNEL}")
             failpoints.reach("stage.page_recorded")
@@ -78,11 +100,11 @@ def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: s
 
 
 def _index_by_key(records: Sequence[bytes]) -> dict[str, bytes]:
-    """The first record of each key, sorted by key so that transactions with overlapping pages do not deadlock."""
+    """The first record of each key."""
     records_by_key: dict[str, bytes] = {}
     for record in records:
         records_by_key.setdefault(_derive_key(record), record)
-    return dict(sorted(records_by_key.items()))
+    return records_by_key
 
 
 def _derive_key(record: bytes) -> str:
@@ -94,7 +116,9 @@ def _derive_key(record: bytes) -> str:
 
 
 def _find_loaded_page(cursor: PgCursor, batch_id: str) -> LoadedPage | None:
-    cursor.execute("SELECT fetched, staged, duplicates FROM staging.batches WHERE batch_id = %s", (batch_id,))
+    cursor.execute(
+        "SELECT fetched, staged, duplicates, quarantined FROM staging.batches WHERE batch_id = %s", (batch_id,)
+    )
     counts = cursor.fetchone()
     return LoadedPage(batch_id, *counts) if counts else None
 
@@ -112,6 +136,11 @@ def _claim_keys(cursor: PgCursor, keys: list[str], staged_on: date, batch_id: st
     return dict(cursor.fetchall())
 
 
+def _read_stamp(cursor: PgCursor) -> _Stamp:
+    cursor.execute("SELECT staging.current_epoch(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    return _Stamp(*fetch_row(cursor))
+
+
 def _copy_rows(
     cursor: PgCursor,
     page: SourcePage,
@@ -119,17 +148,47 @@ def _copy_rows(
     ids: dict[str, int],
     staged_on: date,
     batch_id: str,
+    stamp: _Stamp,
 ) -> None:
-    cursor.execute("SELECT staging.current_epoch(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    epoch, version = fetch_row(cursor)
     event_time = page.fetched_at.astimezone(UTC).isoformat(timespec="milliseconds")
-    common = [str(value).encode() for value in (epoch, staged_on, version, event_time)] + [_escape(batch_id.encode())]
+    common = [str(value).encode() for value in (stamp.epoch, staged_on, stamp.version, event_time)]
+    common.append(_escape(batch_id.encode()))
     lines = (
         b"\t".join((b"%d" % id_, key.encode(), *common, _escape(records_by_key[key]))) + b"\n"
         for key, id_ in ids.items()
     )
     columns = "id, user_key, epoch, staged_on, version, event_time, batch_id, payload"
     cursor.copy_expert(f"COPY staging.users ({columns}) FROM STDIN", io.BytesIO(b"".join(lines)))
+
+
+def _quarantine_rows(
+    cursor: PgCursor,
+    page: SourcePage,
+    rejected_by_key: dict[str, RejectedRecord],
+    ids: dict[str, int],
+    batch_id: str,
+    stamp: _Stamp,
+) -> None:
+    records = [
+        QuarantineRecord(
+            origin=f"staging/{ids[key]}",
+            event_id=str(ids[key]),
+            reason=row.reason,
+            field=row.field,
+            detail=row.detail,
+            key=None,
+            batch_id=batch_id,
+            version=stamp.version,
+            event_time=page.fetched_at,
+            redrives=0,
+            size=row.size,
+            sha256=row.sha256,
+            payload=row.payload,
+        )
+        for key, row in rejected_by_key.items()
+        if key in ids
+    ]
+    quarantine_table.insert_records(cursor, records)
 
 
 def _escape(value: bytes) -> bytes:
@@ -141,9 +200,9 @@ def _escape(value: bytes) -> bytes:
 def _insert_ledger_row(cursor: PgCursor, page: SourcePage, loaded: LoadedPage, dag_id: str, run_id: str) -> None:
     cursor.execute(
         """
-        INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates, api_version,
-                                     answer_sha256, answer_bytes, fetched_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates, quarantined,
+                                     api_version, answer_sha256, answer_bytes, fetched_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             loaded.batch_id,
@@ -154,6 +213,7 @@ def _insert_ledger_row(cursor: PgCursor, page: SourcePage, loaded: LoadedPage, d
             loaded.fetched,
             loaded.staged,
             loaded.duplicates,
+            loaded.quarantined,
             page.api_version,
             page.body_sha256,
             page.body_bytes,

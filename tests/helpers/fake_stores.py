@@ -186,7 +186,7 @@ class FakeStores:
         return [pipeline.QuarantineSample(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
 
     def _read_hop_totals(self, *_: object) -> pipeline.HopTotals:
-        return pipeline.HopTotals(1130, 5, 1125, 1100, 25, NOW, NOW)
+        return pipeline.HopTotals(1130, 1125, 5, 1125, 1100, 25, NOW, NOW)
 
     def _list_partitions(self, settings: KafkaSettings) -> list[topic_offsets.PartitionOffsets]:
         self._require_kafka()

@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from insights.clients import connections
+from insights.model.quarantine import RejectedRecord
 from insights.settings import KafkaSettings, PostgresSettings
 from insights.staging.load import load_page
 
@@ -26,6 +27,7 @@ class MadePage:
     fetched_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     body_sha256: str = "0" * 64
     body_bytes: int = 9
+    rejected: list[RejectedRecord] = field(default_factory=list)
 
 
 def make_records(count: int, **fields: Any) -> list[bytes]:

@@ -11,7 +11,9 @@ import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from insights.clients import connections
+from insights.ledger import events
 from insights.settings import PostgresSettings
+from insights.source.envelope import PageRequest, unpack_page
 from insights.staging import load as staging_load
 from insights.staging import retention
 from insights.staging.load import LoadedPage, load_page
@@ -42,7 +44,7 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
 
     loaded = load_page(connection, MadePage(records, fetched_at=fetched_at), "ingest", "run-1")
 
-    assert loaded == LoadedPage("seed/1", 3, 3, 0)
+    assert loaded == LoadedPage("seed/1", 3, 3, 0, 0)
     rows = run_sql(postgres, "SELECT user_key::text, payload::text, batch_id, event_time, version FROM staging.users")
     assert {key: payload.encode() for key, payload, *_ in rows} == {read_user_id(record): record for record in records}
     assert {(batch, at) for _, _, batch, at, _ in rows} == {("seed/1", fetched_at.replace(microsecond=123000))}
@@ -57,7 +59,7 @@ def test_a_page_becomes_rows_a_ledger_row_and_a_notification(postgres: PostgresS
 
 def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, postgres: PostgresSettings) -> None:
     records = make_records(3)
-    assert load_page(connection, MadePage([*records, records[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1)
+    assert load_page(connection, MadePage([*records, records[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1, 0)
     assert load_page(connection, MadePage([records[2], *make_records(1)], page=2), "dag", "run") == LoadedPage(
         "seed/2", 2, 1, 1
     )
@@ -75,7 +77,7 @@ def test_a_record_without_uuid_is_staged_under_a_key_of_its_content(
 ) -> None:
     records = [b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"login":"x"}', b'{"login":{"uuid":7}}', b"[]"]
     assert load_page(connection, MadePage(records), "dag", "run").staged == 4
-    assert load_page(connection, MadePage(records, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5)
+    assert load_page(connection, MadePage(records, page=2), "dag", "run") == LoadedPage("seed/2", 5, 0, 5, 0)
     assert count_rows(postgres) == (4, 4, 2)
 
 
@@ -110,7 +112,7 @@ def test_a_task_killed_before_commit_leaves_nothing_and_its_retry_loads_the_page
             load_page(connections.connect_postgres(postgres, "doomed"), page, "dag", "run")
     assert count_rows(postgres) == (0, 0, 0)
 
-    assert load_page(connection, page, "dag", "run") == LoadedPage("seed/1", 5, 5, 0)
+    assert load_page(connection, page, "dag", "run") == LoadedPage("seed/1", 5, 5, 0, 0)
     assert count_rows(postgres) == (5, 5, 1)
 
 
@@ -121,6 +123,54 @@ def test_a_task_retried_after_commit_changes_nothing(postgres: PostgresSettings,
     assert load_page(connection, MadePage([*records, records[0]]), "dag", "retry") == first
     assert run_sql(postgres, "SELECT * FROM staging.batches") == before
     assert count_rows(postgres) == (5, 5, 1)
+
+
+def unpack(*rows: str, page: int = 1) -> MadePage:
+    """The page as the client unpacks it."""
+    info = {"seed": "seed", "page": page, "version": "1.4"}
+    body = f'{{"results":[{",".join(rows)}],"info":{json.dumps(info)}}}'.encode("utf-8", "surrogatepass")
+    unpacked = unpack_page(body, PageRequest("seed", page, len(rows)))
+    return MadePage(unpacked.records, page=page, rejected=unpacked.rejected)
+
+
+DEEP = '{"x":' * 39 + '{"x":1}' + "}" * 39
+
+
+def test_a_bad_row_is_quarantined_once_and_the_others_are_staged(postgres: PostgresSettings, connection: Any) -> None:
+    good = [record.decode() for record in make_records(2)]
+    loaded = load_page(connection, unpack(good[0], DEEP, "null", good[1], "null"), "dag", "run")
+    assert loaded == LoadedPage("seed/1", 5, 2, 1, 2)
+    records = run_sql(postgres, "SELECT origin, event_id, reason, field, batch_id, payload FROM quarantine.records")
+    assert sorted((reason, bytes(payload)) for *_, reason, _, _, payload in records) == [
+        ("SCHEMA", b"null"),
+        ("SCHEMA", DEEP.encode()),
+    ]
+    assert {(origin, field, batch) for origin, _, _, field, batch, _ in records} == {
+        (f"staging/{event_id}", "value", "seed/1") for _, event_id, *_ in records
+    }
+    assert count_rows(postgres) == (2, 4, 1)
+
+    assert load_page(connection, unpack(DEEP, "null", page=2), "dag", "run") == LoadedPage("seed/2", 2, 0, 2, 0)
+    assert run_sql(postgres, "SELECT count(*) FROM quarantine.records") == [(2,)]
+
+
+def close_hops(connection: Any) -> list[tuple[str, str]]:
+    """The state of the ledger's hops up to staging."""
+    with connection, connection.cursor() as cursor:
+        return [(hop.state, hop.sentence) for hop in (events.check_fetched(cursor), events.check_staged(cursor))]
+
+
+def test_the_ledger_holds_for_a_page_with_bad_rows_and_names_a_lost_one(
+    postgres: PostgresSettings, connection: Any
+) -> None:
+    load_page(connection, unpack(*(record.decode() for record in make_records(2)), DEEP, "null"), "dag", "run")
+    assert close_hops(connection) == [
+        ("closed", "4 fetched = 2 staged + 0 duplicates + 2 quarantined."),
+        ("closed", "4 keys = 2 rows kept + 2 quarantined + 0 dropped by retention."),
+    ]
+    [(lost,)] = run_sql(postgres, "DELETE FROM quarantine.records WHERE payload = 'null' RETURNING event_id")
+    _, (state, sentence) = close_hops(connection)
+    assert (state, f"Missing: {lost}." in sentence) == ("broken", True)
 
 
 def run_in_threads(*calls: Any) -> list[Any]:
@@ -147,7 +197,7 @@ def test_a_page_loaded_concurrently_is_loaded_once(postgres: PostgresSettings) -
         with closing(connections.connect_postgres(postgres, "loader")) as connection:
             return load_page(connection, page, "dag", "run")
 
-    assert run_in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0)] * 3
+    assert run_in_threads(load, load, load) == [LoadedPage("seed/1", 2000, 2000, 0, 0)] * 3
     assert count_rows(postgres) == (2000, 2000, 1)
 
 

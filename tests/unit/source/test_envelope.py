@@ -1,6 +1,7 @@
 """Unpacking responses: which are rejected, which values survive, and which never leave the client."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insights.model.reasons import Reason
 from insights.source import FetchFailure, SourceError
 from insights.source.envelope import MAX_DEPTH, PageRequest, unpack_page
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
@@ -22,7 +24,7 @@ def answer(*rows: str, info: str = INFO) -> bytes:
 
 
 def unpack_one(row: str) -> bytes:
-    [record], _ = unpack_page(answer(row), ONE)
+    [record] = unpack_page(answer(row), ONE).records
     return record
 
 
@@ -39,10 +41,12 @@ def fail_to_unpack(body: bytes, page_request: PageRequest = ONE) -> SourceError:
         (b"<html></html>", FetchFailure.NOT_JSON),
         (answer("{}")[:-3], FetchFailure.NOT_JSON),
         (b"\xff\xfe{}", FetchFailure.NOT_JSON),
-        (answer('{"a":NaN}'), FetchFailure.NOT_JSON),
-        (answer('{"a":Infinity}'), FetchFailure.NOT_JSON),
-        (answer('{"a":-Infinity}'), FetchFailure.NOT_JSON),
-        (answer('{"a":"\x00"}'), FetchFailure.NOT_JSON),
+        (answer("{}", info='{"seed":"s","page":1,"version":NaN}'), FetchFailure.NOT_JSON),
+        (answer("{}") + b"{}", FetchFailure.NOT_JSON),
+        (answer("{}") + b'"', FetchFailure.NOT_JSON),
+        (answer("{]}"), FetchFailure.NOT_JSON),
+        (b'{"results":[{}}],"info":' + INFO.encode() + b"}", FetchFailure.NOT_JSON),
+        (answer("{}", info='{"seed":"\\"'), FetchFailure.NOT_JSON),
         (b'{"error":"Uh oh"}', FetchFailure.API_ERROR),
         (b'{"error":"Uh oh","results":[{}],"info":' + INFO.encode() + b"}", FetchFailure.API_ERROR),
         (b"[]", FetchFailure.ENVELOPE),
@@ -51,8 +55,6 @@ def fail_to_unpack(body: bytes, page_request: PageRequest = ONE) -> SourceError:
         (b"{}", FetchFailure.ENVELOPE),
         (b'{"results":{},"info":' + INFO.encode() + b"}", FetchFailure.ENVELOPE),
         (b'{"results":null,"info":' + INFO.encode() + b"}", FetchFailure.ENVELOPE),
-        (answer("1"), FetchFailure.ENVELOPE),
-        (answer("null"), FetchFailure.ENVELOPE),
         (b'{"results":[{}]}', FetchFailure.ENVELOPE),
         (answer("{}", info="null"), FetchFailure.ENVELOPE),
         (answer("{}", info='{"seed":"s","page":1}'), FetchFailure.ENVELOPE),
@@ -60,12 +62,72 @@ def fail_to_unpack(body: bytes, page_request: PageRequest = ONE) -> SourceError:
         (answer("{}", info='{"seed":"s","page":2,"version":"1.4"}'), FetchFailure.MISMATCH),
         (answer("{}", "{}"), FetchFailure.MISMATCH),
         (answer(), FetchFailure.EMPTY),
-        (answer('{"a":' + "[" * 100_000 + "]" * 100_000 + "}"), FetchFailure.TOO_DEEP),
-        (answer('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}"), FetchFailure.TOO_DEEP),
+        (answer("{}", "NaN"), FetchFailure.MISMATCH),
+        (answer("{}", info='{"seed":' + "[" * 100_000 + "]" * 100_000 + "}"), FetchFailure.TOO_DEEP),
     ],
 )
 def test_a_response_that_is_not_the_page_is_an_error(body: bytes, reason: FetchFailure) -> None:
     assert fail_to_unpack(body).reason is reason
+
+
+GOOD = '{"login":{"uuid":"a"}}'
+BAD_ROWS = [
+    ('{"a":' + '{"a":' * MAX_DEPTH + "1" + "}" * MAX_DEPTH + "}", Reason.SCHEMA, "more than 32 levels"),
+    ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", Reason.SCHEMA, "more than 32 levels"),
+    ('{"a":NaN}', Reason.SCHEMA, "NaN is not a JSON number"),
+    ('{"a":[Infinity]}', Reason.SCHEMA, "Infinity is not a JSON number"),
+    ('{"a":-Infinity}', Reason.SCHEMA, "-Infinity is not a JSON number"),
+    ('{"a":01}', Reason.SCHEMA, "delimiter"),
+    ('{"a":"\t"}', Reason.SCHEMA, "Invalid control character"),
+    ('{"a":"\x00"}', Reason.ENCODING, "U+0000"),
+    ('{"a":"\ud800"}', Reason.ENCODING, "not UTF-8"),
+    ("null", Reason.SCHEMA, "of the type NoneType"),
+    ('"}],"', Reason.SCHEMA, "of the type str"),
+    ("17", Reason.SCHEMA, "of the type int"),
+    ("[[],{}]", Reason.SCHEMA, "of the type list"),
+    ("{'a':1}", Reason.SCHEMA, "Expecting property name"),
+    ('{"a":1,}', Reason.SCHEMA, "double quotes"),
+    ("", Reason.SCHEMA, "Expecting value"),
+    ("{}{}", Reason.SCHEMA, "Extra data"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason", "cause"), BAD_ROWS, ids=[repr(row)[:24] for row, *_ in BAD_ROWS])
+@pytest.mark.parametrize("position", range(3))
+def test_a_bad_row_is_rejected_and_the_others_are_kept(row: str, reason: Reason, cause: str, position: int) -> None:
+    rows = [GOOD, GOOD]
+    rows.insert(position, row)
+    page = unpack_page(answer(*rows), PageRequest("s", 1, 3))
+    [rejected] = page.rejected
+    assert page.records == [GOOD.encode()] * 2
+    assert (rejected.reason, rejected.field) == (reason, "value")
+    assert cause in rejected.detail
+    text = row.encode("utf-8", "surrogatepass")
+    assert (rejected.size, rejected.sha256, rejected.payload) == (len(text), sha256(text).hexdigest(), text)
+
+
+def test_rows_around_a_bad_one_have_the_text_that_they_have_without_it() -> None:
+    rows = ['{"a" : [1.50, "]\\"}", {}], "b":1e400}', '{"results":[{"results":[1]}]}', "{}", '{"e":"é\\u00e9\\ud800"}']
+    apart = [unpack_one(row) for row in rows]
+    page = unpack_page(b" " + answer(*rows[:2], " null ", *rows[2:]), PageRequest("s", 1, 5))
+    assert page.records == apart
+    assert len(page.rejected) == 1
+
+
+def test_a_rejected_row_is_kept_without_its_credentials() -> None:
+    [rejected] = unpack_page(answer('{"login":{"password":"canary"},"a":NaN}'), ONE).rejected
+    assert rejected.payload == b'{"login":{"password":null},"a":NaN}'
+
+
+def test_of_a_large_rejected_row_only_size_and_digest_are_kept() -> None:
+    [rejected] = unpack_page(answer('{"a":NaN,"b":"' + "x" * 1024 * 1024 + '"}'), ONE).rejected
+    assert (rejected.size, rejected.payload) == (1024 * 1024 + 16, None)
+
+
+@pytest.mark.parametrize("nat", ["null", "7", "{}", '"??"'])
+def test_a_row_without_a_nationality_does_not_fail_a_page_of_nationalities(nat: str) -> None:
+    request = PageRequest("s", 1, 2, frozenset({"FR"}))
+    assert len(unpack_page(answer('{"nat":"FR"}', f'{{"nat":{nat}}}'), request).records) == 2
 
 
 def test_a_page_with_fewer_rows_than_requested_is_short() -> None:
@@ -180,13 +242,13 @@ def check_answer(path: Path) -> str:
     body = path.read_bytes()
     document = json.loads(body)
     info = document["info"]
-    records, version = unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"])))
-    assert version == info["version"]
-    for stored, original in zip(records, document["results"], strict=True):
+    page = unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"])))
+    assert (page.api_version, page.rejected) == (info["version"], [])
+    for stored, original in zip(page.records, document["results"], strict=True):
         for canary in [original["login"].pop(name) for name in SECRETS] + [original.get("id", {}).pop("value", None)]:
             assert canary is None or len(canary) < 8 or canary.encode() not in stored
         assert stored == json.dumps(original, ensure_ascii=False, separators=(",", ":")).encode()
-    return version
+    return page.api_version
 
 
 def test_no_credential_of_any_version_leaves_the_client() -> None:

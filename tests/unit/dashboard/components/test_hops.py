@@ -14,7 +14,7 @@ from insights.ledger.hops import Ledger, LedgerState
 from insights.queries.pipeline import HopTotals
 from tests.helpers.fake_stores import NOW
 
-TOTALS = HopTotals(1130, 5, 1125, 1100, 25, NOW, NOW)
+TOTALS = HopTotals(1130, 1125, 5, 1125, 1100, 25, NOW, NOW)
 IDLE = FlowState(unpublished=0, unread=0, undelivered=0, overdue=0, last_batch=3)
 WAITING = FlowState(unpublished=1, unread=2, undelivered=0, overdue=0, last_batch=3)
 LEDGER_HOPS = "fetched staged published served user_counts users_by_id"
