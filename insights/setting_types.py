@@ -1,13 +1,16 @@
 """What a setting may be: the types that settings share, and how an invalid value is put into words."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import AnyHttpUrl, BeforeValidator, Field, Json, SecretStr
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, Json, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
+
+from insights.text import mask_url
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,28 @@ def _fold_case(fold: Callable[[str], str]) -> BeforeValidator:
     return BeforeValidator(lambda value: fold(value.strip()) if isinstance(value, str) else value)
 
 
+def parse_headers(text: str) -> dict[str, str]:
+    """Return HTTP headers by name.
+
+    Raises:
+        ValueError: a line that is not blank is not `Name: value`, in ASCII.
+    """
+    matches = [_HEADER.fullmatch(line.strip()) for line in text.splitlines() if line.strip()]
+    if not all(matches):
+        raise ValueError("not a header")
+    return {match[1]: match[2] for match in matches if match}
+
+
+def _check_headers(headers: SecretStr) -> SecretStr:
+    parse_headers(headers.get_secret_value())
+    return headers
+
+
 UNSET_IF_BLANK = BeforeValidator(_unset_if_blank)
 LOWER, UPPER = _fold_case(str.lower), _fold_case(str.upper)
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:\[\]]+)"
+_HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _PORT = r"(:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))"
 
 OptionalPath = Annotated[Path | None, UNSET_IF_BLANK]
@@ -74,6 +95,7 @@ Memory = Annotated[
     Allowed("a size of at least 472m, the least that Spark accepts, such as 768m or 2g"),
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Allowed("the name of an HTTP header")]
+Headers = Annotated[SecretStr, AfterValidator(_check_headers), Allowed("headers: `Name: value` in ASCII, one a line")]
 Nationalities = Annotated[
     str,
     Field(pattern=r"^\s*([A-Za-z]{2}(\s*,\s*[A-Za-z]{2})*)?\s*$"),
@@ -85,6 +107,16 @@ FieldNames = Annotated[
 Folder = Annotated[Path, BeforeValidator(_require_text), Allowed("a folder")]
 Roles = Annotated[Json[dict[str, str]], NoDecode, Allowed("a JSON object of roles by user")]
 HttpUrl = Annotated[str, Field(pattern=r"^(https?://[^\s/]\S*)?$"), Allowed("a URL that begins with http or https")]
+
+
+def describe_value(field: FieldInfo, value: object) -> str:
+    """An invalid value in a message, without what may be secret in it."""
+    if field.annotation is SecretStr:
+        return "invalid"
+    if not isinstance(value, str) or not set("?@") & set(value):
+        return repr(value)
+    # Whatever stands before an @ may be a login, even where the rest is not a URL.
+    return repr(mask_url(value).rpartition("@")[2])
 
 
 def explain_remedy(field: FieldInfo) -> str:

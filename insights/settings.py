@@ -176,6 +176,8 @@ class SourceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="INSIGHTS_SOURCE_", frozen=True)
 
     url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8084/api/1.4/")
+    headers: kinds.Headers = SecretStr("")
+    """Request headers, such as one with a key of the API."""
     page_size: int = Field(default=1000, ge=1, le=5000)
     """Rows per request; the API answers a request for more than 5,000 with a single row."""
     nationalities: kinds.Nationalities = ""
@@ -190,6 +192,10 @@ class SourceSettings(BaseSettings):
     max_attempts: int = Field(default=6, ge=1, le=1000)
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1000, le=1024**3)
     """Size limit of one response body, after decompression."""
+
+    def read_headers(self) -> dict[str, str]:
+        """`headers` by name."""
+        return kinds.parse_headers(self.headers.get_secret_value())
 
 
 class StagingSettings(BaseSettings):
@@ -419,5 +425,5 @@ def load(settings: type[Settings], **values: Any) -> Settings:
         name = str(first["loc"][0])
         field = settings.model_fields.get(name) or settings.model_fields["java_home"]
         variable = str(field.validation_alias or prefix + name.upper())
-        value = os.environ.get(variable, first["input"])
-        raise UserError(f"{variable} is {value!r}: {kinds.explain_remedy(field)}.") from None
+        value = kinds.describe_value(field, os.environ.get(variable, first["input"]))
+        raise UserError(f"{variable} is {value}: {kinds.explain_remedy(field)}.") from None

@@ -11,6 +11,7 @@ from insights.cli.app import app, console, load_stores
 from insights.cli.tables import build_addresses_table, print_wide
 from insights.clients import kubernetes
 from insights.settings import LocalSettings, SourceSettings, StoreSettings, load
+from insights.text import mask_url
 
 KAFKA_PORT = 9092
 """The port when a bootstrap server names none."""
@@ -68,7 +69,7 @@ def _read_addresses(stores: StoreSettings) -> list[dict[str, Any]]:
             cassandra.username or "",
             cassandra.password.get_secret_value(),
         ),
-        _address("source", url=str(load(SourceSettings).url)),
+        _address("source", url=mask_url(str(load(SourceSettings).url))),
     ]
 
 

@@ -30,6 +30,7 @@ from insights.settings import (
     load,
     to_environment,
 )
+from insights.text import mask_url
 
 LOOPBACK = "127.0.0.1"
 LIVE_URL = "https://randomuser.me/api/1.4/"
@@ -182,7 +183,7 @@ class Configuration:
             Address("publisher", self.publisher.url),
             Address("stream", self.stream.url),
         ]
-        source = self.environment["INSIGHTS_SOURCE_URL"]
+        source = mask_url(self.environment["INSIGHTS_SOURCE_URL"])
         return [*servers, Address("simulator" if self.simulated else "source", source)]
 
     def _build_kafka_connection(self) -> str:

@@ -3,7 +3,6 @@
 import hashlib
 import ipaddress
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from insights.settings import SourceSettings
 from insights.source import http
 from insights.source.envelope import PageRequest, unpack_page
 from insights.source.errors import SourceError
+from insights.source.secrecy import Concealer
+from insights.text import mask_url
 
 MAX_RESULTS = 5000
 """The API answers a request for more with a single row."""
@@ -87,6 +88,12 @@ class SourceClient:
         self._session.headers.update(
             {"User-Agent": "user-insights", "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
+        headers = settings.read_headers()
+        self._session.headers.update(headers)
+        if "authorization" in map(str.lower, headers):
+            # Otherwise a login in the URL or in ~/.netrc replaces the header.
+            self._session.auth = lambda request: request
+        self._conceal = Concealer(str(settings.url), headers.values())
         self._session.trust_env = not _is_loopback(settings.url.host)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, http.DeadlineAdapter(pool_maxsize=1))
@@ -134,7 +141,7 @@ class SourceClient:
             retry_after = f", Retry-After: {error.retry_after:g} s" if error.retry_after else ""
             raise SourceError(
                 error.reason,
-                f"page {page} of seed {seed!r} from {_strip_login(str(self._settings.url))}: {error.detail}"
+                f"page {page} of seed {seed!r} from {mask_url(str(self._settings.url))}: {error.detail}"
                 f" (attempt {attempts}, after {self._clock() - started:.1f} s{retry_after})",
                 error.retry_after,
             ) from None
@@ -143,11 +150,14 @@ class SourceClient:
         limits = http.RequestLimits(
             self._settings.timeout_seconds, max(0.001, deadline - self._clock()), self._settings.max_bytes
         )
-        body = http.fetch_body(
-            self._session, str(self._settings.url), self._build_parameters(request), limits, self._now
-        )
-        fetched_at = self._now()
-        unpacked = unpack_page(body, request)
+        try:
+            body = http.fetch_body(
+                self._session, str(self._settings.url), self._build_parameters(request), limits, self._now
+            )
+            fetched_at = self._now()
+            unpacked = unpack_page(body, request)
+        except SourceError as error:
+            raise SourceError(error.reason, self._conceal(error.detail), error.retry_after) from None
         return FetchedPage(
             seed=request.seed,
             page=request.page,
@@ -193,11 +203,6 @@ def _compute_pause(state: RetryCallState) -> float:
 def _log_attempt(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     _log.warning("attempt %d failed, retrying in %.1f s: %s", state.attempt_number, state.upcoming_sleep, error)
-
-
-def _strip_login(url: str) -> str:
-    """Return a URL without user name and password, for log messages."""
-    return re.sub("//[^/]*@", "//", url, count=1)
 
 
 def _split_names(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """A bounded GET: limits on the decompressed size and on the duration hold whatever the server does."""
 
+import logging
 import re
 import socket
 import threading
@@ -19,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from insights.source.errors import FetchFailure, SourceError
+from insights.text import mask_urls
 
 _CHUNK = 64 * 1024
 _GZIP = zlib.MAX_WBITS | 16
@@ -56,6 +58,18 @@ class _Deadline:
 
 
 _DEADLINE: ContextVar[_Deadline] = ContextVar("deadline")
+
+
+def _conceal_request(record: logging.LogRecord) -> bool:
+    """Mask the URL of a request of this module in the log, and drop warnings, which quote what the server sent."""
+    if _DEADLINE.get(None) is None:
+        return True
+    record.msg, record.args = mask_urls(record.getMessage()), None
+    return record.levelno < logging.WARNING
+
+
+for _name in ("connection", "connectionpool", "poolmanager", "response", "util.retry"):
+    logging.getLogger(f"urllib3.{_name}").addFilter(_conceal_request)
 
 
 class _Connection(HTTPConnection):

@@ -63,6 +63,20 @@ def test_every_server_has_liveness_and_readiness_probes(rendered: Rendered) -> N
     assert lacking == []
 
 
+def test_only_tasks_get_the_headers_of_the_api_from_its_secret() -> None:
+    rendered = render(overlaid(values_of("defaults"), {"source": {"existingSecret": "api-key"}}))
+    held = {
+        pod.owner: variable["valueFrom"]
+        for pod in pods(rendered)
+        for container in pod.containers()
+        for variable in container.spec.get("env") or []
+        if variable["name"] == "INSIGHTS_SOURCE_HEADERS"
+    }
+    assert held
+    assert all("airflow" in owner for owner in held)
+    assert list(held.values()) == [{"secretKeyRef": {"name": "api-key", "key": "headers"}}] * len(held)
+
+
 def test_spark_s_driver_has_no_readiness_probe(rendered: Rendered) -> None:
     """Its name resolves only once its pod is ready, and executors need the name before the first micro-batch."""
     for spec in rendered.of("SparkApplication"):

@@ -101,7 +101,7 @@ INVALID: dict[str, tuple[type[BaseSettings], list[str]]] = {
 }
 ANY_VALUE = {
     *("INSIGHTS_POSTGRES_PASSWORD", "INSIGHTS_KAFKA_PASSWORD", "INSIGHTS_CASSANDRA_PASSWORD"),
-    *("INSIGHTS_DASHBOARD_PROXY_SECRET", "INSIGHTS_AIRFLOW_PASSWORD"),
+    *("INSIGHTS_DASHBOARD_PROXY_SECRET", "INSIGHTS_AIRFLOW_PASSWORD", "INSIGHTS_SOURCE_HEADERS"),
     *("INSIGHTS_DASHBOARD_VIEWERS", "INSIGHTS_DASHBOARD_OPERATORS"),
     "INSIGHTS_STREAM_JARS",
 }
@@ -133,6 +133,38 @@ def list_variables() -> Iterator[tuple[str, type[BaseSettings], str]]:
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, _, _ in list_variables():
         monkeypatch.delenv(variable, raising=False)
+
+
+def test_a_setting_that_is_no_url_is_named_without_what_may_be_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in (
+        "someone:c4nary@a.example/?page=1",
+        "http://someone:c4/nary@a.example:x/?key=c4nary",
+        "a.example?c4nary",
+    ):
+        monkeypatch.setenv("INSIGHTS_SOURCE_URL", url)
+        groups = [SourceSettings] if "//" in url else [SourceSettings, LocalSettings]
+        for group in groups:
+            with pytest.raises(UserError, match=r"INSIGHTS_SOURCE_URL is 'a\.example") as caught:
+                load(group)
+            assert "c4" not in str(caught.value)
+
+
+def test_headers_are_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_SOURCE_HEADERS", "\nX-Api-Key:abc\r\n Authorization: Basic a:b==  \n")
+    settings = load(SourceSettings)
+    assert settings.read_headers() == {"X-Api-Key": "abc", "Authorization": "Basic a:b=="}
+    assert "abc" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "line", ["c4nary", "X Key: c4nary", "X-Key:", ": c4nary", "X-Key: c4nary\u00e9", "X-Key: c4\x00nary"]
+)
+def test_a_line_that_is_no_header_is_not_quoted(line: str) -> None:
+    with pytest.raises(
+        UserError, match="INSIGHTS_SOURCE_HEADERS is invalid: set it to headers: `Name: value`"
+    ) as caught:
+        load(SourceSettings, headers=f"A: b\n{line}")
+    assert "c4" not in str(caught.value)
 
 
 def test_another_process_reads_the_same_settings_from_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -287,3 +287,10 @@ def test_status_without_a_platform_shows_the_servers_that_the_environment_names(
     kafka = next(server for server in listed if server["name"] == "kafka")
     assert (kafka["host"], kafka["port"]) == (re.split("[:,]", servers)[0], port)
     assert "a[/b]:c:[red]" in RUNNER.invoke(app, ["status"]).output
+
+
+def test_status_masks_a_key_in_the_url_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_SOURCE_URL", "https://someone:c4nary@a.example/api/?key=c4nary")
+    monkeypatch.setattr("insights.cli.status._probe", lambda _: "down")
+    outputs = [RUNNER.invoke(app, ["status", *arguments]).output for arguments in ([], ["--json"])]
+    assert all("https://a.example/api/?key=***" in output and "c4nary" not in output for output in outputs)

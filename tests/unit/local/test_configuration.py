@@ -83,6 +83,15 @@ def test_the_simulator_is_left_out_when_another_api_is_named(settings):
     assert "simulator" not in names(configure(named))
 
 
+def test_a_key_in_the_url_of_the_api_reaches_the_client_and_is_not_shown(settings):
+    url = "https://someone:c4nary@a.example/api/?key=c4nary"
+    platform = configure(settings.model_copy(update={"source_url": url}))
+    assert platform.environment["INSIGHTS_SOURCE_URL"] == url
+    assert [address.url for address in platform.addresses() if address.name == "source"] == [
+        "https://a.example/api/?key=***"
+    ]
+
+
 def test_every_step_depends_on_earlier_steps_only(settings):
     earlier: set[str] = set()
     for step in build_steps(configure(settings), 60, lambda: True):

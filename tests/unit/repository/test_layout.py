@@ -19,7 +19,8 @@ PYTHON = (*IMPORTING, "charts", "scripts", "tests")
 UNFORMATTED = re.compile(r"fmt: *(skip|off)")
 
 LAYERS = (
-    ("insights.errors", "insights.model", "insights.setting_types", "insights.text"),
+    ("insights.errors", "insights.model", "insights.text"),
+    ("insights.setting_types",),
     ("insights.probes", "insights.settings"),
     ("insights.failpoints",),
     ("insights.clients",),

@@ -126,6 +126,10 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
 - name: INSIGHTS_SOURCE_URL
   value: {{ include "user-insights.source.url" . | quote }}
+{{- with .Values.source.existingSecret }}
+- name: INSIGHTS_SOURCE_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: headers}}
+{{- end }}
 - name: INSIGHTS_SOURCE_PAGE_SIZE
   value: {{ .Values.source.pageSize | quote }}
 {{ include "user-insights.airflow.variables" (dict "root" . "ours" $ours) }}
