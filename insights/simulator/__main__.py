@@ -8,6 +8,7 @@ import typer
 from insights.errors import UserError, print_error
 from insights.simulator.app import create_app
 from insights.simulator.faults import FaultRates, parse_rates
+from insights.simulator.quota import parse_quota
 from insights.simulator.recorded import load_recording
 from insights.simulator.server import bind, serve
 
@@ -20,11 +21,16 @@ def main(
     ] = None,
     fault_rate: Annotated[str, typer.Option(help="Fault rates, as in 429=0.1,503=0.05.")] = "",
     fault_seed: Annotated[int, typer.Option(help="Seed of the sequence of faults.")] = 0,
+    quota: Annotated[
+        str, typer.Option(help="Rows per address and seconds, then 429 until the period ends; the API's is 20000/300.")
+    ] = "",
 ) -> None:
     """Simulate the Random User API."""
     try:
         app = create_app(
-            load_recording(recorded) if recorded else None, FaultRates(parse_rates(fault_rate), fault_seed)
+            load_recording(recorded) if recorded else None,
+            FaultRates(parse_rates(fault_rate), fault_seed),
+            parse_quota(quota) if quota else None,
         )
         listener = bind(host, port)
     except UserError as error:

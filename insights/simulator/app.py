@@ -14,16 +14,27 @@ from insights.simulator.faults import Fault, drift_record, parse_fault
 from insights.simulator.formats import VERSIONS
 from insights.simulator.people import generate_people
 from insights.simulator.query import Query, read_query
+from insights.simulator.quota import Quota
 from insights.simulator.recorded import Recording
-from insights.simulator.responses import make_damaged_response, make_error, make_fault_response, make_response
+from insights.simulator.responses import (
+    make_damaged_response,
+    make_error,
+    make_fault_response,
+    make_rate_limited,
+    make_response,
+)
 
 FAULT_HEADER = "X-Fault"
 _FILTERS = ("nat", "nationality", "gender", "inc", "exc", "lego")
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def create_app(recording: Recording | None = None, draw_fault: Callable[[], Fault | None] = lambda: None) -> Starlette:
-    """Create the simulator, which serves `recording` if there is one, else generated people.
+def create_app(
+    recording: Recording | None = None,
+    draw_fault: Callable[[], Fault | None] = lambda: None,
+    quota: Quota | None = None,
+) -> Starlette:
+    """Create the simulator, which serves `recording` if there is one, else generated people, within `quota`.
 
     A request selects a fault by `?fault=<name>` or the header `X-Fault`; otherwise `draw_fault` selects it.
     """
@@ -45,6 +56,8 @@ def create_app(recording: Recording | None = None, draw_fault: Callable[[], Faul
         if fault and (response := make_fault_response(fault)):
             return response
         query = read_query(version, parameters)
+        if quota and not quota.take(request.client.host if request.client else "", query.results):
+            return make_rate_limited()
         if recording is None:
             with generating:
                 body = _build_body(query, _generate_rows(query), fault)

@@ -34,12 +34,12 @@ def make_fault_response(fault: Fault) -> Response | None:
     """Return the response for a fault that needs no rows, None for any other fault."""
     match fault:
         case Fault.RATE_LIMITED:
-            return _make_rate_limited({"Retry-After": str(RETRY_AFTER_SECONDS)})
+            return make_rate_limited({"Retry-After": str(RETRY_AFTER_SECONDS)})
         case Fault.RATE_LIMITED_DATE:
             until = datetime.now(UTC) + timedelta(seconds=RETRY_AFTER_SECONDS)
-            return _make_rate_limited({"Retry-After": format_datetime(until, usegmt=True)})
+            return make_rate_limited({"Retry-After": format_datetime(until, usegmt=True)})
         case Fault.RATE_LIMITED_BARE:
-            return _make_rate_limited({})
+            return make_rate_limited()
         case Fault.INTERNAL | Fault.UNAVAILABLE:
             return HTMLResponse("<h1>Something went wrong</h1>", int(fault))
         case Fault.HTML:
@@ -65,7 +65,8 @@ def make_damaged_response(fault: Fault, body: bytes) -> Response:
     return make_response(body)
 
 
-def _make_rate_limited(headers: dict[str, str]) -> Response:
+def make_rate_limited(headers: dict[str, str] | None = None) -> Response:
+    """Return the response to a request beyond a limit. The API itself sends no `Retry-After`."""
     return Response('{"error":"Too many requests"}', 429, headers, _JSON)
 
 
