@@ -4,7 +4,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 PAGES_PER_TASK = 5
 
@@ -22,8 +22,8 @@ PAGES_PER_TASK = 5
         "gender": Param("", type="string", enum=["", "female", "male"]),
     },
     tags=["user-insights"],
-    doc_md="The DAG's id and a run's logical date determine its pages: a retry or a backfill fetches the same records,"
-    " and staging skips those that it has. Without `page_size`, a page has `INSIGHTS_SOURCE_PAGE_SIZE` records.",
+    doc_md="The DAG's id, a run's logical date and parameters determine its pages. Those that staging has are skipped."
+    " A task that waits for the source is `up_for_reschedule`. `page_size` defaults to `INSIGHTS_SOURCE_PAGE_SIZE`.",
 )
 def ingest_users():
     @task
@@ -35,24 +35,24 @@ def ingest_users():
     def stage(pages: list[int]) -> dict[str, int]:
         """Fetch pages and load them into staging. Returns the counts of records."""
         from insights.clients import connections
+        from insights.ingest.pages import PageIngest, PostponedError, RunOfPages
         from insights.settings import PostgresSettings, SourceSettings, load
         from insights.source import SourceClient, SourceError, derive_seed
-        from insights.staging.load import load_page
 
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
         filters = {name: params[name] for name in ("nationalities", "gender") if params[name]}
         seed = derive_seed(run.dag_id, run.logical_date or run.run_after)
-        counts = {"fetched": 0, "staged": 0, "duplicates": 0}
-        source = SourceClient(load(SourceSettings).model_copy(update=filters))
-        with source, closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection:
+        asked = RunOfPages(run.dag_id, run.run_id, seed, pages, params["page_size"])
+        client = SourceClient(load(SourceSettings).model_copy(update=filters))
+        with client, closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection:
             try:
-                for page in source.fetch_pages(seed, pages, params["page_size"]):
-                    loaded = load_page(connection, page, run.dag_id, run.run_id)
-                    counts = {name: counts[name] + getattr(loaded, name) for name in counts}
+                return PageIngest(client, connection, asked).run()
+            except PostponedError as postponed:
+                print(postponed)
+                raise AirflowRescheduleException(postponed.until) from None
             except SourceError as error:
-                raise (error if error.retryable else AirflowFailException(str(error))) from error
-        return counts
+                raise (error if error.retryable else AirflowFailException(str(error))) from None
 
     stage.expand(pages=plan())
 

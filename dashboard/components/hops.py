@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from dashboard.components import formatting
@@ -92,7 +92,7 @@ def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
             totals.fetched,
             "records",
             f"last page: {last_page}",
-            *_assess(snapshot, "source", 0, "page", "pages", ("fetched",)),
+            *_assess_source(snapshot),
         ),
         HopCard(
             "Staged",
@@ -154,6 +154,14 @@ def _assess(
     if stalled_for >= STALLED_AFTER:
         return Health.STALLED, f"{backlog}, no progress for {stalled_for // timedelta(minutes=1)} min"
     return Health.WAITING, backlog
+
+
+def _assess_source(snapshot: FlowSnapshot) -> tuple[Health, str]:
+    health, status = _assess(snapshot, "source", 0, "page", "pages", ("fetched",))
+    resumes_at = snapshot.totals.source_resumes_at
+    if health is Health.FINE and resumes_at is not None and resumes_at > snapshot.now:
+        return Health.WAITING, f"the source refuses requests until {resumes_at.astimezone(UTC):%H:%M:%S} UTC"
+    return health, status
 
 
 def _is_broken(ledger: Ledger | None, names: Sequence[str]) -> bool:

@@ -10,6 +10,7 @@ _LEDGER = dict.fromkeys(
     (
         *("TABLE staging.batches", "TABLE staging.pruned", "TABLE staging.publisher"),
         *("TABLE staging.user_keys", "TABLE staging.users", "TABLE quarantine.records"),
+        "TABLE staging.source_pace",
         *("TABLE analytics.batches", "TABLE analytics.superseded"),
         *("TABLE analytics.user_counts", "TABLE analytics.users", "TABLE analytics.pruned_batches"),
     ),
@@ -22,6 +23,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
     | _EPOCH
     | {
         "TABLE staging.batches": "SELECT, INSERT",
+        "TABLE staging.source_pace": "SELECT, INSERT, UPDATE",
         "TABLE staging.user_keys": "SELECT, INSERT",
         "TABLE staging.users": "SELECT, INSERT",
         "SEQUENCE staging.user_ids": "USAGE",

@@ -67,6 +67,8 @@ class HopTotals(NamedTuple):
     publisher_moved_at: datetime | None
     served_at: datetime | None
     """When the newest delivered batch was in Cassandra."""
+    source_resumes_at: datetime | None = None
+    """When the source takes requests again; None if it does now."""
 
 
 class MinuteTotals(NamedTuple):
@@ -140,7 +142,7 @@ def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
     """Totals of each hop, read in O(pages + groups + quarantined records); `topic` names the publisher's cursor."""
     cursor.execute(
         """
-        SELECT fetched, staged, duplicates, published, served, quarantined, publisher_moved_at, served_at
+        SELECT fetched, staged, duplicates, published, served, quarantined, publisher_moved_at, served_at, resumes_at
         FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched, coalesce(sum(staged), 0)::bigint AS staged,
                      coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
              (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
@@ -149,7 +151,10 @@ def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
               FROM analytics.user_counts WHERE dimension = 'gender') AS u,
              (SELECT count(DISTINCT event_id) AS quarantined FROM quarantine.records WHERE resolved_at IS NULL) AS q,
              (SELECT (SELECT served_at FROM analytics.batches WHERE served_at IS NOT NULL ORDER BY seq DESC LIMIT 1)
-              AS served_at) AS s
+              AS served_at) AS s,
+             (SELECT max(resumes_at) AS resumes_at
+              FROM (SELECT greatest(resume_at, CASE WHEN booked > 0 THEN opened_at + quota_seconds * interval '1 s' END)
+                    AS resumes_at FROM staging.source_pace) AS waits WHERE resumes_at > now()) AS w
         """,
         {"topic": topic},
     )

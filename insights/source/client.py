@@ -4,7 +4,7 @@ import hashlib
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from insights.model.quarantine import RejectedRecord
 from insights.settings import SourceSettings
 from insights.source import http
 from insights.source.envelope import PageRequest, unpack_page
-from insights.source.errors import SourceError
+from insights.source.errors import FetchFailure, SourceError
 from insights.source.secrecy import Concealer
 from insights.text import mask_url
 
@@ -27,17 +27,23 @@ MAX_PAGE = 10_000
 NATIONALITY_SEED_LENGTH = 18
 """The API interprets the last two characters of a seed of this length as a nationality."""
 
+MAX_REFUSALS = 2
+"""Attempts that the API may refuse with 429. A refusal that outlasts a pause is a quota, not a burst limit."""
+_MAX_BATCH_ID = 250
+"""Length of the longest batch id that is readable. Every message carries it."""
 _BACKOFF = wait_random_exponential(multiplier=0.5, max=20)
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedPage:
-    """One whole page. `records` are compact JSON without credentials. `body_*` describe the decompressed body.
+    """One whole page, of which `batch_id` names all that was asked for.
 
-    `rejected` are the rows of the page that are not records.
+    `records` are compact JSON without credentials, `rejected` the rows that are not records. `body_*` describe the
+    decompressed body.
     """
 
+    batch_id: str
     seed: str
     page: int
     records: list[bytes]
@@ -104,10 +110,25 @@ class SourceClient:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def fetch_pages(self, seed: str, pages: Iterable[int], results: int | None = None) -> Iterator[FetchedPage]:
-        """Yield `fetch_page` for each page, so that one page is in memory at a time."""
-        for page in pages:
-            yield self.fetch_page(seed, page, results)
+    @property
+    def address(self) -> str:
+        """The URL of the API without login and query."""
+        return mask_url(str(self._settings.url)).partition("?")[0]
+
+    def count_rows(self, results: int | None = None) -> int:
+        """The number of rows that a request for `results` rows (default: the configured page size) asks for."""
+        return self._settings.page_size if results is None else results
+
+    def name_batch(self, seed: str, page: int, results: int | None = None) -> str:
+        """Return the id of a page, which differs between requests for different records.
+
+        It is `seed/page?results=...` with the filters of the request, which are a digest if they are long.
+        """
+        asked = {"results": self.count_rows(results)} | self._build_filters()
+        query = "&".join(f"{name}={value}" for name, value in asked.items())
+        if len(query) > _MAX_BATCH_ID:
+            query = f"request={hashlib.sha256(query.encode()).hexdigest()[:32]}"
+        return f"{seed}/{page}?{query}"
 
     def fetch_page(self, seed: str, page: int, results: int | None = None) -> FetchedPage:
         """Fetch a page of `results` rows (default: the configured page size) within the configured deadline.
@@ -118,15 +139,13 @@ class SourceClient:
             SourceError: the whole page could not be fetched; `reason` is the kind of failure.
             ValueError: the API would silently return other rows for this request.
         """
-        results = self._settings.page_size if results is None else results
+        results = self.count_rows(results)
         _check_request(seed, page, results)
         started = self._clock()
         deadline = started + self._settings.deadline_seconds
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.retryable),
-            stop=lambda state: (
-                state.attempt_number >= self._settings.max_attempts or self._clock() + state.upcoming_sleep >= deadline
-            ),
+            retry=retry_if_exception(_may_succeed_in_time),
+            stop=_Stop(self._settings.max_attempts, self._clock, deadline),
             wait=_compute_pause,
             sleep=self._sleep,
             before_sleep=_log_attempt,
@@ -159,6 +178,7 @@ class SourceClient:
         except SourceError as error:
             raise SourceError(error.reason, self._conceal(error.detail), error.retry_after) from None
         return FetchedPage(
+            batch_id=self.name_batch(request.seed, request.page, request.results),
             seed=request.seed,
             page=request.page,
             records=unpacked.records,
@@ -170,19 +190,39 @@ class SourceClient:
         )
 
     def _build_parameters(self, request: PageRequest) -> dict[str, Any]:
-        filters = {
-            "nat": ",".join(sorted(self._nationalities)),
-            "gender": self._gender,
-            "inc": ",".join(_split_names(self._settings.include)),
-            "exc": ",".join(_split_names(self._settings.exclude)),
-        }
-        parameters: dict[str, Any] = {
+        return {
             "format": "json",
             "seed": request.seed,
             "page": request.page,
             "results": request.results,
+            **self._build_filters(),
         }
-        return parameters | {name: value for name, value in filters.items() if value}
+
+    def _build_filters(self) -> dict[str, str]:
+        filters = {
+            "nat": ",".join(sorted(self._nationalities)),
+            "gender": self._gender,
+            "inc": ",".join(sorted(set(_split_names(self._settings.include)))),
+            "exc": ",".join(sorted(set(_split_names(self._settings.exclude)))),
+        }
+        return {name: value for name, value in filters.items() if value}
+
+
+class _Stop:
+    """Ends the attempts at a page."""
+
+    def __init__(self, max_attempts: int, clock: Callable[[], float], deadline: float) -> None:
+        self._max_attempts, self._clock, self._deadline = max_attempts, clock, deadline
+        self._refusals = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        self._refusals += isinstance(error, SourceError) and error.reason is FetchFailure.RATE_LIMITED
+        return (
+            self._refusals >= MAX_REFUSALS
+            or state.attempt_number >= self._max_attempts
+            or self._clock() + state.upcoming_sleep >= self._deadline
+        )
 
 
 def _check_request(seed: str, page: int, results: int) -> None:
@@ -192,6 +232,11 @@ def _check_request(seed: str, page: int, results: int) -> None:
         raise ValueError(f"The page {page} must be between 1 and {MAX_PAGE}.")
     if not 1 <= results <= MAX_RESULTS:
         raise ValueError(f"The number of rows {results} must be between 1 and {MAX_RESULTS}.")
+
+
+def _may_succeed_in_time(error: BaseException) -> bool:
+    """Return whether another attempt makes sense before the page's deadline."""
+    return isinstance(error, SourceError) and error.retryable and error.reason is not FetchFailure.DEADLINE
 
 
 def _compute_pause(state: RetryCallState) -> float:

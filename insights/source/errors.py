@@ -35,6 +35,7 @@ RETRYABLE = frozenset(
         FetchFailure.API_ERROR,
         FetchFailure.EMPTY,
         FetchFailure.SHORT,
+        FetchFailure.DEADLINE,
     }
 )
 """Failures that have been observed to be temporary. The others are permanent."""

@@ -34,6 +34,10 @@ class SourcePage(Protocol):
     """A complete page of the source."""
 
     @property
+    def batch_id(self) -> str:
+        """Names all that was asked for."""
+
+    @property
     def seed(self) -> str: ...
     @property
     def page(self) -> int: ...
@@ -69,13 +73,13 @@ class LoadedPage:
 def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: str) -> LoadedPage:
     """Stage the new records of a page and quarantine its rejected rows, in one transaction.
 
-    The transaction also has the page's ledger row and a notification. Loading a page with the same seed and number
-    again changes nothing and returns the counts of the first load.
+    The transaction also has the page's ledger row and a notification. Loading a page with the same batch id again
+    changes nothing and returns the counts of the first load.
     """
     failpoints.reach("fetch.page_received")
     records_by_key = _index_by_key(page.records)
     rejected_by_key = {str(uuid5(RECORD_NAMESPACE, f"rejected/{row.sha256}")): row for row in page.rejected}
-    batch_id = f"{page.seed}/{page.page}"
+    batch_id = page.batch_id
     with connection, connection.cursor() as cursor:
         staged_on = ensure_partition(cursor)
     failpoints.reach("stage.partition_committed")
@@ -97,6 +101,12 @@ def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: s
             failpoints.reach("stage.page_recorded")
     failpoints.reach("stage.page_committed")
     return loaded
+
+
+def is_loaded(connection: PgConnection, batch_id: str) -> bool:
+    """Whether a page is in staging, or was."""
+    with connection, connection.cursor() as cursor:
+        return _find_loaded_page(cursor, batch_id) is not None
 
 
 def _index_by_key(records: Sequence[bytes]) -> dict[str, bytes]:

@@ -45,7 +45,7 @@ class RecordingSource:
         self._upstream = upstream.rstrip("/")
         self._lock = threading.Lock()
         self.served: dict[str, ServedPage] = {}
-        """By `seed/page`."""
+        """By batch id."""
 
     def fetch(self, path: str) -> tuple[int, bytes]:
         """The simulator's status and body; 503 while it does not answer."""
@@ -68,6 +68,14 @@ class RecordingSource:
             assert self.served.setdefault(name, page) == page, f"page {name} was served with two contents"
 
 
+def _name_batch(path: str) -> str:
+    """The batch id of the page: its seed and number, and the other parameters of the request."""
+    asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(path).query))
+    seed, page = asked.pop("seed", None), asked.pop("page", None)
+    asked.pop("format", None)
+    return f"{seed}/{page}?{'&'.join(f'{name}={value}' for name, value in asked.items())}"
+
+
 def _make_handler(source: RecordingSource) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -85,8 +93,7 @@ def _make_handler(source: RecordingSource) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if page is not None:
-                query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
-                source.record(f"{query.get('seed')}/{query.get('page')}", page)
+                source.record(_name_batch(self.path), page)
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:

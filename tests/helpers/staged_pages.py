@@ -29,6 +29,10 @@ class MadePage:
     body_bytes: int = 9
     rejected: list[RejectedRecord] = field(default_factory=list)
 
+    @property
+    def batch_id(self) -> str:
+        return f"{self.seed}/{self.page}"
+
 
 def make_records(count: int, **fields: Any) -> list[bytes]:
     """Make raw records of distinct users."""

@@ -12,6 +12,7 @@ import pytest
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from insights.simulator import create_app
+from insights.simulator.quota import Quota
 from tests.helpers import airflow_home
 from tests.helpers.simulator_server import serving
 
@@ -49,10 +50,10 @@ def environment(
 
 
 def run(
-    environment: dict[str, str], dag: str, logical_date: str = DATE, **params: Any
+    environment: dict[str, str], dag: str, logical_date: str = DATE, script: str = RUN, **params: Any
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", RUN, dag, logical_date, json.dumps(params)],
+        [sys.executable, "-c", script, dag, logical_date, json.dumps(params)],
         env=environment,
         capture_output=True,
         text=True,
@@ -80,6 +81,28 @@ def test_a_run_stages_its_pages_and_a_repeated_run_of_its_date_stages_nothing_ne
 
     assert "STATE success" in run(environment, "ingest_users", "2026-11-20T12:10:00Z", pages=1, page_size=10).stdout
     assert len(read_staged(connection)) == 80
+
+
+PATCHED = """
+import insights.ingest.pace, insights.ingest.pages
+insights.ingest.pace.PROBE_SECONDS = insights.ingest.pages.MAX_SLEEP_SECONDS = 0.5
+"""
+
+
+def test_a_run_waits_for_the_quota_of_its_source_and_shows_no_key(environment: dict[str, str], connection: Any) -> None:
+    before = len(read_staged(connection))
+    quota = Quota(30, 4)
+    with serving(create_app(quota=quota)) as address:
+        keyed = environment | {
+            "INSIGHTS_SOURCE_URL": f"{address.replace('//', '//someone:c4nary@')}/api/1.4/?key=c4nary",
+            "INSIGHTS_SOURCE_HEADERS": "X-Api-Key: c4nary",
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "DEBUG",
+        }
+        done = run(keyed, "ingest_users", "2026-11-20T13:00:00Z", script=PATCHED + RUN, pages=8, page_size=10)
+    assert "STATE success" in done.stdout, done.stdout[-3000:]
+    assert "marking task as UP_FOR_RESCHEDULE" in done.stdout + done.stderr
+    assert "c4nary" not in done.stdout + done.stderr
+    assert len(read_staged(connection)) == before + 80
 
 
 def test_a_run_without_a_page_size_has_that_of_the_settings(environment: dict[str, str], connection: Any) -> None:

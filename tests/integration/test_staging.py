@@ -61,7 +61,7 @@ def test_duplicates_are_counted_within_a_page_and_across_pages(connection: Any, 
     records = make_records(3)
     assert load_page(connection, MadePage([*records, records[0]]), "dag", "run") == LoadedPage("seed/1", 4, 3, 1, 0)
     assert load_page(connection, MadePage([records[2], *make_records(1)], page=2), "dag", "run") == LoadedPage(
-        "seed/2", 2, 1, 1
+        "seed/2", 2, 1, 1, 0
     )
     assert count_rows(postgres) == (4, 4, 2)
 

@@ -31,7 +31,7 @@ def test_the_dashboard_only_reads() -> None:
 @pytest.mark.parametrize(
     ("user", "schemas"),
     [
-        ("ingest", {"staging", "analytics"}),
+        ("ingest", {"staging", "quarantine", "analytics"}),
         ("publisher", {"staging", "quarantine"}),
         ("stream", {"analytics", "quarantine"}),
     ],

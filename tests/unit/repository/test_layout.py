@@ -34,7 +34,7 @@ LAYERS = (
         "insights.source",
         "insights.staging",
     ),
-    ("insights.entrypoint", "insights.repair", "insights.stream"),
+    ("insights.entrypoint", "insights.ingest", "insights.repair", "insights.stream"),
     ("dags", "dashboard", "insights.local", "jobs"),
     ("benchmarks", "insights.cli"),
 )

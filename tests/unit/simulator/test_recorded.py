@@ -35,14 +35,14 @@ def read_all_records(folder: Path) -> list[bytes]:
         body = path.read_bytes()
         document = json.loads(body)
         info = document["info"]
-        records += unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"])))[0]
+        records += unpack_page(body, PageRequest(info["seed"], info["page"], len(document["results"]))).records
     return records
 
 
 def fetch_all(folder: Path, size: int) -> list[bytes]:
     recording = load_recording(folder)
     with serving(create_app(recording)) as address, SourceClient(settings(address, page_size=size)) as client:
-        pages = client.fetch_pages("walk", range(1, -(-len(recording.rows) // size) + 1))
+        pages = [client.fetch_page("walk", page) for page in range(1, -(-len(recording.rows) // size) + 1)]
         return [record for page in pages for record in page.records]
 
 

@@ -1,5 +1,6 @@
 """The hops: the text of each card, and when a stage counts as stalled."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -46,6 +47,16 @@ def test_a_backlog_is_shown_at_the_hop_it_waits_for():
     assert found["Published"] == (Health.WAITING, "1 row waits")
     assert found["Served"] == (Health.WAITING, "2 messages wait")
     assert found["On the pages"] == (Health.FINE, "nothing waits")
+
+
+def test_a_source_that_refuses_requests_is_shown_until_it_takes_them_again():
+    snapshot = make_snapshot()
+    waiting = replace(snapshot, totals=TOTALS._replace(source_resumes_at=NOW + timedelta(minutes=5)))
+    [card] = [card for card in hops.build_hop_cards(waiting) if card.name == "Fetched"]
+    assert card.health is Health.WAITING
+    assert card.status == f"the source refuses requests until {NOW + timedelta(minutes=5):%H:%M:%S} UTC"
+    over = replace(snapshot, totals=TOTALS._replace(source_resumes_at=NOW))
+    assert hops.build_hop_cards(over) == hops.build_hop_cards(snapshot)
 
 
 def test_a_stage_that_makes_no_progress_for_long_is_stalled():
