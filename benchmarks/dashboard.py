@@ -27,9 +27,7 @@ from insights.local.services import REPOSITORY, DashboardService
 from insights.settings import LocalSettings, load, to_environment
 from tests.helpers.support import free_port
 
-PAGES = {
-    path.stem.capitalize(): path.stem.capitalize() for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))
-}
+PAGES = {path.stem.capitalize(): path.stem for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))}
 PAGES["Overview"] = ""
 """The path of each page's address; the first page's is empty."""
 CACHE_SECONDS = {"kept": 3600.0, "read": 0.0}

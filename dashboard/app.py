@@ -5,24 +5,37 @@ older kind of multipage app and tell the first visitor that the page does not ex
 """
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components.icon import ICON
 
 PAGES = {
     "Users": [
         st.Page("views/overview.py", title="Overview", icon=":material/monitoring:", default=True),
-        st.Page("views/demographics.py", title="Demographics", icon=":material/groups:", url_path="Demographics"),
-        st.Page("views/geography.py", title="Geography", icon=":material/public:", url_path="Geography"),
-        st.Page("views/registrations.py", title="Registrations", icon=":material/event:", url_path="Registrations"),
-        st.Page("views/explore.py", title="Explore", icon=":material/search:", url_path="Explore"),
+        st.Page("views/demographics.py", title="Demographics", icon=":material/groups:"),
+        st.Page("views/geography.py", title="Geography", icon=":material/public:"),
+        st.Page("views/registrations.py", title="Registrations", icon=":material/event:"),
+        st.Page("views/explore.py", title="Explore", icon=":material/search:"),
     ],
     "Operations": [
-        st.Page("views/flow.py", title="Flow", icon=":material/conversion_path:", url_path="Flow"),
-        st.Page("views/topics.py", title="Topics", icon=":material/inbox:", url_path="Topics"),
-        st.Page("views/quarantine.py", title="Quarantine", icon=":material/report:", url_path="Quarantine"),
+        st.Page("views/flow.py", title="Flow", icon=":material/conversion_path:"),
+        st.Page("views/topics.py", title="Topics", icon=":material/inbox:"),
+        st.Page("views/quarantine.py", title="Quarantine", icon=":material/report:"),
     ],
 }
 
+
+def redirect(target: StreamlitPage) -> StreamlitPage:
+    """A page without an entry in the menu at the capitalised address that `target` had before, which leads there."""
+
+    def switch() -> None:
+        st.switch_page(target, query_params=st.query_params)
+
+    return st.Page(switch, title=target.title, url_path=target.url_path.capitalize(), visibility="hidden")
+
+
+FORMER = [redirect(page) for pages in PAGES.values() for page in pages if page.url_path]
+
 # Before the navigation, or else the browser fetches the page's icon for its tab from the internet.
 st.set_page_config(page_icon=ICON)
-st.navigation(PAGES).run()
+st.navigation(PAGES | {"Former addresses": FORMER}).run()

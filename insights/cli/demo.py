@@ -10,7 +10,7 @@ import typer
 from insights.cli.app import app, console, load_stores
 from insights.cli.first_batch import watch_first_batch
 from insights.cli.start_view import StartView
-from insights.cli.tables import build_addresses_table, print_wide
+from insights.cli.tables import print_addresses
 from insights.errors import UserError
 from insights.settings import LocalSettings, load
 
@@ -69,7 +69,7 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
                 if once:
                     raise
                 console.print(str(error), markup=False)
-        print_wide(console, build_addresses_table(map(asdict, platform.addresses())))
+        print_addresses(console, [asdict(address) for address in platform.addresses()])
         if not once:
             console.print("Everything is running. Press Ctrl-C to stop.")
             platform.wait()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import typer
 
 from insights.cli.app import app, console, load_stores
-from insights.cli.tables import build_addresses_table, print_wide
+from insights.cli.tables import print_addresses
 from insights.clients import kubernetes
 from insights.settings import LocalSettings, SourceSettings, StoreSettings, load
 from insights.text import mask_url
@@ -29,7 +29,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     if as_json:
         typer.echo(json.dumps({"servers": addresses, "workloads": workloads}, indent=1))
         return
-    print_wide(console, build_addresses_table(addresses))
+    print_addresses(console, addresses)
     for workload in workloads:
         console.print(workload, markup=False)
 

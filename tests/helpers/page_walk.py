@@ -16,13 +16,13 @@ class Page(NamedTuple):
 
 PAGES = (
     Page("/", ("grew most in", "Is the data complete?", "Latest arrivals"), 4),
-    Page("/Demographics", ("Users by age and gender",), 4),
-    Page("/Geography", ("Users by country",), 4),
-    Page("/Registrations", ("Growth by country",), 4),
-    Page("/Explore", ("most recently registered first",)),
-    Page("/Flow", ("Ledger", "Ingest runs"), 2),
-    Page("/Topics", ("Newest first",), 1),
-    Page("/Quarantine", ("Re-drive",)),
+    Page("/demographics", ("Users by age and gender",), 4),
+    Page("/geography", ("Users by country",), 4),
+    Page("/registrations", ("Growth by country",), 4),
+    Page("/explore", ("most recently registered first",)),
+    Page("/flow", ("Ledger", "Ingest runs"), 2),
+    Page("/topics", ("Newest first",), 1),
+    Page("/quarantine", ("Re-drive",)),
 )
 
 

@@ -24,13 +24,13 @@ FOLDER = REPOSITORY / (SCREENSHOTS or "artifacts/dashboard")
 NARROW = 390
 PAGES = {
     "/": Expected("Overview", ("grew most in", "Is the data complete?", "Latest arrivals"), figures=4, tables=1),
-    "/Demographics": Expected("Demographics", ("Users by age and gender",), figures=4),
-    "/Geography": Expected("Geography", ("Cities in", "Users by country"), figures=4, tables=1),
-    "/Registrations": Expected("Registrations", ("Growth by country",), figures=4),
-    "/Explore": Expected("Explore", ("users, most recently registered first", "Download"), tables=1),
-    "/Flow": Expected("Flow", ("Ledger", "Ingest runs", "p95"), figures=2, tables=1),
-    "/Topics": Expected("Topics", ("Lag",), figures=1, tables=1),
-    "/Quarantine": Expected("Quarantine", ("Records in quarantine", "Rejected records by hour"), figures=2, tables=1),
+    "/demographics": Expected("Demographics", ("Users by age and gender",), figures=4),
+    "/geography": Expected("Geography", ("Cities in", "Users by country"), figures=4, tables=1),
+    "/registrations": Expected("Registrations", ("Growth by country",), figures=4),
+    "/explore": Expected("Explore", ("users, most recently registered first", "Download"), tables=1),
+    "/flow": Expected("Flow", ("Ledger", "Ingest runs", "p95"), figures=2, tables=1),
+    "/topics": Expected("Topics", ("Lag",), figures=1, tables=1),
+    "/quarantine": Expected("Quarantine", ("Records in quarantine", "Rejected records by hour"), figures=2, tables=1),
 }
 FOCUSED = """
 () => {
@@ -120,11 +120,11 @@ def test_every_waiver_is_needed(inspector: PageInspector) -> None:
 @pytest.mark.parametrize(
     ("path", "controls"),
     [
-        ("/Geography", {"Live", "Region", "Country"}),
-        ("/Explore", {"Country", "Gender", "Registered from", "Next", "Prepare CSV"}),
-        ("/Flow", {"Live", "Check now", "Logarithmic scale"}),
-        ("/Topics", {"Live", "Topic", "Messages per page", "Refresh", "Message in full"}),
-        ("/Quarantine", {"Live", "hour", "day", "Reason"}),
+        ("/geography", {"Live", "Region", "Country"}),
+        ("/explore", {"Country", "Gender", "Registered from", "Next", "Prepare CSV"}),
+        ("/flow", {"Live", "Check now", "Logarithmic scale"}),
+        ("/topics", {"Live", "Topic", "Messages per page", "Refresh", "Message in full"}),
+        ("/quarantine", {"Live", "hour", "day", "Reason"}),
     ],
 )
 def test_the_tab_key_reaches_every_page_filter_and_button(
@@ -138,14 +138,14 @@ def test_the_tab_key_reaches_every_page_filter_and_button(
 
 
 def test_the_ledger_is_checked_on_the_page(browser: Browser, address: str) -> None:
-    with open_tab(browser, address + "/Flow") as (page, complaints):
+    with open_tab(browser, address + "/flow") as (page, complaints):
         page.get_by_role("button", name="Check now").click()
         page.get_by_text("The ledger is closed").wait_for()
         assert complaints.errors == []
 
 
 def test_filters_are_in_the_address_and_a_user_is_shown_in_full_and_saved(browser: Browser, address: str) -> None:
-    with open_tab(browser, f"{address}/Explore?country=Australia&gender=nonsense") as (page, complaints):
+    with open_tab(browser, f"{address}/explore?country=Australia&gender=nonsense") as (page, complaints):
         page.get_by_text("most recently registered first").first.wait_for()
         choose(page, "Age band", "45-54")
         page.wait_for_url("**age=45-54**")
@@ -166,6 +166,16 @@ def test_filters_are_in_the_address_and_a_user_is_shown_in_full_and_saved(browse
         assert complaints == ([], [], [])
 
 
+@pytest.mark.parametrize(("former", "now"), [("/Flow", "/flow"), ("/Explore?country=AU", "/explore?country=AU")])
+def test_the_former_address_of_a_page_leads_to_the_page(browser: Browser, address: str, former: str, now: str) -> None:
+    with open_tab(browser, address + former) as (page, complaints):
+        page.wait_for_url(address + now)
+        page.get_by_role("heading", level=1).get_by_text(now[1:5], exact=False).wait_for()
+        links = page.get_by_test_id("stSidebarNav").get_by_role("link").all_inner_texts()
+        assert len(links) == len(PAGES)
+        assert complaints == ([], [], [])
+
+
 def test_a_new_user_appears_on_an_open_page(
     browser: Browser, address: str, own_stores: StoreSettings, day: simulated_day.Day
 ) -> None:
@@ -182,8 +192,8 @@ def test_a_new_user_appears_on_an_open_page(
     ("path", "server", "store"),
     [
         ("/", "cassandra_server", "Cassandra"),
-        ("/Topics", "kafka_server", "Kafka"),
-        ("/Quarantine", "postgres_server", "PostgreSQL"),
+        ("/topics", "kafka_server", "Kafka"),
+        ("/quarantine", "postgres_server", "PostgreSQL"),
     ],
 )
 def test_a_page_survives_an_outage_of_its_store(

@@ -77,13 +77,13 @@ def address(own_stores: StoreSettings, tmp_path_factory: pytest.TempPathFactory)
     ("path", "texts", "figures"),
     [
         ("/", ("Latest arrivals",), 4),
-        ("/Demographics", (), 4),
-        ("/Geography", ("Cities in Germany",), 4),
-        ("/Registrations", (), 4),
-        ("/Explore", ("users, most recently registered first",), 0),
-        ("/Flow", ("Published",), 0),
-        ("/Topics", ("Newest first",), 1),
-        ("/Quarantine", ("Latest rejected records",), 2),
+        ("/demographics", (), 4),
+        ("/geography", ("Cities in Germany",), 4),
+        ("/registrations", (), 4),
+        ("/explore", ("users, most recently registered first",), 0),
+        ("/flow", ("Published",), 0),
+        ("/topics", ("Newest first",), 1),
+        ("/quarantine", ("Latest rejected records",), 2),
     ],
 )
 def test_names_do_nothing_on_a_page(
@@ -98,7 +98,7 @@ def test_names_do_nothing_on_a_page(
 
 def test_the_names_of_users_are_shown_unchanged(browser: Browser, address: str) -> None:
     shown: set[str] = set()
-    with open_tab(browser, address + "/Explore") as (page, complaints):
+    with open_tab(browser, address + "/explore") as (page, complaints):
         for first in range(1, len(NAMES), 50):
             page.get_by_text(f"{first} to {first + 49}", exact=True).wait_for()
             wait_until_drawn(page)
@@ -110,7 +110,7 @@ def test_the_names_of_users_are_shown_unchanged(browser: Browser, address: str) 
 
 
 def test_the_details_of_rejected_records_are_shown_unchanged(browser: Browser, address: str) -> None:
-    with open_tab(browser, address + "/Quarantine") as (page, complaints):
+    with open_tab(browser, address + "/quarantine") as (page, complaints):
         for number, reason in enumerate(REASONS):
             wait_until_drawn(page, ["Latest rejected records"], 1, 1)
             names = {_normalize(name) for name in NAMES[number :: len(REASONS)]}

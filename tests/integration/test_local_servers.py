@@ -22,6 +22,15 @@ from insights.local.postgres import PostgresServer
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
+@pytest.fixture
+def foreign_path(tmp_path, monkeypatch):
+    """A directory whose name has a space and letters beyond ASCII, in a locale that knows ASCII only."""
+    monkeypatch.setenv("LC_ALL", "C")
+    path = tmp_path / "Ünï dír \N{GRINNING FACE}"
+    path.mkdir()
+    return path
+
+
 def restart(server):
     session = server.pid
     server.stop()
@@ -69,8 +78,8 @@ def test_postgres_refuses_a_wrong_password(postgres_server):
         psycopg2.connect(**(postgres_server.connection() | {"password": "guess"}))
 
 
-def test_kafka_keeps_its_messages_across_a_restart_and_leaves_no_process(tmp_path, java, jars):
-    server = KafkaServer(tmp_path, free_port(), java=java, jars=jars, controller_port=free_port())
+def test_kafka_keeps_its_messages_across_a_restart_and_leaves_no_process(foreign_path, java, jars):
+    server = KafkaServer(foreign_path, free_port(), java=java, jars=jars, controller_port=free_port())
     server.start()
     try:
         server.wait_ready(60)
@@ -92,13 +101,15 @@ def test_kafka_keeps_its_messages_across_a_restart_and_leaves_no_process(tmp_pat
                 TopicPartition("mistyped", 0), timeout=5
             )
         assert set(admin.list_topics(timeout=5).topics) == {"kept", "__consumer_offsets"}
+        assert list(foreign_path.parent.iterdir()) == [foreign_path]
+        assert (server.state / "data" / "kept-0").is_dir()
     finally:
         server.stop()
     assert list_session_members(server.pid) == []
 
 
-def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_process(tmp_path, java, jars):
-    server = CassandraServer(tmp_path, free_port(), java=java, jars=jars, storage_port=free_port())
+def test_cassandra_keeps_acknowledged_rows_when_it_is_killed_and_leaves_no_process(foreign_path, java, jars):
+    server = CassandraServer(foreign_path, free_port(), java=java, jars=jars, storage_port=free_port())
     server.start()
     try:
         server.wait_ready(90)

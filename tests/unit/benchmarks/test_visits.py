@@ -172,4 +172,4 @@ def test_every_page_of_the_dashboard_is_visited_at_its_address():
     assert {name for name, path in dashboard.PAGES.items() if not path} == {"Overview"}
     for name, path in dashboard.PAGES.items():
         assert f'title="{name}"' in home
-        assert not path or f'url_path="{path}"' in home
+        assert not path or f"views/{path}.py" in home

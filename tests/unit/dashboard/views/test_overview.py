@@ -131,7 +131,7 @@ def test_completeness_is_unknown_without_a_store(fakes, store):
 def test_the_overview_links_to_the_flow():
     app = AppTest.from_file(str(PAGES.parent / "app.py"), default_timeout=30).run()
     assert not app.exception
-    assert [link.proto.page for link in app.get("page_link")] == ["Flow"]
+    assert [link.proto.page for link in app.get("page_link")] == ["flow"]
 
 
 def test_arrivals_per_minute_add_up():
