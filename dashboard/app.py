@@ -29,13 +29,15 @@ def redirect(target: StreamlitPage) -> StreamlitPage:
     """A page without an entry in the menu at the capitalised address that `target` had before, which leads there."""
 
     def switch() -> None:
-        st.switch_page(target, query_params=st.query_params)
+        st.switch_page(target, query_params=st.query_params.to_dict())
 
     return st.Page(switch, title=target.title, url_path=target.url_path.capitalize(), visibility="hidden")
 
 
-FORMER = [redirect(page) for pages in PAGES.values() for page in pages if page.url_path]
+ALL_PAGES = {
+    section: [*pages, *(redirect(page) for page in pages if page.url_path)] for section, pages in PAGES.items()
+}
 
 # Before the navigation, or else the browser fetches the page's icon for its tab from the internet.
 st.set_page_config(page_icon=ICON)
-st.navigation(PAGES | {"Former addresses": FORMER}).run()
+st.navigation(ALL_PAGES).run()
