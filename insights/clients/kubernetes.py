@@ -1,6 +1,7 @@
 """The Kubernetes API from inside a pod: the pod's namespace and the workloads of the release."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ _LABEL_SELECTOR = (
     "app.kubernetes.io/part-of=user-insights,"
     "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
 )
+LASTING = timedelta(minutes=5)
+"""How long a workload may be unavailable: a rollout or a drain ends sooner, and Kubernetes leaves the pods of a node
+that does not answer alone for as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A pod or a SparkApplication, the state that Kubernetes reports, and whether it is healthy."""
+    """A pod or a SparkApplication, its state, and whether it is healthy: available, or not yet missed for long."""
 
     name: str
     kind: str
@@ -69,22 +73,59 @@ def list_workloads(account: Path = ACCOUNT) -> list[Workload]:
             f"Kubernetes did not list the pods of namespace {namespace}"
             f" ({getattr(error, 'reason', error)}); check the service account's role."
         ) from error
-    return [*map(describe_application, applications), *map(describe_pod, pods)]
+    now = datetime.now(UTC)
+    return [*(describe_application(one, now) for one in applications), *(describe_pod(one, now) for one in pods)]
 
 
-def describe_application(application: dict[str, Any]) -> Workload:
-    """A SparkApplication, healthy while it runs."""
-    state = application.get("status", {}).get("applicationState", {}).get("state") or "NEW"
-    return Workload(application["metadata"]["name"], "SparkApplication", state, state == "RUNNING")
+def describe_unhealthy(account: Path = ACCOUNT) -> list[str]:
+    """A clause about each unhealthy workload; none outside a cluster.
+
+    Raises:
+        UserError: the API server denies the request or does not answer.
+    """
+    workloads = list_workloads(account) if is_in_cluster(account) else []
+    return [f"{workload.kind} {workload.name} is {workload.state}" for workload in workloads if not workload.healthy]
 
 
-def describe_pod(pod: Any) -> Workload:
-    """A `V1Pod`, healthy if it succeeded or all its containers are ready."""
+def describe_application(application: dict[str, Any], now: datetime) -> Workload:
+    """A SparkApplication, healthy while it runs and for `LASTING` after it was submitted or ended."""
+    metadata, status = application["metadata"], application.get("status", {})
+    state = status.get("applicationState", {}).get("state") or "NEW"
+    times = (metadata.get("creationTimestamp"), status.get("lastSubmissionAttemptTime"), status.get("terminationTime"))
+    since = max((datetime.fromisoformat(time) for time in times if time), default=now)
+    if state == "RUNNING":
+        return Workload(metadata["name"], "SparkApplication", state, healthy=True)
+    return Workload(metadata["name"], "SparkApplication", _add_duration(state, now - since), now - since < LASTING)
+
+
+def describe_pod(pod: Any, now: datetime) -> Workload:
+    """A `V1Pod`, healthy while it is ready or has ended, and for `LASTING` after it ceased to be ready.
+
+    A pod that has failed is not a fault: it was evicted, and its controller replaces it. One that should have been gone
+    for `LASTING` is on a node that does not answer.
+    """
     statuses = pod.status.container_statuses or []
-    healthy = pod.status.phase == "Succeeded" or (bool(statuses) and all(status.ready for status in statuses))
-    waiting = [status.state.waiting.reason for status in statuses if status.state and status.state.waiting]
     restarts = sum(status.restart_count for status in statuses)
-    return Workload(pod.metadata.name, "Pod", waiting[0] if waiting else pod.status.phase, healthy, restarts)
+    state, since = _find_pod_fault(pod, statuses)
+    if since is None or since > now:
+        return Workload(pod.metadata.name, "Pod", state, healthy=True, restarts=restarts)
+    return Workload(pod.metadata.name, "Pod", _add_duration(state, now - since), now - since < LASTING, restarts)
+
+
+def _find_pod_fault(pod: Any, statuses: list[Any]) -> tuple[str, datetime | None]:
+    """The pod's state, and since when it has been unavailable or overdue; None if it is ready or has ended."""
+    if pod.metadata.deletion_timestamp:
+        return f"Terminating on node {pod.spec.node_name}", pod.metadata.deletion_timestamp
+    ready = next((one for one in pod.status.conditions or [] if one.type == "Ready"), None)
+    if pod.status.phase in ("Succeeded", "Failed") or (ready and ready.status == "True"):
+        return pod.status.phase, None
+    waiting = [status.state.waiting.reason for status in statuses if status.state and status.state.waiting]
+    since = ready.last_transition_time if ready else pod.metadata.creation_timestamp
+    return f"{waiting[0] if waiting else pod.status.phase}, not ready", since
+
+
+def _add_duration(state: str, duration: timedelta) -> str:
+    return f"{state} for {max(0, round(duration.total_seconds()))} s"
 
 
 def _list_applications(api: Any, namespace: str, api_error: type[Any]) -> list[dict[str, Any]]:

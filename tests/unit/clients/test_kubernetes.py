@@ -1,5 +1,7 @@
 """The workloads that the Kubernetes client lists, against a fake API."""
 
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,13 +10,38 @@ import kubernetes
 import pytest
 from kubernetes.client import ApiException
 
-from insights.clients.kubernetes import Workload, describe_application, describe_pod, is_in_cluster, list_workloads
+from insights.clients.kubernetes import (
+    Workload,
+    describe_application,
+    describe_pod,
+    describe_unhealthy,
+    is_in_cluster,
+    list_workloads,
+)
 from insights.errors import UserError
 
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+A_MINUTE, TEN_MINUTES = NOW - timedelta(minutes=1), NOW - timedelta(minutes=10)
 
-def pod(name: str = "publisher-0", phase: str = "Running", *containers: Any) -> Any:
+
+def pod(
+    name: str = "publisher-0",
+    phase: str = "Running",
+    *containers: Any,
+    ready: bool | None = None,
+    since: datetime = TEN_MINUTES,
+    deleted: datetime | None = None,
+) -> Any:
+    """A pod whose condition `Ready` was set at `since`, or that has none yet and was created then."""
+    conditions = [] if ready is None else [condition("Ready", ready, since)]
     status = SimpleNamespace(phase=phase, container_statuses=list(containers) or None)
-    return SimpleNamespace(metadata=SimpleNamespace(name=name), status=status)
+    status.conditions = [*conditions, condition("PodScheduled", True, TEN_MINUTES)]
+    metadata = SimpleNamespace(name=name, creation_timestamp=since, deletion_timestamp=deleted)
+    return SimpleNamespace(metadata=metadata, status=status, spec=SimpleNamespace(node_name="node-1"))
+
+
+def condition(kind: str, status: bool, since: datetime) -> Any:
+    return SimpleNamespace(type=kind, status=str(status), last_transition_time=since)
 
 
 def container(ready: bool = True, restarts: int = 0, waiting: str = "") -> Any:
@@ -22,8 +49,9 @@ def container(ready: bool = True, restarts: int = 0, waiting: str = "") -> Any:
     return SimpleNamespace(ready=ready, restart_count=restarts, state=state)
 
 
-def application(state: str) -> dict[str, Any]:
-    return {"metadata": {"name": "stream-users"}, "status": {"applicationState": {"state": state}}}
+def application(state: str, **times: str) -> dict[str, Any]:
+    metadata = {"name": "stream-users", "creationTimestamp": "2026-11-01T00:00:00Z"}
+    return {"metadata": metadata, "status": {"applicationState": {"state": state}, **times}}
 
 
 class FakeApi:
@@ -71,7 +99,7 @@ def test_a_process_is_in_a_cluster_when_it_has_a_token(account: Path) -> None:
 
 
 def test_applications_and_long_running_pods_of_this_namespace_are_listed(api: FakeApi, account: Path) -> None:
-    api.applications, api.pods = [application("RUNNING")], [pod("publisher-0", "Running", container())]
+    api.applications, api.pods = [application("RUNNING")], [pod("publisher-0", "Running", container(), ready=True)]
     assert list_workloads(account) == [
         Workload("stream-users", "SparkApplication", "RUNNING", healthy=True),
         Workload("publisher-0", "Pod", "Running", healthy=True),
@@ -82,6 +110,13 @@ def test_applications_and_long_running_pods_of_this_namespace_are_listed(api: Fa
         "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
     }
     assert all(request["_request_timeout"] == 10 for _, request in api.requests)
+
+
+def test_the_check_names_unhealthy_workloads_and_nothing_outside_a_cluster(api: FakeApi, account: Path) -> None:
+    api.pods = [pod("a", "Running", container(), ready=True), pod("b", "Failed", deleted=TEN_MINUTES)]
+    [clause] = describe_unhealthy(account)
+    assert re.fullmatch(r"Pod b is Terminating on node node-1 for \d+ s", clause)
+    assert describe_unhealthy(account / "none") == []
 
 
 def test_a_cluster_without_the_spark_operator_has_pods_only(api: FakeApi, account: Path) -> None:
@@ -101,29 +136,68 @@ def test_a_denied_request_is_reported_in_a_sentence(api: FakeApi, account: Path)
 @pytest.mark.parametrize(
     ("reported", "state", "healthy", "restarts"),
     [
-        (pod("p", "Running", container(), container(restarts=2)), "Running", True, 2),
-        (pod("p", "Running", container(), container(ready=False)), "Running", False, 0),
-        (pod("p", "Running", container(False, 7, "CrashLoopBackOff")), "CrashLoopBackOff", False, 7),
-        (pod("p", "Succeeded", container(ready=False)), "Succeeded", True, 0),
-        (pod("p", "Pending"), "Pending", False, 0),
+        (pod("p", "Running", container(), container(restarts=2), ready=True), "Running", True, 2),
+        (pod("p", "Running", container(ready=False), ready=False), "Running, not ready for 600 s", False, 0),
+        (pod("p", "Running", container(), ready=False, since=A_MINUTE), "Running, not ready for 60 s", True, 0),
+        (
+            pod("p", "Running", container(False, 7, "CrashLoopBackOff"), ready=False),
+            "CrashLoopBackOff, not ready for 600 s",
+            False,
+            7,
+        ),
+        (pod("p", "Succeeded", container(ready=False), ready=False), "Succeeded", True, 0),
+        (pod("p", "Failed", ready=False), "Failed", True, 0),
+        (pod("p", "Pending"), "Pending, not ready for 600 s", False, 0),
+        (pod("p", "Pending", since=A_MINUTE), "Pending, not ready for 60 s", True, 0),
     ],
 )
-def test_a_pod_is_healthy_if_it_succeeded_or_every_container_is_ready(
+def test_a_pod_is_unhealthy_only_when_it_has_not_been_ready_for_minutes(
     reported: Any, state: str, healthy: bool, restarts: int
 ) -> None:
-    assert describe_pod(reported) == Workload("p", "Pod", state, healthy, restarts)
+    assert describe_pod(reported, NOW) == Workload("p", "Pod", state, healthy, restarts)
+
+
+def test_a_pod_on_a_lost_node_is_unhealthy_although_its_containers_were_last_seen_ready() -> None:
+    """Only the node's kubelet updates container statuses and removes a deleted pod."""
+    lost = pod("p", "Running", container(), ready=False)
+    assert describe_pod(lost, NOW) == Workload("p", "Pod", "Running, not ready for 600 s", healthy=False)
+    evicted = pod("p", "Running", container(), ready=False, deleted=TEN_MINUTES)
+    state = "Terminating on node node-1 for 600 s"
+    assert describe_pod(evicted, NOW) == Workload("p", "Pod", state, healthy=False)
+
+
+@pytest.mark.parametrize("until", [NOW + timedelta(seconds=30), A_MINUTE])
+def test_a_pod_may_take_its_time_to_end(until: datetime) -> None:
+    assert describe_pod(pod("p", "Running", container(), ready=True, deleted=until), NOW).healthy
 
 
 @pytest.mark.parametrize(
-    ("state", "healthy"), [("RUNNING", True), ("FAILED", False), ("SUBMITTED", False), ("", False)]
+    ("reported", "state", "healthy"),
+    [
+        (application("RUNNING", lastSubmissionAttemptTime="2026-11-19T00:00:00Z"), "RUNNING", True),
+        (application("SUBMITTED", lastSubmissionAttemptTime="2026-11-20T11:59:00Z"), "SUBMITTED for 60 s", True),
+        (application("SUBMITTED", lastSubmissionAttemptTime="2026-11-20T11:50:00Z"), "SUBMITTED for 600 s", False),
+        (
+            application(
+                "FAILING",
+                lastSubmissionAttemptTime="2026-11-19T00:00:00Z",
+                terminationTime="2026-11-20T11:59:30Z",
+            ),
+            "FAILING for 30 s",
+            True,
+        ),
+    ],
 )
-def test_an_application_is_healthy_while_it_runs(state: str, healthy: bool) -> None:
-    workload = describe_application(application(state))
-    assert (workload.healthy, workload.state) == (healthy, state or "NEW")
+def test_an_application_is_unhealthy_only_when_it_has_not_run_for_minutes(
+    reported: dict[str, Any], state: str, healthy: bool
+) -> None:
+    workload = describe_application(reported, NOW)
+    assert (workload.state, workload.healthy) == (state, healthy)
 
 
-def test_an_application_without_a_status_is_new() -> None:
-    assert describe_application({"metadata": {"name": "stream-users"}}).state == "NEW"
+def test_an_application_that_the_operator_does_not_notice_is_unhealthy() -> None:
+    created = {"metadata": {"name": "stream-users", "creationTimestamp": "2026-11-20T11:50:00Z"}}
+    assert describe_application(created, NOW) == Workload("stream-users", "SparkApplication", "NEW for 600 s", False)
 
 
 def test_the_stream_is_listed_as_the_operators_own_kind(api: FakeApi, account: Path) -> None:
