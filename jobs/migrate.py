@@ -1,6 +1,7 @@
 """Migrate PostgreSQL and Cassandra to this version's schema and privileges; with `--topics`, create Kafka's topics too.
 
-With `--wait`, change nothing and exit once both stores are at this version or a newer one.
+With `--wait`, change nothing and exit once the stores have the schema of this version or a newer one, and Kafka its
+topics.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal
+from insights.migrations.wait import require_cassandra, require_kafka, require_postgres, retry_login_refusal
 from insights.settings import AccessSettings, CassandraSettings, KafkaSettings, PostgresSettings, load
 
 STORES = ("postgres", "cassandra")
@@ -30,8 +31,13 @@ Steps = list[tuple[str, Callable[[], object]]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--topics", action="store_true", help="create Kafka's topics, where no operator owns them")
-    parser.add_argument("--store", choices=STORES, action="append", help="only this store; may be repeated")
-    parser.add_argument("--wait", type=float, metavar="SECONDS", help="only wait until the stores are migrated")
+    parser.add_argument(
+        "--store",
+        choices=tuple(NAMES),
+        action="append",
+        help="only this store; may be repeated; kafka with --wait only",
+    )
+    parser.add_argument("--wait", type=float, metavar="SECONDS", help="only wait until the stores are ready for use")
     parser.add_argument(
         "--patience", type=float, default=0, metavar="SECONDS", help="how long to wait for servers that do not answer"
     )
@@ -42,7 +48,10 @@ def main() -> int:
         default=[],
         help="retry a refused login to this store too, because an operator may still be creating it; may be repeated",
     )
-    return entrypoint.run(partial(_run_steps, parser.parse_args()), quiet=QUIET)
+    options = parser.parse_args()
+    if options.wait is None and "kafka" in (options.store or ()):
+        parser.error("--store kafka needs --wait; to create the topics, give --topics")
+    return entrypoint.run(partial(_run_steps, options), quiet=QUIET)
 
 
 def _run_steps(options: Namespace) -> None:
@@ -61,6 +70,8 @@ def _plan_wait(stores: list[str]) -> Steps:
         steps.append(("postgres", partial(require_postgres, load(PostgresSettings))))
     if "cassandra" in stores:
         steps.append(("cassandra", partial(require_cassandra, load(CassandraSettings))))
+    if "kafka" in stores:
+        steps.append(("kafka", partial(require_kafka, load(KafkaSettings))))
     return steps
 
 

@@ -6,6 +6,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -17,6 +18,7 @@ from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import KafkaSettings
 
 _UNANSWERED = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN)
+_REMEDY = "check that it is running, and the INSIGHTS_KAFKA_* variables"
 
 
 def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[str]:
@@ -30,28 +32,13 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
         RefusedError: the broker refuses the login.
         UserError: the broker rejects the changes.
     """
-    errors: list[KafkaError] = []
-    admin = AdminClient(settings.client() | {"log_level": 0, "error_cb": errors.append})
     names = (settings.raw_topic, settings.quarantine_topic)
     size = str(settings.max_message_bytes)
     topics = [
         NewTopic(name, settings.partitions, settings.replication_factor, config={"max.message.bytes": size})
         for name in names
     ]
-    broker = f"Kafka at {settings.bootstrap_servers}"
-    remedy = "check that it is running, and the INSIGHTS_KAFKA_* variables"
-    try:
-        admin.list_topics(timeout=timeout_seconds)
-    except KafkaException as error:
-        admin.poll(0)
-        for cause in errors:
-            if cause.code() == KafkaError._AUTHENTICATION:
-                raise RefusedError(
-                    f"{broker} refused the login of {settings.username!r} ({cause.str()}); check"
-                    " INSIGHTS_KAFKA_USERNAME and INSIGHTS_KAFKA_PASSWORD."
-                ) from error
-        reason = next((cause.str() for cause in errors if cause.code() == KafkaError._SSL), error.args[0].str())
-        raise NotReadyError(f"{broker} does not answer ({reason}); {remedy}.") from error
+    admin, _ = connect_admin(settings, timeout_seconds)
     try:
         futures = admin.create_topics(topics, operation_timeout=timeout_seconds, request_timeout=timeout_seconds)
         created = [name for name in names if _await_creation(futures[name])]
@@ -63,9 +50,34 @@ def ensure_topics(settings: KafkaSettings, timeout_seconds: float = 30) -> list[
     except KafkaException as error:
         kind = NotReadyError if error.args[0].retriable() or error.args[0].code() in _UNANSWERED else UserError
         raise kind(
-            f"{broker} did not set up topics {' and '.join(names)} ({error.args[0].str()}); {remedy}."
+            f"Kafka at {settings.bootstrap_servers} did not set up topics {' and '.join(names)}"
+            f" ({error.args[0].str()}); {_REMEDY}."
         ) from error
     return created
+
+
+def connect_admin(settings: KafkaSettings, timeout_seconds: float = 30) -> tuple[AdminClient, ClusterMetadata]:
+    """Connect an admin client. Returns it with the metadata of the topics that the login may see.
+
+    Raises:
+        NotReadyError: no broker answers.
+        RefusedError: the broker refuses the login.
+    """
+    errors: list[KafkaError] = []
+    admin = AdminClient(settings.client() | {"log_level": 0, "error_cb": errors.append})
+    broker = f"Kafka at {settings.bootstrap_servers}"
+    try:
+        return admin, admin.list_topics(timeout=timeout_seconds)
+    except KafkaException as error:
+        admin.poll(0)
+        for cause in errors:
+            if cause.code() == KafkaError._AUTHENTICATION:
+                raise RefusedError(
+                    f"{broker} refused the login of {settings.username!r} ({cause.str()}); check"
+                    " INSIGHTS_KAFKA_USERNAME and INSIGHTS_KAFKA_PASSWORD."
+                ) from error
+        reason = next((cause.str() for cause in errors if cause.code() == KafkaError._SSL), error.args[0].str())
+        raise NotReadyError(f"{broker} does not answer ({reason}); {_REMEDY}.") from error
 
 
 def _await_creation(future: "Future[None]") -> bool:

@@ -1,4 +1,4 @@
-"""Require that every migration of this version was applied, and tell why a store is not ready for that yet."""
+"""Require every migration and topic of this version, and tell why a store is not ready for that yet."""
 
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -10,7 +10,8 @@ import psycopg2
 from insights.clients import connections
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.migrations import MIGRATIONS
-from insights.settings import CassandraSettings, PostgresSettings
+from insights.migrations.kafka_topics import connect_admin
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
 T = TypeVar("T")
 
@@ -61,6 +62,31 @@ def require_cassandra(settings: CassandraSettings, folder: Path = MIGRATIONS / "
     except connections.CASSANDRA_ERRORS as error:
         raise _no_access(store, str(error), settings.username) from error
     _check_applied(store, (path.stem for path in folder.glob("*.cql")), applied)
+
+
+def require_kafka(settings: KafkaSettings, timeout_seconds: float = 5) -> None:
+    """Check that both topics exist and that each partition has a leader.
+
+    Raises:
+        NotReadyError: no broker answers or accepts the login (it may not exist yet), or a topic is incomplete.
+    """
+    broker = f"Kafka at {settings.bootstrap_servers}"
+    try:
+        _, metadata = connect_admin(settings, timeout_seconds)
+    except RefusedError as error:
+        raise NotReadyError(str(error)) from error
+    for name in (settings.raw_topic, settings.quarantine_topic):
+        topic = metadata.topics.get(name)
+        if topic is None or not topic.partitions:
+            user = repr(settings.username) if settings.username else "an anonymous client"
+            raise NotReadyError(
+                f"{broker} has no topic {name!r} that {user} may describe; create it with jobs/migrate.py --topics or"
+                " an operator, and check its log."
+            )
+        if leaderless := sorted(number for number, one in topic.partitions.items() if one.leader < 0):
+            raise NotReadyError(
+                f"Partition {leaderless[0]} of topic {name!r} on {broker} has no leader; start its brokers."
+            )
 
 
 def _no_access(store: str, reason: str, user: str | None) -> UserError:

@@ -114,6 +114,21 @@ def test_stores_without_tables_are_reported_too(
         assert "read its applied migrations" in sentence
 
 
+def test_kafka_is_ready_once_it_has_both_topics(
+    job: Job,
+    empty_postgres: PostgresSettings,
+    empty_cassandra: CassandraSettings,
+    kafka: KafkaSettings,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    wait, environment = ("--wait", "0", "--store", "kafka"), to_environment(kafka)
+    absent = to_environment(kafka.model_copy(update={"quarantine_topic": f"{kafka.raw_topic}.absent"}))
+    assert job(empty_postgres, empty_cassandra, *wait, **environment) == 0
+    assert job(empty_postgres, empty_cassandra, *wait, **absent) == 1
+    [sentence] = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f"error: Kafka at {kafka.bootstrap_servers} has no topic '{kafka.raw_topic}.absent'")
+
+
 def test_one_store_may_be_migrated_alone(
     job: Job, empty_postgres: PostgresSettings, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -171,14 +171,14 @@
   readOnly: true
 {{- end -}}
 
-{{/* Waits until the migrations have brought both stores to this version. Logs in as the dashboard's user, which may read all
-     tables. Calling convention: $ */}}
+{{/* Waits until stores have the schema of this version, and Kafka its topics. Every user may read which migrations were applied.
+     Calling convention: (dict "root" $ "user" "publisher" "stores" (list "postgres")) */}}
 {{- define "user-insights.waitForSchema" -}}
 - name: wait-for-schema
-  {{- include "user-insights.image" (dict "root" . "name" "publisher") | nindent 2 }}
-  command: [python, jobs/migrate.py, --wait, {{ .Values.migrations.patienceSeconds | quote }}]
+  {{- include "user-insights.image" (dict "root" .root "name" "publisher") | nindent 2 }}
+  command: [python, jobs/migrate.py, --wait, {{ .root.Values.migrations.patienceSeconds | quote }}{{ range .stores }}, --store, {{ . }}{{ end }}]
   env:
-    {{- include "user-insights.stores.env" (dict "root" . "user" "dashboard" "stores" (list "postgres" "cassandra")) | nindent 4 }}
+    {{- include "user-insights.stores.env" . | nindent 4 }}
   resources:
     requests: {cpu: 10m, memory: 64Mi}
     limits: {memory: 256Mi}

@@ -44,7 +44,7 @@ class Release:
 
     def install(self, *arguments: str) -> str:
         """Install or upgrade, and wait until everything is ready."""
-        wait = ("--wait", "--timeout", f"{INSTALL_SECONDS}s")
+        wait = ("--wait", "--wait-for-jobs", "--timeout", f"{INSTALL_SECONDS}s")
         return self.kubernetes.helm("upgrade", "--install", self.name, CHART, *SMALL, *wait, *arguments)
 
     def test(self) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from insights.clients.retry import retry_until_ready
 from insights.errors import NotReadyError, RefusedError, UserError
-from insights.migrations.wait import require_cassandra, require_postgres, retry_login_refusal
-from insights.settings import CassandraSettings, PostgresSettings, to_environment
+from insights.migrations.wait import require_cassandra, require_kafka, require_postgres, retry_login_refusal
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
+from jobs import migrate
 from tests.helpers.support import REPOSITORY, free_port
 
 
@@ -77,6 +78,17 @@ def test_a_server_that_does_not_answer_is_not_ready() -> None:
         require_cassandra(CassandraSettings(port=port))
     with pytest.raises(NotReadyError, match=r"None of Cassandra's host names nowhere\.invalid resolves"):
         require_cassandra(CassandraSettings(hosts="nowhere.invalid"))
+    with pytest.raises(NotReadyError, match=rf"Kafka at 127\.0\.0\.1:{port} does not answer"):
+        require_kafka(KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}"), timeout_seconds=0.5)
+
+
+def test_topics_are_waited_for_and_created_but_not_migrated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["migrate.py", "--store", "kafka"])
+    with pytest.raises(SystemExit):
+        migrate.main()
+    assert "--store kafka needs --wait" in capsys.readouterr().err
 
 
 def test_the_waiting_job_ends_on_the_signal_that_stops_a_pod() -> None:

@@ -20,7 +20,7 @@ matchExpressions:
 {{- define "user-insights.edge.users" -}}
 postgres: [publisher, stream, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, airflow-task]
 kafka: [publisher, stream, stream-executor, dashboard, migrations, test, airflow-task]
-cassandra: [publisher, stream, dashboard, migrations, test, airflow-scheduler, airflow-task]
+cassandra: [stream, dashboard, migrations, test, airflow-task]
 {{- end -}}
 
 {{/* Labels of the pods that an operator creates for a store. Calling convention: (dict "root" $ "store" "postgres") */}}

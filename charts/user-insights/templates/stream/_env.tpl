@@ -17,6 +17,10 @@
 {{ include "user-insights.stores.env" (dict "root" $ "user" "stream" "stores" (list "postgres" "kafka" "cassandra")) | trim }}
 {{- end -}}
 
+{{- define "user-insights.stream.wait" -}}
+{{- include "user-insights.waitForSchema" (dict "root" $ "user" "stream" "stores" (list "postgres" "cassandra" "kafka")) -}}
+{{- end -}}
+
 {{/* Volumes of the stream's driver. */}}
 {{- define "user-insights.stream.volumes" -}}
 - {name: tmp, emptyDir: {sizeLimit: 2Gi}}
