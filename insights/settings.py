@@ -142,6 +142,10 @@ class CassandraSettings(BaseSettings):
     username: kinds.OptionalText = None
     password: SecretStr = SecretStr("")
     ca_file: kinds.OptionalPath = None
+    """Authorities of the nodes' certificates, in PEM; without it, connections do not use TLS."""
+    server_name: kinds.OptionalText = None
+    """Host name that the certificate of every node contains; by default, the name that `hosts` gives to the node, or
+    else its address."""
     consistency: Annotated[
         Literal["ONE", "TWO", "THREE", "QUORUM", "ALL", "LOCAL_QUORUM", "EACH_QUORUM", "LOCAL_ONE"], kinds.UPPER
     ] = "LOCAL_QUORUM"

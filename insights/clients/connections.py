@@ -1,7 +1,6 @@
 """Connections to PostgreSQL, Cassandra and Kafka, opened in the same way by every module."""
 
 import re
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +23,7 @@ from cassandra.protocol import ErrorMessage
 from confluent_kafka import KafkaException, Producer
 from psycopg2.extensions import connection as PgConnection
 
+from insights.clients.cassandra_tls import NamedEndPoints, make_tls_context
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 
@@ -79,23 +79,30 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
 
     Raises:
         NotReadyError: none of the host names resolves.
+        UserError: the file of certificates cannot be read.
     """
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_dc)),
         consistency_level=ConsistencyLevel.name_to_value[settings.consistency],
         request_timeout=20,
     )
+    tls: dict[str, Any] = {}
     try:
+        contact_points: list[Any] = settings.contact_points
+        if settings.ca_file:
+            endpoints = NamedEndPoints(settings)
+            contact_points = endpoints.contact_points()
+            tls = {"endpoint_factory": endpoints, "ssl_context": make_tls_context(settings)}
         return Cluster(
-            settings.contact_points,
+            contact_points,
             port=settings.port,
             protocol_version=ProtocolVersion.V5,
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             auth_provider=_make_cassandra_auth(settings),
-            ssl_context=_make_cassandra_tls(settings),
             connect_timeout=10,
             control_connection_timeout=10,
             reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_SECONDS, None),
+            **tls,
         )
     except UnresolvableContactPoints as error:
         raise NotReadyError(
@@ -157,6 +164,12 @@ def _connect_session(cluster: Cluster, settings: CassandraSettings, keyspace: st
     except NoHostAvailable as error:
         reason = _find_first_cause(error)
         nodes = f"{settings.hosts} port {settings.port} in data centre {settings.local_dc!r}"
+        if "certificate is not valid for" in reason:
+            raise RefusedError(
+                f"Cassandra at {nodes} has a certificate for another host ({reason}); set"
+                " INSIGHTS_CASSANDRA_SERVER_NAME to a name that every node's certificate contains, or correct"
+                " INSIGHTS_CASSANDRA_HOSTS."
+            ) from error
         if _is_login_refusal(reason):
             user = repr(settings.username) if settings.username else "an anonymous client"
             raise RefusedError(
@@ -177,21 +190,6 @@ def _make_cassandra_auth(settings: CassandraSettings) -> PlainTextAuthProvider |
     if settings.username is None:
         return None
     return PlainTextAuthProvider(settings.username, settings.password.get_secret_value())
-
-
-def _make_cassandra_tls(settings: CassandraSettings) -> ssl.SSLContext | None:
-    if settings.ca_file is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(settings.ca_file))
-    except OSError as error:
-        raise UserError(
-            f"INSIGHTS_CASSANDRA_CA_FILE is {str(settings.ca_file)!r}: {error.strerror or error};"
-            " set it to a file of PEM certificates."
-        ) from None
-    # The driver connects to the addresses that nodes announce, which their certificates need not name.
-    context.check_hostname = False
-    return context
 
 
 def _find_first_cause(error: NoHostAvailable) -> str:

@@ -1,17 +1,10 @@
 """A broker that requires SASL authentication over TLS, with a certificate authority of its own."""
 
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-
 from insights.local.kafka import KafkaServer
+from tests.helpers.certificates import write_certificates
 
 PASSWORD = 'quoted " and \\ back'
 
@@ -25,7 +18,8 @@ class GuardedKafka(KafkaServer):
         self.authority = self.state / "ca.crt"
 
     def prepare(self) -> None:
-        self._make_certificates()
+        if not self.authority.exists():
+            write_certificates(self.state, "broker", self.host)
         super().prepare()
 
     def _build_settings(self) -> dict[str, object]:
@@ -46,32 +40,3 @@ class GuardedKafka(KafkaServer):
 
     def _build_format_command(self) -> list[str]:
         return [*super()._build_format_command(), "--add-scram", f"SCRAM-SHA-512=[name=alice,password={PASSWORD}]"]
-
-    def _make_certificates(self) -> None:
-        if self.authority.exists():
-            return
-        issuer, broker = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        authority = _sign_certificate("tests", issuer, issuer, x509.BasicConstraints(ca=True, path_length=None))
-        address = x509.SubjectAlternativeName([x509.IPAddress(ip_address(self.host))])
-        certificate = _sign_certificate("broker", broker, issuer, address)
-        self.authority.write_bytes(authority)
-        key = broker.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (self.state / "broker.pem").write_bytes(key + certificate + authority)
-
-
-def _sign_certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: ec.EllipticCurvePrivateKey, extension: Any
-) -> bytes:
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(extension, critical=False)
-        .sign(issuer, hashes.SHA256())
-    )
-    return certificate.public_bytes(Encoding.PEM)

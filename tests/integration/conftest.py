@@ -19,13 +19,21 @@ from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
 from tests.helpers import fresh_stores
+from tests.helpers.certificates import write_certificates
 from tests.helpers.support import free_port
 
 
 class GuardedCassandra(CassandraServer):
-    """A node that requires logins and checks permissions, as an external cluster does."""
+    """A node that requires logins and checks permissions, as an external cluster does, and offers TLS.
+
+    Its certificate contains names but, like that of K8ssandra, no address.
+    """
 
     user = password = "cassandra"
+
+    def prepare(self) -> None:
+        self.authority = write_certificates(self.state, "node", "cassandra.test", "localhost")
+        super().prepare()
 
     def command(self) -> list[str]:
         java, *arguments = super().command()
@@ -40,6 +48,12 @@ class GuardedCassandra(CassandraServer):
         return super()._build_settings() | {
             "authenticator": "PasswordAuthenticator",
             "authorizer": "CassandraAuthorizer",
+            "client_encryption_options": {
+                "enabled": True,
+                "optional": True,
+                "keystore": str(self.state / "node.pem"),
+                "ssl_context_factory": {"class_name": "org.apache.cassandra.security.PEMBasedSslContextFactory"},
+            },
         }
 
 

@@ -66,6 +66,14 @@ def test_a_refused_login_is_reported_at_once(kafka: KafkaSettings, change: dict[
         ensure_topics(kafka.model_copy(update=change), timeout_seconds=10)
 
 
+def test_a_broker_with_a_certificate_for_another_host_is_named_with_the_reason(
+    kafka: KafkaSettings, broker: GuardedKafka
+) -> None:
+    elsewhere = kafka.model_copy(update={"bootstrap_servers": f"localhost:{broker.guarded_port}"})
+    with pytest.raises(NotReadyError, match=r"Kafka at .* \(.*certificate.*\)"):
+        ensure_topics(elsewhere, timeout_seconds=10)
+
+
 def test_a_broker_with_an_untrusted_certificate_is_named_with_the_reason(kafka: KafkaSettings) -> None:
     with pytest.raises(NotReadyError, match=r"Kafka at .* \(.*certificate.*\)"):
         ensure_topics(kafka.model_copy(update={"ca_file": None}), timeout_seconds=10)
