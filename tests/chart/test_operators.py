@@ -45,6 +45,11 @@ def test_every_operator_is_pinned_and_has_a_switch_and_values() -> None:
         assert dependency["name"] in VALUES
 
 
+def test_the_backup_plugin_does_not_log_at_debug() -> None:
+    """Its chart passes `--log-level=debug`; of a repeated flag, the last one counts."""
+    assert VALUES["plugin-barman-cloud"]["additionalArgs"] == ["--log-level=info"]
+
+
 def test_its_values_render(chart: Path) -> None:
     assert render({}, namespace="operators", chart=chart).resources == ()
 

@@ -28,12 +28,15 @@ case $call in
     echo "strimzi 1.2.0 oci://quay.io/charts missing"
     echo "cnpg 0.29.0 https://cnpg.io/charts missing"
     echo ;;
+  "helm show crds "*cnpg*) ;;
+  "helm show crds "*) echo "definitions of ${3##*/}" ;;
   "helm pull"*) chart=${2##*/}; touch "${@: -1}/$chart-$(sed 's/.*--version \\([^ ]*\\).*/\\1/' <<<"$call").tgz" ;;
   "helm "*" upgrade --install "*) touch "$STATE/release-$5" ;;
   "helm "*" status "*) [ -e "$STATE/release-$4" ] ;;
   "kubectl "*" get ingressclass traefik") [ -e "$STATE/release-traefik" ] || [ -e "$STATE/foreign" ] ;;
   "kubectl "*" get crd "*) [ -e "$STATE/release-cert-manager" ] || [ -e "$STATE/foreign" ] ;;
   "kubectl "*" get secret "*) printf 'secret of the test' | base64 ;;
+  "kubectl "*" apply --server-side "*) cat "${@: -1}" >>"$STATE/definitions" ;;
   "kubectl "*" apply "*) cat >"$STATE/applied" ;;
 esac
 """
@@ -95,7 +98,8 @@ def test_the_stages_run_in_order(machine: Machine) -> None:
         r"upgrade --install cert-manager .*--wait",
         r"^helm pull oci://quay.io/charts/strimzi --version 1.2.0 --destination charts/operators/charts",
         r"^helm pull cnpg --repo https://cnpg.io/charts --version 0.29.0 --destination charts/operators/charts",
-        r"^kubectl .* apply ",
+        r"^kubectl .* apply -f -$",
+        r"^kubectl .* apply --server-side --force-conflicts -f ",
         r"upgrade --install operators charts/operators --namespace insights-operators .*--wait",
         r"upgrade --install insights charts/user-insights .*--values charts/user-insights/profiles/kind.yaml",
     )
@@ -103,6 +107,16 @@ def test_the_stages_run_in_order(machine: Machine) -> None:
     assert [len(found) for found in positions] == [1] * len(steps)
     assert positions == sorted(positions)
     assert '"pod-security.kubernetes.io/enforce": "restricted"' in (machine.state / "applied").read_text()
+
+
+def test_definitions_are_upgraded_before_the_operators_which_helm_would_not_do(machine: Machine) -> None:
+    assert machine.run("operators").returncode == 0
+    assert (machine.state / "definitions").read_text() == "definitions of strimzi-1.2.0.tgz\n"
+    machine.refuse("apply --server-side")
+    done = machine.run("operators")
+    assert done.returncode == 1
+    assert "definitions of the operators failed" in done.stderr
+    assert not machine.matching("upgrade --install operators")
 
 
 def test_each_step_is_a_line_with_its_seconds_and_the_last_lines_are_addresses_and_login(machine: Machine) -> None:
@@ -114,6 +128,7 @@ def test_each_step_is_a_line_with_its_seconds_and_the_last_lines_are_addresses_a
         "images onto the node",
         "traefik",
         "cert-manager",
+        "definitions of the operators",
         "operators",
         "insights",
     ]
@@ -160,7 +175,7 @@ def test_changed_images_get_another_tag_and_unchanged_ones_keep_theirs(machine: 
 
 def test_no_other_cluster_is_ever_touched(machine: Machine) -> None:
     machine.run("up")
-    local = r"^helm (pull|dependency list) "
+    local = r"^helm (pull|dependency list|show crds) "
     calls = [call for call in machine.matching("^(kubectl|helm) ") if not re.match(local, call)]
     assert calls
     assert [call for call in calls if "context kind-user-insights " not in call] == []
