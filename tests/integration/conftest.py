@@ -159,7 +159,7 @@ def own_stores(
 def _run_server(server: Component) -> Iterator[Any]:
     server.start()
     try:
-        server.wait_ready(90)
+        server.wait_ready(300)
         yield server
     finally:
         server.stop()
