@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from functools import partial
+from contextlib import ExitStack
 
 from insights import entrypoint
 from insights.clients.retry import retry_until_ready
@@ -11,9 +11,11 @@ from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
 from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
+from insights.sinks.orphaned_batches import deliver_orphans
 from insights.stream import query as streaming_query
 from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
+from insights.stream.start import StreamStart, TopicWatch, explain_loss, resolve_start
 
 PATIENCE_SECONDS = 300
 """How long a start waits for stores that do not answer."""
@@ -32,38 +34,42 @@ def _stream() -> None:
     settings, kafka = load(StreamSettings), load(KafkaSettings)
     postgres, cassandra = load(PostgresSettings), load(CassandraSettings)
     metrics = StreamMetrics()
-    sink = MicroBatchSink(
-        TransformOutputs(transform.select_accepted, transform.select_rejected),
-        settings,
-        postgres,
-        cassandra,
-        kafka,
-        metrics.record_batch,
-    )
-    probes = ProbeServer(
-        settings.http_host,
-        settings.http_port,
-        "INSIGHTS_STREAM_HTTP_PORT",
-        metrics.registry,
-        healthz=metrics.check_liveness,
-        readyz=metrics.check_readiness,
-    )
-    spark = streaming_query.make_spark_session(settings)
-    try:
+    with ExitStack() as resources:
+        probes = ProbeServer(
+            settings.http_host,
+            settings.http_port,
+            "INSIGHTS_STREAM_HTTP_PORT",
+            metrics.registry,
+            healthz=metrics.check_liveness,
+            readyz=metrics.check_readiness,
+        )
+        resources.callback(probes.close)
+        # Closed after Spark has stopped, so that no batch is running.
+        sinks = resources.enter_context(ExitStack())
+        spark = streaming_query.make_spark_session(settings)
+        resources.callback(spark.stop)
         spark.streams.addListener(ProgressListener(metrics))
+
+        def prepare() -> StreamStart:
+            if new := count_new_dimensions(postgres, cassandra, settings):
+                logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
+            start = resolve_start(spark, settings.checkpoint, kafka, postgres)
+            if orphans := deliver_orphans(settings, postgres, cassandra, start.orphaned_before):
+                logging.info("delivered %d merged batches that the query does not repeat", orphans)
+            return start
+
         # Spark took long to start: starting it again would take longer than the stores' return.
-        count = partial(count_new_dimensions, postgres, cassandra, settings)
-        if new := retry_until_ready("the stores", count, time.monotonic() + PATIENCE_SECONDS):
-            logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
-        messages = streaming_query.read_topic(spark, settings, kafka)
+        start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
+        query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
+        outputs = TransformOutputs(transform.select_accepted, transform.select_rejected)
+        sink = MicroBatchSink(outputs, query_settings, postgres, cassandra, kafka, metrics.record_batch)
+        sinks.callback(sink.close)
+        messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
         transformed = transform.transform_messages(messages, kafka.max_message_bytes)
-        query = streaming_query.start_query(transformed, sink, settings)
-        logging.info("streaming %s, checkpoint %s", kafka.raw_topic, settings.checkpoint)
-        streaming_query.run_query(query, sink, settings)
-    finally:
-        spark.stop()
-        sink.close()
-        probes.close()
+        with explain_loss(kafka, postgres):
+            query = streaming_query.start_query(transformed, sink, query_settings)
+            logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
+            streaming_query.run_query(query, sink, query_settings, TopicWatch(kafka, start.topic_id))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
             totals.served,
             "users",
             f"last batch: {last_batch}",
-            *_assess(snapshot, "stream", unread, "message", "messages", ("served", "user_counts")),
+            *_assess(snapshot, "stream", unread, "message", "messages", ("read", "served", "user_counts")),
             diverted=(f"{snapshot.superseded} superseded", f"{totals.quarantined:,} in quarantine"),
         ),
         HopCard(
@@ -170,5 +170,5 @@ def _is_broken(ledger: Ledger | None, names: Sequence[str]) -> bool:
 
 def _list_cassandra_hops(ledger: Ledger | None) -> list[str]:
     """Return the ledger's hops to Cassandra, which are named after its tables."""
-    other_hops = ("fetched", "staged", "published", "served", "user_counts")
+    other_hops = ("fetched", "staged", "published", "read", "served", "user_counts")
     return [hop.name for hop in ledger.hops if hop.name not in other_hops] if ledger else []

@@ -1,5 +1,6 @@
 """Kafka's topics: partitions, offsets, lag and messages."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,7 +61,7 @@ def draw_offsets(kafka: KafkaSettings) -> None:
     )
 
 
-def _make_row(part: topic_offsets.PartitionOffsets, stream_offsets: dict[int, int] | None) -> dict[str, Any]:
+def _make_row(part: topic_offsets.PartitionOffsets, stream_offsets: Mapping[int, int] | None) -> dict[str, Any]:
     """`stream_offsets`: by partition, the offset up to which the stream has merged; None if unknown or not read."""
     read = None if stream_offsets is None else max(part.begin, stream_offsets.get(part.partition, 0))
     lag = None if read is None else max(0, part.end - read)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from insights.errors import UserError
@@ -44,6 +44,16 @@ def read_watermarks(
         partition.partition: (begin.offset, end.offset)
         for partition, begin, end in zip(partitions, begins, ends, strict=True)
     }
+
+
+def read_topic_id(admin: AdminClient, topic: str, timeout_seconds: float = TIMEOUT_SECONDS) -> str:
+    """The id that Kafka gave the topic when it was created; a topic created again under the same name has another.
+
+    Raises:
+        KafkaException: no broker answers, or the topic does not exist.
+    """
+    descriptions = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)
+    return str(descriptions[topic].result().topic_id)
 
 
 def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:

@@ -11,16 +11,18 @@ import psycopg2
 from confluent_kafka import KafkaException
 from psycopg2.extensions import cursor as PgCursor
 
-from insights.clients import connections
+from insights.clients import connections, kafka_admin
+from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_position
 from insights.errors import UserError
 from insights.ledger import counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
-from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state, read_stream_offsets
+from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state
 from insights.ledger.hops import Hop, Ledger, LedgerState
 from insights.ledger.in_flight import InFlightRows
+from insights.ledger.reading import check_read
 from insights.ledger.topic import RawTopic
 from insights.ledger.totals import FlowTotals, read_flow_totals
-from insights.settings import StoreSettings
+from insights.settings import KafkaSettings, StoreSettings
 from insights.text import format_count
 
 _POLL_SECONDS = 0.5
@@ -35,11 +37,11 @@ def check_ledger(stores: StoreSettings, wait_seconds: float = 0) -> Ledger:
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic:
+    with _explain_errors(stores.kafka):
         if wait_seconds > 0:
-            _wait_until_idle(stores, topic, wait_seconds)
+            _wait_until_idle(stores, wait_seconds)
         started, checked_at = time.monotonic(), datetime.now(UTC)
-        hops = tuple(_check_hops(stores, topic))
+        hops = tuple(_check_hops(stores))
         return Ledger(hops, checked_at, time.monotonic() - started)
 
 
@@ -49,8 +51,8 @@ def measure_flow(stores: StoreSettings) -> FlowState:
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic:
-        return _measure_flow(stores, topic)
+    with _explain_errors(stores.kafka):
+        return _measure_flow(stores)
 
 
 def find_stall(stores: StoreSettings, seconds: float) -> FlowState | None:
@@ -78,11 +80,11 @@ def read_totals(stores: StoreSettings) -> FlowTotals:
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _explain_errors(), closing(RawTopic(stores.kafka)) as topic, _open_cursor(stores) as cursor:
-        return read_flow_totals(cursor, stores.kafka.raw_topic, topic.watermarks())
+    with _explain_errors(stores.kafka), _open_cursor(stores) as cursor:
+        return read_flow_totals(cursor, stores.kafka.raw_topic, _read_watermarks(stores))
 
 
-def _check_hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
+def _check_hops(stores: StoreSettings) -> Iterator[Hop]:
     topic_name = stores.kafka.raw_topic
     with (
         closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
@@ -91,15 +93,20 @@ def _check_hops(stores: StoreSettings, topic: RawTopic) -> Iterator[Hop]:
         connection.autocommit = True
         cursor.execute(events.CREATE_SCRATCH_TABLES)
         connection.autocommit = False
-        watermarks_before = topic.watermarks()
+        watermarks_before = _read_watermarks(stores)
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        stream_offsets = read_stream_offsets(cursor, topic_name)
-        watermarks = topic.watermarks()
+        position = read_position(cursor, topic_name)
+        topic_id = kafka_admin.read_topic_id(kafka_admin.get_admin(stores.kafka), topic_name)
+        watermarks = _read_watermarks(stores)
         flow = measure_flow_state(cursor, topic_name, watermarks)
-        events.load_events(cursor, topic_name, topic.events(watermarks), watermarks_before, stream_offsets)
+        lost = find_lost(topic_name, position, topic_id, watermarks)
+        stream_offsets = {} if lost.recreated else position.offsets
+        with closing(RawTopic(stores.kafka)) as topic:
+            events.load_events(cursor, topic_name, topic.events(watermarks), watermarks_before, stream_offsets)
         yield events.check_fetched(cursor)
         yield events.check_staged(cursor)
         yield events.check_published(cursor)
+        yield check_read(watermarks, stream_offsets, lost, count_recorded_losses(cursor, topic_name, topic_id))
         yield events.check_served(cursor, pruned=any(low > 0 for low, _ in watermarks.values()))
         yield from _check_aggregates(stores, cursor, flow)
 
@@ -138,14 +145,18 @@ def _mention_overdue(hop: Hop, flow: FlowState) -> Hop:
     return replace(hop, sentence=f"{hop.sentence} {overdue}")
 
 
-def _measure_flow(stores: StoreSettings, topic: RawTopic) -> FlowState:
+def _read_watermarks(stores: StoreSettings) -> Watermarks:
+    return kafka_admin.read_watermarks(kafka_admin.get_admin(stores.kafka), stores.kafka.raw_topic)
+
+
+def _measure_flow(stores: StoreSettings) -> FlowState:
     with _open_cursor(stores) as cursor:
-        return measure_flow_state(cursor, stores.kafka.raw_topic, topic.watermarks())
+        return measure_flow_state(cursor, stores.kafka.raw_topic, _read_watermarks(stores))
 
 
-def _wait_until_idle(stores: StoreSettings, topic: RawTopic, seconds: float) -> None:
+def _wait_until_idle(stores: StoreSettings, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not _measure_flow(stores, topic).idle and time.monotonic() < deadline:
+    while not _measure_flow(stores).idle and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
 
 
@@ -159,7 +170,7 @@ def _open_cursor(stores: StoreSettings) -> Iterator[PgCursor]:
 
 
 @contextmanager
-def _explain_errors() -> Iterator[None]:
+def _explain_errors(kafka: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except psycopg2.Error as error:
@@ -168,4 +179,7 @@ def _explain_errors() -> Iterator[None]:
     except connections.CASSANDRA_ERRORS as error:
         raise UserError(f"Cassandra cannot be read ({error}); make sure that it is running and check again.") from error
     except KafkaException as error:
-        raise UserError(f"Kafka cannot be read ({error.args[0].str()}); make sure that it is running.") from error
+        raise UserError(
+            f"Kafka at {kafka.bootstrap_servers} cannot be read ({error.args[0].str()}); start it or set"
+            " INSIGHTS_KAFKA_BOOTSTRAP_SERVERS."
+        ) from error

@@ -1,12 +1,13 @@
 """The hops from the source to the sinks: sets of event ids, compared in PostgreSQL, not in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
-from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER, Watermarks
+from insights.clients.stream_position import Watermarks
+from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
 from insights.ledger.topic import TopicEvent
 
@@ -52,7 +53,7 @@ def load_events(
     topic: str,
     events: Iterable[TopicEvent],
     watermarks_before: Watermarks,
-    stream_offsets: dict[int, int],
+    stream_offsets: Mapping[int, int],
 ) -> None:
     """Fill the scratch tables with the event ids of the topic, of staging and of the sinks.
 

@@ -1,17 +1,17 @@
 """What is in flight: staged but unpublished, published but unread, merged but undelivered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
+from insights.clients.stream_position import Watermarks, read_position
 from insights.text import format_count
 
 OVERDUE_AFTER = timedelta(minutes=5)
 """How long a merged batch may stay undelivered: a batch takes seconds, and a restarted stream repeats its last one."""
-Watermarks = dict[int, tuple[int, int]]
-"""By partition: the low and the high watermark, that is, the oldest offset and the end offset."""
 
 BEYOND_CURSOR = "(u.epoch, u.xact_id, u.id) > (p.epoch, p.xact_id, p.id)"
 PUBLISHER = """
@@ -50,27 +50,9 @@ class FlowState:
         return ", ".join(waits) or "nothing is in flight"
 
 
-def read_stream_offsets(cursor: PgCursor, topic: str) -> dict[int, int]:
-    """The end offset of the merged batches, by partition.
-
-    Only the last batch of each query is read: it names every partition.
-    """
-    cursor.execute(
-        """
-        WITH RECURSIVE query AS (
-            SELECT min(query_id) AS id FROM analytics.batches
-            UNION ALL SELECT (SELECT min(query_id) FROM analytics.batches WHERE query_id > id) FROM query
-            WHERE id IS NOT NULL
-        )
-        SELECT read.partition::integer, max((read.span->>1)::bigint)
-        FROM query,
-            LATERAL (SELECT offsets FROM analytics.batches WHERE query_id = id ORDER BY batch_id DESC LIMIT 1) AS last,
-            jsonb_each(last.offsets -> %s) AS read(partition, span)
-        GROUP BY 1
-        """,
-        (topic,),
-    )
-    return dict(cursor.fetchall())
+def read_stream_offsets(cursor: PgCursor, topic: str) -> Mapping[int, int]:
+    """The end offset of the merged batches, by partition."""
+    return read_position(cursor, topic).offsets
 
 
 def measure_flow_state(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowState:

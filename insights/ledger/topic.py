@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from insights.clients.stream_position import Watermarks
 from insights.errors import UserError
 from insights.model.message import EVENT_ID, EVENT_ID_FORMAT
 from insights.settings import KafkaSettings
@@ -28,7 +29,7 @@ class TopicEvent:
 
 
 class RawTopic:
-    """The watermarks and event ids of the raw topic.
+    """The event ids of the raw topic.
 
     `timeout_seconds`: how long to wait for a broker that does not respond.
 
@@ -57,21 +58,7 @@ class RawTopic:
         """Close the consumer."""
         self._consumer.close()
 
-    def watermarks(self) -> dict[int, tuple[int, int]]:
-        """The low and the high watermark of each partition: its oldest offset and its end offset."""
-        topic = self._settings.raw_topic
-        try:
-            metadata = self._consumer.list_topics(topic, timeout=self._timeout).topics[topic]
-            if metadata.error:
-                raise KafkaException(metadata.error)
-            return {
-                partition: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=self._timeout)
-                for partition in sorted(metadata.partitions)
-            }
-        except KafkaException as error:
-            raise self._make_read_error(error) from None
-
-    def events(self, watermarks: dict[int, tuple[int, int]]) -> Iterator[TopicEvent]:
+    def events(self, watermarks: Watermarks) -> Iterator[TopicEvent]:
         """Yield every message between the watermarks, those of a partition in order."""
         end_offsets = {partition: high for partition, (low, high) in watermarks.items() if low < high}
         self._consumer.assign(

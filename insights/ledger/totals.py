@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
-from insights.ledger.flow_state import FlowState, Watermarks, measure_flow_state
+from insights.clients.stream_position import Watermarks
+from insights.ledger.flow_state import FlowState, measure_flow_state
 
 
 @dataclass(frozen=True, slots=True)

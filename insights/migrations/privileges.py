@@ -11,7 +11,7 @@ _LEDGER = dict.fromkeys(
         *("TABLE staging.batches", "TABLE staging.pruned", "TABLE staging.publisher"),
         *("TABLE staging.user_keys", "TABLE staging.users", "TABLE quarantine.records"),
         "TABLE staging.source_pace",
-        *("TABLE analytics.batches", "TABLE analytics.superseded"),
+        *("TABLE analytics.batches", "TABLE analytics.superseded", "TABLE analytics.starting_offsets"),
         *("TABLE analytics.user_counts", "TABLE analytics.users", "TABLE analytics.pruned_batches"),
     ),
     "SELECT",
@@ -31,6 +31,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE analytics.batches": "SELECT, DELETE",
         "TABLE analytics.moved": "SELECT, DELETE",
         "TABLE analytics.pruned_batches": "SELECT, INSERT",
+        "TABLE analytics.starting_offsets": "SELECT, INSERT",
     },
     "publisher": _EPOCH
     | {
@@ -45,6 +46,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE quarantine.records": "SELECT, INSERT, UPDATE",
         "TABLE analytics.batches": "SELECT, INSERT, UPDATE",
         "TABLE analytics.moved": "SELECT, INSERT, UPDATE",
+        "TABLE analytics.starting_offsets": "SELECT, INSERT",
         "TABLE analytics.superseded": "SELECT, INSERT, DELETE",
         "TABLE analytics.user_counts": "SELECT, INSERT, UPDATE",
         "TABLE analytics.users": "SELECT, INSERT, UPDATE",

@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights import failpoints
 from insights.clients import connections
+from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
 from insights.errors import UserError
 from insights.ledger.counts import Counts, read_cassandra_counts
@@ -21,7 +22,6 @@ from insights.model.user import DIMENSIONS
 from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.postgres import allocate_seq, lock_merges
 
 _SELECT_KEPT_AND_EXACT_COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)

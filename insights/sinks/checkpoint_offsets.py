@@ -21,9 +21,36 @@ def read_batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
     }
 
 
+def read_next_offsets(spark: Any, checkpoint: str) -> dict[str, dict[str, int]]:
+    """The offsets from which a restarted query reads, by topic and partition; empty for a new checkpoint.
+
+    A planned batch that Spark did not commit is repeated.
+
+    Raises:
+        UserError: a file of the checkpoint is missing or damaged.
+    """
+    planned = _find_last_batch(spark, f"{checkpoint}/offsets")
+    if planned is None:
+        return {}
+    bound = 1 if _find_last_batch(spark, f"{checkpoint}/commits") == planned else 0
+    return {
+        topic: {partition: span[bound] for partition, span in partitions.items()}
+        for topic, partitions in read_batch_offsets(spark, checkpoint, planned).items()
+    }
+
+
 def count_offsets(offsets: Offsets) -> int:
     """The number of offsets that a batch spans."""
     return sum(end - start for partitions in offsets.values() for start, end in partitions.values())
+
+
+def _find_last_batch(spark: Any, folder: str) -> int | None:
+    path = spark._jvm.org.apache.hadoop.fs.Path(folder)
+    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    if not files.exists(path):
+        return None
+    names = [status.getPath().getName() for status in files.listStatus(path)]
+    return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
 def _read_offset_log(spark: Any, path: str) -> dict[str, dict[str, int]]:

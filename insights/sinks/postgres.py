@@ -18,6 +18,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights import failpoints
 from insights.clients import quarantine_table
+from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord
 from insights.model.schema import (
@@ -201,23 +202,11 @@ def merge_batch(
             rejected_count = _apply_batch(cursor, batch, accepted.num_rows, rejected)
         cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
         current = np.fromiter((n for (n,) in cursor), np.int64)
-        stored = _read_table(cursor, _SELECT_STORED_ROWS, accepted.select(USER_FIELDS).schema)
+        cursor.execute(_SELECT_STORED_ROWS)
+        stored = fetch_table(cursor, accepted.select(USER_FIELDS).schema)
         failpoints.reach("merge.batch_recorded")
     failpoints.reach("merge.committed")
     return MergeResult(current, stored, rejected_count)
-
-
-def lock_merges(cursor: PgCursor) -> None:
-    """Acquire the advisory lock on which merges serialise, until the transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('insights.merge', 0))")
-
-
-def allocate_seq(cursor: PgCursor) -> int:
-    """Allocate the sequence number of this transaction, in microseconds; it must hold the lock of `lock_merges`."""
-    cursor.execute("""
-        SELECT greatest(coalesce(max(seq), 0) + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
-        FROM analytics.batches""")
-    return int(fetch_row(cursor)[0])
 
 
 def read_undelivered_counts(connection: PgConnection) -> pa.Table:
@@ -227,7 +216,8 @@ def read_undelivered_counts(connection: PgConnection) -> pa.Table:
         WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
     types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
     with connection, connection.cursor() as cursor:
-        return _read_table(cursor, query, pa.schema(types))
+        cursor.execute(query)
+        return fetch_table(cursor, pa.schema(types))
 
 
 def read_undelivered_moves(connection: PgConnection) -> pa.Table:
@@ -246,7 +236,8 @@ def read_undelivered_moves(connection: PgConnection) -> pa.Table:
         "registered_at": pa.timestamp("us", "UTC"),
     }
     with connection, connection.cursor() as cursor:
-        return _read_table(cursor, query, pa.schema(types))
+        cursor.execute(query)
+        return fetch_table(cursor, pa.schema(types))
 
 
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
@@ -328,8 +319,8 @@ def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected:
     return len(rejected_ids)
 
 
-def _read_table(cursor: PgCursor, query: str, schema: pa.Schema) -> pa.Table:
-    cursor.execute(query)
+def fetch_table(cursor: PgCursor, schema: pa.Schema) -> pa.Table:
+    """Fetch the rows of the cursor's statement as a table."""
     rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     return pa.table([pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)], schema)

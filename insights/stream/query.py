@@ -2,10 +2,12 @@
 
 import signal
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkRuntimeError, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
@@ -18,6 +20,7 @@ from insights.stream.transform import SPARK_CONF
 POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10
 """The longest wait for Spark to commit a delivered batch to the checkpoint."""
+CHECK_SECONDS = 10
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
 
@@ -69,15 +72,15 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     }
 
 
-def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings) -> DataFrame:
-    """Read the raw topic as a stream, from the offsets in the checkpoint or else from its beginning.
+def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings, starting_offsets: str) -> DataFrame:
+    """Read the raw topic as a stream, from the offsets in the checkpoint or else from `starting_offsets`.
 
     Raises:
         UserError: the Kafka connector is missing.
     """
     options = kafka.spark() | {
         "subscribe": kafka.raw_topic,
-        "startingOffsets": "earliest",
+        "startingOffsets": starting_offsets,
         "failOnDataLoss": "true",
         "includeHeaders": "true",
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
@@ -107,19 +110,27 @@ def start_query(messages: DataFrame, sink: MicroBatchSink, settings: StreamSetti
         raise _explain_error(error, settings) from error
 
 
-def run_query(query: StreamingQuery, sink: MicroBatchSink, settings: StreamSettings) -> None:
+def run_query(
+    query: StreamingQuery, sink: MicroBatchSink, settings: StreamSettings, check_topic: Callable[[], None]
+) -> None:
     """Block until SIGTERM or SIGINT, then let the running batch finish and stop the query.
 
+    `check_topic` is called every `CHECK_SECONDS`; its error ends the query.
+
     Raises:
-        UserError: the query failed or was stopped externally.
+        UserError: the query failed or was stopped externally, or raised by `check_topic`.
     """
     stopping = threading.Event()
+    next_check = time.monotonic() + CHECK_SECONDS
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     try:
         while not stopping.is_set():
             if query.awaitTermination(POLL_SECONDS):
                 raise UserError("The query was stopped externally: restart the stream.")
+            if time.monotonic() >= next_check:
+                _check_or_stop(check_topic, query)
+                next_check = time.monotonic() + CHECK_SECONDS
         sink.stop()
         sink.wait_committed(lambda: _get_last_batch_id(query), COMMIT_SECONDS)
         query.stop()
@@ -127,6 +138,15 @@ def run_query(query: StreamingQuery, sink: MicroBatchSink, settings: StreamSetti
         if isinstance(sink.failure, UserError):
             raise sink.failure from None
         raise _explain_error(sink.failure or error, settings) from error
+
+
+def _check_or_stop(check_topic: Callable[[], None], query: StreamingQuery) -> None:
+    try:
+        check_topic()
+    except UserError:
+        # Otherwise Spark's traces of the running query would follow the error and hide it.
+        query.stop()
+        raise
 
 
 def _get_last_batch_id(query: StreamingQuery) -> int:
@@ -138,10 +158,20 @@ def _explain_error(error: Exception, settings: StreamSettings) -> Exception:
     text = str(error)
     cause: Any = getattr(error, "cause", None)
     stack = text + str(getattr(error, "_stackTrace", "") or "") + str(getattr(cause, "_stackTrace", "") or "")
-    summary = next(iter(text.splitlines()), "") or type(error).__name__
+    summary = _find_root_cause(error) or next(iter(text.splitlines()), "") or type(error).__name__
     if any(name in stack for name in _OFFSET_LOGS) or "/offsets/" in text:
         return UserError(
             f"The checkpoint {settings.checkpoint} is damaged ({summary}): move it aside and restart the stream;"
             " it then reads the topic from its beginning, which does not change what the sinks store."
         )
     return UserError(f"The stream failed: {summary}")
+
+
+def _find_root_cause(error: Exception) -> str:
+    """The first line of the innermost Java exception, for an error of py4j; its own text names a call, not a cause."""
+    if not isinstance(error, Py4JJavaError):
+        return ""
+    exception = error.java_exception
+    while (cause := exception.getCause()) is not None:
+        exception = cause
+    return str(exception.toString()).splitlines()[0]

@@ -8,22 +8,9 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from insights.model.user import User, read_field_types
+from insights.sinks.orphaned_batches import build_user_schema
 
-_ARROW = {
-    UUID: pa.string(),
-    str: pa.string(),
-    int: pa.int32(),
-    float: pa.float64(),
-    bool: pa.bool_(),
-    datetime: pa.timestamp("us", "UTC"),
-}
-SCHEMA = pa.schema(
-    [
-        pa.field(name, pa.int64() if name == "version" else _ARROW[kind], nullable=optional)
-        for name, (kind, optional) in read_field_types(User).items()
-    ]
-)
+SCHEMA = build_user_schema()
 FETCHED = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 NASTY = ("", '"', ",", "\\N", "\\.", "a\nb", "a\r\n", "O'Brien", "Ünal", "\u0627\u0645\u06cc\u0631", "\U0001f600", "\t")
 

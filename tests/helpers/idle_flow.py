@@ -12,7 +12,7 @@ from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import execute_values
 
 from insights.clients import connections
-from insights.ledger.topic import RawTopic
+from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.model.message import RawMessage
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, read_field_types
@@ -108,8 +108,8 @@ def create_idle_flow(stores: StoreSettings, users: int = 30, quarantined: int = 
 
 def add_batch(flow: IdleFlow, delivered: bool = True) -> None:
     """Add a merged batch that has read the topic to its end."""
-    with closing(RawTopic(flow.stores.kafka)) as topic:
-        spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
+    watermarks = read_watermarks(get_admin(flow.stores.kafka), flow.stores.kafka.raw_topic)
+    spans = {str(partition): list(span) for partition, span in watermarks.items()}
     flow.sql(
         "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
         " started_at, served_at)"

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
@@ -21,7 +21,7 @@ from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
-START_SECONDS = 180
+START_SECONDS = 300
 CRASHED = 137
 _CRASH = """
 import os, runpy, sys
@@ -56,10 +56,17 @@ class Stream:
         with self._start_process([sys.executable, "-c", script], free_port()) as process:
             return process.wait(START_SECONDS)
 
-    def run_until_failure(self, **environment: str) -> tuple[int, str]:
-        """Run until the process exits, and return its exit code and its last line of output."""
+    def run_until_failure(
+        self, provoke: Callable[["Running"], None] = lambda _: None, **environment: str
+    ) -> tuple[int, str]:
+        """Run until the process exits, and return its exit code and its last line of output.
+
+        `provoke` is called with the started run.
+        """
         self.log.unlink(missing_ok=True)
-        with self._start_process([sys.executable, "jobs/stream_users.py"], free_port(), **environment) as process:
+        port = free_port()
+        with self._start_process([sys.executable, "jobs/stream_users.py"], port, **environment) as process:
+            provoke(Running(process, port))
             code = process.wait(START_SECONDS)
         return code, self.log.read_text().strip().splitlines()[-1]
 

@@ -14,9 +14,9 @@ from cassandra import Unauthorized
 from pydantic import SecretStr
 
 from insights.clients import connections
+from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.ledger.check import check_ledger, read_totals
-from insights.ledger.topic import RawTopic
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
@@ -92,8 +92,8 @@ def stream(logins: Logins, number: int, version: int) -> None:
         )
         for event, key in staged
     ]
-    with closing(RawTopic(stores.kafka)) as topic:
-        spans = {str(part): list(span) for part, span in topic.watermarks().items()}
+    watermarks = read_watermarks(get_admin(stores.kafka), stores.kafka.raw_topic)
+    spans = {str(part): list(span) for part, span in watermarks.items()}
     batch = store.MicroBatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
     accepted = accepted_users.table(rows)
     with (

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.ledger.topic import RawTopic
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from insights.simulator import create_app
@@ -136,4 +137,5 @@ def test_a_redrive_publishes_the_corrected_record_through_the_providers_hook(
     redriven = run(environment, "redrive_quarantine", reason="BAD_EMAIL", patch={"email": "a@example.com"})
     assert "STATE success" in redriven.stdout, redriven.stdout[-3000:]
     with closing(RawTopic(kafka)) as topic:
-        assert [event.event_id for event in topic.events(topic.watermarks())] == ["1"]
+        watermarks = read_watermarks(get_admin(kafka), kafka.raw_topic)
+        assert [event.event_id for event in topic.events(watermarks)] == ["1"]

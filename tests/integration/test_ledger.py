@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from insights.clients import connections
+from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.ledger import table_digests
 from insights.ledger.check import check_ledger, find_stall, measure_flow, read_totals
 from insights.ledger.hops import Ledger, LedgerState
-from insights.ledger.topic import RawTopic
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
@@ -242,8 +242,8 @@ def merge_again(flow: IdleFlow, number: int, **changes: object) -> None:
     """Merge a newer version of a user and leave the batch undelivered."""
     row = dict(zip(USER_FIELDS, user(number), strict=True)) | {"version": 10**15 + 99} | changes
     (batches,) = flow.sql("SELECT count(*) FROM analytics.batches")
-    with closing(RawTopic(flow.stores.kafka)) as topic:
-        spans = {str(partition): list(span) for partition, span in topic.watermarks().items()}
+    watermarks = read_watermarks(get_admin(flow.stores.kafka), flow.stores.kafka.raw_topic)
+    spans = {str(partition): list(span) for partition, span in watermarks.items()}
     batch = MicroBatchId("query", batches, {flow.stores.kafka.raw_topic: spans}, FETCHED_AT)
     with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as connection:
         merge_batch(connection, batch, accepted_users.table([row]), [])

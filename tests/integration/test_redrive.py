@@ -2,7 +2,6 @@
 
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from insights.clients import connections
+from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.clients.kafka_produce import republish
 from insights.errors import UserError
-from insights.ledger.topic import RawTopic
 from insights.model.reasons import Reason
 from insights.repair.redrive import FETCH_ROWS, MAX_REDRIVES, RedriveSelection, prepare_redrive
 from insights.repair.replay import ReplayPeriod, count_by_day, replay
@@ -43,8 +42,7 @@ def quarantined(connection: Any) -> Any:
 
 def read_topic(kafka: KafkaSettings) -> Iterator[tuple[bytes, bytes, dict[str, str]]]:
     """Key, value and headers of everything on the raw topic."""
-    with closing(RawTopic(kafka)) as topic:
-        watermarks = topic.watermarks()
+    watermarks = read_watermarks(get_admin(kafka), kafka.raw_topic)
     consumer = Consumer(kafka.client() | {"group.id": "tests", "auto.offset.reset": "earliest"})
     try:
         consumer.assign([TopicPartition(kafka.raw_topic, partition, low) for partition, (low, _) in watermarks.items()])

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from insights.stream import query, transform
+from insights.stream.start import StreamStart
 from jobs import stream_users
 
 
@@ -15,6 +16,8 @@ def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: 
     monkeypatch.setenv("INSIGHTS_STREAM_HTTP_PORT", "0")
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
+    monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0))
+    monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
     monkeypatch.setattr(transform, "transform_messages", lambda _, max_bytes: limits.append(max_bytes))
     monkeypatch.setattr(query, "start_query", lambda *_: None)

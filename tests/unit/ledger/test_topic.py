@@ -1,39 +1,16 @@
-"""Reading the raw topic: the event id of a message, and a broker that does not answer."""
+"""Reading the raw topic: the event id of a message."""
 
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
-from insights.errors import UserError
-from insights.ledger import topic
-from insights.ledger.topic import RawTopic, read_event_id
-from insights.settings import KafkaSettings
+from insights.ledger.topic import read_event_id
 
 
 def message(*headers: tuple[str, bytes | None]) -> SimpleNamespace:
     return SimpleNamespace(
         headers=lambda: list(headers), topic=lambda: "users.raw", partition=lambda: 1, offset=lambda: 7
     )
-
-
-class SilentBroker:
-    """A consumer whose broker never answers."""
-
-    def __init__(self) -> None:
-        self.timeouts: list[float] = []
-
-    def list_topics(self, _: str, timeout: float) -> None:
-        self.timeouts.append(timeout)
-        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
-
-
-def test_the_timeout_is_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    broker = SilentBroker()
-    monkeypatch.setattr(topic, "Consumer", lambda _: broker)
-    with pytest.raises(UserError, match="cannot be read"):
-        RawTopic(KafkaSettings(), timeout_seconds=0.25).watermarks()
-    assert broker.timeouts == [0.25]
 
 
 @pytest.mark.parametrize("text", ["12", "users.raw/0/3"])

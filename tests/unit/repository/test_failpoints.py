@@ -24,6 +24,7 @@ WITHOUT_A_WINDOW = {
     "BatchProducer.close": "discards messages, and acknowledges none",
     "_list_days": "only reads",
     "is_loaded": "only reads",
+    "_read_orphans": "only reads",
     "read_batch": "only reads",
     "read_period": "only reads",
     "read_undelivered_counts": "only reads",

@@ -1,0 +1,160 @@
+"""Where the stream starts reading the raw topic, and why it cannot when messages are gone."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from psycopg2.extensions import cursor as PgCursor
+from pyspark.sql import SparkSession
+
+from insights import failpoints
+from insights.clients import connections, kafka_admin
+from insights.clients.stream_position import (
+    SKIP_REMEDY,
+    LostMessages,
+    StartingOffsets,
+    StreamPosition,
+    Watermarks,
+    find_lost,
+    read_position,
+    record_start,
+)
+from insights.errors import NotReadyError, UserError
+from insights.settings import KafkaSettings, PostgresSettings
+from insights.sinks.checkpoint_offsets import read_next_offsets
+
+_WATCH_KAFKA_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """What a query needs to start: its checkpoint, and Kafka's `startingOffsets` for a new checkpoint."""
+
+    checkpoint: str
+    starting_offsets: str
+    topic_id: str
+    orphaned_before: int
+    """Undelivered batches with a smaller sequence number are not repeated by the query."""
+
+
+def resolve_start(
+    spark: SparkSession, checkpoint: str, kafka: KafkaSettings, postgres: PostgresSettings
+) -> StreamStart:
+    """Compare the stream's position with the topic, and record where it starts if that is new.
+
+    If messages that Spark would read again are gone, but all of them have been merged, the stream goes on behind them
+    with a new checkpoint.
+
+    Raises:
+        UserError: messages were lost before they were read, or a store cannot be reached.
+    """
+    topic = kafka.raw_topic
+    with (
+        closing(connections.connect_postgres(postgres, "stream")) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        position, topic_id, watermarks = _read_topic(cursor, kafka)
+        if lost := find_lost(topic, position, topic_id, watermarks):
+            raise _make_loss_error(lost)
+        start = position.start
+        if start is None:
+            start = record_start(cursor, topic, topic_id, _begin(position, watermarks), LostMessages(topic))
+        if _is_gone(_read_next(spark, _name_checkpoint(checkpoint, start), topic), watermarks):
+            logging.warning(
+                "messages that the stream would read again left topic %s; all were merged, and it goes on", topic
+            )
+            start = record_start(cursor, topic, topic_id, position.offsets, LostMessages(topic))
+    failpoints.reach("start.recorded")
+    offsets = {str(part): max(low, start.offsets.get(part, 0)) for part, (low, _) in watermarks.items()}
+    return StreamStart(
+        _name_checkpoint(checkpoint, start),
+        "earliest" if start.first else json.dumps({topic: offsets}),
+        topic_id,
+        0 if start.first else start.seq,
+    )
+
+
+@contextmanager
+def explain_loss(kafka: KafkaSettings, postgres: PostgresSettings) -> Iterator[None]:
+    """Replace an error of the query by the loss of messages that caused it, if there was one."""
+    try:
+        yield
+    except UserError as error:
+        lost = _find_loss(kafka, postgres)
+        if lost:
+            raise _make_loss_error(lost) from error
+        raise
+
+
+class TopicWatch:
+    """Checks that the topic is still the one that the query began to read: offsets alone do not show a new topic."""
+
+    def __init__(self, kafka: KafkaSettings, topic_id: str) -> None:
+        self._kafka, self._topic_id = kafka, topic_id
+
+    def __call__(self) -> None:
+        """Check now; a broker that does not answer is left to the query.
+
+        Raises:
+            UserError: the topic was deleted and created again.
+        """
+        try:
+            admin = kafka_admin.get_admin(self._kafka)
+            topic_id = kafka_admin.read_topic_id(admin, self._kafka.raw_topic, _WATCH_KAFKA_SECONDS)
+        except KafkaException:
+            return
+        if topic_id != self._topic_id:
+            raise _make_loss_error(LostMessages(self._kafka.raw_topic, recreated=True))
+
+
+def _read_topic(cursor: PgCursor, kafka: KafkaSettings) -> tuple[StreamPosition, str, Watermarks]:
+    admin, topic = kafka_admin.get_admin(kafka), kafka.raw_topic
+    position = read_position(cursor, topic)
+    try:
+        watermarks = kafka_admin.read_watermarks(admin, topic)
+        return position, kafka_admin.read_topic_id(admin, topic), watermarks
+    except KafkaException as error:
+        raise NotReadyError(
+            f"Kafka at {kafka.bootstrap_servers} does not answer ({error.args[0].str()});"
+            " check that it is running, and the INSIGHTS_KAFKA_* variables."
+        ) from error
+
+
+def _find_loss(kafka: KafkaSettings, postgres: PostgresSettings) -> LostMessages:
+    try:
+        with (
+            closing(connections.connect_postgres(postgres, "stream")) as connection,
+            connection.cursor() as cursor,
+        ):
+            position, topic_id, watermarks = _read_topic(cursor, kafka)
+    except UserError:
+        return LostMessages(kafka.raw_topic)
+    return find_lost(kafka.raw_topic, position, topic_id, watermarks)
+
+
+def _make_loss_error(lost: LostMessages) -> UserError:
+    return UserError(f"{lost.sentence()}; {SKIP_REMEDY}.")
+
+
+def _begin(position: StreamPosition, watermarks: Watermarks) -> Mapping[int, int]:
+    """The offsets of a first start: those merged by a version that recorded no start, or the topic's beginning."""
+    return position.offsets or {partition: low for partition, (low, _) in watermarks.items()}
+
+
+def _name_checkpoint(checkpoint: str, start: StartingOffsets) -> str:
+    return checkpoint if start.first else f"{checkpoint}/from-{start.seq}"
+
+
+def _read_next(spark: SparkSession, checkpoint: str, topic: str) -> Mapping[str, int]:
+    try:
+        return read_next_offsets(spark, checkpoint).get(topic, {})
+    except UserError:
+        return {}
+
+
+def _is_gone(next_offsets: Mapping[str, int], watermarks: Watermarks) -> bool:
+    return any(next_offsets.get(str(partition), low) < low for partition, (low, _) in watermarks.items())

@@ -1,0 +1,43 @@
+"""The sentence with which a failed query ends the process."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from py4j.protocol import Py4JJavaError
+
+from insights.settings import StreamSettings
+from insights.stream import query
+
+
+class JavaError(Py4JJavaError):  # type: ignore[misc]
+    """A Java exception as py4j raises it; its own text names a call of the gateway, not the cause."""
+
+    def __init__(self, *causes: str) -> None:
+        exception: Any = None
+        for text in reversed(causes):
+            exception = make_exception(text, exception)
+        self.java_exception = exception
+
+    def __str__(self) -> str:
+        return "An error occurred while calling o4743.getResult.\n: java.lang.Exception"
+
+
+def make_exception(text: str, cause: Any) -> SimpleNamespace:
+    return SimpleNamespace(getCause=lambda: cause, toString=lambda: text)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            JavaError("SparkException: Job aborted", "TimeoutException: no broker\n\tat x"),
+            "TimeoutException: no broker",
+        ),
+        (JavaError("IllegalStateException: gone"), "IllegalStateException: gone"),
+        (ValueError("out of range\nmore"), "out of range"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_failed_query_ends_with_the_innermost_cause(error: Exception, sentence: str) -> None:
+    assert str(query._explain_error(error, StreamSettings())) == f"The stream failed: {sentence}"
