@@ -41,6 +41,8 @@ _LOOKS: dict[str, tuple[str, str]] = {
 """Colour and hatching of each reason, the same in every figure. There are more reasons than distinguishable colours."""
 _OTHER = ("#7F7F7F", "")
 _FORMAT = "%Y-%m-%d %H:%M"
+_HEIGHT, _LEGEND_LINE = 340, 19
+"""Pixels of the figure without its legend, and of a line of the legend, where two reasons fit on a narrow window."""
 
 
 @cache_figures
@@ -75,10 +77,12 @@ def plot_rejected_over_time(
             hovertemplate=f"from %{{x|%d %b %H:%M}}: %{{y:,}} records<extra>{escape_html(reason)}</extra>",
         )
     interval = "day" if step == timedelta(days=1) else "hour"
-    figure = apply_style(figure, f"Rejected records by {interval}", x=f"{interval} (UTC)", y="records")
+    # The legend has as many lines as a narrow window needs, and lies on whatever is below the axis but its labels.
+    height = _HEIGHT + _LEGEND_LINE * max(1, len(present) // 2)
+    figure = apply_style(figure, f"Rejected records by {interval} (UTC)", height, y="records")
     figure.update_xaxes(type="date", range=[f"{begin:{_FORMAT}}", f"{end:{_FORMAT}}"])
     figure.update_yaxes(rangemode="tozero")
-    return figure.update_layout(barmode="stack", bargap=0, showlegend=True, legend=LEGEND | {"y": -0.4})
+    return figure.update_layout(barmode="stack", bargap=0, showlegend=True, legend=LEGEND | {"yanchor": "top"})
 
 
 def _make_marker(colour: str | list[str], hatching: str | list[str]) -> dict[str, object]:

@@ -166,7 +166,9 @@ def test_filters_are_in_the_address_and_a_user_is_shown_in_full_and_saved(browse
         assert complaints == ([], [], [])
 
 
-@pytest.mark.parametrize(("former", "now"), [("/Flow", "/flow"), ("/Explore?country=AU", "/explore?country=AU")])
+@pytest.mark.parametrize(
+    ("former", "now"), [("/Flow", "/flow"), ("/Explore?country=Australia", "/explore?country=Australia")]
+)
 def test_the_former_address_of_a_page_leads_to_the_page(browser: Browser, address: str, former: str, now: str) -> None:
     with open_tab(browser, address + former) as (page, complaints):
         page.wait_for_url(address + now)

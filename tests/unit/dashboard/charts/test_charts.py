@@ -216,7 +216,17 @@ def test_rejections_are_bars_that_cover_their_hour_stacked_by_reason_in_the_orde
     assert list(zip(email.x, email.y, strict=True)) == [("2026-05-01 09:00", 5), ("2026-05-01 12:00", 2)]
     assert (email.offset, email.width, figure.layout.barmode) == (0, 3_600_000, "stack")
     assert figure.layout.xaxis.range == ("2026-04-24 12:00", "2026-05-01 12:00")
-    assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == ("hour (UTC)", "records")
+    assert (figure.layout.title.text, figure.layout.yaxis.title.text) == ("Rejected records by hour (UTC)", "records")
+
+
+def test_the_legend_of_many_reasons_has_room_below_the_axis_and_nothing_to_lie_on():
+    def plot(reasons):
+        counts = {(NOW, reason): 1 for reason in reasons}
+        return charts.plot_rejected_over_time(counts, NOW, NOW, timedelta(hours=1)).layout
+
+    few, many = plot(["SCHEMA"]), plot(map(str, Reason))
+    assert many.height - few.height >= 19 * (len(Reason) // 2 - 1)
+    assert (many.xaxis.title.text, many.legend.yanchor) == (None, "top")
 
 
 def test_no_two_reasons_look_alike_and_each_looks_the_same_in_both_figures():
