@@ -338,6 +338,7 @@ EFFECTS = {
     "CASSANDRA_KEYSPACE": Effect(create_keyspace, "other"),
     "CASSANDRA_REPLICATION": Effect(create_keyspace, "{'class': 'NetworkTopologyStrategy'}"),
     "SOURCE_URL": Effect(fetch, "http://127.0.0.1:9/api/"),
+    "SOURCE_HEADERS": Effect(fetch, "X-Api-Key: k"),
     "SOURCE_PAGE_SIZE": Effect(fetch, "7"),
     "SOURCE_NATIONALITIES": Effect(fetch, "de, fr"),
     "SOURCE_GENDER": Effect(fetch, "female"),
