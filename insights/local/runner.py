@@ -90,12 +90,16 @@ class Runner:
         self._stopping.wait(seconds)
 
     def stop(self) -> None:
-        """Stop every component before those that it depends on. Ctrl-C in the meantime kills what is left."""
+        """Stop every component before those that it depends on, or all at once after a failed start.
+
+        Ctrl-C in the meantime kills what is left.
+        """
         with self._kill_on_interrupt():
             self._abandon()
             for supervisor in self._supervisors.values():
                 supervisor.join()
-            for level in reversed(group_by_depth(self._steps)):
+            levels = [self._steps] if self._gave_up else group_by_depth(self._steps)
+            for level in reversed(levels):
                 components = [step.component for step in level if step.component and step.component.pid]
                 if components:
                     with ThreadPoolExecutor(len(components)) as pool:
