@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from insights.model.credentials import mask_text
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, to_epoch_milliseconds
 from insights.model.reasons import Reason
+from insights.model.redaction import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,10 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord:
-    """A rejected record. `origin` is `topic/partition/offset`, or `staging/<id>` of a record that was not published."""
+    """A rejected record. `origin` is `topic/partition/offset`, or `staging/<id>` of a record that was not published.
+
+    Credentials and the national id are removed from `payload`, `key` and `batch_id` on construction.
+    """
 
     origin: str
     event_id: str
@@ -42,6 +47,13 @@ class QuarantineRecord:
     """Digest of the original value, in hexadecimal."""
     payload: bytes | None
     """The value without credentials; None if it is too large to keep."""
+
+    def __post_init__(self) -> None:
+        if self.payload is not None:
+            object.__setattr__(self, "payload", redact(bytes(self.payload)))
+        for name in ("key", "batch_id"):
+            if (text := getattr(self, name)) is not None:
+                object.__setattr__(self, name, mask_text(text))
 
     def headers(self) -> Headers:
         """Return the headers of the copy on the quarantine topic."""

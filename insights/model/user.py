@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import get_args, get_type_hints
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from insights.model.codes import normalise_uuid
+
 RECORD_NAMESPACE = uuid5(NAMESPACE_URL, "user-insights/record")
 
 
@@ -141,12 +143,9 @@ def to_dotted_path(name: str) -> str:
 def derive_record_key(login_uuid: object, canonical_payload: Callable[[], str]) -> UUID:
     """Return the key under which a raw record is staged and published.
 
-    The key is `login.uuid` if that is a UUID, else a name-based UUID of the payload, so that fetching the record again
-    gives the same key. The latter never becomes a user's id: the stream rejects such a record with MISSING_ID.
+    The key is `login.uuid` if that spells a UUID, else a name-based UUID of the payload, so that fetching the record
+    again gives the same key. The latter never becomes a user's id: the stream rejects such a record with MISSING_ID.
     """
-    if isinstance(login_uuid, str):
-        try:
-            return UUID(login_uuid.strip())
-        except ValueError:
-            pass
+    if isinstance(login_uuid, str) and (canonical := normalise_uuid(login_uuid)):
+        return UUID(canonical)
     return uuid5(RECORD_NAMESPACE, canonical_payload())

@@ -8,7 +8,9 @@ from typing import Any
 
 from insights.clients import connections
 from insights.model.message import RawMessage
+from insights.model.raw_json import RepeatedKeys, has_repeated_keys, make_object
 from insights.model.reasons import Reason
+from insights.model.redaction import redact
 from insights.model.user import derive_record_key
 from insights.settings import PostgresSettings
 
@@ -102,13 +104,16 @@ def _make_message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | No
     _, event_id, _, batch_id, event_time, redrives, _, version = row
     document: Any = None
     try:
-        document = json.loads(payload)
+        document = json.loads(payload, object_pairs_hook=make_object)
         if patch:
             document = apply_merge_patch(document, patch)
             payload = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except (ValueError, RecursionError):
         if patch:
             return None
+    payload = redact(payload)  # A record of an earlier version, or the patch, may hold credentials.
+    if has_repeated_keys(document):
+        document = None
     login = document.get("login") if isinstance(document, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
     key = derive_record_key(login_uuid, lambda: payload.decode("utf-8", "replace"))
@@ -116,7 +121,10 @@ def _make_message(row: Sequence[Any], payload: bytes, patch: dict[str, Any] | No
 
 
 def apply_merge_patch(target: Any, patch: Any) -> Any:
-    """Apply a JSON merge patch (RFC 7396): objects are merged, null removes a member, any other value replaces."""
+    """Apply a JSON merge patch (RFC 7396): objects are merged, null removes a member, any other value replaces.
+
+    A member of the patch replaces every member of the target that repeats its key.
+    """
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -125,4 +133,7 @@ def apply_merge_patch(target: Any, patch: Any) -> Any:
             merged.pop(name, None)
         else:
             merged[name] = apply_merge_patch(merged.get(name), value)
+    if isinstance(target, RepeatedKeys):
+        kept = [(name, value) for name, value in target.items() if name not in patch]
+        return make_object(kept + [(name, merged[name]) for name in patch if name in merged])
     return merged

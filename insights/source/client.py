@@ -12,6 +12,7 @@ from typing import Any
 import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from insights.model.codes import upper_ascii
 from insights.model.quarantine import RejectedRecord
 from insights.settings import SourceSettings
 from insights.source import http
@@ -88,7 +89,7 @@ class SourceClient:
     ) -> None:
         self._settings = settings
         self._clock, self._sleep, self._now = clock, sleep, now
-        self._nationalities = frozenset(_split_names(settings.nationalities.upper()))
+        self._nationalities = frozenset(_split_names(upper_ascii(settings.nationalities)))
         self._gender = settings.gender
         self._session = requests.Session()
         self._session.headers.update(

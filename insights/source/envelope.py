@@ -7,10 +7,13 @@ from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
+from insights.model.codes import normalise_uuid, upper_ascii
 from insights.model.countries import load_countries
-from insights.model.credentials import CREDENTIAL_FIELDS, redact
+from insights.model.credentials import is_national_id, is_secret, mask_text
 from insights.model.quarantine import RejectedRecord
+from insights.model.raw_json import RepeatedKeys, has_repeated_keys, make_object
 from insights.model.reasons import Rule
+from insights.model.redaction import redact
 from insights.source.errors import FetchFailure, SourceError
 from insights.source.rows import split_page
 
@@ -19,7 +22,8 @@ MAX_DEPTH = 32
 _MAX_KEPT_BYTES = 1024 * 1024
 """A rejected record that is larger leaves only its size and digest."""
 _EXACT_DIGITS = 18
-_CREDENTIALS = frozenset(CREDENTIAL_FIELDS)
+_REPEATED_KEY = RepeatedKeys([("repeated", None)] * 2)
+"""Stands for a removed value that repeats a key, so that the stream rejects the record."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -50,7 +54,8 @@ class _RecordError(Exception):
 def unpack_page(body: bytes, request: PageRequest) -> UnpackedPage:
     """Return the rows of the page, of which a bad one is rejected without the others, and the version of the API.
 
-    Numbers keep their text and strings their characters. A lone surrogate remains an escape.
+    Numbers keep their text and strings their characters. A lone surrogate remains an escape, and a repeated key remains
+    repeated. A UUID gets its canonical spelling.
 
     Raises:
         SourceError: the response is not the whole page that was requested.
@@ -82,6 +87,7 @@ class _Notation:
             parse_float=self._mark_number,
             parse_int=self._parse_integer,
             parse_constant=_reject_constant,
+            object_pairs_hook=make_object,
         )
 
     def encode(self, value: Any) -> bytes:
@@ -117,6 +123,8 @@ def _read_row_by_row(body: bytes, notation: _Notation, error: Exception) -> Any:
         document = notation.parse(page.envelope)
     except (ValueError, RecursionError) as cause:
         raise _make_page_error(body, cause) from None
+    if isinstance(document, RepeatedKeys):
+        return document
     return document | {"results": [_read_row(text, notation) for text in page.rows]}
 
 
@@ -164,14 +172,16 @@ _TOO_DEEP = f"it has more than {MAX_DEPTH} levels of nesting"
 def _clean(row: Any) -> Any:
     if not isinstance(row, dict):
         raise _RecordError(f"it is of the type {type(row).__name__}")
-    return _remove_credentials_from_record(row)
+    return _normalise_id(_remove_credentials(row, 1))
 
 
 def _extract_rows(document: Any, request: PageRequest) -> tuple[list[Any], str]:
     if not isinstance(document, dict):
         raise SourceError(FetchFailure.ENVELOPE, f"the response is a {type(document).__name__}, not an object")
     if "error" in document:
-        raise SourceError(FetchFailure.API_ERROR, f"the API reports {str(document['error'])[:200]!r}")
+        raise SourceError(FetchFailure.API_ERROR, f"the API reports {mask_text(str(document['error']))[:200]!r}")
+    if isinstance(document, RepeatedKeys):
+        raise SourceError(FetchFailure.ENVELOPE, "the response repeats a key")
     rows = document.get("results")
     if not isinstance(rows, list):
         raise SourceError(FetchFailure.ENVELOPE, "`results` is not a list")
@@ -190,7 +200,8 @@ def _check_info(info: Any, request: PageRequest) -> str:
     for name, wanted in (("seed", request.seed), ("page", request.page)):
         if info.get(name) != wanted:
             raise SourceError(
-                FetchFailure.MISMATCH, f"requested {name} {wanted!r} and received {str(info.get(name))[:80]!r}"
+                FetchFailure.MISMATCH,
+                f"requested {name} {wanted!r} and received {mask_text(str(info.get(name)))[:80]!r}",
             )
     return str(info["version"])
 
@@ -202,35 +213,57 @@ def _filter_rows(rows: list[Any], request: PageRequest) -> list[Any]:
     else than a nationality is a bad record of a good page.
     """
     if request.nationalities:
-        codes = {row["nat"] for row in rows if isinstance(row, dict) and isinstance(row.get("nat"), str)}
-        unexpected = (codes & load_countries().keys()) - request.nationalities
+        codes = {_read_code(row, "nat") for row in rows if isinstance(row, dict)}
+        unexpected = (load_countries().keys() & codes) - request.nationalities
         if unexpected:
             wanted, received = ", ".join(sorted(request.nationalities)), ", ".join(sorted(unexpected))
             raise SourceError(FetchFailure.MISMATCH, f"requested nationalities {wanted} and received {received}")
     if request.gender:
-        other = {"male": "female", "female": "male"}[request.gender]
-        return [row for row in rows if not isinstance(row, dict) or row.get("gender") != other]
+        other = {"male": "FEMALE", "female": "MALE"}[request.gender]
+        return [row for row in rows if _read_code(row, "gender") != other]
     return rows
 
 
-def _remove_credentials_from_record(record: dict[str, Any]) -> Any:
-    identity = record.get("id")
-    if identity is not None and not isinstance(identity, dict | list):
-        record = {name: value for name, value in record.items() if name != "id"}
-    return _remove_credentials(record, 1, within_id=False)
+def _read_code(row: Any, name: str) -> str | None:
+    """Return the code in upper case, None if the row has none; that of a bad record does not count."""
+    code = row.get(name) if isinstance(row, dict) and not isinstance(row, RepeatedKeys) else None
+    return upper_ascii(code.strip()) if isinstance(code, str) else None
 
 
-def _remove_credentials(value: Any, depth: int, within_id: bool) -> Any:
+def _remove_credentials(value: Any, depth: int) -> Any:
+    """Remove every credential, and of the national id everything but its name."""
+    if isinstance(value, str):
+        return mask_text(value)
+    if not isinstance(value, dict | list):
+        return value
     if depth > MAX_DEPTH:
         raise _RecordError(_TOO_DEEP)
+    if isinstance(value, list):
+        return [_remove_credentials(item, depth + 1) for item in value]
+    repeats = isinstance(value, RepeatedKeys)
+    members = []
+    for name, item in value.items():
+        if not is_secret(name):
+            members.append((name, _remove_credentials(item, depth + 1)))
+        elif has_repeated_keys(item):
+            members.append((name, _REPEATED_KEY))
+        elif is_national_id(name) and (item is None or isinstance(item, dict | list)):
+            members.append((name, _reduce_national_id(item)))
+        elif repeats:
+            members.append((name, None))
+    return make_object(members)
+
+
+def _reduce_national_id(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_reduce_national_id(item) for item in value if isinstance(item, dict | list)]
     if isinstance(value, dict):
-        return {
-            name: _remove_credentials(item, depth + 1, within_id or name == "id")
-            if isinstance(item, dict | list)
-            else item
-            for name, item in value.items()
-            if (folded := name.casefold()) not in _CREDENTIALS and not (within_id and folded == "value")
-        }
-    return [
-        _remove_credentials(item, depth + 1, within_id) if isinstance(item, dict | list) else item for item in value
-    ]
+        return {"name": mask_text(value["name"])} if isinstance(value.get("name"), str) else {}
+    return None
+
+
+def _normalise_id(record: dict[str, Any]) -> dict[str, Any]:
+    login = record.get("login")
+    if isinstance(login, dict) and isinstance(text := login.get("uuid"), str):
+        login["uuid"] = normalise_uuid(text) or text
+    return record

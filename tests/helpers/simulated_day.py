@@ -13,9 +13,9 @@ from psycopg2.extras import execute_values
 
 from insights.clients import connections
 from insights.clients.quarantine_table import insert_records
-from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
+from insights.model.redaction import redact
 from insights.model.schema import USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, derive_record_key
 from insights.settings import StoreSettings

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from insights.model.raw_json import RepeatedKeys, make_object
 from insights.repair.redrive import apply_merge_patch
 
 
@@ -31,3 +32,12 @@ def test_the_target_is_not_changed() -> None:
     target = {"a": {"b": 1}}
     apply_merge_patch(target, {"a": {"b": 2}})
     assert target == {"a": {"b": 1}}
+
+
+def test_a_patch_replaces_every_member_that_repeats_its_key_and_leaves_other_repetitions() -> None:
+    target = make_object([("a", 1), ("b", 2), ("a", 3), ("b", 4)])
+    half = apply_merge_patch(target, {"a": 5})
+    assert list(half.items()) == [("b", 2), ("b", 4), ("a", 5)]
+    whole = apply_merge_patch(half, {"b": None})
+    assert whole == {"a": 5}
+    assert not isinstance(whole, RepeatedKeys)

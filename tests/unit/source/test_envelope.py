@@ -3,16 +3,20 @@
 import json
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insights.model.credentials import is_secret
 from insights.model.reasons import Reason
 from insights.source import FetchFailure, SourceError
 from insights.source.envelope import MAX_DEPTH, PageRequest, unpack_page
+from tests.helpers.hidden_secrets import find_canaries, hide_secret
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
+from tests.helpers.text_cases import UUID_SPELLINGS
 
 ONE = PageRequest("s", 1, 1)
 INFO = '{"seed":"s","results":1,"page":1,"version":"1.4"}'
@@ -186,7 +190,7 @@ json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=8).filter(lambda name: name.casefold() not in SECRETS), inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8).filter(lambda name: not is_secret(name)), inner, max_size=4)
     ),
     max_leaves=20,
 )
@@ -195,7 +199,7 @@ json_values = st.recursive(
 @settings(deadline=None)
 @given(
     st.dictionaries(
-        st.text(max_size=8).filter(lambda name: name.casefold() not in (*SECRETS, "id", "nat")), json_values, max_size=5
+        st.text(max_size=8).filter(lambda name: name != "nat" and not is_secret(name)), json_values, max_size=5
     )
 )
 def test_any_record_without_credentials_survives(record: dict[str, Any]) -> None:
@@ -223,7 +227,7 @@ def test_credentials_are_removed_wherever_they_have_moved(login: dict[str, str],
         ('{"name":"SSN","value":null}', '{"id":{"name":"SSN"}}'),
         ('{"name":"SSN","Value":"canary"}', '{"id":{"name":"SSN"}}'),
         ('[{"name":"SSN","value":"canary"}]', '{"id":[{"name":"SSN"}]}'),
-        ('{"name":"SSN","national":{"value":"canary"}}', '{"id":{"name":"SSN","national":{}}}'),
+        ('{"name":"SSN","national":{"value":"canary"}}', '{"id":{"name":"SSN"}}'),
         ('"canary"', "{}"),
         ("12345", "{}"),
         ("null", '{"id":null}'),
@@ -258,3 +262,72 @@ def test_no_credential_of_any_version_leaves_the_client() -> None:
 @needs_many_answers
 def test_no_credential_of_the_recorded_answers_leaves_the_client() -> None:
     assert {check_answer(path) for path in sorted(MANY_ANSWERS.glob("*.json"))} == {"1.0", "1.1", "1.2", "1.3", "1.4"}
+
+
+REPEATED = [
+    '{"gender":"female","gender":"male"}',
+    '{"name":{"first":"A","first":"B"}}',
+    '{"login":{"uuid":"x","uuid":"x"}}',
+    '{"extra":[{"a":{"b":1.50,"b":1.50}}]}',
+    '{"":1,"":1}',
+]
+
+
+@pytest.mark.parametrize("row", REPEATED)
+def test_a_repeated_key_remains_repeated_and_the_other_records_of_the_page_are_returned(row: str) -> None:
+    records = unpack_page(answer('{"a":1}', row, '{"b":2}'), PageRequest("s", 1, 3)).records
+    assert records == [b'{"a":1}', row.encode(), b'{"b":2}']
+
+
+def test_a_key_that_is_repeated_by_an_escape_is_written_out() -> None:
+    assert unpack_one('{"gender":1,"g\\u0065nder":2}') == b'{"gender":1,"gender":2}'
+
+
+@pytest.mark.parametrize(
+    ("row", "stored"),
+    [
+        ('{"password":"canary","password":"canary"}', '{"password":null,"password":null}'),
+        ('{"a":1,"a":2,"Salt":"canary"}', '{"a":1,"a":2,"Salt":null}'),
+        ('{"md5":{"canary":1,"canary":2}}', '{"md5":{"repeated":null,"repeated":null}}'),
+        ('{"id":{"value":"canary","value":"canary"}}', '{"id":{"repeated":null,"repeated":null}}'),
+        ('{"id":"canary","id":"canary"}', '{"id":null,"id":null}'),
+    ],
+)
+def test_a_repeated_key_remains_visible_where_credentials_are_removed(row: str, stored: str) -> None:
+    assert unpack_one(row).decode() == stored
+
+
+def test_a_response_that_repeats_a_key_is_not_the_page() -> None:
+    body = answer("{}")[:-1] + b',"results":[]}'
+    assert fail_to_unpack(body).reason is FetchFailure.ENVELOPE
+
+
+def test_no_hidden_secret_leaves_the_client() -> None:
+    random = Random(15)
+    for number in range(2000):
+        hidden = hide_secret(random, f"{number:032x}")
+        if hidden.fits_page:
+            assert not find_canaries(unpack_one(hidden.value.decode())), hidden
+
+
+@pytest.mark.parametrize(("spelling", "canonical"), UUID_SPELLINGS.items())
+def test_a_uuid_gets_its_canonical_spelling(spelling: str, canonical: str | None) -> None:
+    stored = json.loads(unpack_one(json.dumps({"login": {"uuid": spelling}})))
+    assert stored["login"]["uuid"] == (canonical or spelling)
+
+
+def test_filters_compare_codes_regardless_of_ascii_case_only() -> None:
+    french = PageRequest("s", 1, 2, nationalities=frozenset({"FR", "GB"}))
+    assert len(unpack_page(answer('{"nat":"fr"}', '{"nat":" Gb "}'), french).records) == 2
+    assert len(unpack_page(answer('{"nat":"FR"}', '{"nat":"\ufb01"}'), french).records) == 2
+    assert fail_to_unpack(answer('{"nat":"FR"}', '{"nat":"fi"}'), french).reason is FetchFailure.MISMATCH
+    rows = ('{"gender":"FEMALE"}', '{"gender":" Male"}', '{"gender":"\uff2dale"}')
+    records = unpack_page(answer(*rows), PageRequest("s", 1, 3, gender="female")).records
+    assert [json.loads(record)["gender"] for record in records] == ["FEMALE", "\uff2dale"]
+
+
+@pytest.mark.parametrize("name", ["gender", "nat"])
+def test_a_record_that_repeats_a_code_is_not_filtered(name: str) -> None:
+    row = f'{{"{name}":"male","{name}":"DE"}}'
+    request = PageRequest("s", 1, 1, frozenset({"FR"}), "female")
+    assert unpack_page(answer(row), request).records == [row.encode()]

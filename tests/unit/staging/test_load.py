@@ -1,6 +1,7 @@
 """The keys under which a page's records are staged."""
 
 import json
+from uuid import UUID
 
 import pytest
 
@@ -20,3 +21,19 @@ def test_records_with_the_same_malformed_id_are_different_records(login_uuid: ob
 def test_a_number_of_thousands_of_digits_does_not_fail_the_page() -> None:
     records = [b'{"dob": %s}' % (b"7" * 5000), b'{"dob": %s}' % (b"8" * 5000)]
     assert len(_index_by_key(records)) == 2
+
+
+def test_two_spellings_of_a_uuid_are_one_user() -> None:
+    first = make_record("2d5afd5e-a598-469f-9933-4edba18bcefb")
+    records = _index_by_key([first, make_record("{2D5AFD5E-A598-469F-9933-4EDBA18BCEFB}")])
+    assert records == {"2d5afd5e-a598-469f-9933-4edba18bcefb": first}
+
+
+@pytest.mark.parametrize("member", [b'"gender":"x","gender":"y"', b'"note":[{"a":{},"a":""}]'])
+def test_a_record_that_repeats_a_key_does_not_claim_the_key_of_its_user(member: bytes) -> None:
+    uuid = "2d5afd5e-a598-469f-9933-4edba18bcefb"
+    repeated = b'{"login":{"uuid":"%s"},%s}' % (uuid.encode(), member)
+    records = _index_by_key([repeated, make_record(uuid), repeated])
+    assert len(records) == 2
+    assert records[uuid] == make_record(uuid)
+    assert {UUID(key).version for key in records} == {4, 5}

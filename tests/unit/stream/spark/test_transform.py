@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from insights.model import schema
-from insights.model.credentials import redact
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import MAX_LENGTHS, Reason, Rule
+from insights.model.redaction import redact
 from insights.model.user import User, to_dotted_path
 from insights.stream import transform
 from tests.helpers.oracle import Message
