@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAuthError
 
 from insights.errors import UserError
+from insights.model.codes import lower_ascii
 from insights.settings import DashboardSettings, load
 
 PROXY_SECRET_HEADER = "X-Insights-Proxy-Secret"
@@ -144,6 +145,6 @@ def _is_listed(name: str, entries: str) -> bool:
 
     Only `*` matches a name with characters beyond ASCII, since they can look like other characters.
     """
-    listed = {entry.strip().lower() for entry in entries.split(",")} - {""}
+    listed = {lower_ascii(entry.strip()) for entry in entries.split(",")} - {""}
     domain = "@" + name.rpartition("@")[2] if "@" in name else name
-    return "*" in listed or (name.isascii() and not listed.isdisjoint({name.lower(), domain.lower()}))
+    return "*" in listed or (name.isascii() and not listed.isdisjoint({lower_ascii(name), lower_ascii(domain)}))

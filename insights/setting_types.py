@@ -35,7 +35,13 @@ def _strip(value: object) -> object:
 
 
 def _fold_case(fold: Callable[[str], str]) -> BeforeValidator:
-    return BeforeValidator(lambda value: fold(value.strip()) if isinstance(value, str) else value)
+    """Beyond ASCII, other letters would become those of a code: U+0131 is an I in upper case."""
+
+    def fold_ascii(value: object) -> object:
+        text = _strip(value)
+        return fold(text) if isinstance(text, str) and text.isascii() else text
+
+    return BeforeValidator(fold_ascii)
 
 
 def parse_headers(text: str) -> dict[str, str]:
@@ -60,7 +66,7 @@ LOWER, UPPER = _fold_case(str.lower), _fold_case(str.upper)
 
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\s,:\[\]]+)"
 _HEADER = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
-_PORT = r"(:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))"
+_PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))"
 
 OptionalPath = Annotated[Path | None, UNSET_IF_BLANK]
 OptionalText = Annotated[str | None, UNSET_IF_BLANK]
@@ -85,13 +91,13 @@ Topic = Annotated[
 ]
 Keyspace = Annotated[
     str,
-    Field(pattern=r"^[A-Za-z]\w{0,47}$"),
+    Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,47}$"),
     Allowed("a keyspace's name: a letter, then up to 47 letters, digits and underscores"),
 ]
 CqlMap = Annotated[str, Field(pattern=r"^\s*\{.+\}\s*$"), Allowed("a map in CQL, such as {'class': 'SimpleStrategy'}")]
 Memory = Annotated[
     str,
-    Field(pattern=r"^\s*([1-9]\d{0,2}[gG]|(47[2-9]|4[89]\d|[5-9]\d\d|[1-9]\d{3,5})[mM])\s*$"),
+    Field(pattern=r"^\s*([1-9][0-9]{0,2}[gG]|(47[2-9]|4[89][0-9]|[5-9][0-9][0-9]|[1-9][0-9]{3,5})[mM])\s*$"),
     Allowed("a size of at least 472m, the least that Spark accepts, such as 768m or 2g"),
 ]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"), Allowed("the name of an HTTP header")]

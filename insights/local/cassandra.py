@@ -88,6 +88,7 @@ class CassandraServer(Component):
             "java.io.tmpdir": self.state / "tmp",
             "jna.tmpdir": self.state / "tmp",
             "java.security.manager": "allow",
+            "user.language": "en",
             "jdk.attach.allowAttachSelf": "true",
             "io.netty.tryReflectionSetAccessible": "true",
             "io.netty.allocator.numDirectArenas": 1,

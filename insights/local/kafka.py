@@ -114,7 +114,11 @@ class KafkaServer(Component):
     def _build_java_command(self, heap: list[str], main: str, *arguments: str) -> list[str]:
         classpath = ":".join(str(path) for path in list_group_files("kafka", self._jars))
         options = ["-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError", "-Xshare:auto", "-Djava.awt.headless=true"]
-        options += [f"-Dlog4j2.configurationFile={self._logging.as_uri()}", "-XX:TieredStopAtLevel=1"]
+        options += [
+            f"-Dlog4j2.configurationFile={self._logging.as_uri()}",
+            "-XX:TieredStopAtLevel=1",
+            "-Duser.language=en",
+        ]
         return [str(self._java), *heap, *options, "-cp", classpath, main, *arguments]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from secrets import token_hex
 
+from insights.model.codes import lower_ascii, upper_ascii
 from insights.simulator.formats import LEGO, list_nationalities
 from insights.simulator.people import FIELDS, Crowd
 
@@ -36,7 +37,7 @@ def read_query(version: str, parameters: Mapping[str, str]) -> Query:
     requested_seed = parameters.get("seed", "")
     gender = parameters.get("gender", "")
     codes = parameters.get("nat") or parameters.get("nationality", "")
-    requested = tuple(code for code in codes.upper().split(",") if code)
+    requested = tuple(code for code in upper_ascii(codes).split(",") if code)
     selected = requested if requested and set(requested) <= set(known) else known
     seed = requested_seed or token_hex(8)
     shown_seed = seed
@@ -67,7 +68,7 @@ def _select_fields(parameters: Mapping[str, str]) -> frozenset[str]:
 
 
 def _split_names(text: str) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+    return frozenset(lower_ascii(name.strip()) for name in text.split(",") if name.strip())
 
 
 def _parse_integer(text: str | None, default: int) -> int:

@@ -57,7 +57,7 @@ _COMPARE_WITH_STORED = f"""
         ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
         ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
         u.event_id, u.version, {", ".join(f"u.{name}" for name in _REPLACED_COLUMNS)}
-    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id) AS latest
+    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id COLLATE "C") AS latest
     JOIN incoming AS i USING (n)
     LEFT JOIN analytics.users AS u ON u.user_id = i.user_id
     CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS comparison

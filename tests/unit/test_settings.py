@@ -330,3 +330,25 @@ def test_variables_of_a_platform_are_adopted_and_those_it_overrides_are_named(mo
         load(KafkaSettings)
     adopt_environment(platform, replace=True)
     assert load(KafkaSettings).security_protocol == "PLAINTEXT"
+
+
+@pytest.mark.parametrize(
+    ("variable", "group", "value"),
+    [
+        ("INSIGHTS_SOURCE_GENDER", SourceSettings, "\uff46emale"),
+        ("INSIGHTS_SOURCE_NATIONALITIES", SourceSettings, "\u0131r"),
+        ("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", KafkaSettings, "kafka:9\u0660\u0669\u0662"),
+    ],
+)
+def test_a_letter_or_digit_beyond_ascii_is_not_taken_for_one_of_ascii(
+    monkeypatch: pytest.MonkeyPatch, variable: str, group: type[BaseSettings], value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError, match=variable):
+        load(group)
+
+
+def test_codes_in_settings_may_have_either_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_CASSANDRA_CONSISTENCY", " local_one")
+    monkeypatch.setenv("INSIGHTS_SOURCE_GENDER", "FEMALE ")
+    assert (load(CassandraSettings).consistency, load(SourceSettings).gender) == ("LOCAL_ONE", "female")

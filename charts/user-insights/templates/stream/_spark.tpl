@@ -16,8 +16,8 @@ tolerations:
 
 {{- define "user-insights.stream.sparkConf" -}}
 {{- $conf := dict
-  "spark.driver.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
-  "spark.executor.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC"
+  "spark.driver.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC -Duser.language=en"
+  "spark.executor.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC -Duser.language=en"
   "spark.kubernetes.allocation.driver.readinessTimeout" "60s"
   "spark.kubernetes.driver.service.deleteOnTermination" "true"
   "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
