@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e screenshots fmt lint check lock chart-docs bench bench-dashboard images push kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e fault fault-mutations screenshots fmt lint check lock chart-docs bench bench-dashboard images push kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -18,7 +18,7 @@ down: setup ## Stop a running demo from another terminal.
 reset: setup ## Delete the demo's state, after a confirmation.
 	@.venv/bin/insights reset
 
-test: test-unit test-chart test-integration test-e2e ## Run every test.
+test: test-unit test-chart test-integration fault test-e2e ## Run every test.
 
 test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
@@ -31,6 +31,12 @@ test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassand
 
 test-e2e: setup ## Test the demo in a browser, and the chart on a kind cluster if there is one.
 	@$(PYTEST) tests/e2e --durations=20
+
+fault: setup ## Crash in every narrow window, then kill processes at random; KILLS=number, SEED=number.
+	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/fault --durations=10
+
+fault-mutations: setup ## Switch each protection off and run the test that must fail; ONLY=name for one.
+	@.venv/bin/python -m tests.fault.mutations $(ONLY)
 
 screenshots: setup ## Draw every page of the dashboard in both themes into docs/images/dashboard.
 	@PICTURES=docs/images/dashboard $(PYTEST) tests/integration/test_dashboard_browser.py -k "drawn and 1280"

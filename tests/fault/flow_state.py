@@ -1,13 +1,12 @@
 """What every hop of a flow holds once it is at rest: the input of the checker."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from tests.helpers.oracle import Message
 
-Counts = Mapping[tuple[str, str], int]
+Counts = dict[tuple[str, str], int]
 """Users by dimension and value."""
 Rows = list[dict[str, Any]]
 
@@ -20,9 +19,9 @@ class ServedPage(NamedTuple):
 
 
 class LedgerPage(NamedTuple):
-    """A row of `staging.batches`."""
+    """A row of `staging.batches`; `name` is its seed and page number, as `seed/page`."""
 
-    batch_id: str
+    name: str
     fetched: int
     staged: int
     duplicates: int

@@ -20,7 +20,7 @@ from tests.helpers.oracle import Message
 
 CASSANDRA_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month", "latest_arrivals")
 FETCH_MESSAGES = 1000
-BATCH_COLUMNS = "batch_id, fetched, staged, duplicates, answer_sha256"
+BATCH_COLUMNS = "seed || '/' || page, fetched, staged, duplicates, answer_sha256"
 ROW_COLUMNS = "id::text, user_key::text, version, event_time, batch_id, payload::text"
 
 
@@ -59,11 +59,14 @@ def _read_postgres(cursor: PgCursor, state: FlowState) -> None:
     cursor.execute(f"SELECT {BATCH_COLUMNS} FROM staging.batches")
     state.pages = [LedgerPage(*row) for row in cursor]
     cursor.execute(f"SELECT {ROW_COLUMNS} FROM staging.users")
-    state.staged = [StagedRow(*row[:-1], json.loads(row[-1])) for row in cursor]
+    state.staged = [StagedRow(*row)._replace(payload=json.loads(row[-1])) for row in cursor]
     cursor.execute("SELECT event_id, user_id::text FROM analytics.superseded")
     state.superseded = list(cursor)
     cursor.execute("SELECT origin, event_id, reason, payload FROM quarantine.records")
-    state.quarantine = [QuarantineRow(*row[:3], None if row[3] is None else bytes(row[3])) for row in cursor]
+    state.quarantine = [
+        QuarantineRow(origin, event_id, reason, payload if payload is None else bytes(payload))
+        for origin, event_id, reason, payload in cursor
+    ]
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
     state.postgres_counts = {(dimension, value): count for dimension, value, count in cursor}
     state.users = read_users(cursor)

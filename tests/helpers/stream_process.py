@@ -1,5 +1,6 @@
 """The streaming job as a real process, and the contents of both stores."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -37,7 +38,13 @@ class Stream:
     """Consecutive runs of `jobs/stream_users.py` on the same stores and checkpoint."""
 
     def __init__(
-        self, folder: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
+        self,
+        folder: Path,
+        jars: Path,
+        postgres: PostgresSettings,
+        kafka: KafkaSettings,
+        cassandra: CassandraSettings,
+        **environment: str,
     ) -> None:
         self.checkpoint = folder / "checkpoint"
         self.log = folder / "stream.log"
@@ -47,6 +54,7 @@ class Stream:
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
+            **environment,
         }
 
     def crash_at(self, module: str, function: str) -> int:
@@ -55,6 +63,14 @@ class Stream:
         script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
         with self._start_process([sys.executable, "-c", script], free_port()) as process:
             return process.wait(START_SECONDS)
+
+    def crash_in(self, window: str) -> int:
+        """Run until the failpoint `window`, in which the process kills itself, and return the exit code."""
+        with self._start_process([sys.executable, "jobs/stream_users.py"], free_port(), CRASH_AT=window) as process:
+            code = process.wait(START_SECONDS)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        return code
 
     def run_until_failure(
         self, provoke: Callable[["Running"], None] = lambda _: None, **environment: str

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from insights.model.user import User
 from insights.simulator.people import Crowd, generate_people
 from tests.fault.checker import check, remove_credentials
 from tests.fault.flow_state import FlowState, LedgerPage, QuarantineRow, ServedPage, StagedRow
@@ -21,6 +22,7 @@ FETCHED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FETCHED_MS = int(FETCHED_AT.timestamp() * 1000)
 PAGE = "seed/1"
 TOPIC = "users.raw"
+DIMENSIONS = (*dimension_oracle.SINGLE, *dimension_oracle.CROSSED)
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month", "latest_arrivals")
 
 
@@ -34,6 +36,12 @@ def make_message(row: StagedRow, offset: int, version: int = 0, **fields: Any) -
     value = json.dumps(row.payload | fields, ensure_ascii=False).encode()
     encoded = tuple((name, text.encode()) for name, text in headers.items())
     return Message(value, row.user_key.encode(), TOPIC, 0, offset, 0, encoded)
+
+
+def make_user(message: Message) -> dict[str, Any]:
+    user = parse(message)
+    assert isinstance(user, User)
+    return asdict(user) | {"user_id": str(user.user_id)}
 
 
 def make_state() -> FlowState:
@@ -56,13 +64,10 @@ def make_state() -> FlowState:
     state.topic.append(foreign)
     state.quarantine = [QuarantineRow(f"{TOPIC}/0/4", "5", "BAD_GENDER", b"{}")]
     state.quarantine_topic = [f"{TOPIC}/0/4"]
-    users = [asdict(parse(message)) for message in (foreign, *state.topic[1:4])]  # type: ignore[call-overload]
-    state.users = [user | {"user_id": str(user["user_id"])} for user in users]
+    state.users = [make_user(message) for message in (foreign, *state.topic[1:4])]
     state.superseded = [("1", staged[0].user_key)]
     state.cassandra = {table: copy.deepcopy(state.users) for table in TABLES}
-    counts = Counter(
-        (name, dimension_oracle.value(u, name)) for u in state.users for name in dimension_oracle.DIMENSIONS
-    )
+    counts = Counter((name, dimension_oracle.value(u, name)) for u in state.users for name in DIMENSIONS)
     state.postgres_counts = {key: count for key, count in counts.items() if key[1] != "None"}
     state.cassandra_counts = dict(state.postgres_counts)
     return state
@@ -167,11 +172,11 @@ ANOMALIES: dict[str, tuple[tuple[str, str], Damage]] = {
     ),
     "a wrong count in PostgreSQL": (
         ("miscount", "postgres counts"),
-        lambda s: s.postgres_counts.__setitem__(("gender", "female"), 99),  # type: ignore[attr-defined]
+        lambda s: s.postgres_counts.__setitem__(("gender", "female"), 99),
     ),
     "a missing count in Cassandra": (
         ("miscount", "cassandra counts"),
-        lambda s: s.cassandra_counts.popitem(),  # type: ignore[attr-defined]
+        lambda s: s.cassandra_counts.popitem(),
     ),
     "a digest of a password in quarantine": (("leak", "quarantine"), leak),
 }

@@ -1,8 +1,9 @@
 """Every durable step is followed by a failpoint before the next one, so that the fault tests can crash in between.
 
 A step is durable if a crash after it leaves its effect behind: a committed transaction, a write to Cassandra, an
-acknowledged message, a change by Kafka's admin client. If a test here fails after a change of yours, add a window to
-`insights.failpoints.WINDOWS`, call `failpoints.reach` after the step, and add the window to `tests/fault`.
+acknowledged message, a change by Kafka's admin client. If a test here fails after a change of yours, call
+`failpoints.reach` after the step, and add its window to `insights/failpoints.py`, `tests/fault/windows.py` and
+`docs/reliability.md`.
 """
 
 import ast
@@ -15,14 +16,19 @@ from typing import NamedTuple
 import pytest
 
 from insights.failpoints import WINDOWS
+from tests.fault.windows import ALL
 from tests.helpers.support import REPOSITORY
 
-WRITING = ("clients", "migrations", "publisher", "repair", "sinks", "staging")
+WRITING = ("clients", "ingest", "ledger", "migrations", "publisher", "repair", "sinks", "staging")
 """The packages of `insights` that write to a store."""
 
 WITHOUT_A_WINDOW = {
     "BatchProducer.close": "discards messages, and acknowledges none",
+    "PageIngest._read_clock": "only reads",
+    "PageIngest._sum_pages": "only reads",
+    "Pacer._open": "the pace of requests: nothing follows from it but pauses",
     "_list_days": "only reads",
+    "_read_images": "only reads",
     "is_loaded": "only reads",
     "_read_orphans": "only reads",
     "read_batch": "only reads",
@@ -75,7 +81,7 @@ def is_transaction(node: ast.With) -> bool:
     """psycopg2 commits when a `with connection` block ends, yoyo when a `with backend.transaction()` block does."""
     items = [item.context_expr for item in node.items]
     return any(
-        (isinstance(item, ast.Name) and item.id == "connection")
+        (isinstance(item, ast.Name | ast.Attribute) and ast.unparse(item) in ("connection", "self._connection"))
         or (isinstance(item, ast.Call) and isinstance(item.func, ast.Attribute) and item.func.attr == "transaction")
         for item in items
     )
@@ -151,6 +157,15 @@ def test_every_window_is_reached_at_one_place_under_its_name() -> None:
             )
             named[str(argument.value)] += 1
     assert named == Counter(dict.fromkeys(WINDOWS, 1))
+
+
+def test_every_window_is_crashed_in() -> None:
+    assert {window.partition(":")[0] for window in ALL} == set(WINDOWS)
+
+
+def test_every_window_is_described() -> None:
+    section = (REPOSITORY / "docs" / "reliability.md").read_text().split("\n## Windows\n")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `(.+)` \| (.+) \|$", section, re.MULTILINE) == list(WINDOWS.items())
 
 
 @pytest.mark.parametrize(
