@@ -22,12 +22,15 @@ Dates
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import pi
+from string import ascii_lowercase, ascii_uppercase
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from insights.model.age_bands import AGE_BANDS, OLDEST_BAND
+from insights.model.codes import UUID_PATTERN, UUID_REPLACEMENT
 from insights.model.countries import Telephony, load_countries, load_telephony
+from insights.model.credentials import KEY_HINT_PATTERN, KEY_PATTERN, TEXT_MASK, TEXT_PATTERN
 from insights.model.reasons import MAX_AGE_YEARS, MAX_LENGTHS, Rule
 from insights.model.user import MANDATORY, RawUser, read_field_types, to_dotted_path
 
@@ -101,10 +104,36 @@ def standardise(fields: Fields) -> dict[str, Column]:
     standard = dict(fields)
     for name in _TITLED:
         standard[name] = to_title_case(fields[name])
-    for name in ("email", "gender", "login__uuid"):
-        standard[name] = F.lower(fields[name])
-    standard["nat"] = F.upper(fields["nat"])
+    standard["email"] = F.lower(fields["email"])
+    standard["gender"] = lower_ascii(fields["gender"])
+    standard["nat"] = upper_ascii(fields["nat"])
     return standard
+
+
+def lower_ascii(text: Column) -> Column:
+    """Return the text with A to Z in lower case, whatever the locale of the JVM."""
+    return F.when(text.rlike("[A-Z]"), F.translate(text, ascii_uppercase, ascii_lowercase)).otherwise(text)
+
+
+def upper_ascii(text: Column) -> Column:
+    """Return the text with a to z in upper case, whatever the locale of the JVM."""
+    return F.when(text.rlike("[a-z]"), F.translate(text, ascii_lowercase, ascii_uppercase)).otherwise(text)
+
+
+def normalise_uuid(text: Column) -> Column:
+    """Return the canonical spelling of a UUID, and any other text unchanged."""
+    canonical = lower_ascii(F.regexp_replace(text, UUID_PATTERN, UUID_REPLACEMENT))
+    return F.when(text.rlike(_UUID), text).when(text.rlike(UUID_PATTERN), canonical).otherwise(text)
+
+
+def names_secret(texts: Column) -> Column:
+    """Return whether a text may have the key of a credential, so that most records skip `mask_secret`."""
+    return texts.rlike(KEY_HINT_PATTERN) & texts.rlike(KEY_PATTERN)
+
+
+def mask_secret(text: Column) -> Column:
+    """Return a text that is cut off after the first key of a credential or of the national id that it contains."""
+    return F.regexp_replace(text, TEXT_PATTERN, TEXT_MASK)
 
 
 def is_structure(text: Column) -> Column:
@@ -270,7 +299,7 @@ def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[
             Rule.NOT_TEXT: [is_structure(fields[name]) for name in MANDATORY],
             Rule.NO_ID: [user_id.isNull()],
             Rule.ID_NOT_UUID: [~user_id.rlike(_UUID)],
-            Rule.KEY_NOT_ID: [~F.lower(F.trim(key)).eqNullSafe(user_id)],
+            Rule.KEY_NOT_ID: [~normalise_uuid(key).eqNullSafe(user_id)],
             Rule.ABSENT: [fields[name].isNull() for name in MANDATORY],
             Rule.TEXT_TOO_LONG: [F.char_length(fields[name]) > length for name, length in MAX_LENGTHS.items()],
             Rule.UNKNOWN_NATIONALITY: [fields["country"].isNull()],

@@ -37,6 +37,22 @@ _OPTIONS = {
     "allowNonNumericNumbers": "false",
     "allowSingleQuotes": "false",
 }
+_FREE_TEXTS = (
+    "name__title",
+    "name__first",
+    "name__last",
+    "location__street",
+    "location__city",
+    "location__state",
+    "location__postcode",
+    "location__timezone__description",
+    "email",
+    "login__username",
+    "phone",
+    "cell",
+    "picture__large",
+)
+"""The fields of a user that may hold any text."""
 _VERSION_FORMAT = "[0-9]{1,18}"
 """Microseconds up to the year 33658, so that adding one to a version never overflows."""
 _LAST_MILLISECOND = 253_402_300_799_999
@@ -81,7 +97,7 @@ def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
         origin.alias("origin"),
         F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
         F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
-        _read_header(BATCH_ID, r"[^\x00\n\ufffd]{1,500}").alias("batch_id"),
+        rules.mask_secret(_read_header(BATCH_ID, r"[^\x00\n\ufffd]{1,500}")).alias("batch_id"),
         F.coalesce(
             _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
         ).alias("version"),
@@ -114,13 +130,28 @@ def _cleanse(messages: DataFrame) -> DataFrame:
     raw = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
     raw["location__street"] = rules.extract_street(raw["location__street"])
     raw["dob"], raw["registered"] = rules.extract_date(raw["dob"]), rules.extract_date(raw["registered"])
+    raw["login__uuid"] = rules.normalise_uuid(raw["login__uuid"])
     frame = messages.withColumns(raw).drop("json")
     frame = frame.withColumn("untidy", rules.needs_tidying(F.concat_ws("/", *rules.RAW_FIELDS)))
     frame = frame.withColumns(
         {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
     ).drop("untidy")
     frame = frame.withColumns({name: rules.drop_blank(name, F.col(name)) for name in raw})
-    return frame.withColumns(rules.standardise(_get_columns(frame)))
+    return _mask_secrets(frame).withColumns(rules.standardise(_get_columns(frame)))
+
+
+def _mask_secrets(frame: DataFrame) -> DataFrame:
+    """Cut off the texts that name a credential, as the source client does; an object or array is left to its rule."""
+    url_without_scheme = F.substr("picture__large", F.lit(len("https://")))
+    together = F.concat_ws("/", *_FREE_TEXTS[:-1], url_without_scheme)
+    frame = frame.withColumn("names_secret", rules.names_secret(together))
+    masked = {
+        name: F.when(
+            F.col("names_secret") & ~rules.is_structure(F.col(name)), rules.mask_secret(F.col(name))
+        ).otherwise(F.col(name))
+        for name in _FREE_TEXTS
+    }
+    return frame.withColumns(masked).drop("names_secret")
 
 
 def _derive_values(messages: DataFrame) -> DataFrame:

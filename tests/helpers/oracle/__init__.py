@@ -11,7 +11,7 @@ from uuid import UUID
 from insights.model.countries import load_countries
 from insights.model.reasons import Reason
 from insights.model.user import User
-from tests.helpers.oracle.cleanse import MANDATORY, cleanse_texts, is_structure
+from tests.helpers.oracle.cleanse import MANDATORY, canonical_uuid, cleanse_texts, is_structure
 from tests.helpers.oracle.document import Rejection, RuleBrokenError, parse_document
 from tests.helpers.oracle.values import (
     EPOCH,
@@ -104,7 +104,7 @@ def _build_user(message: Message, envelope: Envelope) -> User:
     user_id = texts["login.uuid"]
     if user_id is None or not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", user_id):
         raise RuleBrokenError(Reason.MISSING_ID, "login.uuid")
-    if message.key is None or message.key.decode("utf-8", "replace").strip(" ").lower() != user_id:
+    if message.key is None or canonical_uuid(message.key.decode("utf-8", "replace")) != user_id:
         raise RuleBrokenError(Reason.BAD_KEY, "key")
     for field in MANDATORY:
         if texts[field] is None:

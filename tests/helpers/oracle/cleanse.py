@@ -4,8 +4,11 @@ import json
 import re
 import unicodedata
 from math import isfinite
+from string import hexdigits
 from typing import Any
+from uuid import UUID
 
+from insights.model.credentials import mask_text
 from tests.helpers.oracle.document import Decimals, get_at
 
 MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
@@ -20,6 +23,22 @@ UNCHANGED_CASE = (
     "cell",
     "picture.large",
 )
+_INVISIBLE = "".join(
+    chr(code)
+    for first, last in (
+        (0x00, 0x20),
+        (0x7F, 0xA0),
+        (0xAD, 0xAD),
+        (0x1680, 0x1680),
+        (0x180E, 0x180E),
+        (0x2000, 0x200F),
+        (0x2028, 0x202F),
+        (0x205F, 0x206F),
+        (0x3000, 0x3000),
+        (0xFEFF, 0xFEFF),
+    )
+    for code in range(first, last + 1)
+)
 TITLED = ("name.title", "name.first", "name.last", "location.street", "location.city", "location.state")
 
 
@@ -30,15 +49,37 @@ def cleanse_texts(document: dict[str, Any]) -> dict[str, str | None]:
         text = _to_text(get_at(document, path))
         if text is not None and text.startswith("{") and path in ("location.street", "dob", "registered"):
             text = _extract_text(text, path)
+        if path == "login.uuid":
+            text = canonical_uuid(text)
         text = _clean(text)
         optional = path not in MANDATORY
         texts[path] = None if optional and is_structure(text) else text
+        if text is not None and not is_structure(text):
+            texts[path] = mask_text(text)
     for path in TITLED:
         texts[path] = _to_title_case(texts[path])
-    for path in ("email", "gender", "login.uuid"):
-        texts[path] = text.lower() if (text := texts[path]) is not None else None
-    texts["nat"] = text.upper() if (text := texts["nat"]) is not None else None
+    for path, change in (("email", str.lower), ("gender", _lower_ascii), ("nat", _upper_ascii)):
+        texts[path] = change(text) if (text := texts[path]) is not None else None
     return texts
+
+
+def canonical_uuid(text: str | None) -> str | None:
+    """Return a UUID in lower case with hyphens, whichever way it is spelled, and any other text unchanged."""
+    bare = "" if text is None else text.strip(_INVISIBLE)
+    prefix = re.match("(?ai:(?:urn:)?uuid:)", bare)
+    bare = bare[prefix.end() :] if prefix else bare[1:-1] if bare[:1] + bare[-1:] == "{}" else bare
+    groups = bare.split("-") if "-" in bare else [bare]
+    if [len(group) for group in groups] not in ([32], [8, 4, 4, 4, 12]) or not set("".join(groups)) <= set(hexdigits):
+        return text
+    return str(UUID("".join(groups)))
+
+
+def _lower_ascii(text: str) -> str:
+    return "".join(letter.lower() if letter.isascii() else letter for letter in text)
+
+
+def _upper_ascii(text: str) -> str:
+    return "".join(letter.upper() if letter.isascii() else letter for letter in text)
 
 
 def _to_text(value: Any) -> str | None:
