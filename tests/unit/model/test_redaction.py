@@ -2,11 +2,14 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
 
 from insights.model.credentials import CREDENTIAL_FIELDS, is_secret, mask_text
+from insights.model.quarantine import QuarantineRecord
+from insights.model.reasons import Reason
 from insights.model.redaction import redact
 from tests.helpers.hidden_secrets import find_canaries, hide_secret
 from tests.helpers.text_cases import MASKED_TEXTS
@@ -134,3 +137,12 @@ def test_redacting_huge_or_hostile_text_terminates():
     hostile = b'"password":"' + rb"\\" * 200_000 + b'"'
     assert len(redact(hostile)) <= len(hostile)
     assert not re.search(rb'"salt":"[^n]', redact(b'{"salt":"' + b"a" * 1_000_000))
+
+
+def test_a_quarantine_record_holds_no_secret():
+    value = b'{"login":{"Password":"hunter2"}}'
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    text = value.decode()
+    record = QuarantineRecord("t/0/1", "1", Reason.SCHEMA, "value", "", text, text, 1, moment, 0, 9, "", value)
+    assert "hunter2" not in f"{record} {record.headers()}"
+    assert record.payload == b'{"login":{"Password":null}}'
