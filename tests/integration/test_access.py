@@ -16,11 +16,12 @@ from pydantic import SecretStr
 from insights.clients import connections
 from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.errors import NotReadyError, RefusedError, UserError
+from insights.ingest.pacer import Pacer
 from insights.ledger.check import check_ledger, read_totals
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
-from insights.model.quarantine import QuarantineRecord
+from insights.model.quarantine import QuarantineRecord, RejectedRecord
 from insights.model.reasons import Reason
 from insights.queries import pipeline as flow
 from insights.queries import search
@@ -63,8 +64,11 @@ def logins(fresh: Logins) -> Logins:
 
 
 def ingest(logins: Logins, count: int, page: int) -> None:
+    """Stage a page of so many records and one row that is none."""
+    rejected = [RejectedRecord(Reason.SCHEMA, "value", "", 4, "0" * 64, b"null")]
     with closing(connections.connect_postgres(logins.of("ingest").postgres, "ingest")) as connection:
-        load_page(connection, MadePage(make_records(count), page=page), "ingest_users", "run")
+        assert Pacer(connection, "http://source.example/").reserve(count + 1)[0] == 0
+        load_page(connection, MadePage(make_records(count), page=page, rejected=rejected), "ingest_users", "run")
 
 
 def publish(logins: Logins, total: int) -> None:
@@ -146,7 +150,7 @@ def query(logins: Logins) -> None:
     ):
         connection.set_session(readonly=True, autocommit=True)
         assert len(flow.list_last_batches(cursor, 5)) == 2
-        assert flow.count_open_quarantine(cursor) == {"BAD_EMAIL": 1}
+        assert flow.count_open_quarantine(cursor) == {"BAD_EMAIL": 1, "SCHEMA": 1}
         assert len(flow.list_quarantine_samples(cursor, "BAD_EMAIL", 5)) == 1
         assert flow.read_hop_totals(cursor, stores.kafka.raw_topic).published == 10
 
@@ -154,7 +158,7 @@ def query(logins: Logins) -> None:
 def maintain(logins: Logins) -> None:
     """Do the work of the other DAGs: re-drive, check, and both retentions."""
     stores = logins.of("ingest")
-    assert len(list(prepare_redrive(stores.postgres, RedriveSelection()).messages)) == 1
+    assert len(list(prepare_redrive(stores.postgres, RedriveSelection()).messages)) == 2
     assert check_ledger(stores).closed
     now = datetime.now(UTC) + timedelta(days=30)
     with closing(connections.connect_postgres(stores.postgres, "prune")) as connection:

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import json
 import threading
 import uuid
@@ -8,6 +9,9 @@ from typing import Any
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as fuzz
+from hypothesis import strategies as st
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from insights.clients import connections
@@ -171,6 +175,39 @@ def test_the_ledger_holds_for_a_page_with_bad_rows_and_names_a_lost_one(
     [(lost,)] = run_sql(postgres, "DELETE FROM quarantine.records WHERE payload = 'null' RETURNING event_id")
     _, (state, sentence) = close_hops(connection)
     assert (state, f"Missing: {lost}." in sentence) == ("broken", True)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+ANY_ROW = st.one_of(
+    ANY_JSON.map(lambda value: json.dumps(value, ensure_ascii=False)),
+    ANY_JSON.map(json.dumps),
+    st.builds(lambda value, user: json.dumps({"login": {"uuid": user}, "x": value}), ANY_JSON, st.uuids().map(str)),
+    st.integers(1, 3000).map(lambda depth: '{"a":[' * depth + "]}" * depth),
+    st.sampled_from(["", "NaN", "-", "1e999", "9" * 5000, '"\x01"', "{'a':1}", '{"a":"\\u0000"}', '{"a":1,"a":2}']),
+)
+
+
+NUMBERS = itertools.count(1)
+
+
+@given(st.lists(ANY_ROW, max_size=12))
+@fuzz(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck), database=None)
+def test_every_row_of_any_page_is_staged_or_quarantined_or_a_duplicate(
+    connection: Any, postgres: PostgresSettings, rows: list[str]
+) -> None:
+    loaded = load_page(connection, unpack("{}", *rows, page=next(NUMBERS)), "dag", "run")
+    kept = run_sql(
+        postgres,
+        "SELECT (SELECT count(*) FROM staging.users WHERE batch_id = %s),"
+        " (SELECT count(*) FROM quarantine.records WHERE batch_id = %s)",
+        *(loaded.batch_id, loaded.batch_id),
+    )
+    assert kept == [(loaded.staged, loaded.quarantined)]
+    assert loaded.fetched == loaded.staged + loaded.duplicates + loaded.quarantined == 1 + len(rows)
 
 
 def run_in_threads(*calls: Any) -> list[Any]:
