@@ -31,4 +31,7 @@ def check(
         print_wide(console, build_ledger_table(ledger))
         for hop in ledger.open_hops():
             console.print(f"{hop.name}: {hop.sentence}", markup=False)
+        for hop in ledger.hops:
+            if hop.equal and hop.uncovered:
+                console.print(f"{hop.name}: Not covered: {hop.uncovered}.", markup=False)
     raise typer.Exit(0 if ledger.closed else 1)

@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients import connections, kafka_admin
 from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_position
 from insights.errors import UserError
-from insights.ledger import counts, events, table_digests
+from insights.ledger import arrivals, counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
 from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state
 from insights.ledger.hops import Hop, Ledger, LedgerState
@@ -123,9 +123,10 @@ def _check_aggregates(stores: StoreSettings, cursor: PgCursor, flow: FlowState) 
             futures = {table: executor.submit(table_digests.digest_cassandra, session, table) for table in tables}
             expected = {table: table_digests.digest_postgres(cursor, table) for table in tables}
             digests = {table: (expected[table], futures[table].result()) for table in tables}
-        in_flight = InFlightRows(cursor, flow, lambda: _open_cursor(stores))
+        in_flight = InFlightRows(cursor, flow.last_batch, lambda: _open_cursor(stores))
         for table, (left, right) in digests.items():
             yield _mention_overdue(table_digests.compare_table(cursor, session, table, left, right, in_flight), flow)
+        yield _mention_overdue(arrivals.check_arrivals(cursor, session, in_flight), flow)
         equation = "Cassandra user_counts = PostgreSQL"
         yield _mention_overdue(
             counts.compare_counts(

@@ -28,7 +28,10 @@ _CELL_SQL = {
     "boolean": "boolsend({})",
     "timestamp": "int8send((extract(epoch FROM {}) * 1000)::bigint)",
 }
-_DERIVED_SQL = {"bucket": "(get_byte(uuid_send(user_id), 0) >> 4)"}
+_DERIVED_SQL = {
+    "bucket": "(get_byte(uuid_send(user_id), 0) >> 4)",
+    "hour": """to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')""",
+}
 
 
 def build_image_sql(columns: Sequence[str]) -> str:
@@ -63,6 +66,12 @@ def digest_image(image: bytes) -> int:
 def find_bucket(user_id: bytes) -> int:
     """The digest bucket of a user id of 16 bytes."""
     return user_id[0] << 10 | user_id[1] << 2 | user_id[2] >> 6
+
+
+def parse_cell(image: bytes, position: int) -> bytes | None:
+    """The cell that begins at a position of the image."""
+    (length,) = _LENGTH.unpack_from(image, position)
+    return None if length < 0 else image[position + 4 : position + 4 + length]
 
 
 def split_cells(image: bytes) -> list[bytes | None]:

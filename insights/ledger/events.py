@@ -9,6 +9,7 @@ from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
+from insights.ledger.scratch import copy_lines
 from insights.ledger.topic import TopicEvent
 
 CREATE_SCRATCH_TABLES = """
@@ -17,6 +18,7 @@ CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE topic_event (event_id text, staged boolean, unread boolean);
     CREATE TEMP TABLE staged_event (event_id text, published boolean, pending boolean);
     CREATE TEMP TABLE landed_event (event_id text, place text);
+    CREATE TEMP TABLE arrival (user_id uuid, arrived_version bigint, arrived_digest bigint);
 """
 """Executed before the transaction of the snapshot, which is read-only."""
 
@@ -26,26 +28,6 @@ _REJECTED = """
 """
 """Rows that were quarantined instead of staged. The publisher's records of staged rows have TOO_LARGE."""
 _IS_FOREIGN = "event_id !~ '^[0-9]+$'"
-
-
-class _LineFile:
-    """Text lines as a file for COPY."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-
-    def read(self, size: int = -1, /) -> bytes:
-        chunk: list[str] = []
-        length = 0
-        for line in self._lines:
-            chunk.append(line)
-            length += len(line)
-            if 0 <= size <= length * 4:
-                break
-        return "".join(chunk).encode()
-
-    def readline(self, _: int = -1, /) -> bytes:
-        return next(self._lines, "").encode()
 
 
 def load_events(
@@ -65,12 +47,12 @@ def load_events(
         stream_offsets: the end offset of the merged batches, by partition.
     """
     rows = (f"{event.partition}\t{event.offset}\t{event.event_id}\n" for event in events)
-    cursor.copy_expert("COPY topic_message FROM STDIN", _LineFile(rows), 1 << 16)
+    copy_lines(cursor, "topic_message", rows)
     spans = "".join(
         f"{partition}\t{high}\t{stream_offsets.get(partition, 0)}\n"
         for partition, (_, high) in watermarks_before.items()
     )
-    cursor.copy_expert("COPY topic_span FROM STDIN", _LineFile([spans]))
+    copy_lines(cursor, "topic_span", [spans])
     cursor.execute("""
         INSERT INTO topic_event
         SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until)

@@ -42,6 +42,8 @@ class Hop:
     changed: tuple[str, ...]
     state: LedgerState
     sentence: str
+    uncovered: str = ""
+    """What the comparison leaves out, as a clause that ends the sentence; empty if nothing."""
 
     @property
     def equal(self) -> bool:
@@ -95,10 +97,11 @@ def evaluate_hop(
     missing: Iterable[str] = (),
     extra: Iterable[str] = (),
     changed: Iterable[str] = (),
+    uncovered: str = "",
 ) -> Hop:
     """Decide whether an equation holds. `holds` is the sentence of the hop if it does.
 
-    Named ids break the equation even if both sides count the same.
+    Named ids break the equation even if both sides count the same. `uncovered` says what the comparison leaves out.
     """
     ids = {"missing": tuple(missing), "extra": tuple(extra), "changed": tuple(changed)}
     if any(ids.values()) or left != right + pending:
@@ -111,7 +114,14 @@ def evaluate_hop(
         sentence = f"{pending:,} of {format_count(left, 'record')} {'is' if pending == 1 else 'are'} in flight."
     else:
         state, sentence = LedgerState.CLOSED, holds
-    return Hop(name, equation, left, right, pending, **ids, state=state, sentence=sentence)
+    if uncovered:
+        sentence = f"{sentence} Not covered: {uncovered}."
+    return Hop(name, equation, left, right, pending, **ids, state=state, sentence=sentence, uncovered=uncovered)
+
+
+def list_uncovered(*parts: tuple[int, str]) -> str:
+    """Join what is left out, each part with its number, into one clause; parts without a number are dropped."""
+    return "; ".join(f"{count:,} {what}" for count, what in parts if count)
 
 
 def _join_ids(ids: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
 from insights.ledger.digest import build_bucket_sql
-from insights.ledger.flow_state import OVERDUE_AFTER, FlowState
+from insights.ledger.flow_state import OVERDUE_AFTER
 
 
 class InFlightRows:
@@ -19,18 +19,19 @@ class InFlightRows:
 
     Args:
         cursor: reads the snapshot.
-        flow: the state of the flow at the snapshot.
+        last_batch: the sequence number of the newest batch merged in the snapshot.
         open_cursor: opens a cursor that reads the current state.
     """
 
     def __init__(
-        self, cursor: PgCursor, flow: FlowState, open_cursor: Callable[[], AbstractContextManager[PgCursor]]
+        self, cursor: PgCursor, last_batch: int, open_cursor: Callable[[], AbstractContextManager[PgCursor]]
     ) -> None:
-        self._cursor, self._last_batch, self._open_cursor = cursor, flow.last_batch, open_cursor
+        self._cursor, self._last_batch, self._open_cursor = cursor, last_batch, open_cursor
         cursor.execute(
             "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (OVERDUE_AFTER,)
         )
-        self._undelivered = [seq for (seq,) in cursor.fetchall()]
+        self.undelivered = [seq for (seq,) in cursor.fetchall()]
+        """The sequence numbers of the batches that were undelivered, but not overdue, at the snapshot."""
 
     @cached_property
     def buckets(self) -> frozenset[int]:
@@ -50,8 +51,8 @@ class InFlightRows:
 
     def _select(self, query: str, ids: Collection[str] = ()) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []
-        values = {"ids": list(ids), "undelivered": self._undelivered, "last": self._last_batch}
-        if self._undelivered:
+        values = {"ids": list(ids), "undelivered": self.undelivered, "last": self._last_batch}
+        if self.undelivered:
             self._cursor.execute(f"{query} seq = ANY(%(undelivered)s)", values)
             rows += self._cursor.fetchall()
         with self._open_cursor() as cursor:

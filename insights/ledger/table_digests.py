@@ -18,14 +18,16 @@ from insights.ledger.digest import (
     find_bucket,
     split_cells,
 )
-from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
 from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import CASSANDRA_TABLES
 from insights.text import format_count
 
 TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
+MAX_COMPARED_ROWS = 1_000_000
+"""Rows of buckets in flight that are compared one by one, which bounds the memory of a check."""
 _PAGE_ROWS = 5000
-_USER_ID = slice(4, 20)
+USER_ID = slice(4, 20)
 """The position of `user_id`, always the first column, in an image."""
 
 
@@ -69,9 +71,9 @@ def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
 def digest_cassandra(session: Session, table: str) -> TableDigest:
     """The digest that `table` has in Cassandra."""
     rows, buckets = 0, _make_buckets()
-    for image in _read_images(session, table):
+    for image in read_images(session, table):
         rows += 1
-        buckets[find_bucket(image[_USER_ID])] ^= digest_image(image)
+        buckets[find_bucket(image[USER_ID])] ^= digest_image(image)
     return TableDigest(rows, buckets)
 
 
@@ -80,20 +82,25 @@ def compare_table(
 ) -> Hop:
     """Compare the digests of a table, and read the rows of differing buckets again to name what differs.
 
-    Buckets without rows in flight are read first: no batch in flight explains what differs there.
+    The first buckets without rows in flight are read, since each names a row, and those with rows in flight, since a
+    batch in flight need not explain all that differs there.
     """
     differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     equation = f"Cassandra {table} = PostgreSQL"
-    differences = TableDifferences([], [], [], 0)
+    differences, uncovered = TableDifferences([], [], [], 0), ""
     if differing:
         unexplained = [number for number in differing if number not in in_flight.buckets]
-        if unexplained:
-            differences = _find_differences(cursor, session, table, unexplained[:MAX_NAMED_IDS], in_flight)
-        if not differences.named:
-            differences = _find_differences(cursor, session, table, differing, in_flight)
+        explained = [number for number in differing if number in in_flight.buckets]
+        compared = explained[: MAX_COMPARED_ROWS * BUCKETS // max(1, left.rows, right.rows)]
+        buckets = unexplained[:MAX_NAMED_IDS] + compared
+        differences = _find_differences(cursor, session, table, buckets, in_flight)
+        skipped = len(explained) - len(compared)
+        uncovered = list_uncovered((skipped, f"digest {'bucket' if skipped == 1 else 'buckets'} with rows in flight"))
         if not differences.named:
             pending = max(1, differences.in_flight)
-            return evaluate_hop(table, equation, left.rows, left.rows - pending, pending=pending, holds="")
+            return evaluate_hop(
+                table, equation, left.rows, left.rows - pending, pending=pending, holds="", uncovered=uncovered
+            )
     return evaluate_hop(
         table,
         equation,
@@ -103,6 +110,7 @@ def compare_table(
         extra=differences.extra,
         changed=differences.changed,
         holds=f"{format_count(left.rows, 'row has', 'rows have')} the same content in both stores.",
+        uncovered=uncovered,
     )
 
 
@@ -123,8 +131,8 @@ def _find_differences(
     equal: set[bytes] = set()
     different: dict[bytes, bytes] = {}
     compared = frozenset(buckets)
-    for image in _read_images(session, table):
-        user_id = image[_USER_ID]
+    for image in read_images(session, table):
+        user_id = image[USER_ID]
         if find_bucket(user_id) in compared:
             if expected.get(user_id) == digest_image(image):
                 equal.add(user_id)
@@ -136,11 +144,11 @@ def _find_differences(
     missing = [str(UUID(bytes=user_id)) for user_id in wrong if user_id not in equal and user_id not in different]
     extra = [str(UUID(bytes=user_id)) for user_id in wrong if user_id in equal or user_id not in expected]
     changed = [user_id for user_id in wrong if user_id in different and user_id in expected and user_id not in equal]
-    described = _describe_changed(cursor, table, {user_id: different[user_id] for user_id in changed[:MAX_NAMED_IDS]})
+    described = describe_changed(cursor, table, {user_id: different[user_id] for user_id in changed[:MAX_NAMED_IDS]})
     return TableDifferences(missing[:MAX_NAMED_IDS], extra[:MAX_NAMED_IDS], described, len(users_in_flight))
 
 
-def _describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:
+def describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -> list[str]:
     """The users of Cassandra's `images`, each with the columns that differ from PostgreSQL's."""
     names = list_compared_columns(table)
     cursor.execute(
@@ -150,7 +158,7 @@ def _describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) 
     descriptions = []
     for (view,) in cursor.fetchall():
         expected = bytes(view)
-        user_id = expected[_USER_ID]
+        user_id = expected[USER_ID]
         columns = _list_changed_columns(names, expected, images[user_id])
         descriptions.append(f"{UUID(bytes=user_id)} ({', '.join(columns)})")
     return descriptions
@@ -161,8 +169,12 @@ def _list_changed_columns(names: Sequence[str], left: bytes, right: bytes) -> li
     return [name for name, left_cell, right_cell in pairs if left_cell != right_cell]
 
 
-def _read_images(session: Session, table: str) -> Iterator[bytes]:
-    query = f"SELECT {', '.join(list_compared_columns(table))} FROM {table}"
+def read_images(session: Session, table: str, columns: Sequence[str] = ()) -> Iterator[bytes]:
+    """The image of every row of a table in Cassandra, by default of the compared columns.
+
+    The session returns images (`ImageProtocol`).
+    """
+    query = f"SELECT {', '.join(columns or list_compared_columns(table))} FROM {table}"
     profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
     for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):
         yield image

@@ -1,7 +1,7 @@
 """The schema of the record in each store, derived from the dataclasses of `insights.model.user`."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +77,11 @@ CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
 BUCKETS = 16
 """Partitions per country or month, by the first hexadecimal digit of `user_id`. With 10 million users of 21 countries,
 a partition has 30,000 rows."""
+
+ARRIVALS_KEPT = timedelta(days=7)
+"""The time to live of the rows of `latest_arrivals`."""
+MAX_ARRIVALS = 200
+"""Users of one batch that are written to `latest_arrivals`: the newest."""
 
 _DERIVED_CQL = {"bucket": "int", "hour": "text"}
 

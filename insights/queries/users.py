@@ -9,10 +9,8 @@ from weakref import WeakKeyDictionary
 
 from cassandra.cluster import Session
 
-from insights.model.schema import BUCKETS, USER_FIELDS
+from insights.model.schema import ARRIVALS_KEPT, BUCKETS, USER_FIELDS
 
-ARRIVALS_KEPT = timedelta(days=7)
-"""The time to live of the table `latest_arrivals`."""
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
 """Arrivals are read from the last hours first, and from earlier ones only if those hold too few."""
 

@@ -1,7 +1,7 @@
 """The recount: corrects the incremental counts of users, for example after rows were changed by hand."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Set
+from contextlib import closing, contextmanager, nullcontext
 from typing import NamedTuple
 
 import psycopg2
@@ -17,11 +17,15 @@ from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
 from insights.errors import UserError
 from insights.ledger.counts import Counts, read_cassandra_counts
+from insights.ledger.in_flight import InFlightRows
 from insights.model.schema import build_user_counts_sql
 from insights.model.user import DIMENSIONS
 from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
+
+KeptAndExact = dict[tuple[str, str], tuple[int | None, int]]
+"""PostgreSQL's count, None if it keeps none, and the exact count, by (dimension, value)."""
 
 _SELECT_KEPT_AND_EXACT_COUNTS = f"""
     SELECT dimension, value, c.count, coalesce(u.count, 0)
@@ -43,13 +47,17 @@ _SCHEMA = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa
 
 
 class CountComparison(NamedTuple):
-    """A count as each store keeps it (None if it keeps none), and the exact count."""
+    """A count as each store keeps it (None if it keeps none), and the exact count.
+
+    `in_flight`: whether a batch that Cassandra may not have yet has changed it.
+    """
 
     dimension: str
     value: str
     postgres: int | None
     cassandra: int | None
     exact: int
+    in_flight: bool
 
     @property
     def known(self) -> bool:
@@ -58,12 +66,15 @@ class CountComparison(NamedTuple):
 
     @property
     def wrong(self) -> bool:
-        """Whether a store disagrees with the exact count; a missing count is treated as zero."""
-        return (self.postgres or 0) != self.exact or (self.cassandra or 0) != self.exact
+        """Whether a store disagrees with the exact count; a missing count is treated as zero.
+
+        Cassandra's count is not wrong while it is in flight.
+        """
+        return (self.postgres or 0) != self.exact or (not self.in_flight and (self.cassandra or 0) != self.exact)
 
 
 def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) -> list[CountComparison]:
-    """The counts that a recount would correct. In Cassandra these include the counts of batches in flight.
+    """The counts that a recount would correct. The stream may keep merging.
 
     Raises:
         UserError: a store cannot be reached or read.
@@ -72,9 +83,13 @@ def find_wrong_counts(postgres: PostgresSettings, cassandra: CassandraSettings) 
         connections.open_cassandra(cassandra) as session,
         closing(connections.connect_postgres(postgres, "recount")) as connection,
     ):
-        cassandra_counts = _read_cassandra_counts(session)
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         with connection, connection.cursor() as cursor:
-            return [count for count in _compare_counts(cursor, cassandra_counts) if count.wrong]
+            in_flight = InFlightRows(cursor, _read_last_batch(cursor), lambda: _open_cursor(postgres))
+            kept_and_exact = _select_kept_and_exact(cursor)
+            cassandra_counts = _read_cassandra_counts(session)
+            counts = _compare_counts(kept_and_exact, cassandra_counts, in_flight.list_counts())
+        return [count for count in counts if count.wrong]
 
 
 def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: StreamSettings) -> list[CountComparison]:
@@ -90,8 +105,7 @@ def recount(postgres: PostgresSettings, cassandra: CassandraSettings, stream: St
         connections.open_cassandra(cassandra) as session,
         closing(connections.connect_postgres(postgres, "recount")) as connection,
     ):
-        cassandra_counts = _read_cassandra_counts(session)
-        seq, counts = recount_postgres(connection, cassandra_counts)
+        seq, counts = recount_postgres(connection, lambda: _read_cassandra_counts(session))
         known = [count for count in counts if count.known]
         unknown = [count for count in counts if not count.known]
         writer = CassandraWriter(session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
@@ -126,14 +140,19 @@ def count_new_dimensions(postgres: PostgresSettings, cassandra: CassandraSetting
     return new
 
 
-def recount_postgres(connection: PgConnection, cassandra_counts: Counts) -> tuple[int, list[CountComparison]]:
+def recount_postgres(
+    connection: PgConnection, read_cassandra_counts: Callable[[], Counts]
+) -> tuple[int, list[CountComparison]]:
     """Correct PostgreSQL's counts in one transaction that holds the merge lock.
 
-    Returns the sequence number of the recount, and the comparison of every count. `cassandra_counts` were read before.
+    Cassandra's counts are read under the lock too, so that only batches merged before can be in flight. Returns the
+    sequence number of the recount, and the comparison of every count.
     """
     with connection, connection.cursor() as cursor:
         lock_merges(cursor)
-        counts, seq = _compare_counts(cursor, cassandra_counts), allocate_seq(cursor)
+        in_flight = InFlightRows(cursor, _read_last_batch(cursor), lambda: nullcontext(cursor)).list_counts()
+        counts = _compare_counts(_select_kept_and_exact(cursor), read_cassandra_counts(), in_flight)
+        seq = allocate_seq(cursor)
         rows = [(count.dimension, count.value, count.exact, seq) for count in counts if count.known]
         if rows:
             psycopg2.extras.execute_values(cursor, _UPSERT_COUNTS, rows)
@@ -151,15 +170,32 @@ def _find_new_dimensions(cursor: PgCursor) -> list[str]:
     return [name for name in DIMENSIONS if name not in counted] if has_users else []
 
 
-def _compare_counts(cursor: PgCursor, cassandra_counts: Counts) -> list[CountComparison]:
+def _read_last_batch(cursor: PgCursor) -> int:
+    with _explain_missing_table():
+        cursor.execute("SELECT coalesce(max(seq), 0) FROM analytics.batches")
+    return int(fetch_row(cursor)[0])
+
+
+def _select_kept_and_exact(cursor: PgCursor) -> KeptAndExact:
     with _explain_missing_table():
         cursor.execute(_SELECT_KEPT_AND_EXACT_COUNTS)
-    postgres_counts = {(dimension, value): (kept, exact) for dimension, value, kept, exact in cursor}
+    return {(dimension, value): (kept, exact) for dimension, value, kept, exact in cursor}
+
+
+def _compare_counts(
+    kept_and_exact: KeptAndExact, cassandra_counts: Counts, in_flight: Set[tuple[str, str]]
+) -> list[CountComparison]:
     return [
-        CountComparison(dimension, value, kept, cassandra_counts.get((dimension, value)), exact)
-        for dimension, value in sorted(postgres_counts.keys() | cassandra_counts.keys())
-        for kept, exact in [postgres_counts.get((dimension, value), (None, 0))]
+        CountComparison(*key, kept, cassandra_counts.get(key), exact, key in in_flight)
+        for key in sorted(kept_and_exact.keys() | cassandra_counts.keys())
+        for kept, exact in [kept_and_exact.get(key, (None, 0))]
     ]
+
+
+@contextmanager
+def _open_cursor(postgres: PostgresSettings) -> Iterator[PgCursor]:
+    with closing(connections.connect_postgres(postgres, "recount")) as connection, connection.cursor() as cursor:
+        yield cursor
 
 
 def _read_cassandra_counts(session: Session) -> Counts:

@@ -26,7 +26,7 @@ from insights.clients.retry import retry_until_ready
 from insights.errors import UserError
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES, MAX_ARRIVALS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
 from insights.sinks import postgres, quarantine_topic
 from insights.sinks.cassandra import CassandraWriter
@@ -35,8 +35,6 @@ from insights.sinks.cql_encoding import compute_buckets
 
 T = TypeVar("T")
 
-MAX_ARRIVALS = 200
-"""Users of one batch that are written to `latest_arrivals`: the newest."""
 REJECTED_BYTES = 16 * 1024 * 1024
 """Bytes of rejected payloads that memory holds at a time."""
 OUTAGE_SECONDS = 90.0

@@ -91,7 +91,9 @@ def create_idle_flow(stores: StoreSettings, users: int = 30, quarantined: int = 
         _insert_staged(cursor, total)
         _advance_publisher(cursor, stores.kafka.raw_topic, total)
         execute_values(
-            cursor, f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}) VALUES %s", map(user, range(users))
+            cursor,
+            f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}, seq) VALUES %s",
+            ((*user(number), 1) for number in range(users)),
         )
         cursor.execute(
             "INSERT INTO analytics.user_counts (dimension, value, count, seq)"
@@ -102,20 +104,22 @@ def create_idle_flow(stores: StoreSettings, users: int = 30, quarantined: int = 
         counts = cursor.fetchall()
     flow.publish(*map(message, range(total)))
     _write_cassandra(flow, users, counts)
-    add_batch(flow)
+    add_batch(flow, accepted=users)
     return flow
 
 
-def add_batch(flow: IdleFlow, delivered: bool = True) -> None:
+def add_batch(flow: IdleFlow, delivered: bool = True, accepted: int = 0) -> None:
     """Add a merged batch that has read the topic to its end."""
     watermarks = read_watermarks(get_admin(flow.stores.kafka), flow.stores.kafka.raw_topic)
     spans = {str(partition): list(span) for partition, span in watermarks.items()}
     flow.sql(
         "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
         " started_at, served_at)"
-        " SELECT 'query', count(*), count(*) + 1, %s, 0, 0, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
+        " SELECT 'query', count(*), count(*) + 1, %s, %s, %s, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
         " FROM analytics.batches",
         json.dumps({flow.stores.kafka.raw_topic: spans}),
+        accepted,
+        accepted,
         delivered,
     )
 
@@ -180,8 +184,6 @@ def _insert_quarantined(cursor: Any, numbers: range) -> None:
 def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) -> None:
     with connections.open_cassandra(flow.stores.cassandra) as session:
         for table, (_, names) in CASSANDRA_TABLES.items():
-            if table == "latest_arrivals":
-                continue
             markers = ", ".join("?" * len(names))
             statement = session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers})")
             execute_concurrent_with_args(session, statement, [make_cells(number, names) for number in range(users)])
@@ -193,4 +195,5 @@ def make_cells(number: int, names: tuple[str, ...]) -> list[Any]:
     """The values of a user in these columns of a Cassandra table."""
     cells = dict(zip(USER_FIELDS, user(number), strict=True))
     cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
+    cells["hour"] = f"{cells['event_time']:%Y-%m-%dT%H}"
     return [cells[name] for name in names]

@@ -13,7 +13,7 @@ from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.ledger import table_digests
 from insights.ledger.check import check_ledger, find_stall, measure_flow, read_totals
 from insights.ledger.hops import Ledger, LedgerState
-from insights.model.schema import USER_FIELDS
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks.postgres import MicroBatchId, merge_batch
@@ -30,6 +30,7 @@ from tests.helpers.idle_flow import (
 )
 from tests.helpers.support import eventually
 
+ARRIVAL = "hour = %s AND event_time = %s AND user_id = %s"
 COUNTRY = "country_code = %s AND bucket = %s AND registered_at = %s AND user_id = %s"
 
 
@@ -60,6 +61,7 @@ def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> Non
         "users_by_id": (30, 30),
         "users_by_country": (30, 30),
         "users_by_registration_month": (30, 30),
+        "latest_arrivals": (30, 30),
         "user_counts in Cassandra": (30 * len(DIMENSIONS), 30 * len(DIMENSIONS)),
     }
 
@@ -145,6 +147,39 @@ def wrong_served_count(flow: IdleFlow) -> None:
     flow.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
+def truncate_arrivals(flow: IdleFlow) -> None:
+    flow.cql("TRUNCATE latest_arrivals")
+
+
+def remove_arrival(flow: IdleFlow) -> None:
+    flow.cql(f"DELETE FROM latest_arrivals WHERE {ARRIVAL}", *arrival_key(7))
+
+
+def change_arrival(flow: IdleFlow) -> None:
+    flow.cql(f"UPDATE latest_arrivals SET city = 'Elsewhere' WHERE {ARRIVAL}", *arrival_key(7))
+
+
+def blank_the_version_of_an_arrival(flow: IdleFlow) -> None:
+    flow.cql(f"UPDATE latest_arrivals SET version = null WHERE {ARRIVAL}", *arrival_key(7))
+
+
+def invent_an_arrival(flow: IdleFlow) -> None:
+    flow.cql(f"UPDATE latest_arrivals SET version = 1 WHERE {ARRIVAL}", *arrival_key(7)[:2], user_id(999))
+
+
+def move_an_arrival_to_another_hour(flow: IdleFlow) -> None:
+    names = CASSANDRA_TABLES["latest_arrivals"][1]
+    cells = dict(zip(names, make_cells(7, names), strict=True)) | {"hour": "2026-11-20T13"}
+    remove_arrival(flow)
+    flow.cql(
+        f"INSERT INTO latest_arrivals ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})", *cells.values()
+    )
+
+
+def arrival_key(number: int) -> tuple[object, ...]:
+    return tuple(make_cells(number, ("hour", "event_time", "user_id")))
+
+
 def country_key(number: int) -> tuple[object, ...]:
     return tuple(make_cells(number, ("country_code", "bucket", "registered_at", "user_id")))
 
@@ -170,6 +205,12 @@ def gender(number: int) -> str:
         (change_served, "users_by_id", f"{user_id(7)} (distance_km)"),
         (leave_a_stale_row, "users_by_country", str(user_id(7))),
         (invent_a_user, "users_by_id", str(user_id(999))),
+        (truncate_arrivals, "latest_arrivals", str(min(map(user_id, range(30))))),
+        (remove_arrival, "latest_arrivals", str(user_id(7))),
+        (change_arrival, "latest_arrivals", f"{user_id(7)} (city)"),
+        (blank_the_version_of_an_arrival, "latest_arrivals", f"{user_id(7)} (version)"),
+        (invent_an_arrival, "latest_arrivals", str(user_id(999))),
+        (move_an_arrival_to_another_hour, "latest_arrivals", str(user_id(7))),
         (wrong_count, "user_counts", f"gender={gender(7)} "),
         (wrong_served_count, "user_counts in Cassandra", f"gender={gender(7)} "),
     ],
@@ -277,6 +318,22 @@ def test_a_loss_in_the_bucket_of_a_row_in_flight_is_named(flow: IdleFlow) -> Non
     merge_again(flow, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
     remove_by_id(flow)
     assert list_broken_hops(check_ledger(flow.stores))["users_by_id"] == (str(user_id(7)),)
+
+
+def test_a_change_in_the_bucket_of_a_row_in_flight_is_named_beside_losses_in_other_buckets(flow: IdleFlow) -> None:
+    merge_again(flow, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
+    flow.cql("UPDATE users_by_id SET last_name = 'Elsewhere' WHERE user_id = %s", user_id(7))
+    flow.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(9))
+    named = list_broken_hops(check_ledger(flow.stores))["users_by_id"]
+    assert named == (str(user_id(9)), f"{user_id(7)} (last_name)")
+
+
+def test_what_is_not_compared_in_buckets_in_flight_is_said(flow: IdleFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_digests, "MAX_COMPARED_ROWS", 0)
+    merge_again(flow, 3, city="Elsewhere")
+    hop = next(hop for hop in check_ledger(flow.stores).hops if hop.name == "users_by_id")
+    assert hop.state is LedgerState.IN_FLIGHT
+    assert hop.sentence.endswith("Not covered: 1 digest bucket with rows in flight.")
 
 
 def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flight(

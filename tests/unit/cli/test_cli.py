@@ -56,6 +56,13 @@ def test_check_exits_1_and_names_the_hop_and_the_record(monkeypatch: pytest.Monk
     assert "Missing: 17" in result.output
 
 
+def test_check_says_what_a_hop_does_not_cover(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_ledger(monkeypatch, evaluate_hop("served", "a = b", 2, 2, holds="2 = 2.", uncovered="3 dropped rows"))
+    result = RUNNER.invoke(app, ["check"])
+    assert result.exit_code == 0
+    assert "served: Not covered: 3 dropped rows." in result.output
+
+
 def test_check_prints_json_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     set_ledger(monkeypatch, LOST)
     result = RUNNER.invoke(app, ["check", "--json"])

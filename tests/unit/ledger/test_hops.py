@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from insights.ledger.digest import digest_image, split_cells
-from insights.ledger.hops import Hop, Ledger, LedgerState, evaluate_hop
+from insights.ledger.hops import Hop, Ledger, LedgerState, evaluate_hop, list_uncovered
 
 
 def evaluate(**sides: object) -> Hop:
@@ -67,3 +67,9 @@ def test_an_image_distinguishes_null_from_empty() -> None:
     null, empty = b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"
     assert split_cells(null + empty + b"\x00\x00\x00\x01a") == [None, b"", b"a"]
     assert digest_image(null) != digest_image(empty)
+
+
+def test_a_sentence_ends_with_what_the_comparison_leaves_out() -> None:
+    assert evaluate(left=2, right=2, uncovered="1 dropped row").sentence == "2 = 2. Not covered: 1 dropped row."
+    assert evaluate(left=2, right=2).uncovered == ""
+    assert list_uncovered((0, "dropped rows"), (1234, "old rows"), (2, "buckets")) == "1,234 old rows; 2 buckets"
