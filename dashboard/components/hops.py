@@ -25,6 +25,8 @@ class Health(Enum):
 
 
 _BY_SEVERITY = list(Health)
+_SERVED_HOPS = ("read", "served", "users", "user_counts", "batches", "quarantine")
+"""The ledger's hops to the tables of the stream in PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def build_hop_cards(snapshot: FlowSnapshot) -> list[HopCard]:
             totals.served,
             "users",
             f"last batch: {last_batch}",
-            *_assess(snapshot, "stream", unread, "message", "messages", ("read", "served", "user_counts")),
+            *_assess(snapshot, "stream", unread, "message", "messages", _SERVED_HOPS),
             diverted=(f"{snapshot.superseded} superseded", f"{totals.quarantined:,} in quarantine"),
         ),
         HopCard(
@@ -170,5 +172,5 @@ def _is_broken(ledger: Ledger | None, names: Sequence[str]) -> bool:
 
 def _list_cassandra_hops(ledger: Ledger | None) -> list[str]:
     """Return the ledger's hops to Cassandra, which are named after its tables."""
-    other_hops = ("fetched", "staged", "published", "read", "served", "user_counts")
+    other_hops = ("fetched", "staged", "published", *_SERVED_HOPS)
     return [hop.name for hop in ledger.hops if hop.name not in other_hops] if ledger else []

@@ -11,9 +11,9 @@ from insights.model.quarantine import QuarantineRecord
 
 def insert_records(cursor: PgCursor, records: Sequence[QuarantineRecord]) -> None:
     """Insert the records in the caller's transaction; a record that exists already is left unchanged."""
-    columns = ", ".join(field.name for field in fields(QuarantineRecord))
+    columns = ", ".join((*(field.name for field in fields(QuarantineRecord)), "digest"))
     execute_values(
         cursor,
         f"INSERT INTO quarantine.records ({columns}) VALUES %s ON CONFLICT (origin) DO NOTHING",
-        [astuple(record) for record in records],
+        [(*astuple(record), record.digest()) for record in records],
     )

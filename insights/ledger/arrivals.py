@@ -14,11 +14,13 @@ from cassandra.query import tuple_factory
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
-from insights.ledger.digest import build_digest_sql, build_image_sql, digest_image, parse_cell
+from insights.ledger.digest import build_digest_sql, build_image_sql, parse_cell
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
 from insights.ledger.in_flight import InFlightRows
 from insights.ledger.scratch import copy_lines
 from insights.ledger.table_digests import USER_ID, describe_changed, list_compared_columns, read_images
+from insights.model.batch import RECOUNT
+from insights.model.digest import digest_bytes
 from insights.model.schema import ARRIVALS_KEPT, MAX_ARRIVALS
 
 TABLE = "latest_arrivals"
@@ -29,11 +31,14 @@ _VERSION_AT = 20
 _MAX_INVENTED = 20_000
 """Rows without a user in the snapshot that are looked up among those merged since."""
 
-# Users that a later batch has overwritten are not counted, and may have been any of the newest.
+# Users that a later batch has overwritten are not counted, and may have been any of the newest. A stream with a new
+# checkpoint reads the messages of earlier batches again, in batches of other sizes, perhaps into an empty table.
 _BATCHES = """
     WITH recent AS (
         SELECT seq, query_id || '/' || batch_id AS name, accepted FROM analytics.batches
-        WHERE merged_at > now() - %(kept)s AND seq <> ALL(%(undelivered)s) AND accepted > 0
+        WHERE merged_at > now() - %(kept)s AND seq <> ALL(%(undelivered)s) AND accepted > 0 AND query_id = (
+            SELECT query_id FROM analytics.batches WHERE query_id <> %(recount)s ORDER BY seq DESC LIMIT 1
+        )
     ), stored AS (
         SELECT seq, count(*) AS users, count(*) FILTER (WHERE EXISTS (
             SELECT FROM arrival AS a WHERE a.user_id = u.user_id AND a.arrived_version = u.version
@@ -78,6 +83,7 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
     parameters = {
         "kept": ARRIVALS_KEPT - _EXPIRY_MARGIN,
         "undelivered": in_flight.undelivered,
+        "recount": RECOUNT,
         "newest": MAX_ARRIVALS,
         "named": MAX_NAMED_IDS,
     }
@@ -98,7 +104,7 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
         extra=_list_invented(cursor, in_flight),
         changed=_list_changed(cursor, session),
         holds=f"{expected:,} of the newest users are there, with the content of PostgreSQL.",
-        uncovered=f"batches merged over {days} days ago, and earlier versions of users",
+        uncovered=f"batches merged over {days} days ago or with an earlier checkpoint, and earlier versions of users",
     )
 
 
@@ -106,7 +112,7 @@ def _format_lines(session: Session) -> Iterator[str]:
     for image in read_images(session, TABLE, _list_columns()):
         version = parse_cell(image, _VERSION_AT)
         text = r"\N" if version is None else str(int.from_bytes(version, "big", signed=True))
-        yield f"{image[USER_ID].hex()}\t{text}\t{digest_image(image)}\n"
+        yield f"{image[USER_ID].hex()}\t{text}\t{digest_bytes(image)}\n"
 
 
 def _list_columns() -> list[str]:

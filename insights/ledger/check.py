@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as PgCursor
 from insights.clients import connections, kafka_admin
 from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_position
 from insights.errors import UserError
-from insights.ledger import arrivals, counts, events, table_digests
+from insights.ledger import arrivals, contents, counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
 from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state
 from insights.ledger.hops import Hop, Ledger, LedgerState
@@ -108,6 +108,8 @@ def _check_hops(stores: StoreSettings) -> Iterator[Hop]:
         yield events.check_published(cursor)
         yield check_read(watermarks, stream_offsets, lost, count_recorded_losses(cursor, topic_name, topic_id))
         yield events.check_served(cursor, pruned=any(low > 0 for low, _ in watermarks.values()))
+        yield contents.check_batches(cursor)
+        yield contents.check_quarantine(cursor)
         yield from _check_aggregates(stores, cursor, flow)
 
 
@@ -123,6 +125,7 @@ def _check_aggregates(stores: StoreSettings, cursor: PgCursor, flow: FlowState) 
             futures = {table: executor.submit(table_digests.digest_cassandra, session, table) for table in tables}
             expected = {table: table_digests.digest_postgres(cursor, table) for table in tables}
             digests = {table: (expected[table], futures[table].result()) for table in tables}
+        yield contents.check_users(cursor, expected["users_by_id"])
         in_flight = InFlightRows(cursor, flow.last_batch, lambda: _open_cursor(stores))
         for table, (left, right) in digests.items():
             yield _mention_overdue(table_digests.compare_table(cursor, session, table, left, right, in_flight), flow)

@@ -1,11 +1,9 @@
 """Images and digests of rows, by which the ledger compares Cassandra with PostgreSQL.
 
 The image of a row is its cells as the CQL protocol encodes them, each preceded by its length (-1 for null). Cassandra
-sends images, PostgreSQL builds them from its columns. Equal images mean equal content: nothing is parsed, and no stored
-hash is trusted.
+sends images, PostgreSQL builds them from its columns. Equal images mean equal content: nothing is parsed.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any
@@ -51,16 +49,22 @@ def build_bucket_sql() -> str:
 
 
 def build_digest_sql(image: str) -> str:
-    """An SQL expression for `digest_image` of the SQL expression `image`."""
-    return f"('x' || encode(substring(sha256({image}) FOR 8), 'hex'))::bit(64)::bigint"
-
-
-def digest_image(image: bytes) -> int:
-    """The first 64 bits of the image's SHA-256, signed.
+    """An SQL expression for `digest_bytes` of the SQL expression `image`.
 
     The digest of a bucket is the exclusive or of its rows' digests. Its rows have distinct ids, so none cancel out.
     """
-    return int.from_bytes(hashlib.sha256(image).digest()[:8], "big", signed=True)
+    return f"('x' || encode(substring(sha256({image}) FOR 8), 'hex'))::bit(64)::bigint"
+
+
+def build_cells_digest_sql(*cells: str) -> str:
+    """An SQL expression for `digest_cells` of SQL expressions of type bytea."""
+    lengths = (f"coalesce(int4send(octet_length({cell})) || {cell}, {_NULL_CELL_SQL})" for cell in cells)
+    return build_digest_sql(" || ".join(lengths))
+
+
+def build_texts_digest_sql(*texts: str) -> str:
+    """The same for SQL expressions that are converted to text."""
+    return build_cells_digest_sql(*(f"convert_to(({text})::text, 'UTF8')" for text in texts))
 
 
 def find_bucket(user_id: bytes) -> int:

@@ -7,16 +7,20 @@ from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks
+from insights.ledger.digest import build_texts_digest_sql
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER
-from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
+from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
 from insights.ledger.scratch import copy_lines
 from insights.ledger.topic import TopicEvent
+from insights.model.batch import PAGE_DIGESTED
 
 CREATE_SCRATCH_TABLES = """
-    CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text);
+    CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text, digest bigint);
     CREATE TEMP TABLE topic_span (partition integer, staged_before bigint, read_until bigint);
-    CREATE TEMP TABLE topic_event (event_id text, staged boolean, unread boolean);
-    CREATE TEMP TABLE staged_event (event_id text, published boolean, pending boolean);
+    CREATE TEMP TABLE topic_event
+        (event_id text, staged boolean, unread boolean, least_digest bigint, greatest_digest bigint);
+    CREATE TEMP TABLE staged_event
+        (event_id text, published boolean, pending boolean, recorded_digest bigint, stored_digest bigint);
     CREATE TEMP TABLE landed_event (event_id text, place text);
     CREATE TEMP TABLE arrival (user_id uuid, arrived_version bigint, arrived_digest bigint);
 """
@@ -27,6 +31,10 @@ _REJECTED = """
     (SELECT event_id FROM quarantine.records WHERE origin = 'staging/' || event_id AND reason <> 'TOO_LARGE') AS q
 """
 """Rows that were quarantined instead of staged. The publisher's records of staged rows have TOO_LARGE."""
+_STORED_DIGEST = build_texts_digest_sql(
+    *("u.id", "u.user_key", "u.batch_id"), "(extract(epoch FROM u.event_time) * 1000)::bigint", "u.payload"
+)
+"""`digest_record` of a row of `staging.users`."""
 _IS_FOREIGN = "event_id !~ '^[0-9]+$'"
 
 
@@ -46,8 +54,7 @@ def load_events(
         watermarks_before: taken before the snapshot, so that a message below them was staged before it.
         stream_offsets: the end offset of the merged batches, by partition.
     """
-    rows = (f"{event.partition}\t{event.offset}\t{event.event_id}\n" for event in events)
-    copy_lines(cursor, "topic_message", rows)
+    copy_lines(cursor, "topic_message", map(_format_line, events))
     spans = "".join(
         f"{partition}\t{high}\t{stream_offsets.get(partition, 0)}\n"
         for partition, (_, high) in watermarks_before.items()
@@ -55,7 +62,7 @@ def load_events(
     copy_lines(cursor, "topic_span", [spans])
     cursor.execute("""
         INSERT INTO topic_event
-        SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until)
+        SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until), min(digest), max(digest)
         FROM topic_message JOIN topic_span USING (partition) GROUP BY event_id;
         INSERT INTO landed_event
         SELECT event_id, min(place)
@@ -68,11 +75,13 @@ def load_events(
     cursor.execute(
         f"""
         INSERT INTO staged_event
-        SELECT event_id, arrived, beyond AND NOT arrived
-        FROM (SELECT s.event_id, s.beyond,
+        SELECT event_id, arrived, beyond AND NOT arrived, recorded_digest, stored_digest
+        FROM (SELECT s.event_id, s.beyond, recorded_digest, stored_digest,
                      t.event_id IS NOT NULL OR l.event_id IS NOT NULL
                      OR EXISTS (SELECT FROM quarantine.records AS q WHERE q.event_id = s.event_id) AS arrived
-              FROM (SELECT coalesce(u.id, k.id)::text AS event_id, coalesce({BEYOND_CURSOR}, false) AS beyond
+              FROM (SELECT coalesce(u.id, k.id)::text AS event_id, coalesce({BEYOND_CURSOR}, false) AS beyond,
+                           u.digest AS recorded_digest,
+                           CASE WHEN u.id IS NOT NULL THEN {_STORED_DIGEST} END AS stored_digest
                     FROM staging.users AS u FULL JOIN staging.user_keys AS k ON k.id = u.id CROSS JOIN {PUBLISHER}) AS s
               LEFT JOIN topic_event AS t USING (event_id) LEFT JOIN landed_event AS l USING (event_id)) AS staged;
         ANALYZE staged_event;
@@ -81,13 +90,18 @@ def load_events(
     )
 
 
+def _format_line(event: TopicEvent) -> str:
+    digest = r"\N" if event.digest is None else event.digest
+    return f"{event.partition}\t{event.offset}\t{event.event_id}\t{digest}\n"
+
+
 def check_fetched(cursor: PgCursor) -> Hop:
-    """Check that every fetched row is staged or quarantined under a key, or was a duplicate."""
+    """Check that every fetched row is staged or quarantined under a key or was a duplicate, and pages are unchanged."""
     cursor.execute(
-        "SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0), coalesce(sum(quarantined), 0)"
-        " FROM staging.batches"
+        "SELECT coalesce(sum(fetched), 0), coalesce(sum(duplicates), 0), coalesce(sum(quarantined), 0),"
+        " count(*) - count(digest) FROM staging.batches"
     )
-    total, duplicates, quarantined = map(int, fetch_row(cursor))
+    total, duplicates, quarantined, unrecorded = map(int, fetch_row(cursor))
     cursor.execute("SELECT count(*) FROM staging.user_keys")
     (keys,) = fetch_row(cursor)
     missing = _select_ids(
@@ -116,13 +130,21 @@ def check_fetched(cursor: PgCursor) -> Hop:
         keys + duplicates,
         missing=missing[:MAX_NAMED_IDS],
         extra=extra,
+        changed=_select_ids(
+            cursor,
+            "SELECT 'page ' || batch_id FROM staging.batches"
+            f" WHERE digest <> {build_texts_digest_sql(*PAGE_DIGESTED)} ORDER BY batch_id",
+        ),
+        uncovered=list_uncovered(
+            (unrecorded, "page staged before digests were recorded", "pages staged before digests were recorded")
+        ),
         holds=f"{total:,} fetched = {keys - quarantined:,} staged + {duplicates:,} duplicates"
         f" + {quarantined:,} quarantined.",
     )
 
 
 def check_staged(cursor: PgCursor) -> Hop:
-    """Check that every key has its staged row or, for a rejected row, its quarantine record.
+    """Check that every key has its staged row, as it was staged, or, for a rejected row, its quarantine record.
 
     Retention may have dropped the partition of the key's day.
     """
@@ -132,8 +154,8 @@ def check_staged(cursor: PgCursor) -> Hop:
         SELECT count(*) FROM staging.user_keys AS k JOIN {_REJECTED} ON q.event_id = k.id::text
         WHERE NOT ({_IS_PRUNED})""")
     (rejected,) = fetch_row(cursor)
-    cursor.execute("SELECT count(*) FROM staging.users")
-    (rows,) = fetch_row(cursor)
+    cursor.execute("SELECT count(stored_digest), count(stored_digest) - count(recorded_digest) FROM staged_event")
+    rows, unrecorded = fetch_row(cursor)
     missing = _select_ids(
         cursor,
         f"""
@@ -154,13 +176,21 @@ def check_staged(cursor: PgCursor) -> Hop:
         rows + rejected + keys - unpruned,
         missing=missing,
         extra=extra,
+        changed=_select_ids(
+            cursor,
+            "SELECT event_id FROM staged_event WHERE stored_digest <> recorded_digest ORDER BY event_id::numeric",
+        ),
         holds=f"{keys:,} keys = {rows:,} rows kept + {rejected:,} quarantined"
         f" + {keys - unpruned:,} dropped by retention.",
+        uncovered=list_uncovered(
+            (keys - unpruned, "row that retention dropped", "rows that retention dropped"),
+            (unrecorded, "row staged before digests were recorded", "rows staged before digests were recorded"),
+        ),
     )
 
 
 def check_published(cursor: PgCursor) -> Hop:
-    """Check that every staged record is on the topic or, if it is no longer there, has reached a sink."""
+    """Check that every staged record is on the topic, as it was staged, or has left it and reached a sink."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
                (SELECT count(*) FROM topic_event WHERE {_IS_FOREIGN}) FROM staged_event""")
@@ -175,6 +205,17 @@ def check_published(cursor: PgCursor) -> Hop:
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = t.event_id)
         ORDER BY event_id::numeric""",
     )
+    changed = _select_ids(
+        cursor,
+        """
+        SELECT event_id FROM staged_event JOIN topic_event USING (event_id)
+        WHERE coalesce(recorded_digest, stored_digest) NOT IN (least_digest, greatest_digest)
+        OR least_digest <> greatest_digest ORDER BY event_id::numeric""",
+    )
+    cursor.execute("""
+        SELECT count(*) FROM staged_event LEFT JOIN topic_event USING (event_id)
+        WHERE published AND stored_digest IS NOT NULL AND least_digest IS NULL""")
+    (gone,) = fetch_row(cursor)
     others = f" + {foreign:,} from other producers" if foreign else ""
     return evaluate_hop(
         "published",
@@ -184,7 +225,11 @@ def check_published(cursor: PgCursor) -> Hop:
         pending=pending,
         missing=missing,
         extra=extra,
+        changed=changed,
         holds=f"{total:,} staged{others} = {arrived + foreign:,} published.",
+        uncovered=list_uncovered(
+            (gone, "row whose message has left the topic", "rows whose messages have left the topic")
+        ),
     )
 
 

@@ -119,9 +119,12 @@ def evaluate_hop(
     return Hop(name, equation, left, right, pending, **ids, state=state, sentence=sentence, uncovered=uncovered)
 
 
-def list_uncovered(*parts: tuple[int, str]) -> str:
-    """Join what is left out, each part with its number, into one clause; parts without a number are dropped."""
-    return "; ".join(f"{count:,} {what}" for count, what in parts if count)
+def list_uncovered(*parts: tuple[int, str, str]) -> str:
+    """Join what is left out into one clause: of each part the number, and its noun in the singular and the plural.
+
+    Parts whose number is 0 are dropped.
+    """
+    return "; ".join(format_count(count, noun, plural) for count, noun, plural in parts if count)
 
 
 def _join_ids(ids: Sequence[str]) -> str:

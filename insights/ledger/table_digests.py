@@ -14,12 +14,12 @@ from insights.ledger.digest import (
     build_bucket_sql,
     build_digest_sql,
     build_image_sql,
-    digest_image,
     find_bucket,
     split_cells,
 )
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
 from insights.ledger.in_flight import InFlightRows
+from insights.model.digest import digest_bytes
 from insights.model.schema import CASSANDRA_TABLES
 from insights.text import format_count
 
@@ -73,7 +73,7 @@ def digest_cassandra(session: Session, table: str) -> TableDigest:
     rows, buckets = 0, _make_buckets()
     for image in read_images(session, table):
         rows += 1
-        buckets[find_bucket(image[USER_ID])] ^= digest_image(image)
+        buckets[find_bucket(image[USER_ID])] ^= digest_bytes(image)
     return TableDigest(rows, buckets)
 
 
@@ -94,8 +94,9 @@ def compare_table(
         compared = explained[: MAX_COMPARED_ROWS * BUCKETS // max(1, left.rows, right.rows)]
         buckets = unexplained[:MAX_NAMED_IDS] + compared
         differences = _find_differences(cursor, session, table, buckets, in_flight)
-        skipped = len(explained) - len(compared)
-        uncovered = list_uncovered((skipped, f"digest {'bucket' if skipped == 1 else 'buckets'} with rows in flight"))
+        uncovered = list_uncovered(
+            (len(explained) - len(compared), "digest bucket with rows in flight", "digest buckets with rows in flight")
+        )
         if not differences.named:
             pending = max(1, differences.in_flight)
             return evaluate_hop(
@@ -134,7 +135,7 @@ def _find_differences(
     for image in read_images(session, table):
         user_id = image[USER_ID]
         if find_bucket(user_id) in compared:
-            if expected.get(user_id) == digest_image(image):
+            if expected.get(user_id) == digest_bytes(image):
                 equal.add(user_id)
             else:
                 different.setdefault(user_id, image)

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from insights.clients.stream_position import Watermarks
 from insights.errors import UserError
-from insights.model.message import EVENT_ID, EVENT_ID_FORMAT
+from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, digest_record
 from insights.settings import KafkaSettings
 
 _MAX_MESSAGES = 5000
@@ -21,11 +21,16 @@ TIMEOUT_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class TopicEvent:
-    """The position of a message, and the event id of the record that it carries."""
+    """The position of a message, the event id of the record that it carries, and the digest of its content.
+
+    The digest is that of the staged row (`digest_record`), None for a message that was not made from one: of another
+    producer, or re-driven.
+    """
 
     partition: int
     offset: int
     event_id: str
+    digest: int | None
 
 
 class RawTopic:
@@ -83,7 +88,7 @@ class RawTopic:
                     continue
                 high = end_offsets.get(partition, 0)
                 if offset < high:
-                    yield TopicEvent(partition, offset, read_event_id(message))
+                    yield TopicEvent(partition, offset, *read_identity(message))
                 if offset >= high - 1:
                     end_offsets.pop(partition, None)
 
@@ -94,10 +99,22 @@ class RawTopic:
         )
 
 
-def read_event_id(message: Message) -> str:
-    """The event id of a message, by the same rules as in the stream: a valid header, or the message's coordinates."""
-    header = next((value for name, value in message.headers() or () if name == EVENT_ID), None)
-    text = bytes(header or b"").decode("utf-8", "replace")
-    if re.fullmatch(EVENT_ID_FORMAT, text):
-        return text
-    return f"{message.topic()}/{message.partition()}/{message.offset()}"
+def read_identity(message: Message) -> tuple[str, int | None]:
+    """The event id of a message, and the digest of a message that was made from a staged row.
+
+    The event id follows the rules of the stream: a valid header, or the message's coordinates.
+    """
+    headers: dict[str, bytes] = {}
+    for name, content in message.headers() or ():
+        headers.setdefault(name, content or b"")
+    event_id = _decode(headers.get(EVENT_ID))
+    if not re.fullmatch(EVENT_ID_FORMAT, event_id):
+        return f"{message.topic()}/{message.partition()}/{message.offset()}", None
+    if REDRIVES in headers or not event_id.isdecimal():
+        return event_id, None
+    milliseconds, batch_id = _decode(headers.get(EVENT_TIME)), _decode(headers.get(BATCH_ID))
+    return event_id, digest_record(event_id, _decode(message.key()), batch_id, milliseconds, message.value() or b"")
+
+
+def _decode(content: bytes | None) -> str:
+    return bytes(content or b"").decode("utf-8", "replace")

@@ -6,6 +6,8 @@ from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
+from insights.model.digest import digest_cells
+
 SCHEMA_VERSION = "1"
 EVENT_ID = "event_id"
 BATCH_ID = "batch_id"
@@ -45,6 +47,15 @@ class RawMessage:
         if self.redrives:
             headers.append((REDRIVES, b"%d" % self.redrives))
         return headers
+
+
+def digest_record(event_id: str, key: str, batch_id: str, milliseconds: str, value: bytes) -> int:
+    """The digest of what a staged row and each of its messages have in common: everything but the version.
+
+    `milliseconds`: the event time since 1970, in decimal.
+    """
+    texts = (event_id, key, batch_id, milliseconds)
+    return digest_cells((*(text.encode() for text in texts), value))
 
 
 def make_traceparent(batch_id: str, event_id: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from insights.model.credentials import mask_text
+from insights.model.digest import digest_cells
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, to_epoch_milliseconds
 from insights.model.reasons import Reason
 from insights.model.redaction import redact
@@ -54,6 +55,15 @@ class QuarantineRecord:
         for name in ("key", "batch_id"):
             if (text := getattr(self, name)) is not None:
                 object.__setattr__(self, name, mask_text(text))
+
+    def digest(self) -> int:
+        """The digest of every field, which `quarantine.records` keeps beside them."""
+        milliseconds = to_epoch_milliseconds(self.event_time)
+        texts = (
+            *(self.origin, self.event_id, self.reason, self.field, self.detail, self.key, self.batch_id),
+            *(self.version, milliseconds, self.redrives, self.size, self.sha256),
+        )
+        return digest_cells((*(None if text is None else str(text).encode() for text in texts), self.payload))
 
     def headers(self) -> Headers:
         """Return the headers of the copy on the quarantine topic."""

@@ -7,9 +7,8 @@ import numpy as np
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.sql import fetch_row
+from insights.model.batch import RECOUNT
 
-RECOUNT = "recount"
-"""The `query_id` of a recount in `analytics.batches`. Cassandra has its counts, or gets them with the next batch."""
 PERCENTILES = (50, 95, 99)
 MAX_PERCENTILES = 10_000
 """Percentiles that one latency query reads: all of a hundred batches, or some of each of an hour's 3,600 batches."""

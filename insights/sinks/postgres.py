@@ -20,6 +20,7 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
+from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord
 from insights.model.schema import (
     USER_FIELDS,
@@ -28,6 +29,7 @@ from insights.model.schema import (
     build_user_counts_sql,
     list_dimension_fields,
 )
+from insights.sinks.row_digests import digest_users
 
 Offsets = dict[str, dict[str, list[int]]]
 """By topic and partition: the first offset of a batch and its end offset."""
@@ -41,8 +43,9 @@ _REPLACED_COLUMNS = tuple(dict.fromkeys((*list_dimension_fields(), "registered_a
 
 _COLUMN_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
 _CREATE_TEMPORARY_TABLES = f"""
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (n integer, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())})
-        ON COMMIT DELETE ROWS;
+    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
+        n integer, digest bigint, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())}
+    ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS touched (
         n integer, user_id uuid, event_id text, version bigint, wins boolean, same boolean,
         old_event_id text, old_version bigint,
@@ -73,10 +76,11 @@ _SELECT_STORED_ROWS = f"""
     WHERE NOT t.wins AND NOT t.same AND i.version = u.version
 """
 _UPSERT_USERS = f"""
-    INSERT INTO analytics.users ({_USER_COLUMNS}, seq)
-    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)}, %(seq)s
+    INSERT INTO analytics.users ({_USER_COLUMNS}, digest, seq)
+    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)}, i.digest, %(seq)s
     FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
-    ON CONFLICT (user_id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in (*USER_FIELDS, "seq"))}
+    ON CONFLICT (user_id) DO UPDATE SET
+        {", ".join(f"{name} = excluded.{name}" for name in USER_FIELDS)}, digest = excluded.digest, seq = excluded.seq
     WHERE excluded.version > analytics.users.version
 """
 # A count that would fall below zero was already wrong: it is recomputed from the table.
@@ -250,11 +254,12 @@ def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
 def _copy_accepted(cursor: PgCursor, accepted: pa.Table) -> None:
     if not accepted.num_rows:
         return
-    numbered = accepted.select(USER_FIELDS).add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
+    numbers = pa.array(np.arange(accepted.num_rows, dtype=np.int32))
+    numbered = accepted.select(USER_FIELDS).add_column(0, "digest", digest_users(accepted)).add_column(0, "n", numbers)
     text = io.BytesIO()
     pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
     text.seek(0)
-    cursor.copy_expert(f"COPY incoming (n, {_USER_COLUMNS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
+    cursor.copy_expert(f"COPY incoming (n, digest, {_USER_COLUMNS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
 
 
 def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> int | None:
@@ -299,7 +304,7 @@ def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected:
         "query_id": batch.query_id,
         "batch_id": batch.number,
         "seq": seq,
-        "offsets": psycopg2.extras.Json(batch.offsets),
+        "offsets": batch.offsets,
         "read": accepted + len(rejected_ids),
         "accepted": accepted,
         "rejected": len(rejected_ids),
@@ -309,6 +314,7 @@ def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected:
         "served_at": None,
         "event_times": event_times,
     }
+    row |= {"digest": digest_batch(row), "offsets": psycopg2.extras.Json(batch.offsets)}
     changes = ", ".join(f"{name} = excluded.{name}" for name in row)
     psycopg2.extras.execute_values(
         cursor,

@@ -14,6 +14,8 @@ from psycopg2.extensions import cursor as PgCursor
 from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
+from insights.model.batch import digest_page
+from insights.model.message import digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord, RejectedRecord
 from insights.model.raw_json import has_repeated_keys, make_object
 from insights.model.user import RECORD_NAMESPACE, derive_record_key
@@ -165,13 +167,23 @@ def _copy_rows(
     stamp: _Stamp,
 ) -> None:
     event_time = page.fetched_at.astimezone(UTC).isoformat(timespec="milliseconds")
+    milliseconds = str(to_epoch_milliseconds(page.fetched_at))
     common = [str(value).encode() for value in (stamp.epoch, staged_on, stamp.version, event_time)]
     common.append(_escape(batch_id.encode()))
     lines = (
-        b"\t".join((b"%d" % id_, key.encode(), *common, _escape(records_by_key[key]))) + b"\n"
+        b"\t".join(
+            (
+                b"%d" % id_,
+                key.encode(),
+                *common,
+                b"%d" % digest_record(str(id_), key, batch_id, milliseconds, records_by_key[key]),
+                _escape(records_by_key[key]),
+            )
+        )
+        + b"\n"
         for key, id_ in ids.items()
     )
-    columns = "id, user_key, epoch, staged_on, version, event_time, batch_id, payload"
+    columns = "id, user_key, epoch, staged_on, version, event_time, batch_id, digest, payload"
     cursor.copy_expert(f"COPY staging.users ({columns}) FROM STDIN", io.BytesIO(b"".join(lines)))
 
 
@@ -212,25 +224,21 @@ def _escape(value: bytes) -> bytes:
 
 
 def _insert_ledger_row(cursor: PgCursor, page: SourcePage, loaded: LoadedPage, dag_id: str, run_id: str) -> None:
+    row = {
+        "batch_id": loaded.batch_id,
+        "dag_id": dag_id,
+        "run_id": run_id,
+        "seed": page.seed,
+        "page": page.page,
+        "fetched": loaded.fetched,
+        "staged": loaded.staged,
+        "duplicates": loaded.duplicates,
+        "quarantined": loaded.quarantined,
+        "api_version": page.api_version,
+        "answer_sha256": page.body_sha256,
+        "answer_bytes": page.body_bytes,
+    }
+    row |= {"digest": digest_page(row), "fetched_at": page.fetched_at}
     cursor.execute(
-        """
-        INSERT INTO staging.batches (batch_id, dag_id, run_id, seed, page, fetched, staged, duplicates, quarantined,
-                                     api_version, answer_sha256, answer_bytes, fetched_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        """,
-        (
-            loaded.batch_id,
-            dag_id,
-            run_id,
-            page.seed,
-            page.page,
-            loaded.fetched,
-            loaded.staged,
-            loaded.duplicates,
-            loaded.quarantined,
-            page.api_version,
-            page.body_sha256,
-            page.body_bytes,
-            page.fetched_at,
-        ),
+        f"INSERT INTO staging.batches ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", list(row.values())
     )

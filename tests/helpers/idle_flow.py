@@ -9,14 +9,20 @@ from typing import Any
 from uuid import UUID
 
 from cassandra.concurrent import execute_concurrent_with_args
-from psycopg2.extras import execute_values
+from psycopg2.extras import Json, execute_values
 
 from insights.clients import connections
 from insights.clients.kafka_admin import get_admin, read_watermarks
-from insights.model.message import RawMessage
+from insights.clients.quarantine_table import insert_records
+from insights.model.batch import digest_batch, digest_page
+from insights.model.message import RawMessage, digest_record, to_epoch_milliseconds
+from insights.model.quarantine import QuarantineRecord
+from insights.model.reasons import Reason
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
+from insights.sinks.row_digests import digest_users
+from tests.helpers import accepted_users
 
 FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
 BATCH = "ingest_users/2026-11-20/1"
@@ -92,8 +98,8 @@ def create_idle_flow(stores: StoreSettings, users: int = 30, quarantined: int = 
         _advance_publisher(cursor, stores.kafka.raw_topic, total)
         execute_values(
             cursor,
-            f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}, seq) VALUES %s",
-            ((*user(number), 1) for number in range(users)),
+            f"INSERT INTO analytics.users ({', '.join(USER_FIELDS)}, seq, digest) VALUES %s",
+            ((*user(number), 1, digest) for number, digest in enumerate(_digest_users(users))),
         )
         cursor.execute(
             "INSERT INTO analytics.user_counts (dimension, value, count, seq)"
@@ -112,16 +118,31 @@ def add_batch(flow: IdleFlow, delivered: bool = True, accepted: int = 0) -> None
     """Add a merged batch that has read the topic to its end."""
     watermarks = read_watermarks(get_admin(flow.stores.kafka), flow.stores.kafka.raw_topic)
     spans = {str(partition): list(span) for partition, span in watermarks.items()}
-    flow.sql(
-        "INSERT INTO analytics.batches (query_id, batch_id, seq, offsets, read, accepted, rejected, inserted, updated,"
-        " started_at, served_at)"
-        " SELECT 'query', count(*), count(*) + 1, %s, %s, %s, 0, 0, 0, now(), CASE WHEN %s THEN now() END"
-        " FROM analytics.batches",
-        json.dumps({flow.stores.kafka.raw_topic: spans}),
-        accepted,
-        accepted,
-        delivered,
-    )
+    (batches,) = flow.sql("SELECT count(*) FROM analytics.batches")
+    row = {
+        "query_id": "query",
+        "batch_id": batches,
+        "seq": batches + 1,
+        "offsets": {flow.stores.kafka.raw_topic: spans},
+        "read": accepted,
+        "accepted": accepted,
+        "rejected": 0,
+        "inserted": 0,
+        "updated": 0,
+    }
+    row |= {
+        "digest": digest_batch(row),
+        "offsets": Json(row["offsets"]),
+        "started_at": FETCHED_AT,
+        "served_at": datetime.now(UTC) if delivered else None,
+    }
+    flow.sql(f"INSERT INTO analytics.batches ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
+
+
+def _digest_users(users: int) -> list[int]:
+    rows = [dict(zip(USER_FIELDS, user(number), strict=True)) for number in range(users)]
+    digests: list[int] = digest_users(accepted_users.table(rows)).to_pylist()
+    return digests
 
 
 def _insert_staged(cursor: Any, total: int) -> None:
@@ -130,19 +151,34 @@ def _insert_staged(cursor: Any, total: int) -> None:
         "CREATE TABLE staging.users_20261120 PARTITION OF staging.users"
         " FOR VALUES FROM ('2026-11-20') TO ('2026-11-21')"
     )
-    cursor.execute(
-        "INSERT INTO staging.batches VALUES (%s, 'ingest_users', 'run', 'seed', 1, %s, %s, 3, '1.4', 'x', 9, now())",
-        (BATCH, total + 3, total),
-    )
+    page = {
+        "batch_id": BATCH,
+        "dag_id": "ingest_users",
+        "run_id": "run",
+        "seed": "seed",
+        "page": 1,
+        "fetched": total + 3,
+        "staged": total,
+        "duplicates": 3,
+        "quarantined": 0,
+        "api_version": "1.4",
+        "answer_sha256": "x",
+        "answer_bytes": 9,
+    }
+    page |= {"digest": digest_page(page), "fetched_at": FETCHED_AT}
+    execute_values(cursor, f"INSERT INTO staging.batches ({', '.join(page)}) VALUES %s", [tuple(page.values())])
     keys = [(str(user_id(number)), number, "2026-11-20", BATCH) for number in range(total)]
     execute_values(cursor, "INSERT INTO staging.user_keys VALUES %s", keys)
-    rows = [
-        (number, 1, "2026-11-20", str(user_id(number)), 1, FETCHED_AT, BATCH, message(number).value.decode())
-        for number in range(total)
-    ]
+    milliseconds = str(to_epoch_milliseconds(FETCHED_AT))
+    rows = []
+    for number in range(total):
+        key, value = str(user_id(number)), message(number).value
+        digest = digest_record(str(number), key, BATCH, milliseconds, value)
+        rows.append((number, 1, "2026-11-20", key, 1, FETCHED_AT, BATCH, digest, value.decode()))
     execute_values(
         cursor,
-        "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload) VALUES %s",
+        "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, digest, payload)"
+        " VALUES %s",
         rows,
     )
 
@@ -156,29 +192,25 @@ def _advance_publisher(cursor: Any, topic: str, total: int) -> None:
 
 
 def _insert_quarantined(cursor: Any, numbers: range) -> None:
-    rows = [
-        (
+    records = [
+        QuarantineRecord(
             f"raw/0/{number}",
             str(number),
-            "BAD_EMAIL",
+            Reason.BAD_EMAIL,
             "email",
             "no @",
             str(user_id(number)),
             BATCH,
-            1,
-            FETCHED_AT,
-            9,
-            "x",
-            message(number).value,
+            version=1,
+            event_time=FETCHED_AT,
+            redrives=0,
+            size=9,
+            sha256="x",
+            payload=message(number).value,
         )
         for number in numbers
     ]
-    execute_values(
-        cursor,
-        "INSERT INTO quarantine.records (origin, event_id, reason, field, detail, key, batch_id, version, event_time,"
-        " size, sha256, payload) VALUES %s",
-        rows,
-    )
+    insert_records(cursor, records)
 
 
 def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) -> None:

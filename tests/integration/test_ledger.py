@@ -62,6 +62,9 @@ def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> Non
         "users_by_country": (30, 30),
         "users_by_registration_month": (30, 30),
         "latest_arrivals": (30, 30),
+        "users": (30, 30),
+        "batches": (1, 1),
+        "quarantine": (2, 2),
         "user_counts in Cassandra": (30 * len(DIMENSIONS), 30 * len(DIMENSIONS)),
     }
 
@@ -147,6 +150,50 @@ def wrong_served_count(flow: IdleFlow) -> None:
     flow.cql("UPDATE user_counts SET count = 77 WHERE dimension = 'gender' AND value = %s", gender(7))
 
 
+def change_page(flow: IdleFlow) -> None:
+    flow.sql("UPDATE staging.batches SET fetched = fetched + 1, duplicates = duplicates + 1")
+
+
+def change_batch(flow: IdleFlow) -> None:
+    flow.sql("UPDATE analytics.batches SET inserted = inserted + 1")
+
+
+def remove_batch(flow: IdleFlow) -> None:
+    add_batch(flow)
+    add_batch(flow)
+    flow.sql("DELETE FROM analytics.batches WHERE batch_id = 1")
+
+
+def change_payload(flow: IdleFlow) -> None:
+    flow.sql("UPDATE staging.users SET payload = '{}' WHERE id = 7")
+
+
+def change_batch_of_staged_row(flow: IdleFlow) -> None:
+    flow.sql("UPDATE staging.users SET batch_id = 'other' WHERE id = 7")
+
+
+def change_payload_staged_before_digests(flow: IdleFlow) -> None:
+    flow.sql("UPDATE staging.users SET payload = '{}', digest = NULL WHERE id = 7")
+
+
+def publish_another_value(flow: IdleFlow) -> None:
+    flow.publish(replace(message(7), value=b"{}"))
+    add_batch(flow)
+
+
+def change_first_name_alike_in_both_stores(flow: IdleFlow) -> None:
+    flow.sql("UPDATE analytics.users SET first_name = 'Other' WHERE event_id = '7'")
+    flow.cql("UPDATE users_by_id SET first_name = 'Other' WHERE user_id = %s", user_id(7))
+
+
+def change_quarantined_payload(flow: IdleFlow) -> None:
+    flow.sql("UPDATE quarantine.records SET payload = '{}' WHERE event_id = '31'")
+
+
+def change_quarantined_detail(flow: IdleFlow) -> None:
+    flow.sql("UPDATE quarantine.records SET detail = 'other' WHERE event_id = '31'")
+
+
 def truncate_arrivals(flow: IdleFlow) -> None:
     flow.cql("TRUNCATE latest_arrivals")
 
@@ -205,6 +252,16 @@ def gender(number: int) -> str:
         (change_served, "users_by_id", f"{user_id(7)} (distance_km)"),
         (leave_a_stale_row, "users_by_country", str(user_id(7))),
         (invent_a_user, "users_by_id", str(user_id(999))),
+        (change_page, "fetched", "page ingest_users/2026-11-20/1"),
+        (change_batch, "batches", "query/0"),
+        (remove_batch, "batches", "query/1"),
+        (change_payload, "staged", "7"),
+        (change_batch_of_staged_row, "staged", "7"),
+        (change_payload_staged_before_digests, "published", "7"),
+        (publish_another_value, "published", "7"),
+        (change_first_name_alike_in_both_stores, "users", str(user_id(7))),
+        (change_quarantined_payload, "quarantine", "raw/0/31"),
+        (change_quarantined_detail, "quarantine", "raw/0/31"),
         (truncate_arrivals, "latest_arrivals", str(min(map(user_id, range(30))))),
         (remove_arrival, "latest_arrivals", str(user_id(7))),
         (change_arrival, "latest_arrivals", f"{user_id(7)} (city)"),
@@ -223,6 +280,75 @@ def test_a_change_by_hand_is_found_and_named(
     ledger = check_ledger(flow.stores)
     assert ledger.state is LedgerState.BROKEN
     assert any(name.startswith(named) for name in list_broken_hops(ledger)[hop])
+
+
+def list_uncovered(ledger: Ledger) -> dict[str, str]:
+    return {hop.name: hop.uncovered for hop in ledger.hops if hop.uncovered}
+
+
+def test_each_hop_says_what_it_does_not_cover(flow: IdleFlow) -> None:
+    always = {
+        "latest_arrivals": "batches merged over 7 days ago or with an earlier checkpoint,"
+        " and earlier versions of users",
+        "quarantine": "resolved records that were deleted",
+        "batches": "the instants of batches",
+    }
+    assert list_uncovered(check_ledger(flow.stores)) == always
+
+    flow.sql("UPDATE staging.users SET digest = NULL WHERE id < 5")
+    flow.sql("UPDATE analytics.users SET digest = NULL WHERE event_id::int < 4")
+    flow.sql("UPDATE quarantine.records SET digest = NULL WHERE event_id = '31'")
+    flow.sql("UPDATE staging.batches SET digest = NULL")
+    flow.sql("UPDATE analytics.batches SET digest = NULL")
+    delete_topic_records(flow, before=3)
+    ledger = check_ledger(flow.stores)
+    assert ledger.closed
+    assert list_uncovered(ledger) == always | {
+        "fetched": "1 page staged before digests were recorded",
+        "batches": "1 batch merged before digests were recorded; the instants of batches",
+        "staged": "5 rows staged before digests were recorded",
+        "published": "3 rows whose messages have left the topic",
+        "users": "4 users merged before digests were recorded",
+        "quarantine": "1 record written before digests were recorded; resolved records that were deleted",
+    }
+
+
+def test_a_user_changed_after_an_upgrade_is_named_beside_users_without_a_digest(flow: IdleFlow) -> None:
+    flow.sql("UPDATE analytics.users SET digest = NULL WHERE event_id <> '7'")
+    change_first_name_alike_in_both_stores(flow)
+    assert list_broken_hops(check_ledger(flow.stores)) == {"users": (str(user_id(7)),)}
+
+
+def test_a_user_that_an_earlier_version_merged_after_a_rollback_is_not_taken_for_changed(flow: IdleFlow) -> None:
+    add_batch(flow)
+    flow.sql("UPDATE analytics.batches SET digest = NULL WHERE seq = 2")
+    flow.sql("UPDATE analytics.users SET first_name = 'Other', seq = 2 WHERE event_id = '7'")
+    flow.cql("UPDATE users_by_id SET first_name = 'Other' WHERE user_id = %s", user_id(7))
+    assert check_ledger(flow.stores).closed
+
+
+def test_a_batch_of_more_users_than_arrive_is_named_if_too_few_arrived(stores: StoreSettings) -> None:
+    flow = create_idle_flow(stores, users=205, quarantined=0)
+    for number in range(5):
+        flow.cql(f"DELETE FROM latest_arrivals WHERE {ARRIVAL}", *arrival_key(number))
+    assert check_ledger(stores).closed
+    remove_arrival(flow)
+    assert list_broken_hops(check_ledger(stores)) == {"latest_arrivals": ("batch query/0 (199 of 200)",)}
+
+
+def test_arrivals_written_with_an_earlier_checkpoint_may_be_gone(flow: IdleFlow) -> None:
+    truncate_arrivals(flow)
+    flow.sql(
+        "INSERT INTO analytics.batches SELECT (b).* FROM (SELECT jsonb_populate_record(b, "
+        '\'{"query_id": "other", "seq": 9, "digest": null}\') AS b FROM analytics.batches AS b) AS copied'
+    )
+    assert check_ledger(flow.stores).closed
+
+
+def test_a_corrected_record_on_the_topic_is_not_taken_for_a_changed_one(flow: IdleFlow) -> None:
+    flow.publish(replace(message(31, redrives=1), value=b'{"nat": "DE"}'), message(5, version=2))
+    add_batch(flow)
+    assert check_ledger(flow.stores).closed
 
 
 def test_a_page_lost_with_its_rows_and_keys_is_named(flow: IdleFlow) -> None:

@@ -3,8 +3,9 @@
 import json
 from datetime import UTC, datetime
 
-from insights.ledger.digest import digest_image, split_cells
+from insights.ledger.digest import split_cells
 from insights.ledger.hops import Hop, Ledger, LedgerState, evaluate_hop, list_uncovered
+from insights.model.digest import digest_bytes
 
 
 def evaluate(**sides: object) -> Hop:
@@ -66,10 +67,11 @@ def test_the_ledger_is_plain_json() -> None:
 def test_an_image_distinguishes_null_from_empty() -> None:
     null, empty = b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"
     assert split_cells(null + empty + b"\x00\x00\x00\x01a") == [None, b"", b"a"]
-    assert digest_image(null) != digest_image(empty)
+    assert digest_bytes(null) != digest_bytes(empty)
 
 
 def test_a_sentence_ends_with_what_the_comparison_leaves_out() -> None:
     assert evaluate(left=2, right=2, uncovered="1 dropped row").sentence == "2 = 2. Not covered: 1 dropped row."
     assert evaluate(left=2, right=2).uncovered == ""
-    assert list_uncovered((0, "dropped rows"), (1234, "old rows"), (2, "buckets")) == "1,234 old rows; 2 buckets"
+    parts = ((0, "page", "pages"), (1234, "row", "rows"), (1, "bucket", "buckets"))
+    assert list_uncovered(*parts) == "1,234 rows; 1 bucket"
