@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
 
+from insights.errors import UserError
 from insights.model.reasons import Reason
 
 
@@ -27,22 +29,30 @@ from insights.model.reasons import Reason
 def redrive_quarantine():
     @task
     def redrive() -> dict[str, int]:
-        """Publish the selected records. Returns how many were published and how many were not."""
+        """Publish the selected records. Returns how many were published, refused, and left out by the limit."""
         from airflow.providers.apache.kafka.hooks.produce import KafkaProducerHook
 
         from insights.clients.kafka_produce import republish
-        from insights.repair.redrive import RedriveSelection, prepare_redrive
+        from insights.repair.redrive import redrive as redrive_records
+        from insights.repair.redrive_selection import RedriveSelection
         from insights.settings import KafkaSettings, PostgresSettings, load
 
         params = get_current_context()["params"]
-        reason = Reason(params["reason"]) if params["reason"] else None
-        selection = RedriveSelection(reason, params["ids"], params["limit"])
-        prepared = prepare_redrive(load(PostgresSettings), selection, params["patch"], force=params["force"])
-        producer = KafkaProducerHook("kafka_default").get_producer()
-        published = republish(producer, load(KafkaSettings).raw_topic, prepared.messages)
-        for origin, cause in prepared.skipped.items():
-            print(f"{origin}: {cause}")
-        return {"published": published, "refused": len(prepared.skipped)}
+        topic, producer = load(KafkaSettings).raw_topic, KafkaProducerHook("kafka_default").get_producer()
+        try:
+            outcome = redrive_records(
+                load(PostgresSettings),
+                RedriveSelection(
+                    Reason(params["reason"]) if params["reason"] else None, params["ids"], params["limit"]
+                ),
+                params["patch"],
+                publish=lambda messages: republish(producer, topic, messages),
+                force=params["force"],
+            )
+        except UserError as error:
+            raise AirflowFailException(str(error)) from error
+        print(*(f"{origin}: {cause}" for origin, cause in outcome.skipped.items()), sep="\n")
+        return {"published": outcome.published, "refused": len(outcome.skipped), "left_out": outcome.left_out}
 
     redrive()
 

@@ -9,7 +9,7 @@ from dashboard.data.answers import CachedAnswer
 from dashboard.data.stores import ask_airflow, get_airflow_settings, get_refresh_seconds
 from insights.clients import airflow
 from insights.errors import UserError
-from insights.repair.redrive import MAX_REDRIVES, RedriveSelection
+from insights.repair.redrive_selection import MAX_RECORDS, MAX_REDRIVES
 from insights.text import format_count
 
 DAG = "redrive_quarantine"
@@ -58,9 +58,9 @@ def confirm_redrive(reasons: charts.Counts) -> None:
     reason = st.selectbox("Reason", charts.sort_by_count(reasons), key=REASON)
     st.write(f"**{format_count(reasons[reason], 'open record')}** with this reason will be published again, unchanged.")
     st.caption(
-        f"A run takes at most {RedriveSelection().limit:,} records. It skips records that have been re-driven "
-        f"{MAX_REDRIVES} times and those that were too large to be kept. `insights redrive` can also correct records "
-        "and select individual ones."
+        f"A run takes at most {MAX_RECORDS:,} records. It skips records that have been re-driven {MAX_REDRIVES} times "
+        "or are on their way, those that were too large to be kept, and those of users served from a newer one. "
+        "`insights redrive` can also correct records and select individual ones."
     )
     start_column, cancel_column = st.columns(2)
     start_column.button(

@@ -1,16 +1,18 @@
 """`insights redrive`: publish quarantined records again."""
 
-import json
-from typing import Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
 from insights.cli.app import app, console, load_stores
 from insights.clients import connections
 from insights.clients.kafka_produce import republish
-from insights.errors import UserError
+from insights.model.message import RawMessage
 from insights.model.reasons import Reason
-from insights.repair.redrive import RedriveSelection, prepare_redrive
+from insights.repair.merge_patch import parse_patch
+from insights.repair.redrive import redrive as redrive_records
+from insights.repair.redrive_selection import RedriveSelection
 from insights.text import format_count
 
 
@@ -26,37 +28,25 @@ def redrive(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the records.")] = False,
 ) -> None:
     """Publish open quarantine records again, patched or unchanged."""
-    if reason is None and not ids:
-        raise UserError("Nothing is selected: give --reason or --id.")
+    selection, merge_patch = RedriveSelection(reason, ids or (), limit), parse_patch(patch)
     stores = load_stores()
-    prepared = prepare_redrive(
-        stores.postgres, RedriveSelection(reason, ids or (), limit), parse_patch(patch), force=force
-    )
-    if dry_run:
-        count = sum(1 for _ in prepared.messages)
-        summary = f"{format_count(count, 'record')} would be published again."
-    else:
+
+    def publish(messages: Iterable[RawMessage]) -> int:
         producer = connections.make_kafka_producer(stores.kafka, "redrive")
-        count = republish(producer, stores.kafka.raw_topic, prepared.messages)
-        published = format_count(count, "record was", "records were")
-        summary = f"{published} published again, {format_count(len(prepared.skipped), 'was', 'were')} not."
-    for origin, cause in prepared.skipped.items():
+        return republish(producer, stores.kafka.raw_topic, messages)
+
+    outcome = redrive_records(
+        stores.postgres, selection, merge_patch, publish=None if dry_run else publish, force=force
+    )
+    for origin, cause in outcome.skipped.items():
         console.print(f"{origin}: {cause}.", markup=False)
-    console.print(summary)
-
-
-def parse_patch(text: str) -> dict[str, Any] | None:
-    """The merge patch in `text`; None if it is empty.
-
-    Raises:
-        UserError: `text` is not a JSON object.
-    """
-    if not text.strip():
-        return None
-    try:
-        patch = json.loads(text)
-    except ValueError as error:
-        raise UserError(f'The patch {text!r} is not JSON ({error}): give an object like {{"nat": "DE"}}.') from None
-    if not isinstance(patch, dict):
-        raise UserError(f'The patch {text!r} is not a JSON object: give one like {{"nat": "DE"}}.')
-    return patch
+    if dry_run:
+        console.print(f"{format_count(outcome.published, 'record')} would be published again.")
+    else:
+        published = format_count(outcome.published, "record was", "records were")
+        skipped = format_count(len(outcome.skipped), "was", "were")
+        console.print(f"{published} published again, {skipped} not.")
+    if outcome.left_out:
+        console.print(
+            f"{format_count(outcome.left_out, 'open record')} beyond --limit {limit:,}: run it again for them."
+        )

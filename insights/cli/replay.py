@@ -7,7 +7,7 @@ import typer
 
 from insights.cli.app import app, console, load_stores
 from insights.cli.instants import parse_instant
-from insights.repair.replay import ReplayPeriod, count_by_day
+from insights.repair.replay import ReplayPeriod, plan_replay
 from insights.repair.replay import replay as replay_period
 from insights.text import format_count
 
@@ -33,14 +33,17 @@ def replay(
     A time without an offset is in UTC.
     """
     stores, period = load_stores(), ReplayPeriod(since, until)
+    plan = plan_replay(stores.postgres, period)
     if dry_run:
-        days = count_by_day(stores.postgres, period)
-        for day, count in days.items():
+        for day, count in plan.days.items():
             console.print(f"{day}  {count:,}")
-        console.print(f"{format_count(sum(days.values()), 'record', 'records')} would be published again.")
-        return
-    published = replay_period(stores.postgres, stores.kafka, period)
-    console.print(
-        f"{format_count(published, 'record was', 'records were')} published again;"
-        " `insights check --wait 60` shows whether every sink has them."
-    )
+        console.print(f"{format_count(sum(plan.days.values()), 'record')} would be published again.")
+    else:
+        published = replay_period(stores.postgres, stores.kafka, period)
+        console.print(
+            f"{format_count(published, 'record was', 'records were')} published again;"
+            " `insights check --wait 60` shows whether every sink has them."
+        )
+    if plan.left_out:
+        left_out = format_count(plan.left_out, "record is", "records are")
+        console.print(f"{left_out} left out, because a newer or corrected record of the user is served.")

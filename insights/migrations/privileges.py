@@ -28,6 +28,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE staging.users": "SELECT, INSERT",
         "SEQUENCE staging.user_ids": "USAGE",
         "TABLE quarantine.records": "SELECT, INSERT",
+        "TABLE quarantine.redrives": "SELECT, INSERT",
         "TABLE analytics.batches": "SELECT, DELETE",
         "TABLE analytics.moved": "SELECT, DELETE",
         "TABLE analytics.pruned_batches": "SELECT, INSERT",

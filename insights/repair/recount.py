@@ -18,11 +18,12 @@ from insights.clients.sql import fetch_row
 from insights.errors import UserError
 from insights.ledger.counts import Counts, read_cassandra_counts
 from insights.ledger.in_flight import InFlightRows
+from insights.model.batch import RECOUNT
 from insights.model.schema import build_user_counts_sql
 from insights.model.user import DIMENSIONS
-from insights.queries.pipeline import RECOUNT
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
+from insights.text import format_count
 
 KeptAndExact = dict[tuple[str, str], tuple[int | None, int]]
 """PostgreSQL's count, None if it keeps none, and the exact count, by (dimension, value)."""
@@ -179,7 +180,14 @@ def _read_last_batch(cursor: PgCursor) -> int:
 def _select_kept_and_exact(cursor: PgCursor) -> KeptAndExact:
     with _explain_missing_table():
         cursor.execute(_SELECT_KEPT_AND_EXACT_COUNTS)
-    return {(dimension, value): (kept, exact) for dimension, value, kept, exact in cursor}
+    counts: KeptAndExact = {(dimension, value): (kept, exact) for dimension, value, kept, exact in cursor}
+    kept = sum(1 for kept, _ in counts.values() if kept)
+    if kept and not any(exact for _, exact in counts.values()):
+        raise UserError(
+            f"PostgreSQL has no users, but {format_count(kept, 'count')}, which a recount would set to zero: restore"
+            " the users with `insights replay` first. Nothing was changed."
+        )
+    return counts
 
 
 def _compare_counts(

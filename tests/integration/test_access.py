@@ -28,7 +28,8 @@ from insights.queries import search
 from insights.queries import users as user_queries
 from insights.repair import retention
 from insights.repair.recount import recount
-from insights.repair.redrive import RedriveSelection, prepare_redrive
+from insights.repair.redrive import redrive
+from insights.repair.redrive_selection import RedriveSelection
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
@@ -158,7 +159,8 @@ def query(logins: Logins) -> None:
 def maintain(logins: Logins) -> None:
     """Do the work of the other DAGs: re-drive, check, and both retentions."""
     stores = logins.of("ingest")
-    assert len(list(prepare_redrive(stores.postgres, RedriveSelection()).messages)) == 2
+    selection = RedriveSelection(Reason.BAD_EMAIL)
+    assert redrive(stores.postgres, selection, publish=lambda messages: len(list(messages))).published == 1
     assert check_ledger(stores).closed
     now = datetime.now(UTC) + timedelta(days=30)
     with closing(connections.connect_postgres(stores.postgres, "prune")) as connection:

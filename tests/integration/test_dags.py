@@ -139,3 +139,7 @@ def test_a_redrive_publishes_the_corrected_record_through_the_providers_hook(
     with closing(RawTopic(kafka)) as topic:
         watermarks = read_watermarks(get_admin(kafka), kafka.raw_topic)
         assert [event.event_id for event in topic.events(watermarks)] == ["1"]
+
+    again = run(environment, "redrive_quarantine", "2026-11-20T12:40:00Z", reason="BAD_EMAIL")
+    assert "STATE failed" in again.stdout
+    assert "the stream has not decided about it yet" in again.stdout + again.stderr

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from insights.cli import app
 from insights.clients import connections
+from insights.errors import UserError
 from insights.ledger.check import check_ledger
 from insights.model.quarantine import QuarantineRecord
 from insights.repair.recount import count_new_dimensions, find_wrong_counts, recount, recount_postgres
@@ -186,6 +187,18 @@ def test_a_recount_that_did_not_reach_cassandra_is_delivered_with_the_next_batch
     assert {("gender", "female", 1), ("gender", "male", 1)} <= read_undelivered(connection)
     store.mark_delivered(connection, batch(1))
     assert read_undelivered(connection) == set()
+
+
+def test_without_users_a_recount_is_refused_and_changes_nothing(flow: IdleFlow) -> None:
+    stores = flow.stores
+    counts = flow.sql("SELECT count(*), sum(count), max(seq) FROM analytics.user_counts")
+    flow.sql("DELETE FROM analytics.users")
+    with pytest.raises(UserError, match=r"PostgreSQL has no users, but .* restore the users"):
+        find_wrong_counts(stores.postgres, stores.cassandra)
+    with pytest.raises(UserError, match="Nothing was changed"):
+        recount(stores.postgres, stores.cassandra, STREAM)
+    assert flow.sql("SELECT count(*), sum(count), max(seq) FROM analytics.user_counts") == counts
+    assert flow.sql("SELECT count(*) FROM analytics.batches WHERE query_id = 'recount'") == (0,)
 
 
 def test_the_command_lists_wrong_counts_and_a_dry_run_changes_none(

@@ -16,7 +16,7 @@ from insights.ledger import check as ledger_check
 from insights.ledger.hops import Hop, Ledger, evaluate_hop
 from insights.local.configuration import Address, DemoOptions
 from insights.local.supervision import ComponentEvent
-from insights.repair.replay import ReplayPeriod
+from insights.repair.replay import ReplayPeriod, ReplayPlan
 from insights.settings import LocalSettings, PostgresSettings, StoreSettings
 
 RUNNER = CliRunner()
@@ -123,14 +123,21 @@ def test_a_users_mistake_is_one_sentence_on_stderr() -> None:
 def test_the_offset_of_a_time_is_honoured(text: str, instant: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
     periods: list[ReplayPeriod] = []
 
-    def count(_: PostgresSettings, period: ReplayPeriod) -> dict[date, int]:
+    def plan(_: PostgresSettings, period: ReplayPeriod) -> ReplayPlan:
         periods.append(period)
-        return {}
+        return ReplayPlan({date(2026, 1, 1): 2}, left_out=1)
 
-    monkeypatch.setattr("insights.cli.replay.count_by_day", count)
+    monkeypatch.setattr("insights.cli.replay.plan_replay", plan)
     result = RUNNER.invoke(app, ["replay", "--from", text, "--to", "2027-01-01", "--dry-run"])
     assert result.exit_code == 0, result.output
+    assert "2 records would be published again.\n1 record is left out" in result.output
     assert [(period.since, period.since.utcoffset()) for period in periods] == [(instant, timedelta(0))]
+
+
+def test_a_replay_from_the_future_is_rejected() -> None:
+    result = RUNNER.invoke(app, ["replay", "--from", "2999-01-01", "--to", "2999-01-02"])
+    assert result.exit_code == 1
+    assert "is in the future" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["yesterday", "01/02/2026", "2026-02-30", "0001-01-01T00:00:00+05:45", ""])
@@ -146,6 +153,12 @@ def test_a_patch_that_is_not_an_object_is_rejected(patch: str) -> None:
     result = RUNNER.invoke(app, ["redrive", "--reason", "BAD_EMAIL", "--patch", patch])
     assert result.exit_code == 1
     assert "give" in result.stderr
+
+
+def test_more_ids_than_the_limit_are_rejected() -> None:
+    result = RUNNER.invoke(app, ["redrive", "--id", "1", "--id", "2", "--limit", "1"])
+    assert result.exit_code == 1
+    assert "--limit 1 is less than the 2 ids given" in result.stderr
 
 
 def test_redrive_without_a_selection_is_rejected() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from insights.model.raw_json import RepeatedKeys, make_object
-from insights.repair.redrive import apply_merge_patch
+from insights.repair.merge_patch import apply_merge_patch, names_user
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,19 @@ def test_a_patch_replaces_every_member_that_repeats_its_key_and_leaves_other_rep
     whole = apply_merge_patch(half, {"b": None})
     assert whole == {"a": 5}
     assert not isinstance(whole, RepeatedKeys)
+
+
+@pytest.mark.parametrize(
+    ("patch", "named"),
+    [
+        ({"nat": "DE"}, False),
+        ({"login": {"username": "a"}}, False),
+        ({"login": {"uuid": "a"}}, True),
+        ({"login": {"uuid": None}}, True),
+        ({"login": None}, True),
+        ({"login": "a"}, True),
+        ([], False),
+    ],
+)
+def test_a_patch_that_makes_a_record_another_users_is_recognised(patch: Any, named: bool) -> None:
+    assert names_user(patch) is named
