@@ -371,7 +371,7 @@ def test_rows_beyond_the_publishers_cursor_are_in_flight_and_those_before_it_are
 def test_unread_messages_are_in_flight_and_those_the_stream_has_passed_are_lost(stores: StoreSettings) -> None:
     flow = create_idle_flow(stores, users=0, quarantined=0)
     stage(flow, 40)
-    flow.publish(message(40))
+    publish_staged(flow, 40)
     flow.sql("UPDATE staging.publisher SET xact_id = (SELECT max(xact_id) FROM staging.users), id = 40")
     served = next(hop for hop in check_ledger(stores).hops if hop.name == "served")
     assert (served.state, served.pending) == (LedgerState.IN_FLIGHT, 1)
@@ -384,7 +384,7 @@ def test_unread_messages_are_in_flight_and_those_the_stream_has_passed_are_lost(
 def test_offsets_are_compared_as_numbers(stores: StoreSettings) -> None:
     flow = create_idle_flow(stores, users=18, quarantined=0)
     stage(flow, 40, 41, 42, 43)
-    flow.publish(*map(message, (40, 41, 42, 43)))
+    publish_staged(flow, 40, 41, 42, 43)
     add_batch(flow)
     assert flow.sql("SELECT count(*) FROM analytics.batches") == (2,)
     assert measure_flow(stores).unread == 0
@@ -564,10 +564,15 @@ def stage(flow: IdleFlow, *numbers: int) -> None:
     for number in numbers:
         key = str(user_id(number))
         flow.sql("INSERT INTO staging.user_keys VALUES (%s, %s, '2026-11-20', 'late')", key, number)
-    flow.sql(
-        "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload)"
-        " SELECT id, 1, staged_on, user_key, 1, now(), batch_id, '{}' FROM staging.user_keys WHERE batch_id = 'late'"
-    )
+        flow.sql(
+            "INSERT INTO staging.users (id, epoch, staged_on, user_key, version, event_time, batch_id, payload)"
+            " VALUES (%s, 1, '2026-11-20', %s, 1, %s, 'late', %s)",
+            *(number, key, FETCHED_AT, message(number).value.decode()),
+        )
+
+
+def publish_staged(flow: IdleFlow, *numbers: int) -> None:
+    flow.publish(*(replace(message(number), batch_id="late") for number in numbers))
 
 
 def delete_topic_records(flow: IdleFlow, before: int) -> None:
