@@ -12,7 +12,7 @@ _SPARK_APPLICATIONS = {"group": "sparkoperator.k8s.io", "version": "v1beta2", "p
 # Excludes the pods of tasks and Jobs: one that is starting, or failed and was retried, is not a fault.
 _LABEL_SELECTOR = (
     "app.kubernetes.io/part-of=user-insights,"
-    "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
+    "app.kubernetes.io/component notin (check-schema, airflow-task, migrations, secrets, test)"
 )
 LASTING = timedelta(minutes=5)
 """How long a workload may be unavailable: a rollout or a drain ends sooner, and Kubernetes leaves the pods of a node

@@ -64,6 +64,8 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     if missing := [jar for jar in jars if not jar.is_file()]:
         raise UserError(f"The jar {missing[0]} does not exist: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.")
     return conf | {
+        # Spark generates the secret itself only in local mode.
+        "spark.authenticate": str(settings.master.startswith("local[")).lower(),
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.driver.memory": settings.driver_memory,
         "spark.driver.host": "127.0.0.1",

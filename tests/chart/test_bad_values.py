@@ -67,6 +67,9 @@ CONTRADICTIONS = [
     Case("kafka.topics.replicas=3", r"which exceeds kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
     Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath and", DEFAULTS),
+    Case(
+        "cassandra.storageClass=''", "cassandra.storageClass is empty, and no default storage class was found", DEFAULTS
+    ),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),

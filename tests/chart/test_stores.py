@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from tests.helpers.chart.render import Resource, overlaid, render, values_of
+from tests.helpers.chart.manifests import pods
+from tests.helpers.chart.render import Resource, effective, overlaid, render, values_of
 
 OPERATORS = ["defaults", "kind", "production"]
 DATA = {"Kafka", "KafkaNodePool", "KafkaTopic", "Cluster", "ObjectStore", "K8ssandraCluster"}
@@ -88,6 +89,52 @@ def test_every_container_of_cassandra_drops_its_capabilities() -> None:
     names = {container["name"] for container in containers}
     assert names == {"server-config-init-base", "server-config-init", "cassandra", "server-system-logger"}
     assert all(container["securityContext"]["capabilities"] == {"drop": ["ALL"]} for container in containers)
+
+
+def test_clients_of_cassandra_check_the_name_of_its_service_which_every_certificate_contains() -> None:
+    rendered = render("kind")
+    [certificate] = [one for one in rendered.of("Certificate") if one["metadata"]["name"].endswith("-tls")]
+    names = {
+        container.environment["INSIGHTS_CASSANDRA_SERVER_NAME"]["value"]
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if "INSIGHTS_CASSANDRA_CA_FILE" in container.environment
+    }
+    assert len(names) == 1
+    assert names <= set(certificate["spec"]["dnsNames"])
+
+
+@pytest.mark.parametrize(
+    ("external", "name"),
+    [({}, None), ({"caSecret": "a"}, None), ({"caSecret": "a", "serverName": "c.test"}, {"value": "c.test"})],
+)
+def test_the_certificates_of_an_external_cassandra_contain_the_name_in_the_values(
+    external: dict[str, str], name: dict[str, str] | None
+) -> None:
+    rendered = render(overlaid(values_of("small"), {"cassandra": {"external": external}}))
+    [stream] = [pod for pod in pods(rendered) if pod.owner.endswith("-stream")]
+    found = stream.containers()[-1].environment.get("INSIGHTS_CASSANDRA_SERVER_NAME")
+    assert found == (name and {"name": "INSIGHTS_CASSANDRA_SERVER_NAME", **name})
+
+
+def test_an_external_postgres_is_verified_unless_the_values_say_otherwise() -> None:
+    assert effective({})["postgres"]["external"]["sslmode"] == "verify-full"
+
+
+@pytest.mark.parametrize("profile", OPERATORS)
+def test_only_the_development_cluster_deletes_kafkas_volumes_with_its_pools(profile: str) -> None:
+    claims = {
+        volume["deleteClaim"]
+        for pool in render(profile).of("KafkaNodePool")
+        for volume in pool["spec"]["storage"]["volumes"]
+    }
+    assert claims == {profile == "kind"}
+
+
+@pytest.mark.parametrize("profile", ["defaults", "production"])
+def test_volumes_are_of_the_default_class_unless_the_values_name_one(profile: str) -> None:
+    text = render(profile).text.replace("storageClassName: fast", "")
+    assert [line for line in text.splitlines() if "storageClass" in line or " class: " in line] == []
 
 
 def test_without_tls_cassandra_needs_no_certificate() -> None:

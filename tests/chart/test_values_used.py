@@ -15,7 +15,7 @@ VALIDATION_ONLY = {"requireCrds", "images.preloaded"}
 NEEDS: dict[str, dict[str, Any]] = {
     "kafka.external.enabled": {"kafka": {"external": {"bootstrapServers": "b:9092"}}},
     "postgres.external.enabled": {
-        "postgres": {"external": {"host": "h", "existingSecret": "s"}},
+        "postgres": {"external": {"host": "h", "existingSecret": "s", "caSecret": "a"}},
         "airflow": {"existingDatabaseSecret": "d"},
     },
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},

@@ -21,7 +21,11 @@ def component(pod: Pod) -> str:
 
 def running(rendered: Rendered) -> list[Pod]:
     """Return the pods that the components run in; the migrations prepare the stores."""
-    return [pod for pod in pods(rendered) if component(pod) not in {"migrations", "secrets", "stream-executor"}]
+    return [
+        pod
+        for pod in pods(rendered)
+        if component(pod) not in {"check-schema", "migrations", "secrets", "stream-executor"}
+    ]
 
 
 def logins(container: Container) -> set[str]:

@@ -69,12 +69,18 @@ def release(kubernetes: Kubernetes) -> Release:
 @pytest.mark.skipif(not CRDS.is_dir(), reason=f"the operators' CRDs are not in {CRDS}")
 @pytest.mark.parametrize("profile", ["small", "kind", "production"])
 def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
+    classes = {"production": ",cassandra.storageClass=fast"}
     for crd in sorted(CRDS.glob("*.yaml")):
         run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(crd))
     namespace = Kubernetes(f"insights-{profile}")
     run("kubectl", "create", "namespace", namespace.namespace)
     try:
-        values = ("--values", f"{CHART}/profiles/{profile}.yaml", "--set", "requireCrds=false,images.preloaded=true")
+        values = (
+            "--values",
+            f"{CHART}/profiles/{profile}.yaml",
+            "--set",
+            f"requireCrds=false,images.preloaded=true{classes.get(profile, '')}",
+        )
         rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values))
         objects = [item for item in rendered if item and not item["apiVersion"].startswith("cert-manager.io")]
         # The API server rejects a pod whose service account does not exist.
@@ -82,6 +88,8 @@ def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
         documents = "\n---\n".join(yaml.safe_dump(item) for item in objects)
         output = namespace.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=documents)
         assert output.count("serverside-applied (server dry run)") == len(objects)
+        if profile == "production":
+            _cassandra_takes_the_default_class(namespace)
     finally:
         run("kubectl", "delete", "namespace", namespace.namespace, "--wait=false")
 
@@ -134,18 +142,36 @@ def test_the_pages_are_served_through_the_ingress(release: Release, artifacts: P
     visit_every_page(PAGE, artifacts, "cluster", seconds=180)
 
 
-def test_every_pod_killed_during_the_flow_loses_nothing(release: Release) -> None:
+def test_every_pod_killed_during_the_flow_without_cassandra_loses_nothing(release: Release) -> None:
     before = release.ledger()[FETCHED]
     with release.airflow() as airflow:
         airflow.ingest(pages=4, page_size=2500)
-    for component in COMPONENTS:
-        for pod in release.kubernetes.pods(component, release.name):
-            name = pod["metadata"]["name"]
-            release.kubernetes.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
-            wait_until_deleted(release.kubernetes, name)
-    for component in COMPONENTS:
-        eventually(partial(release.ready, component), 400, f"{component} is not back", pause=2)
+    with stores.unreachable(release.kubernetes, "cassandra"):
+        for component in COMPONENTS:
+            for pod in release.kubernetes.pods(component, release.name):
+                name = pod["metadata"]["name"]
+                release.kubernetes.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--wait=false")
+                wait_until_deleted(release.kubernetes, name)
+        for component in set(COMPONENTS) - {"stream"}:
+            eventually(partial(release.ready, component), 400, f"{component} needs Cassandra", pause=2)
+        assert not release.ready("stream")
+        assert "Cassandra does not answer" in release.page_warnings()
+        with release.airflow() as airflow:
+            check = airflow.trigger("check_data_flow", wait_seconds=400)
+    eventually(partial(release.ready, "stream"), 400, "the stream is not back", pause=2)
     eventually(lambda: release.ledger()[FETCHED] >= before + 10_000, 600, "the run was not resumed", pause=5)
+    with release.airflow() as airflow:
+        eventually(
+            lambda: airflow.state(check, "check_data_flow") in {"success", "failed"}, 600, "the check runs", pause=2
+        )
+        assert airflow.state(check, "check_data_flow") == "success", release.kubernetes.describe_state()
+
+
+def test_a_drained_stream_ends_cleanly_and_comes_back(release: Release) -> None:
+    [pod] = release.kubernetes.pods("stream", release.name)
+    phases = release.kubernetes.evict(pod["metadata"]["name"])
+    assert phases[-1] == "Succeeded", phases
+    eventually(partial(release.ready, "stream"), 240, "the stream is not back", pause=2)
 
 
 def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release) -> None:
@@ -153,6 +179,12 @@ def test_an_upgrade_and_a_rollback_keep_every_record_and_secret(release: Release
     before = release.ledger()
     release.install("--set", "publisher.replicas=1")
     assert len(release.kubernetes.pods("publisher", release.name)) == 1
+    with stores.newer_airflow(release.kubernetes):
+        refused = release.kubernetes.helm("rollback", release.name, "1", check=False)
+        assert "pre-rollback hooks failed" in refused
+        said = release.kubernetes.kubectl("logs", f"job/{release.fullname}-check-schema")
+        assert "the schema ffffffffffff of a newer Airflow" in said
+        assert len(release.kubernetes.pods("publisher", release.name)) == 1
     release.kubernetes.helm("rollback", release.name, "1", "--wait", "--timeout", "600s")
     eventually(lambda: len(release.kubernetes.pods("publisher", release.name)) == 2, 120, "not rolled back", pause=1)
     assert release.kubernetes.secret(f"{release.fullname}-airflow-keys", "fernet-key") == keys
@@ -213,6 +245,21 @@ def test_what_is_uninstalled_leaves_its_checkpoint_and_its_one_time_secrets(rele
     kubernetes.kubectl("delete", "pods", "-l", f"{labels}airflow-task")
     secrets = {f"secret/airflow-{name}" for name in ("admin", "dashboard", "keys")}
     _leaves(release, {"persistentvolumeclaim/stream-checkpoint"} | secrets)
+
+
+def _cassandra_takes_the_default_class(kubernetes: Kubernetes) -> None:
+    default = next(
+        one["metadata"]["name"]
+        for one in kubernetes.get("storageclasses")
+        if one["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
+    )
+    options = ("--dry-run=server", "--set", "requireCrds=false,images.preloaded=true,cassandra.tls.enabled=false")
+    rendered = kubernetes.helm(
+        "template", "insights", CHART, *options, "-s", "templates/cassandra/k8ssandracluster.yaml"
+    )
+    [datacenter] = yaml.safe_load(rendered)["spec"]["cassandra"]["datacenters"]
+    claim = datacenter["storageConfig"]["cassandraDataVolumeClaimSpec"]
+    assert claim["storageClassName"] == default
 
 
 def _leaves(release: Release, expected: set[str]) -> None:

@@ -1,9 +1,14 @@
-"""The dashboard's user in a real Airflow with the chart's user management: it may start re-drives and no other run."""
+"""The chart's scripts for Airflow, on a real one: the users, of whom the dashboard's may only start re-drives, and the
+check of the schema.
+"""
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
@@ -12,19 +17,30 @@ from insights.clients import airflow as airflow_api
 from insights.clients.airflow import list_last_runs, trigger_run
 from insights.errors import UserError
 from insights.local.http import is_answering
-from insights.settings import AirflowSettings
-from tests.helpers import airflow_home
+from insights.local.postgres import PostgresServer
+from insights.settings import AirflowSettings, PostgresSettings
+from tests.helpers import airflow_home, fresh_stores
+from tests.helpers.staged_pages import run_sql
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
-DASHBOARD_USER = REPOSITORY / "charts/user-insights/files/airflow/dashboard_user.py"
+FILES = REPOSITORY / "charts/user-insights/files/airflow"
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 REDRIVE = "redrive_quarantine"
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """An Airflow with a database of its own, the DAGs, and the dashboard's user, whose password was set twice."""
+def database(postgres_server: PostgresServer) -> Iterator[PostgresSettings]:
+    with fresh_stores.create_database(postgres_server) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, database: PostgresSettings) -> dict[str, str]:
+    """An Airflow with a database of its own, the DAGs, and users, who were created by two processes at once."""
+    login = f"{database.user}:{quote(database.password.get_secret_value())}"
     environment = airflow_home.make_environment(
         tmp_path_factory.mktemp("airflow"),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql://{login}@{database.host}:{database.port}/{database.dbname}",
         AIRFLOW__CORE__AUTH_MANAGER="airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         AIRFLOW__API__SECRET_KEY="api",
         AIRFLOW__API_AUTH__JWT_SECRET="a secret of at least sixty-four characters, as HS512 requires of a key",
@@ -32,9 +48,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     for command in (("db", "migrate"), ("dags", "reserialize")):
         airflow_home.run_python(environment, "-m", "airflow", *command)
-    airflow_home.run_python(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "former"}, str(DASHBOARD_USER), "dashboard")
-    airflow_home.run_python(environment | {"AIRFLOW_DASHBOARD_PASSWORD": "secret"}, str(DASHBOARD_USER), "dashboard")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(partial(create_users, environment), ("former", "former")))
+    create_users(environment, "secret")
     return environment
+
+
+def create_users(environment: dict[str, str], password: str) -> None:
+    passwords = {"AIRFLOW_ADMIN_PASSWORD": password, "AIRFLOW_DASHBOARD_PASSWORD": password}
+    airflow_home.run_python(environment | passwords, str(FILES / "users.py"), "admin", "dashboard")
+
+
+def check_schema(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FILES / "check_schema.py")]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +121,32 @@ def test_the_password_that_was_set_last_is_valid(airflow: AirflowSettings) -> No
     former = airflow.model_copy(update={"password": SecretStr("former")})
     with pytest.raises(UserError, match="refused the login of 'dashboard': check INSIGHTS_AIRFLOW_USERNAME"):
         list_last_runs(former, REDRIVE, 1)
+
+
+def test_an_administrator_who_exists_keeps_the_password(airflow: AirflowSettings) -> None:
+    administrator = airflow.model_copy(update={"username": "admin", "password": SecretStr("former")})
+    assert list_last_runs(administrator, "ingest_users", 1) == []
+    with pytest.raises(UserError, match="refused the login of 'admin'"):
+        list_last_runs(administrator.model_copy(update={"password": SecretStr("secret")}), "ingest_users", 1)
+
+
+def test_a_schema_of_a_newer_airflow_is_refused_and_any_other_is_accepted(
+    environment: dict[str, str], database: PostgresSettings
+) -> None:
+    assert check_schema(environment).returncode == 0
+    for table in ("alembic_version", "alembic_version_fab"):
+        [(version,)] = run_sql(database, f"SELECT version_num FROM {table}")
+        run_sql(database, f"UPDATE {table} SET version_num = 'ffffffffffff'")
+        refused = check_schema(environment)
+        run_sql(database, f"UPDATE {table} SET version_num = %s", version)
+        assert refused.returncode == 1
+        assert "the schema ffffffffffff of a newer Airflow" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("uri", ["", "postgresql://airflow:secret@127.0.0.1:1/airflow"])
+def test_a_database_that_does_not_exist_or_answer_stops_no_upgrade(environment: dict[str, str], uri: str) -> None:
+    assert check_schema(environment | {DATABASE: uri}).returncode == 0
 
 
 def test_a_token_that_airflow_cannot_read_is_replaced(airflow: AirflowSettings) -> None:

@@ -146,17 +146,26 @@
 {{- if include "user-insights.store.caSecret" (dict "root" .root "store" "cassandra") }}
 - name: INSIGHTS_CASSANDRA_CA_FILE
   value: /etc/insights/authorities/cassandra.crt
+{{- /* K8ssandra's nodes share a certificate for the name of their service. */}}
+{{- with ternary $values.external.serverName (include "user-insights.cassandra.hosts" .root) $values.external.enabled }}
+- name: INSIGHTS_CASSANDRA_SERVER_NAME
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* One volume with the CA certificates of the stores; empty if none has one.
-     Calling convention: (dict "root" $ "stores" (list "postgres" "kafka")) */}}
+{{/* One volume with the CA certificates of the stores; empty if none has one. `optional` is for pods that may run before the
+     operators have created them. Calling convention: (dict "root" $ "stores" (list "postgres" "kafka") "optional" true) */}}
 {{- define "user-insights.stores.volume" -}}
 {{- $sources := list -}}
 {{- range $store := .stores -}}
 {{- with include "user-insights.store.caSecret" (dict "root" $.root "store" $store) -}}
 {{- $items := list (dict "key" "ca.crt" "path" (printf "%s.crt" $store)) -}}
-{{- $sources = append $sources (dict "secret" (dict "name" . "items" $items)) -}}
+{{- $secret := dict "name" . "items" $items -}}
+{{- if $.optional -}}
+{{- $_ := set $secret "optional" true -}}
+{{- end -}}
+{{- $sources = append $sources (dict "secret" $secret) -}}
 {{- end -}}
 {{- end -}}
 - name: authorities

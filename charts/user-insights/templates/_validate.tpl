@@ -140,7 +140,7 @@
 
 {{/* Names of the existing Secrets that the values refer to, as a YAML list. */}}
 {{- define "user-insights.existingSecrets" -}}
-{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret -}}
+{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret .Values.stream.existingSecret -}}
 {{- with .Values.dashboard.auth -}}
 {{- if ne .mode "none" -}}
 {{- $names = append $names (get . .mode).existingSecret -}}

@@ -16,6 +16,8 @@ from tests.helpers.support import REPOSITORY
 CHART = REPOSITORY / "charts" / "user-insights"
 PROFILES = ("defaults", "small", "kind", "production")
 REGISTRY = {"images": {"registry": "registry.test"}}
+STORAGE_CLASS = {"cassandra": {"storageClass": "fast"}}
+"""There is no cluster in which helm could look up the default class."""
 KUBERNETES_VERSION = "1.35"
 API_VERSIONS = (
     "kafka.strimzi.io/v1",
@@ -62,10 +64,10 @@ class Rendered:
 
 
 def values_of(profile: str) -> dict[str, Any]:
-    """Return the values of a file in profiles/, none for `defaults`, with a registry where the chart requires one."""
+    """Return the values of a file in profiles/, none for `defaults`, with those that the chart requires."""
     file = CHART / "profiles" / f"{profile}.yaml"
     values: dict[str, Any] = {} if profile == "defaults" else yaml.safe_load(file.read_text())
-    return overlaid({} if profile == "kind" else REGISTRY, values)
+    return overlaid({} if profile == "kind" else REGISTRY | STORAGE_CLASS, values)
 
 
 def render(

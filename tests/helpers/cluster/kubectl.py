@@ -56,6 +56,22 @@ class Kubernetes:
         found = self.get("pods", "-l", selector)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
+    def evict(self, pod: str) -> list[str]:
+        """Evict a pod, as a drain does, and wait until it is gone. Returns the phases that it went through."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        phase = "jsonpath={.status.phase}{'\\n'}"
+        command = ["kubectl", "--namespace", self.namespace, "get", "pod", pod, "--watch", "--output", phase]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
+            try:
+                assert watch.stdout is not None
+                phases = [watch.stdout.readline().strip()]
+                address = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+                self.kubectl("create", "--raw", address, "-f", "-", stdin=json.dumps(eviction))
+                wait_until_deleted(self, pod)
+            finally:
+                watch.terminate()
+            return phases + watch.stdout.read().split()
+
     def secret(self, name: str, key: str) -> str:
         data = json.loads(self.kubectl("get", "secret", name, "-o", "json"))["data"]
         return base64.b64decode(data[key]).decode()

@@ -29,6 +29,12 @@ from insights.settings import AirflowSettings, load
 
 print(trigger_run(load(AirflowSettings), "redrive_quarantine", {"reason": "MISSING_ID"}))
 """
+PAGE_PROGRAM = """
+from streamlit.testing.v1 import AppTest
+
+page = AppTest.from_file("dashboard/views/overview.py", default_timeout=90).run()
+print("\\n".join(element.value for kind in (page.error, page.warning, page.exception) for element in kind))
+"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class Release:
         """Start a re-drive with the dashboard's login to Airflow. Returns the run's id."""
         return self._in_the_dashboard(REDRIVE_PROGRAM).strip()
 
+    def page_warnings(self) -> str:
+        """Return what the dashboard's first page warns of."""
+        return self._in_the_dashboard(PAGE_PROGRAM)
+
     @contextmanager
     def airflow(self) -> Iterator["Airflow"]:
         """Provide Airflow's API, logged in as the administrator."""
@@ -86,10 +96,14 @@ class Airflow:
     password: str
 
     def ingest(self, pages: int, page_size: int) -> str:
+        """Start a run that fetches pages. Returns the run's id."""
+        return self.trigger("ingest_users", pages=pages, page_size=page_size)
+
+    def trigger(self, dag: str, **parameters: int) -> str:
         """Start a run as soon as Airflow has parsed the DAG. Returns the run's id."""
-        body = {"logical_date": None, "conf": {"pages": pages, "page_size": page_size}}
+        body = {"logical_date": None, "conf": parameters}
         run = eventually(
-            lambda: self.request("dags/ingest_users/dagRuns", body), 240, "Airflow has not parsed the DAG", pause=2
+            lambda: self.request(f"dags/{dag}/dagRuns", body), 240, "Airflow has not parsed the DAG", pause=2
         )
         return str(run["dag_run_id"])
 

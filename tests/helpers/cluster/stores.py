@@ -1,7 +1,10 @@
 """PostgreSQL, Kafka and Cassandra as plain pods: the existing stores of the `small` profile."""
 
+import json
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,44 @@ def prepare(kubernetes: Kubernetes) -> None:
         kubernetes.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
 
 
+@contextmanager
+def unreachable(kubernetes: Kubernetes, name: str) -> Iterator[None]:
+    """Withdraw a store's name, so that no client that starts meanwhile finds it."""
+    _select(kubernetes, name, "nothing")
+    try:
+        yield
+    finally:
+        _select(kubernetes, name, name)
+
+
+def _select(kubernetes: Kubernetes, name: str, store: str) -> None:
+    kubernetes.kubectl("patch", "service", name, "--patch", json.dumps({"spec": {"selector": {"store": store}}}))
+
+
+@contextmanager
+def newer_airflow(kubernetes: Kubernetes) -> Iterator[None]:
+    """Give Airflow's database the schema of an Airflow that does not exist yet."""
+    schema = _set_airflow_schema(kubernetes, "ffffffffffff")
+    try:
+        yield
+    finally:
+        _set_airflow_schema(kubernetes, schema)
+
+
+def _set_airflow_schema(kubernetes: Kubernetes, version: str) -> str:
+    """Set the version that Airflow's migrations record. Returns the former one."""
+    return kubernetes.kubectl("exec", "postgres", "--", "python", "-c", _SET_SCHEMA.format(version=version)).strip()
+
+
+_SET_SCHEMA = """
+import os, psycopg2
+with psycopg2.connect(
+    host="localhost", user="insights", password=os.environ["PASSWORD"], dbname="airflow"
+) as connection, connection.cursor() as cursor:
+    cursor.execute("SELECT version_num FROM alembic_version")
+    print(cursor.fetchone()[0])
+    cursor.execute("UPDATE alembic_version SET version_num = '{version}'")
+"""
 _CREATE = """
 import os, psycopg2
 connection = psycopg2.connect(host="localhost", user="insights", password=os.environ["PASSWORD"], dbname="postgres")

@@ -107,7 +107,7 @@ def test_applications_and_long_running_pods_of_this_namespace_are_listed(api: Fa
     assert {namespace for namespace, _ in api.requests} == {"insights"}
     assert {request["label_selector"] for _, request in api.requests} == {
         "app.kubernetes.io/part-of=user-insights,"
-        "app.kubernetes.io/component notin (airflow-task, migrations, secrets, test)"
+        "app.kubernetes.io/component notin (check-schema, airflow-task, migrations, secrets, test)"
     }
     assert all(request["_request_timeout"] == 10 for _, request in api.requests)
 

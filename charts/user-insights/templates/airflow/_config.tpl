@@ -56,23 +56,11 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- join "\n" $lines -}}
 {{- end -}}
 
-{{/* Environment of Airflow's own processes. Calling convention: (dict "root" $ "logs" true) */}}
-{{- define "user-insights.airflow.env" -}}
+{{/* The metadata database. Calling convention: (dict "root" $ "optional" true) */}}
+{{- define "user-insights.airflow.databaseEnv" -}}
 {{- $airflow := .root.Values.airflow -}}
-{{- $fullname := include "user-insights.fullname" .root -}}
-{{- $keys := default (printf "%s-airflow-keys" $fullname) $airflow.existingKeysSecret -}}
-{{- $ours := include "user-insights.airflow.config" .root | fromYaml -}}
-{{- if .logs -}}
-{{- $ours = include "user-insights.airflow.logs.config" .root | fromYaml | merge $ours -}}
-{{- end -}}
 - name: AIRFLOW__DATABASE__SQL_ALCHEMY_CONN
-  valueFrom: {secretKeyRef: {name: {{ default (printf "%s-postgres-app" $fullname) $airflow.existingDatabaseSecret }}, key: uri}}
-- name: AIRFLOW__CORE__FERNET_KEY
-  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: fernet-key}}
-- name: AIRFLOW__API_AUTH__JWT_SECRET
-  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
-- name: AIRFLOW__API__SECRET_KEY
-  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
+  valueFrom: {secretKeyRef: {name: {{ default (printf "%s-postgres-app" (include "user-insights.fullname" .root)) $airflow.existingDatabaseSecret }}, key: uri{{ if .optional }}, optional: true{{ end }}}}
 {{- $external := .root.Values.postgres.external -}}
 {{- $sslmode := ternary "verify-full" (ternary $external.sslmode "" $external.enabled) (empty $airflow.existingDatabaseSecret) }}
 {{- /* Both of Airflow's database drivers read these variables; one of them rejects `sslmode` in the URI. */}}
@@ -84,6 +72,24 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   value: /etc/insights/authorities/postgres.crt
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Environment of Airflow's own processes. Calling convention: (dict "root" $ "logs" true) */}}
+{{- define "user-insights.airflow.env" -}}
+{{- $airflow := .root.Values.airflow -}}
+{{- $fullname := include "user-insights.fullname" .root -}}
+{{- $keys := default (printf "%s-airflow-keys" $fullname) $airflow.existingKeysSecret -}}
+{{- $ours := include "user-insights.airflow.config" .root | fromYaml -}}
+{{- if .logs -}}
+{{- $ours = include "user-insights.airflow.logs.config" .root | fromYaml | merge $ours -}}
+{{- end -}}
+{{ include "user-insights.airflow.databaseEnv" (dict "root" .root) }}
+- name: AIRFLOW__CORE__FERNET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: fernet-key}}
+- name: AIRFLOW__API_AUTH__JWT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
+- name: AIRFLOW__API__SECRET_KEY
+  valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
 

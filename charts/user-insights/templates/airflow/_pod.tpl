@@ -19,7 +19,7 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- end }}
 {{- end -}}
 
-{{/* Calling convention: (dict "root" $ "stores" (list "postgres") "files" true "logs" true) */}}
+{{/* Calling convention: (dict "root" $ "stores" (list "postgres") "files" true "logs" true "optional" true) */}}
 {{- define "user-insights.airflow.volumes" -}}
 - {name: tmp, emptyDir: {sizeLimit: 512Mi}}
 {{ include "user-insights.stores.volume" . }}
@@ -29,6 +29,20 @@ terminationMessagePolicy: FallbackToLogsOnError
 {{- if and .logs .root.Values.airflow.logs.persistent }}
 - {name: logs, persistentVolumeClaim: {claimName: {{ include "user-insights.fullname" .root }}-airflow-logs}}
 {{- end }}
+{{- end -}}
+
+{{/* Keeps the pods that mount the log volume on one node if it can be attached to one only. Calling convention: $ */}}
+{{- define "user-insights.airflow.logs.affinity" -}}
+{{- with .Values.airflow.logs -}}
+{{- if and .persistent (eq .accessMode "ReadWriteOnce") -}}
+affinity:
+  podAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - topologyKey: kubernetes.io/hostname
+        labelSelector:
+          {{- include "user-insights.edge.pods" (dict "root" $ "components" (list "airflow-api-server" "airflow-triggerer" "airflow-task")) | nindent 10 }}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Waits until the scheduler's first init container has migrated the metadata database.

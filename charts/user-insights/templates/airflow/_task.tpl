@@ -13,6 +13,9 @@ metadata:
   {{- end }}
 spec:
   {{- include "user-insights.podSpec" (dict "root" . "uid" 10001) | nindent 2 }}
+  {{- with include "user-insights.airflow.logs.affinity" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   restartPolicy: Never
   serviceAccountName: {{ include "user-insights.componentName" $component }}
   automountServiceAccountToken: true

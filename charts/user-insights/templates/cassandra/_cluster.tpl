@@ -36,6 +36,26 @@ containers:
 {{- end }}
 {{- end -}}
 
+{{/* Name of the storage class: that of the values, of the existing cluster, whose class cannot change, or the default class. */}}
+{{- define "user-insights.cassandra.storageClass" -}}
+{{- $name := .Values.cassandra.storageClass -}}
+{{- if not $name -}}
+{{- $cluster := lookup "cassandra.datastax.com/v1beta1" "CassandraDatacenter" .Release.Namespace .Values.cassandra.datacenter -}}
+{{- $name = dig "spec" "storageConfig" "cassandraDataVolumeClaimSpec" "storageClassName" "" $cluster -}}
+{{- end -}}
+{{- if not $name -}}
+{{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items -}}
+{{- if eq (dig "metadata" "annotations" "storageclass.kubernetes.io/is-default-class" "" .) "true" -}}
+{{- $name = .metadata.name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not $name -}}
+{{- fail "cassandra.storageClass is empty, and no default storage class was found, which `helm template` and Argo CD cannot look up: set it to the name of a storage class." -}}
+{{- end -}}
+{{- $name -}}
+{{- end -}}
+
 {{/* K8ssandra names Medusa's PEM files after Java key stores. In order, they are the CA certificate, the certificate and the key. */}}
 {{- define "user-insights.cassandra.medusa" -}}
 {{- $values := .Values.cassandra -}}

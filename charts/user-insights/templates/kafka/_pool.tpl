@@ -18,8 +18,7 @@ storage:
       class: {{ . }}
       {{- end }}
       kraftMetadata: shared
-      # Helm keeps the cluster on uninstall. Deleting it also deletes its data, because a new cluster could not use the old volumes.
-      deleteClaim: true
+      deleteClaim: {{ $kafka.deleteClaims }}
 template:
   pod:
     {{- include "user-insights.kafka.pod" .root | nindent 4 }}

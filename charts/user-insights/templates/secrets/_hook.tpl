@@ -14,6 +14,10 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- if not .Values.cassandra.external.enabled }}
 {{ include "user-insights.cassandra.generatedSecrets" . }}
 {{- end }}
+{{- if and (eq .Values.stream.runner "sparkOperator") (not .Values.stream.existingSecret) }}
+- name: {{ include "user-insights.stream.secret" . }}
+  generate: {secret: password}
+{{- end }}
 {{- if and .Values.airflow.enabled (not .Values.airflow.existingKeysSecret) }}
 - name: {{ include "user-insights.fullname" . }}-airflow-keys
   generate: {fernet-key: fernet-key, jwt-secret: password, api-secret-key: password}

@@ -19,7 +19,14 @@ tolerations:
   "spark.driver.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC -Duser.language=en"
   "spark.executor.extraJavaOptions" "-XX:+UseSerialGC -Duser.timezone=UTC -Duser.language=en"
   "spark.kubernetes.allocation.driver.readinessTimeout" "60s"
-  "spark.kubernetes.driver.service.deleteOnTermination" "true"
+  "spark.kubernetes.driver.service.deleteOnTermination" "false"
+  "spark.kubernetes.driver.ownPersistentVolumeClaim" "false"
+  "spark.kubernetes.driver.reusePersistentVolumeClaim" "false"
+  "spark.authenticate" "true"
+  "spark.authenticate.secret.file" "/etc/insights/spark/secret"
+  "spark.network.crypto.enabled" "true"
+  "spark.executor.maxNumFailures" "10"
+  "spark.executor.failuresValidityInterval" "10m"
   "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
   "spark.kubernetes.executor.podTemplateContainerName" "spark-kubernetes-executor"
 -}}
@@ -27,6 +34,15 @@ tolerations:
 {{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint" . "spark.hadoop.fs.s3a.path.style.access" "true") -}}
 {{- end -}}
 {{- merge (deepCopy .Values.stream.sparkConf) $conf | toYaml -}}
+{{- end -}}
+
+{{/* The secret that driver and executors authenticate each other with, and derive the keys of their connections from. */}}
+{{- define "user-insights.stream.secret" -}}
+{{- default (printf "%s-stream-spark" (include "user-insights.fullname" .)) .Values.stream.existingSecret -}}
+{{- end -}}
+
+{{- define "user-insights.stream.secretMount" -}}
+- {name: spark-secret, mountPath: /etc/insights/spark, readOnly: true}
 {{- end -}}
 
 {{/* A size in Java's notation, such as `768m` or `2g`, in MiB. */}}
