@@ -39,6 +39,7 @@ WINDOWS: Mapping[str, str] = {
     "cassandra.counts_written": "Cassandra has users and counts, the quarantine topic no copy",
     "produce.enqueued": "messages are in the client's queue, and it is unknown what the broker has of them",
     "produce.acknowledged": "the broker has acknowledged copies or republished messages, and nothing records that",
+    "redrive.recorded": "a re-drive is published and recorded as on its way, and its result is not reported",
     "batch.copied": "every sink has the batch, and PostgreSQL has not recorded that",
     "batch.marked": "PostgreSQL has recorded the delivery, and Spark has not committed the batch",
     "recount.merged": "PostgreSQL has exact counts, Cassandra has the old ones",

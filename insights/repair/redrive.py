@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import execute_values
 
+from insights import failpoints
 from insights.clients import connections
 from insights.clients.sql import fetch_row
 from insights.errors import UserError
@@ -252,3 +253,4 @@ def _record_redrives(connection: PgConnection, plan: _Plan, patched: bool) -> No
             "INSERT INTO quarantine.redrives (origin, event_id, patched) VALUES %s",
             [(origin, event_id, patched) for origin, event_id in plan.taken.items()],
         )
+    failpoints.reach("redrive.recorded")

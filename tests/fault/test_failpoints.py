@@ -23,6 +23,7 @@ from tests.fault.windows import (
     PRUNING,
     PUBLISHING,
     RECOUNTING,
+    REDRIVING,
     REPUBLISHING,
     STAGING,
 )
@@ -34,6 +35,7 @@ from tests.helpers.support import REPOSITORY
 PAGE_SIZE = 120
 INSIGHTS = str(REPOSITORY / ".venv" / "bin" / "insights")
 RETENTION_DAYS = 14
+REDRIVE = (INSIGHTS, "redrive", "--reason", "UNKNOWN_COUNTRY", "--patch", json.dumps({"nat": "DE"}))
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +83,15 @@ def test_a_crash_while_a_user_moves(flow: FlowUnderTest) -> None:
 
 @pytest.mark.parametrize("window", REPUBLISHING)
 def test_a_crash_during_a_redrive_and_a_replay(flow: FlowUnderTest, window: str) -> None:
-    redrive = (INSIGHTS, "redrive", "--reason", "UNKNOWN_COUNTRY", "--patch", json.dumps({"nat": "DE"}))
     now = datetime.now(UTC)
     replay = (INSIGHTS, "replay", "--from", (now - timedelta(hours=1)).isoformat(), "--to", now.isoformat())
-    flow.crash(redrive, window)
+    flow.crash(REDRIVE, window)
     flow.crash(replay, window)
+
+
+@pytest.mark.parametrize("window", REDRIVING)
+def test_a_crash_after_a_redrive_is_recorded(flow: FlowUnderTest, window: str) -> None:
+    flow.crash(REDRIVE, window)
 
 
 @pytest.mark.parametrize("window", RECOUNTING)

@@ -35,6 +35,7 @@ DELIVERING = (
 )
 MOVING = ("cassandra.moved_deleted",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
+REDRIVING = ("redrive.recorded",)
 RECOUNTING = ("recount.merged", "recount.counts_written", "recount.counts_deleted", "recount.marked")
 ORPHANING = ("orphans.written", "orphans.marked")
 LOSING = ("loss.recorded:2",)
@@ -66,6 +67,7 @@ ALL = (
     *DELIVERING,
     *MOVING,
     *REPUBLISHING,
+    *REDRIVING,
     *RECOUNTING,
     *ORPHANING,
     *LOSING,
