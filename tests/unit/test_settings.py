@@ -142,7 +142,7 @@ def test_a_setting_that_is_no_url_is_named_without_what_may_be_secret(monkeypatc
         "a.example?c4nary",
     ):
         monkeypatch.setenv("INSIGHTS_SOURCE_URL", url)
-        groups = [SourceSettings] if "//" in url else [SourceSettings, LocalSettings]
+        groups: list[type[BaseSettings]] = [SourceSettings] if "//" in url else [SourceSettings, LocalSettings]
         for group in groups:
             with pytest.raises(UserError, match=r"INSIGHTS_SOURCE_URL is 'a\.example") as caught:
                 load(group)

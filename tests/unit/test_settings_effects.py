@@ -208,7 +208,7 @@ def configure_spark(_: Patch) -> object:
 def read_topic(_: Patch) -> object:
     calls: list[Any] = []
     recorder: Any = Recorder(calls)
-    query.read_topic(recorder, load(StreamSettings), load(KafkaSettings))
+    query.read_topic(recorder, load(StreamSettings), load(KafkaSettings), "earliest")
     return calls
 
 

@@ -203,8 +203,15 @@ UNBOUNDED = (
     "phone",
     "cell",
     "street",
+    "city",
+    "state",
+    "postcode",
+    "address",
+    "timezone",
+    "picture_url",
+    "batch_id",
+    "event_id",
 )
-UNBOUNDED += ("city", "state", "postcode", "address", "timezone", "picture_url", "batch_id", "event_id")
 """Fields of `User` whose texts come from the record; all other texts are chosen by the rules."""
 LONGEST_TEXTS = {path: "\U0001d4b3" * length for path, length in MAX_LENGTHS.items()} | {
     "email": f"{'é' * 64}@{'.'.join(['b' * 63] * 2)}.{'c' * 61}",
