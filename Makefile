@@ -18,7 +18,7 @@ down: setup ## Stop a running demo from another terminal.
 reset: setup ## Delete the demo's state, after a confirmation.
 	@.venv/bin/insights reset
 
-test: test-unit test-chart test-integration fault test-e2e ## Run every test.
+test: test-unit test-chart test-integration test-e2e ## Run every test but those of `make fault`.
 
 test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
