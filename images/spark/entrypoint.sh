@@ -29,7 +29,12 @@ driver() {
 
 executor() {
   local options=() classpath="${SPARK_CONF_DIR:-$SPARK_HOME/conf}" index=0 name
-  while name=SPARK_JAVA_OPT_$((index++)) && [[ -v $name ]]; do options+=("${!name}"); done
+  while name=SPARK_JAVA_OPT_$((index++)) && [[ -v $name ]]; do
+    options+=("${!name}")
+    # Spark reads the file only where spark.master is set, which an executor learns after it has authenticated itself.
+    [[ ${!name} != -Dspark.authenticate.secret.file=* ]] || _SPARK_AUTH_SECRET=$(base64 -w 0 "${!name#*=}")
+  done
+  [[ ! -v _SPARK_AUTH_SECRET ]] || export _SPARK_AUTH_SECRET
   classpath+=":${SPARK_CLASSPATH:+$SPARK_CLASSPATH:}$SPARK_HOME/jars/*"
   exec java "${options[@]}" "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" -cp "$classpath" \
     org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \

@@ -254,9 +254,7 @@ def _cassandra_takes_the_default_class(kubernetes: Kubernetes) -> None:
         if one["metadata"].get("annotations", {}).get("storageclass.kubernetes.io/is-default-class") == "true"
     )
     options = ("--dry-run=server", "--set", "requireCrds=false,images.preloaded=true,cassandra.tls.enabled=false")
-    rendered = kubernetes.helm(
-        "template", "insights", CHART, *options, "-s", "templates/cassandra/k8ssandracluster.yaml"
-    )
+    rendered = kubernetes.helm("template", "fresh", CHART, *options, "-s", "templates/cassandra/k8ssandracluster.yaml")
     [datacenter] = yaml.safe_load(rendered)["spec"]["cassandra"]["datacenters"]
     claim = datacenter["storageConfig"]["cassandraDataVolumeClaimSpec"]
     assert claim["storageClassName"] == default

@@ -71,7 +71,7 @@ def test_a_broker_with_a_certificate_for_another_host_is_named_with_the_reason(
 ) -> None:
     elsewhere = kafka.model_copy(update={"bootstrap_servers": f"localhost:{broker.guarded_port}"})
     with pytest.raises(NotReadyError, match=r"Kafka at .* \(.*certificate.*\)"):
-        ensure_topics(elsewhere, timeout_seconds=10)
+        ensure_topics(elsewhere, timeout_seconds=3)
 
 
 def test_a_broker_with_an_untrusted_certificate_is_named_with_the_reason(kafka: KafkaSettings) -> None:

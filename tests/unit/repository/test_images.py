@@ -1,5 +1,6 @@
 """Rules for every Dockerfile: it builds with any builder, from locks with hashes, and runs as a numeric user."""
 
+import base64
 import os
 import re
 import signal
@@ -173,6 +174,21 @@ def test_an_executor_gets_each_java_option_whole_and_the_drivers_address(entrypo
     assert options["--driver-url"] == "spark://driver"
     assert options["--hostname"] == "10.0.0.8"
     assert options["--podName"] == "pod-2"
+
+
+def test_an_executor_authenticates_itself_with_the_secret_in_the_file(tmp_path):
+    """Spark's driver uses the file's content in base64; an executor would read it only with `spark.master` set."""
+    (tmp_path / "secret").write_bytes(b"s" * 100)
+    java = tmp_path / "java"
+    java.write_text('#!/bin/bash\nprintf "%s" "$_SPARK_AUTH_SECRET"\n')
+    java.chmod(0o755)
+    names = ("MEMORY", "ID", "CORES", "POD_IP", "POD_NAME")
+    variables = {f"SPARK_EXECUTOR_{name}": "x" for name in names}
+    variables |= {f"SPARK_{name}": "x" for name in ("DRIVER_URL", "APPLICATION_ID", "RESOURCE_PROFILE_ID")}
+    variables |= {"SPARK_HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    variables["SPARK_JAVA_OPT_0"] = f"-Dspark.authenticate.secret.file={tmp_path}/secret"
+    done = subprocess.run([ENTRYPOINT, "executor"], env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout == base64.b64encode(b"s" * 100).decode(), done.stderr
 
 
 def test_a_variable_that_spark_did_not_set_is_named(entrypoint):
