@@ -110,7 +110,8 @@ def connect_cassandra(patch: Patch) -> object:
         seen.extend((hosts, named["port"], profile.consistency_level))
         seen.append(profile.load_balancing_policy._child_policy.local_dc)
         seen.append(login and (login.username, login.password))
-        seen.append(named["ssl_context"] is not None)
+        endpoints = named.get("endpoint_factory")
+        seen.append(endpoints and [point.ssl_options for point in endpoints.contact_points()])
 
     patch.setattr(connections, "Cluster", make_cluster)
     connections.make_cassandra_cluster(load(CassandraSettings))
@@ -335,6 +336,7 @@ EFFECTS = {
     "CASSANDRA_USERNAME": Effect(connect_cassandra, "other", CQL_LOGIN),
     "CASSANDRA_PASSWORD": Effect(connect_cassandra, "other", CQL_LOGIN),
     "CASSANDRA_CA_FILE": Effect(connect_cassandra, certifi.where()),
+    "CASSANDRA_SERVER_NAME": Effect(connect_cassandra, "other", {"CASSANDRA_CA_FILE": certifi.where()}),
     "CASSANDRA_KEYSPACE": Effect(create_keyspace, "other"),
     "CASSANDRA_REPLICATION": Effect(create_keyspace, "{'class': 'NetworkTopologyStrategy'}"),
     "SOURCE_URL": Effect(fetch, "http://127.0.0.1:9/api/"),
