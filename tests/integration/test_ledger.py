@@ -57,6 +57,7 @@ def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> Non
         "fetched": (35, 35),
         "staged": (32, 32),
         "published": (32, 32),
+        "read": (32, 32),
         "served": (32, 32),
         "users_by_id": (30, 30),
         "users_by_country": (30, 30),
