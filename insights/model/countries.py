@@ -1,4 +1,4 @@
-"""The countries of the API's nationalities: names, regions, positions, and formats of telephone numbers.
+"""The countries of the API's nationalities: names, regions and positions.
 
 `countries.csv` has the ISO 3166-1 codes and short names (without the formal part: "Iran"), the United Nations M49
 continent and sub-region, the centroid in degrees, and the reach: the distance in kilometres from the centroid to the
@@ -10,9 +10,6 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
-
-from phonenumbers import PhoneMetadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +24,6 @@ class Country:
     latitude: float
     longitude: float
     reach_km: float
-
-
-@dataclass(frozen=True, slots=True)
-class Telephony:
-    """A country's telephone numbers by libphonenumber's metadata. The patterns match national significant numbers."""
-
-    calling_code: str
-    national_prefix: str | None
-    general: str
-    kinds: tuple[str, ...]
-    """One pattern for each kind of number (fixed line, mobile and so on). Kinds with the same pattern share one."""
 
 
 @cache
@@ -58,30 +44,3 @@ def load_countries() -> dict[str, Country]:
         )
         for row in rows
     }
-
-
-def load_telephony(code: str) -> Telephony:
-    """Load the telephone metadata of the country with this ISO 3166-1 alpha-2 code."""
-    metadata: Any = PhoneMetadata.metadata_for_region(code)
-    kinds = [
-        getattr(metadata, kind).national_number_pattern
-        for kind in (
-            "fixed_line",
-            "mobile",
-            "toll_free",
-            "premium_rate",
-            "shared_cost",
-            "personal_number",
-            "voip",
-            "pager",
-            "uan",
-            "voicemail",
-        )
-        if getattr(metadata, kind) is not None
-    ]
-    return Telephony(
-        calling_code=str(metadata.country_code),
-        national_prefix=metadata.national_prefix,
-        general=metadata.general_desc.national_number_pattern,
-        kinds=tuple(dict.fromkeys(kind for kind in kinds if kind)),
-    )

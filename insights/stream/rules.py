@@ -2,6 +2,7 @@
 
 Only built-in functions that never raise are used: they accept any text, with ANSI mode on or off, in any session time
 zone. Functions that cleanse and parse come first, the conditions of the rules in `insights.model.reasons` last.
+Telephone numbers are read by `telephone`.
 
 Cleansing
     White space (Unicode White_Space) and control characters collapse to one space, both ends are trimmed, and text is
@@ -11,9 +12,6 @@ Title case
     capitalised word by word. A word begins after a space, hyphen, slash, full stop or bracket, or after a single
     letter and an apostrophe (O'Brien, D'Arc, but Hawke's). Mixed case (de Vries, McDonald) and short upper-case words
     (NSW) are kept.
-Telephone numbers
-    Spaces, brackets, dots, hyphens and slashes are removed. The national prefix, or `+` and the country's calling code,
-    is removed if the rest is a number of that country according to libphonenumber's metadata. Any other text is kept.
 Dates
     `YYYY-MM-DDTHH:MM:SS[.fraction][Z]`, with `T` or a space, or seconds since 1970 (API 1.0), in the years 1 to 9999,
     either bare or as the `date` of an object. Instants are UTC, truncated to the millisecond.
@@ -29,9 +27,10 @@ from pyspark.sql import functions as F
 
 from insights.model.age_bands import AGE_BANDS, OLDEST_BAND
 from insights.model.codes import UUID_PATTERN, UUID_REPLACEMENT
-from insights.model.countries import Telephony, load_countries, load_telephony
+from insights.model.countries import load_countries
 from insights.model.credentials import KEY_HINT_PATTERN, KEY_PATTERN, TEXT_MASK, TEXT_PATTERN
 from insights.model.reasons import MAX_AGE_YEARS, MAX_LENGTHS, Rule
+from insights.model.telephony import load_telephony
 from insights.model.user import MANDATORY, RawUser, read_field_types, to_dotted_path
 
 RAW_FIELDS = tuple(read_field_types(RawUser))
@@ -254,16 +253,6 @@ def look_up_country(nationality: Column) -> Column:
     return F.try_element_at(F.create_map(*entries), nationality)
 
 
-def extract_national_number(text: Column, nationality: Column) -> Column:
-    """Return the national significant number; empty or null if the text is not a number of that country."""
-    compact = F.translate(text, " ()-./", "")
-    number = F.lit(None).cast("string")
-    for code in reversed(load_countries()):
-        national_number = F.regexp_extract(compact, _build_telephone_pattern(load_telephony(code)), 1)
-        number = F.when(nationality == code, national_number).otherwise(number)
-    return number
-
-
 def list_value_checks(value: Column, max_bytes: int) -> list[RuleCheck]:
     """Return the rules on the bytes of a message, in the order in which they are tried."""
     text = value.cast("string")
@@ -337,10 +326,3 @@ def _find_interval(value: Column, limits: tuple[tuple[int, str], ...], last: str
     for limit, name in reversed(limits):
         result = F.when(value < limit, name).otherwise(result)
     return result
-
-
-def _build_telephone_pattern(telephony: Telephony) -> str:
-    national_prefix = f"|{telephony.national_prefix}" if telephony.national_prefix else ""
-    prefix = rf"\+{telephony.calling_code}{national_prefix}"
-    kinds = "|".join(f"(?:{kind})" for kind in telephony.kinds)
-    return rf"^(?:{prefix})?((?=(?:{telephony.general})$)(?:{kinds}))$"

@@ -17,7 +17,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
 from insights.model.user import to_dotted_path
-from insights.stream import rules
+from insights.stream import rules, telephone
 from insights.stream.rules import RuleCheck
 
 MAX_VALUE_BYTES = 1_048_588
@@ -156,6 +156,7 @@ def _mask_secrets(frame: DataFrame) -> DataFrame:
 
 def _derive_values(messages: DataFrame) -> DataFrame:
     """Add the numbers, instants, dates and country facts derived from the texts."""
+    messages = telephone.read_dialled(messages, ("phone", "cell"))
     field = _get_columns(messages)
     parsed = messages.withColumns(
         {
@@ -164,8 +165,8 @@ def _derive_values(messages: DataFrame) -> DataFrame:
             "latitude": rules.parse_degrees(field["location__coordinates__latitude"]),
             "longitude": rules.parse_degrees(field["location__coordinates__longitude"]),
             "facts": rules.look_up_country(field["nat"]),
-            "phone_number": rules.extract_national_number(field["phone"], field["nat"]),
-            "cell_number": rules.extract_national_number(field["cell"], field["nat"]),
+            "phone_number": telephone.extract_national_number(field["phone_dialled"], field["nat"]),
+            "cell_number": telephone.extract_national_number(field["cell_dialled"], field["nat"]),
         }
     )
     return parsed.withColumns(

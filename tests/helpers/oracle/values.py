@@ -70,25 +70,13 @@ def format_telephone(text: str | None, country: str) -> tuple[str | None, bool]:
     """Return the number in E.164 and True if libphonenumber considers it valid, else the text unchanged and False."""
     if text is None:
         return None, False
-    compact = re.sub(r"[ ().\-/]", "", text)
-    calling_code = phonenumbers.country_code_for_region(country)
-    prefix = phonenumbers.ndd_prefix_for_region(country, True)
-    candidates = [
-        compact.removeprefix(lead) for lead in (f"+{calling_code}", prefix) if lead and compact.startswith(lead)
-    ]
-    for national in (*candidates, compact):
-        if not re.fullmatch("[0-9]{1,17}", national):
-            continue
-        zeros = len(national) - len(national.lstrip("0"))
-        parsed = phonenumbers.PhoneNumber(
-            country_code=calling_code,
-            national_number=int(national),
-            italian_leading_zero=zeros > 0 or None,
-            number_of_leading_zeros=zeros or None,
-        )
-        if phonenumbers.is_valid_number_for_region(parsed, country):
-            return f"+{calling_code}{national}", True
-    return text, False
+    try:
+        number = phonenumbers.parse(text, country)
+    except phonenumbers.NumberParseException:
+        return text, False
+    if not phonenumbers.is_valid_number_for_region(number, country):
+        return text, False
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), True
 
 
 def count_years(born: datetime, at: datetime) -> int:

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
-from insights.model.countries import load_countries, load_telephony
+from insights.model.countries import load_countries
 from insights.model.credentials import CREDENTIAL_FIELDS
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import MAX_LENGTHS, Rule
+from insights.model.telephony import load_telephony
 from insights.model.user import DIMENSIONS, User
 from insights.stream import rules
 from tests.helpers import oracle
