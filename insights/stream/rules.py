@@ -2,16 +2,11 @@
 
 Only built-in functions that never raise are used: they accept any text, with ANSI mode on or off, in any session time
 zone. Functions that cleanse and parse come first, the conditions of the rules in `insights.model.reasons` last.
-Telephone numbers are read by `telephone`.
+Names and places are capitalised by `letter_case`, and telephone numbers read by `telephone`.
 
 Cleansing
     White space (Unicode White_Space) and control characters collapse to one space, both ends are trimmed, and text is
     normalised to NFC. A blank text is absent, and so is an object or array in an optional text field.
-Title case
-    A value without an upper-case letter, or a value of more than three characters without a lower-case letter, is
-    capitalised word by word. A word begins after a space, hyphen, slash, full stop or bracket, or after a single
-    letter and an apostrophe (O'Brien, D'Arc, but Hawke's). Mixed case (de Vries, McDonald) and short upper-case words
-    (NSW) are kept.
 Dates
     `YYYY-MM-DDTHH:MM:SS[.fraction][Z]`, with `T` or a space, or seconds since 1970 (API 1.0), in the years 1 to 9999,
     either bare or as the `date` of an object. Instants are UTC, truncated to the millisecond.
@@ -48,7 +43,6 @@ GENERATIONS = (
 """By year of birth, after Pew Research Center (2019). Each pair is the first year after the generation and its name."""
 NEWEST_GENERATION = "Alpha"
 
-_TITLED = ("name__title", "name__first", "name__last", "location__street", "location__city", "location__state")
 _UNTIDY = r"  |[^\x20-\x7e\xa1-\u02ff]"
 """Two spaces, or a character outside the ranges that need no cleansing: printable ASCII and U+00A1 to U+02FF hold no
 other white space, no control characters, and nothing that NFC would compose."""
@@ -65,8 +59,6 @@ _BAD_ESCAPE = (
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
-_MARK = "\u0001"
-_WORD_START = r"[-\u2010-\u2015/.(](?=\p{L})|(?<![\p{L}\p{M}'\u2019])\p{L}['\u2019](?=\p{L}{2})"
 _MILLISECONDS_PER_DAY = 86_400_000
 
 Fields = Mapping[str, Column]
@@ -99,14 +91,12 @@ def drop_blank(name: str, text: Column) -> Column:
 
 
 def standardise(fields: Fields) -> dict[str, Column]:
-    """Return the texts in the letter case of their fields: title, lower, upper, or unchanged."""
-    standard = dict(fields)
-    for name in _TITLED:
-        standard[name] = to_title_case(fields[name])
-    standard["email"] = F.lower(fields["email"])
-    standard["gender"] = lower_ascii(fields["gender"])
-    standard["nat"] = upper_ascii(fields["nat"])
-    return standard
+    """Return the fields that are not case-sensitive in lower or upper case."""
+    return {
+        "email": F.lower(F.replace(fields["email"], F.lit("\u0130"), F.lit("i"))),
+        "gender": lower_ascii(fields["gender"]),
+        "nat": upper_ascii(fields["nat"]),
+    }
 
 
 def lower_ascii(text: Column) -> Column:
@@ -162,14 +152,6 @@ def extract_date(date: Column) -> Column:
         )
         .otherwise(F.get_json_object(date, "$.date"))
     )
-
-
-def to_title_case(text: Column) -> Column:
-    """Capitalise a text as the module's docstring describes."""
-    lower, upper = text == F.lower(text), text == F.upper(text)
-    marked = F.regexp_replace(text, _WORD_START, f"$0{_MARK} ")
-    titled = F.replace(F.initcap(marked), F.lit(f"{_MARK} "), F.lit(""))
-    return F.when((lower & ~upper) | (upper & ~lower & (F.char_length(text) > 3)), titled).otherwise(text)
 
 
 def parse_instant(text: Column) -> Column:

@@ -17,7 +17,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
 from insights.model.user import to_dotted_path
-from insights.stream import rules, telephone
+from insights.stream import letter_case, rules, telephone
 from insights.stream.rules import RuleCheck
 
 MAX_VALUE_BYTES = 1_048_588
@@ -137,7 +137,8 @@ def _cleanse(messages: DataFrame) -> DataFrame:
         {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
     ).drop("untidy")
     frame = frame.withColumns({name: rules.drop_blank(name, F.col(name)) for name in raw})
-    return _mask_secrets(frame).withColumns(rules.standardise(_get_columns(frame)))
+    frame = _mask_secrets(frame).withColumns(rules.standardise(_get_columns(frame)))
+    return letter_case.capitalise_texts(frame)
 
 
 def _mask_secrets(frame: DataFrame) -> DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from insights.model.credentials import mask_text
+from insights.model.letter_case import CAPITALS, GENERIC_NOUNS, LANGUAGES, LEADING_PARTICLES, PARTICLES, list_words
 from tests.helpers.oracle.document import Decimals, get_at
 
 MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
@@ -56,10 +57,10 @@ def cleanse_texts(document: dict[str, Any]) -> dict[str, str | None]:
         texts[path] = None if optional and is_structure(text) else text
         if text is not None and not is_structure(text):
             texts[path] = mask_text(text)
-    for path in TITLED:
-        texts[path] = _to_title_case(texts[path])
-    for path, change in (("email", str.lower), ("gender", _lower_ascii), ("nat", _upper_ascii)):
+    for path, change in (("email", _lower_email), ("gender", _lower_ascii), ("nat", _upper_ascii)):
         texts[path] = change(text) if (text := texts[path]) is not None else None
+    for path in TITLED:
+        texts[path] = to_title_case(text, path, texts["nat"]) if (text := texts[path]) is not None else None
     return texts
 
 
@@ -72,6 +73,10 @@ def canonical_uuid(text: str | None) -> str | None:
     if [len(group) for group in groups] not in ([32], [8, 4, 4, 4, 12]) or not set("".join(groups)) <= set(hexdigits):
         return text
     return str(UUID("".join(groups)))
+
+
+def _lower_email(text: str) -> str:
+    return text.replace("\u0130", "i").lower()
 
 
 def _lower_ascii(text: str) -> str:
@@ -116,16 +121,46 @@ def is_structure(text: str | None) -> bool:
     return text is not None and text[0] + text[-1] in ("{}", "[]")
 
 
-def _to_title_case(text: str | None) -> str | None:
-    if text is None:
-        return None
+def to_title_case(text: str, path: str, nationality: str | None) -> str:
+    """Return a text of one letter case in title case, any other text unchanged."""
     small, capital = text.lower() == text, text.upper() == text
     if small == capital or (capital and len(text) <= 3):
         return text
-    result = ""
-    for position, character in enumerate(text.lower()):
-        result += character.title() if _begins_word(text, position) else character
+    languages = LANGUAGES.get(nationality or "", ())
+    lower = (text.replace("\u0130", "i").replace("I", "\u0131") if "tr" in languages else text).lower()
+    kept = _find_kept_words(lower, path, languages)
+    capitals = dict(CAPITALS[language] for language in languages if language in CAPITALS)
+    result, position = "", 0
+    while position < len(lower):
+        begins = position not in kept and _begins_word(lower, position)
+        start = next((small for small in capitals if begins and lower.startswith(small, position)), lower[position])
+        result += capitals.get(start, start.title()) if begins else start
+        position += len(start)
     return result
+
+
+def _find_kept_words(text: str, path: str, languages: tuple[str, ...]) -> set[int]:
+    """Return the positions at which words begin that stay lower case."""
+    particles, leading, nouns = (
+        list_words(words, languages) for words in (PARTICLES, LEADING_PARTICLES, GENERIC_NOUNS)
+    )
+    kept = set()
+    for match in re.finditer("[^ -]+", text):
+        word, before, after = match[0], text[: match.start()], text[match.end() :]
+        if not before:
+            if path == "name.last" and word in leading and after.startswith(" "):
+                kept.add(0)
+            continue
+        if len(before) < 2 or not (is_letter(before[-2]) or is_mark(before[-2]) or before[-1:] == " "):
+            continue
+        if before[-1] == " " and not (is_letter(before[-2]) or is_mark(before[-2]) or before[-2] in ".,)'\u2019"):
+            continue
+        if before[-1] == "-" and not is_letter(word[0]):
+            continue
+        followed = after[:1] == " " or (after[:1] == "-" and after[1:] != "" and is_letter(after[1]))
+        if (word in particles and followed) or (word in nouns and after[:1] in ("", " ")):
+            kept.add(match.start())
+    return kept
 
 
 def _begins_word(text: str, position: int) -> bool:
