@@ -1,12 +1,9 @@
 """The rules that turn a raw record into a user or reject it, as Spark columns.
 
 Only built-in functions that never raise are used: they accept any text, with ANSI mode on or off, in any session time
-zone. Functions that cleanse and parse come first, the conditions of the rules in `insights.model.reasons` last.
-Names and places are capitalised by `letter_case`, and telephone numbers read by `telephone`.
+zone. Functions that parse and derive come first, the conditions of the rules in `insights.model.reasons` last. The
+texts are cleansed by `texts`, capitalised by `letter_case`, and telephone numbers read by `telephone`.
 
-Cleansing
-    White space (Unicode White_Space) and control characters collapse to one space, both ends are trimmed, and text is
-    normalised to NFC. A blank text is absent, and so is an object or array in an optional text field.
 Dates
     `YYYY-MM-DDTHH:MM:SS[.fraction][Z]`, with `T` or a space, or seconds since 1970 (API 1.0), in the years 1 to 9999,
     either bare or as the `date` of an object. Instants are UTC, truncated to the millisecond.
@@ -43,9 +40,6 @@ GENERATIONS = (
 """By year of birth, after Pew Research Center (2019). Each pair is the first year after the generation and its name."""
 NEWEST_GENERATION = "Alpha"
 
-_UNTIDY = r"  |[^\x20-\x7e\xa1-\u02ff]"
-"""Two spaces, or a character outside the ranges that need no cleansing: printable ASCII and U+00A1 to U+02FF hold no
-other white space, no control characters, and nothing that NFC would compose."""
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _ATOM = r"[\p{L}\p{M}\p{N}!#$%&'*+/=?^_`{|}~-]++"
 _LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}-]{0,61}[\p{L}\p{M}\p{N}])?"
@@ -72,22 +66,6 @@ class RuleCheck:
     field: str
     detail: str
     broken: Column
-
-
-def needs_tidying(texts: Column) -> Column:
-    """Return whether a text may need `tidy`. One test of all fields together lets most records skip it."""
-    return texts.rlike(_UNTIDY)
-
-
-def tidy(text: Column) -> Column:
-    """Collapse white space and normalise to NFC, the latter by the ICU classes that Spark ships for its collations."""
-    spaced = F.regexp_replace(F.coalesce(text, F.lit("")), r"[\p{IsWhite_Space}\p{Cc}]+", " ")
-    return F.call_function("try_reflect", F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), spaced, F.lit(False))
-
-
-def drop_blank(name: str, text: Column) -> Column:
-    """Return a trimmed text, null if it is blank or, in an optional field, if it is an object or array."""
-    return F.when(text != "" if name in MANDATORY else (text != "") & ~is_structure(text), text)
 
 
 def standardise(fields: Fields) -> dict[str, Column]:
@@ -123,35 +101,6 @@ def names_secret(texts: Column) -> Column:
 def mask_secret(text: Column) -> Column:
     """Return a text that is cut off after the first key of a credential or of the national id that it contains."""
     return F.regexp_replace(text, TEXT_PATTERN, TEXT_MASK)
-
-
-def is_structure(text: Column) -> Column:
-    """Return whether a text is a JSON object or array, which `from_json` copies verbatim into a STRING field."""
-    return (text.startswith("{") & text.endswith("}")) | (text.startswith("[") & text.endswith("]"))
-
-
-def extract_street(street: Column) -> Column:
-    """Return the text of `location.street`: text up to API 1.2, an object with number and name since API 1.3."""
-    usual = r'^\{"number":([0-9]+),"name":"([^"\\]*)"\}$'
-    parts = F.concat_ws(" ", F.get_json_object(street, "$.number"), F.get_json_object(street, "$.name"))
-    return (
-        F.when(~street.startswith("{"), street)
-        .when(street.rlike(usual), F.regexp_replace(street, usual, "$1 $2"))
-        .otherwise(parts)
-    )
-
-
-def extract_date(date: Column) -> Column:
-    """Return the text of `dob` or `registered`: bare up to API 1.1, the `date` of an object since API 1.2."""
-    start = '{"date":"'
-    return (
-        F.when(~date.startswith("{"), date)
-        .when(
-            date.startswith(start) & ~date.contains("\\"),
-            F.substring_index(F.substr(date, F.lit(len(start) + 1)), '"', 1),
-        )
-        .otherwise(F.get_json_object(date, "$.date"))
-    )
 
 
 def parse_instant(text: Column) -> Column:
@@ -249,25 +198,26 @@ def list_value_checks(value: Column, max_bytes: int) -> list[RuleCheck]:
     return _pair_with_rules(conditions, {"value": max_bytes})
 
 
-def list_shape_checks(text: Column, record: Column, corrupt: Column) -> list[RuleCheck]:
+def list_shape_checks(variant: Column, record: Column, corrupt: Column) -> list[RuleCheck]:
     """Return the rules on the shape of a message.
 
-    `record` and `corrupt` are the results of `from_json`. `try_parse_json` also rejects repeated keys.
+    `record` and `corrupt` are the results of `from_json`, `variant` is that of `try_parse_json`, which also rejects
+    repeated keys.
     """
     parsed = record.isNotNull() & corrupt.isNull()
-    strict = F.try_parse_json(F.concat(F.lit("["), text, F.lit("]"))).isNotNull()
-    return _pair_with_rules({Rule.NOT_A_RECORD: [~(parsed & strict)]})
+    return _pair_with_rules({Rule.NOT_A_RECORD: [~(parsed & variant.isNotNull())]})
 
 
 def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[RuleCheck]:
     """Return the rules on a parsed record, in the order in which they are tried.
 
-    `fields` holds the standardised texts, and `born_at`, `registered_at`, `latitude`, `longitude`, `country`, `age`.
+    `fields` holds the standardised texts, and `born_at`, `registered_at`, `latitude`, `longitude`, `country`, `age`,
+    and in `structure` the path of the first mandatory field that is an object or array, or null.
     """
     user_id, born_at, registered_at = fields["login__uuid"], fields["born_at"], fields["registered_at"]
     return _pair_with_rules(
         {
-            Rule.NOT_TEXT: [is_structure(fields[name]) for name in MANDATORY],
+            Rule.NOT_TEXT: [fields["structure"] == to_dotted_path(name) for name in MANDATORY],
             Rule.NO_ID: [user_id.isNull()],
             Rule.ID_NOT_UUID: [~user_id.rlike(_UUID)],
             Rule.KEY_NOT_ID: [~normalise_uuid(key).eqNullSafe(user_id)],

@@ -4,7 +4,7 @@ The value is parsed once. Spark's parser alone accepts three kinds of bad JSON, 
  * Text after the end of the value: the value is parsed inside an object and validated inside an array, and no such text
    passes both.
  * A repeated key in one object: the validation (`try_parse_json`) rejects it.
- * An object or array in a text field: `from_json` copies it as JSON text, which `rules.is_structure` recognises.
+ * An object or array in a text field: `from_json` copies it as JSON text, and `try_parse_json` keeps its type.
 """
 
 from dataclasses import fields
@@ -16,8 +16,8 @@ from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TI
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
-from insights.model.user import to_dotted_path
-from insights.stream import letter_case, rules, telephone
+from insights.model.user import MANDATORY, to_dotted_path
+from insights.stream import letter_case, rules, telephone, texts
 from insights.stream.rules import RuleCheck
 
 MAX_VALUE_BYTES = 1_048_588
@@ -118,41 +118,60 @@ def _read_header(name: str, pattern: str) -> Column:
 
 def _parse_value(messages: DataFrame) -> DataFrame:
     """Parse the value, unless a rule has rejected it, and apply the rules on its shape."""
-    text = F.col("value").cast("string")
+    text, readable = F.col("value").cast("string"), F.col("unreadable").isNull()
     wrapped = F.from_json(F.concat(F.lit('{"record":'), text, F.lit("}")), _WRAPPED, _OPTIONS)
-    parsed = messages.withColumn("json", F.when(F.col("unreadable").isNull(), wrapped))
-    checks = rules.list_shape_checks(text, F.col("json.record"), F.col(f"json.{_CORRUPT}"))
+    parsed = messages.withColumn("json", F.when(readable, wrapped)).withColumn(
+        "variant",
+        F.when(
+            F.col("json.record").isNotNull() & F.col(f"json.{_CORRUPT}").isNull(),
+            F.try_parse_json(F.concat(F.lit("["), text, F.lit("]"))),
+        ),
+    )
+    checks = rules.list_shape_checks(F.col("variant"), F.col("json.record"), F.col(f"json.{_CORRUPT}"))
     return parsed.withColumn("unreadable", F.coalesce("unreadable", _find_first(checks)))
 
 
 def _cleanse(messages: DataFrame) -> DataFrame:
     """Add the columns of `RawUser`: the raw fields as text, cleansed and case-normalised."""
-    raw = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
-    raw["location__street"] = rules.extract_street(raw["location__street"])
-    raw["dob"], raw["registered"] = rules.extract_date(raw["dob"]), rules.extract_date(raw["registered"])
-    raw["login__uuid"] = rules.normalise_uuid(raw["login__uuid"])
-    frame = messages.withColumns(raw).drop("json")
-    frame = frame.withColumn("untidy", rules.needs_tidying(F.concat_ws("/", *rules.RAW_FIELDS)))
+    frame = _read_texts(messages)
+    frame = frame.withColumn("together", F.concat_ws("/", *rules.RAW_FIELDS))
+    frame = frame.withColumn("untidy", texts.needs_tidying(F.col("together")))
+    frame = frame.withColumn("invisible", F.col("untidy") & texts.may_be_invisible(F.col("together"))).drop("together")
     frame = frame.withColumns(
-        {name: F.trim(F.when(F.col("untidy"), rules.tidy(F.col(name))).otherwise(F.col(name))) for name in raw}
-    ).drop("untidy")
-    frame = frame.withColumns({name: rules.drop_blank(name, F.col(name)) for name in raw})
+        {
+            name: F.trim(F.when(F.col("untidy"), texts.tidy(F.col(name), F.col("invisible"))).otherwise(F.col(name)))
+            for name in rules.RAW_FIELDS
+        }
+    ).drop("untidy", "invisible")
+    frame = frame.withColumns({name: texts.drop_blank(F.col(name)) for name in rules.RAW_FIELDS})
     frame = _mask_secrets(frame).withColumns(rules.standardise(_get_columns(frame)))
     return letter_case.capitalise_texts(frame)
 
 
 def _mask_secrets(frame: DataFrame) -> DataFrame:
-    """Cut off the texts that name a credential, as the source client does; an object or array is left to its rule."""
+    """Cut off the texts that name a credential, as the source client does."""
     url_without_scheme = F.substr("picture__large", F.lit(len("https://")))
     together = F.concat_ws("/", *_FREE_TEXTS[:-1], url_without_scheme)
     frame = frame.withColumn("names_secret", rules.names_secret(together))
     masked = {
-        name: F.when(
-            F.col("names_secret") & ~rules.is_structure(F.col(name)), rules.mask_secret(F.col(name))
-        ).otherwise(F.col(name))
+        name: F.when(F.col("names_secret"), rules.mask_secret(F.col(name))).otherwise(F.col(name))
         for name in _FREE_TEXTS
     }
     return frame.withColumns(masked).drop("names_secret")
+
+
+def _read_texts(messages: DataFrame) -> DataFrame:
+    """Add the raw fields as text, and in `structure` the first mandatory one that is an object or array."""
+    variant = F.col("variant")
+    read = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
+    structures = {name: texts.is_structure(text, variant, to_dotted_path(name)) for name, text in read.items()}
+    for name in ("dob", "registered"):
+        read[name], structures[name] = texts.extract_date(read[name], variant, name)
+    read["login__uuid"] = rules.normalise_uuid(read["login__uuid"])
+    present = {name: text if name in MANDATORY else F.when(~structures[name], text) for name, text in read.items()}
+    present["location__street"] = texts.extract_street(read["location__street"], variant)
+    first = F.coalesce(*(F.when(structures[name], to_dotted_path(name)) for name in MANDATORY))
+    return messages.withColumns(present | {"structure": first}).drop("json", "variant")
 
 
 def _derive_values(messages: DataFrame) -> DataFrame:

@@ -8,9 +8,11 @@ from string import hexdigits
 from typing import Any
 from uuid import UUID
 
+from insights.model import invisible
 from insights.model.credentials import mask_text
 from insights.model.letter_case import CAPITALS, GENERIC_NOUNS, LANGUAGES, LEADING_PARTICLES, PARTICLES, list_words
-from tests.helpers.oracle.document import Decimals, get_at
+from insights.model.reasons import Reason
+from tests.helpers.oracle.document import Decimals, RuleBrokenError, get_at
 
 MANDATORY = ("gender", "nat", "name.first", "name.last", "email", "dob", "registered")
 UNCHANGED_CASE = (
@@ -44,19 +46,19 @@ TITLED = ("name.title", "name.first", "name.last", "location.street", "location.
 
 
 def cleanse_texts(document: dict[str, Any]) -> dict[str, str | None]:
-    """Return the cleansed text of each field, by dotted path."""
+    """Return the cleansed text of each field, by dotted path.
+
+    Raises:
+        RuleBrokenError: an object or array is in place of a mandatory text.
+    """
     texts: dict[str, str | None] = {}
     for path in (*MANDATORY, "login.uuid", *UNCHANGED_CASE, *TITLED):
-        text = _to_text(get_at(document, path))
-        if text is not None and text.startswith("{") and path in ("location.street", "dob", "registered"):
-            text = _extract_text(text, path)
-        if path == "login.uuid":
-            text = canonical_uuid(text)
-        text = _clean(text)
-        optional = path not in MANDATORY
-        texts[path] = None if optional and is_structure(text) else text
-        if text is not None and not is_structure(text):
-            texts[path] = mask_text(text)
+        value = _extract_value(get_at(document, path), path)
+        if isinstance(value, dict | list) and path in MANDATORY:
+            raise RuleBrokenError(Reason.SCHEMA, path)
+        text = _to_text(value)
+        text = clean(canonical_uuid(text) if path == "login.uuid" else text)
+        texts[path] = None if text is None else mask_text(text)
     for path, change in (("email", _lower_email), ("gender", _lower_ascii), ("nat", _upper_ascii)):
         texts[path] = change(text) if (text := texts[path]) is not None else None
     for path in TITLED:
@@ -87,38 +89,73 @@ def _upper_ascii(text: str) -> str:
     return "".join(letter.upper() if letter.isascii() else letter for letter in text)
 
 
+def _extract_value(value: Any, path: str) -> Any:
+    """Return the value itself, or the date or the street that an object has."""
+    if isinstance(value, dict) and path in ("dob", "registered"):
+        return value.get("date")
+    if isinstance(value, dict) and path == "location.street":
+        parts = [_to_text(value.get(name)) for name in ("number", "name")]
+        return " ".join(part for part in parts if part is not None)
+    return value
+
+
 def _to_text(value: Any) -> str | None:
-    """Return a JSON string unchanged, and any other JSON value as JSON text."""
+    """Return a JSON string unchanged, nothing for an object or array, and any other JSON value as JSON text."""
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, dict | list):
+        return None
     if isinstance(value, Decimals) and not isfinite(value):
         return '"Infinity"'
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def _extract_text(text: str, path: str) -> str | None:
-    """Return the text within an object: number and name of a street, or the date."""
-    try:
-        document = json.loads(text, parse_float=Decimals)
-    except ValueError:
-        document = {}
-    if path != "location.street":
-        return _to_text(document.get("date"))
-    parts = [_to_text(document.get(name)) for name in ("number", "name")]
-    return " ".join(part for part in parts if part is not None)
-
-
-def _clean(text: str | None) -> str | None:
-    """Collapse white space and control characters, normalise to NFC and trim; None if nothing is left."""
+def clean(text: str | None) -> str | None:
+    """Remove what shows nothing, collapse white space, normalise to NFC and trim; None if nothing is left."""
     if text is None:
         return None
-    spaced = "".join(" " if c.isspace() or unicodedata.category(c) in ("Cc", "Zs", "Zl", "Zp") else c for c in text)
+    spaced = "".join(" " if _is_blank(c) else c for c in remove_invisible(text))
     return unicodedata.normalize("NFC", re.sub(" +", " ", spaced)).strip(" ") or None
 
 
-def is_structure(text: str | None) -> bool:
-    """Return whether the text looks like a JSON object or array."""
-    return text is not None and text[0] + text[-1] in ("{}", "[]")
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Zs", "Zl", "Zp") or character in BLANKS
+
+
+def remove_invisible(text: str) -> str:
+    """Return the text without invisible characters, except joiners and variation selectors that change its look."""
+    padded = f" {text} "
+    kept, previous_shows = "", True
+    for before, character, after in zip(padded, text, padded[2:], strict=False):
+        if character in JOINERS:
+            letters = before in JOINING and after in JOINING
+            symbol_before = before in PICTOGRAPHS or (before in SELECTORS and previous_shows)
+            shows = letters or (character == "\u200d" and symbol_before and after in PICTOGRAPHS)
+        elif character in SELECTORS:
+            shows = before in VARIED
+        else:
+            shows = character not in REMOVED
+        kept += character if shows else ""
+        previous_shows = shows
+    return kept
+
+
+def _list_characters(ranges: invisible.Ranges) -> frozenset[str]:
+    return frozenset(chr(point) for first, last in ranges for point in range(first, last + 1))
+
+
+BLANKS, REMOVED, JOINERS, JOINING, PICTOGRAPHS, SELECTORS, VARIED = map(
+    _list_characters,
+    (
+        invisible.BLANKS,
+        invisible.REMOVED,
+        invisible.JOINERS,
+        invisible.JOINING,
+        invisible.PICTOGRAPHS,
+        invisible.SELECTORS,
+        invisible.VARIED,
+    ),
+)
 
 
 def to_title_case(text: str, path: str, nationality: str | None) -> str:

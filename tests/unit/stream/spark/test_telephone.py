@@ -59,7 +59,7 @@ def test_the_stream_and_libphonenumber_agree_on_numbers_of_every_nationality(rea
     different = [
         (sample, number) for sample, number in zip(samples, read(samples), strict=True) if number != sample.expected
     ]
-    assert different == []
+    assert different[:10] == []
     valid = [sample for sample in samples if sample.expected is not None]
     assert 0.3 < len(valid) / len(samples) < 0.8
     assert len({sample.nationality for sample in valid}) == len(load_countries())
@@ -75,7 +75,7 @@ def test_the_patterns_agree_with_libphonenumber_on_bare_digits():
         number = f"+{load_telephony(sample.nationality).calling_code}{match[1]}" if match else None
         if number != ask_library(digits, sample.nationality):
             different.append((digits, sample.nationality, number))
-    assert different == []
+    assert different[:10] == []
 
 
 def test_every_digit_of_another_script_has_its_value():
