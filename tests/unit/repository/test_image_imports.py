@@ -1,0 +1,30 @@
+"""The programs of each image import only what the image's group of requirements installs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.support import REPOSITORY
+
+PROGRAMS = {
+    "airflow": [
+        *("insights.ingest.pages", "insights.source", "insights.staging.load", "insights.staging.retention"),
+        *("insights.ledger.check", "insights.repair.redrive", "insights.repair.replay", "insights.repair.retention"),
+        "insights.repair.skip_lost",
+    ],
+    "publisher": ["jobs.publish_staged", "jobs.migrate"],
+}
+"""Modules by image."""
+ABSENT = ("phonenumbers", "pyarrow", "pyspark", "streamlit")
+"""Packages that are in none of these images."""
+
+
+@pytest.mark.parametrize(("image", "modules"), PROGRAMS.items(), ids=list(PROGRAMS))
+def test_an_image_does_not_need_the_packages_of_another(image: str, modules: list[str]) -> None:
+    for group in (REPOSITORY / "requirements" / f"{image}.in",):
+        assert [name for name in ABSENT if name in group.read_text().split()] == []
+    blocked = "".join(f"sys.modules[{name!r}] = None\n" for name in ABSENT)
+    program = f"import sys\n{blocked}" + "".join(f"import {module}\n" for module in modules)
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
