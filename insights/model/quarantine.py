@@ -50,6 +50,9 @@ class QuarantineRecord:
     """The value without credentials; None if it is too large to keep."""
 
     def __post_init__(self) -> None:
+        # The digest is to the millisecond, as are the headers.
+        microsecond = self.event_time.microsecond // 1000 * 1000
+        object.__setattr__(self, "event_time", self.event_time.replace(microsecond=microsecond))
         if self.payload is not None:
             object.__setattr__(self, "payload", redact(bytes(self.payload)))
         for name in ("key", "batch_id"):

@@ -195,7 +195,6 @@ def _quarantine_rows(
     batch_id: str,
     stamp: _Stamp,
 ) -> None:
-    fetched_at = page.fetched_at.replace(microsecond=page.fetched_at.microsecond // 1000 * 1000)
     records = [
         QuarantineRecord(
             origin=f"staging/{ids[key]}",
@@ -206,7 +205,7 @@ def _quarantine_rows(
             key=None,
             batch_id=batch_id,
             version=stamp.version,
-            event_time=fetched_at,
+            event_time=page.fetched_at,
             redrives=0,
             size=row.size,
             sha256=row.sha256,
