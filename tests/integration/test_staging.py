@@ -16,6 +16,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from insights.clients import connections
 from insights.ledger import events
+from insights.ledger.hops import LedgerState
 from insights.settings import PostgresSettings
 from insights.source.envelope import PageRequest, unpack_page
 from insights.staging import load as staging_load
@@ -158,7 +159,7 @@ def test_a_bad_row_is_quarantined_once_and_the_others_are_staged(postgres: Postg
     assert run_sql(postgres, "SELECT count(*) FROM quarantine.records") == [(2,)]
 
 
-def close_hops(connection: Any) -> list[tuple[str, str]]:
+def close_hops(connection: Any) -> list[tuple[LedgerState, str]]:
     """The state of the ledger's hops up to staging."""
     with connection, connection.cursor() as cursor:
         cursor.execute(events.CREATE_SCRATCH_TABLES)
