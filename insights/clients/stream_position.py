@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import psycopg2.extras
 from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients import kafka_admin
 from insights.clients.merge_order import allocate_seq, lock_merges
+from insights.settings import KafkaSettings
 from insights.text import format_count
 
 Watermarks = Mapping[int, tuple[int, int]]
@@ -75,6 +78,27 @@ class LostMessages:
             f" {'was' if self.count == 1 else 'were'} deleted before the stream read"
             f" {'it' if self.count == 1 else 'them'} ({', '.join(self.list_ranges())})"
         )
+
+
+class TopicState(NamedTuple):
+    """A stream's position on a topic and, read after it, the topic's id and watermarks."""
+
+    position: StreamPosition
+    topic_id: str
+    watermarks: Watermarks
+
+
+def read_topic_state(cursor: PgCursor, kafka: KafkaSettings) -> TopicState:
+    """Read the position of the stream on the raw topic, and the state of the topic.
+
+    Raises:
+        KafkaException: no broker answers.
+        UserError: the topic does not exist, or a partition has no leader.
+    """
+    admin, topic = kafka_admin.get_admin(kafka), kafka.raw_topic
+    position = read_position(cursor, topic)
+    topic_id = kafka_admin.read_topic_id(admin, topic)
+    return TopicState(position, topic_id, kafka_admin.read_watermarks(admin, topic))
 
 
 def read_position(cursor: PgCursor, topic: str) -> StreamPosition:

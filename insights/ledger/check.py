@@ -12,7 +12,7 @@ from confluent_kafka import KafkaException
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections, kafka_admin
-from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_position
+from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_topic_state
 from insights.errors import UserError
 from insights.ledger import arrivals, contents, counts, events, table_digests
 from insights.ledger.digest import ImageProtocol
@@ -95,9 +95,7 @@ def _check_hops(stores: StoreSettings) -> Iterator[Hop]:
         connection.autocommit = False
         watermarks_before = _read_watermarks(stores)
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        position = read_position(cursor, topic_name)
-        topic_id = kafka_admin.read_topic_id(kafka_admin.get_admin(stores.kafka), topic_name)
-        watermarks = _read_watermarks(stores)
+        position, topic_id, watermarks = read_topic_state(cursor, stores.kafka)
         flow = measure_flow_state(cursor, topic_name, watermarks)
         lost = find_lost(topic_name, position, topic_id, watermarks)
         stream_offsets = {} if lost.recreated else position.offsets

@@ -5,9 +5,9 @@ from contextlib import closing
 from confluent_kafka import KafkaException
 
 from insights import failpoints
-from insights.clients import connections, kafka_admin
+from insights.clients import connections
 from insights.clients.merge_order import lock_merges
-from insights.clients.stream_position import LostMessages, find_lost, read_position, record_start
+from insights.clients.stream_position import LostMessages, find_lost, read_topic_state, record_start
 from insights.errors import UserError
 from insights.settings import KafkaSettings, PostgresSettings
 
@@ -31,7 +31,7 @@ def skip_lost_messages(kafka: KafkaSettings, postgres: PostgresSettings) -> Lost
 
 
 def _compare(kafka: KafkaSettings, postgres: PostgresSettings, record: bool) -> LostMessages:
-    admin, topic = kafka_admin.get_admin(kafka), kafka.raw_topic
+    topic = kafka.raw_topic
     with (
         closing(connections.connect_postgres(postgres, "skip-lost")) as connection,
         connection,
@@ -39,9 +39,8 @@ def _compare(kafka: KafkaSettings, postgres: PostgresSettings, record: bool) -> 
     ):
         if record:
             lock_merges(cursor)
-        position = read_position(cursor, topic)
         try:
-            topic_id, watermarks = kafka_admin.read_topic_id(admin, topic), kafka_admin.read_watermarks(admin, topic)
+            position, topic_id, watermarks = read_topic_state(cursor, kafka)
         except KafkaException as error:
             raise UserError(
                 f"Kafka at {kafka.bootstrap_servers} cannot be read ({error.args[0].str()});"

@@ -17,9 +17,10 @@ from insights.clients.stream_position import (
     LostMessages,
     StartingOffsets,
     StreamPosition,
+    TopicState,
     Watermarks,
     find_lost,
-    read_position,
+    read_topic_state,
     record_start,
 )
 from insights.errors import NotReadyError, UserError
@@ -111,12 +112,9 @@ class TopicWatch:
             raise _make_loss_error(LostMessages(self._kafka.raw_topic, recreated=True))
 
 
-def _read_topic(cursor: PgCursor, kafka: KafkaSettings) -> tuple[StreamPosition, str, Watermarks]:
-    admin, topic = kafka_admin.get_admin(kafka), kafka.raw_topic
-    position = read_position(cursor, topic)
+def _read_topic(cursor: PgCursor, kafka: KafkaSettings) -> TopicState:
     try:
-        watermarks = kafka_admin.read_watermarks(admin, topic)
-        return position, kafka_admin.read_topic_id(admin, topic), watermarks
+        return read_topic_state(cursor, kafka)
     except KafkaException as error:
         raise NotReadyError(
             f"Kafka at {kafka.bootstrap_servers} does not answer ({error.args[0].str()});"
