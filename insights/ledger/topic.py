@@ -16,7 +16,8 @@ from insights.settings import KafkaSettings
 _MAX_MESSAGES = 5000
 _POLL_SECONDS = 0.1
 """Long enough to collect full batches, short enough to wait at the end of the topic."""
-TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 20.0
+"""How long to wait for a broker that does not respond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,12 @@ class TopicEvent:
 class RawTopic:
     """The event ids of the raw topic.
 
-    `timeout_seconds`: how long to wait for a broker that does not respond.
-
     Raises:
         UserError: the broker or the topic cannot be reached.
     """
 
-    def __init__(self, settings: KafkaSettings, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._timeout = timeout_seconds
         self._consumer = Consumer(
             settings.client()
             | {
@@ -74,7 +72,7 @@ class RawTopic:
             messages = self._consumer.consume(_MAX_MESSAGES, timeout=_POLL_SECONDS)
             if messages:
                 last_received = time.monotonic()
-            elif time.monotonic() - last_received > self._timeout:
+            elif time.monotonic() - last_received > _TIMEOUT_SECONDS:
                 raise UserError(
                     f"Kafka topic {self._settings.raw_topic} at {self._settings.bootstrap_servers} stopped answering"
                     f" at partition {min(end_offsets)}; see the broker's log and check again."
