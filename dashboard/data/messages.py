@@ -10,8 +10,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from dashboard.data.printable import escape_invisible, indent_json
 from insights.clients import kafka_admin
-from insights.model.credentials import is_secret, mask_text
-from insights.model.redaction import redact
+from insights.model.credentials import is_secret
+from insights.model.redaction import redact, redact_text
 from insights.settings import KafkaSettings
 
 READ_SECONDS = 5.0
@@ -125,7 +125,7 @@ def fetch_message(settings: KafkaSettings, topic: str, partition: int, offset: i
         return None
     message = messages[0]
     value = message.value() or b""
-    text = indent_json(_decode_value(value))
+    text = indent_json(_decode(value))
     return FullMessage(
         _get_time(message),
         escape_invisible(_decode(message.key())),
@@ -193,7 +193,7 @@ def _summarize(message: Message) -> MessageSummary:
         _shorten(_decode(message.key())),
         len(value),
         _shorten(headers),
-        _shorten(_decode_value(value)),
+        _shorten(_decode(value)),
     )
 
 
@@ -208,14 +208,10 @@ def _shorten(text: str) -> str:
 def _decode_headers(message: Message) -> list[tuple[str, str]]:
     """The headers without credentials; `sha256` is the digest of a rejected value."""
     return [
-        (mask_text(name), "null" if is_secret(name) and name != "sha256" else _decode(content))
+        (redact_text(name), "null" if is_secret(name) and name != "sha256" else _decode(content))
         for name, content in message.headers() or ()
     ]
 
 
 def _decode(content: bytes | None) -> str:
-    return mask_text((content or b"").replace(b"\0", b"").decode("utf-8", "backslashreplace"))
-
-
-def _decode_value(value: bytes) -> str:
-    return redact(value).decode("utf-8", "backslashreplace")
+    return redact(content or b"").decode("utf-8", "backslashreplace")

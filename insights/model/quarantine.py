@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from insights.model.credentials import mask_text
 from insights.model.digest import digest_cells
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, to_epoch_milliseconds
 from insights.model.reasons import Reason
-from insights.model.redaction import redact
+from insights.model.redaction import redact, redact_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class QuarantineRecord:
             object.__setattr__(self, "payload", redact(bytes(self.payload)))
         for name in ("key", "batch_id"):
             if (text := getattr(self, name)) is not None:
-                object.__setattr__(self, name, mask_text(text))
+                object.__setattr__(self, name, redact_text(text))
 
     def digest(self) -> int:
         """The digest of every field, which `quarantine.records` keeps beside them."""

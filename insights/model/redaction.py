@@ -13,8 +13,9 @@ _MEMBER = r"""\s*+(?:\\*+["'`](?:[^"'`\\]|\\++[^"'`\\]){0,200}+\\*+["'`]|[\w$. -
 _END = re.compile(rf"\s*+(?:\Z|[}}\]]\s*+(?:[,}}\]]|\Z)|,{_MEMBER})")
 _OPENING_QUOTE = re.compile(r"""\\*+["'`]""")
 _BEGINS_LIKE_JSON = re.compile(r"[^\x21-\x7e]*+[{\[]")
-_HAS_SYNTAX = re.compile(r"""["'}\]]""")
+_HAS_SYNTAX = re.compile(r"""["}\]]|'\s*[:,]|[:,]\s*'""")
 _STRING = re.compile(r"""(["'])(?:[^"'\\]|\\.|(?!\1)["'])*+\1""", re.DOTALL)
+_BRACKET = re.compile(r"[{}\[\]]")
 _DECODER = json.JSONDecoder(strict=False)
 
 
@@ -30,6 +31,11 @@ def redact(value: bytes) -> bytes:
         plain = redacted.replace(b"\0", b"")
         return again if (again := _redact(plain)) != plain else redacted
     return redacted
+
+
+def redact_text(text: str) -> str:
+    """Return `redact` of a text, such as the key of a message."""
+    return redact(text.encode("utf-8", "backslashreplace")).decode("utf-8", "replace")
 
 
 def _redact(value: bytes) -> bytes:
@@ -85,10 +91,16 @@ def _redact_text(text: str) -> str:
 def _begins_amid_json(text: str) -> bool:
     if not _BEGINS_LIKE_JSON.match(text):
         return _HAS_SYNTAX.search(text) is not None
-    return any(
-        structure.count("}") + structure.count("]") > structure.count("{") + structure.count("[")
-        for structure in (text, _STRING.sub("", text))
-    )
+    return _closes_more_than_it_opens(text) or _closes_more_than_it_opens(_STRING.sub("", text))
+
+
+def _closes_more_than_it_opens(text: str) -> bool:
+    depth = 0
+    for bracket in _BRACKET.finditer(text):
+        depth += 1 if bracket.group() in "{[" else -1
+        if depth < 0:
+            return True
+    return False
 
 
 def _find_end(text: str, begin: int) -> int:

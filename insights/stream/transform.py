@@ -53,6 +53,8 @@ _FREE_TEXTS = (
     "picture__large",
 )
 """The fields of a user that may hold any text."""
+_BATCH_ID_FORMAT = r"""[^\x00\n\ufffd"'`{}\[\]]{1,500}"""
+"""Without the quotes and brackets of JSON, so that a part of a record is not taken for one."""
 _VERSION_FORMAT = "[0-9]{1,18}"
 """Microseconds up to the year 33658, so that adding one to a version never overflows."""
 _LAST_MILLISECOND = 253_402_300_799_999
@@ -97,7 +99,7 @@ def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
         origin.alias("origin"),
         F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
         F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
-        rules.mask_secret(_read_header(BATCH_ID, r"[^\x00\n\ufffd]{1,500}")).alias("batch_id"),
+        rules.mask_secret(_read_header(BATCH_ID, _BATCH_ID_FORMAT)).alias("batch_id"),
         F.coalesce(
             _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
         ).alias("version"),

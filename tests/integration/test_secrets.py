@@ -27,6 +27,7 @@ from tests.helpers.stream_process import Stream
 
 CASES = int(os.environ.get("SECRETS", "2000"))
 """Hidden secrets. `SECRETS=10000` takes some minutes."""
+BATCH = 1000
 USER_ID = re.compile(rb'"uuid": ?"([0-9a-f-]{36})"')
 SHOWN = 30
 """Messages of each topic that the dashboard shows whole."""
@@ -51,10 +52,10 @@ def stage_records(stores: StoreSettings, hidden: list[HiddenSecret]) -> int:
     return len(values)
 
 
-def produce_foreign(kafka: KafkaSettings, hidden: list[HiddenSecret]) -> None:
-    """Produce every value as another producer would, with a secret in some keys and headers, too."""
+def produce_foreign(kafka: KafkaSettings, hidden: list[HiddenSecret], first: int) -> None:
+    """Produce the values from `first` as another producer would, with a secret in some keys and headers, too."""
     producer = connections.make_kafka_producer(kafka, "tests")
-    for number, item in enumerate(hidden):
+    for number, item in enumerate(hidden[first : first + BATCH], first):
         odd = item.value[:300] if number % 10 == 0 else None
         headers = [("batch_id", odd), ("note", odd), ("password", odd)] if odd else []
         producer.produce(kafka.raw_topic, item.value, odd or str(UUID(int=number + 1)).encode(), headers=headers)
@@ -137,11 +138,14 @@ def test_no_secret_is_in_a_table_topic_log_or_page(
     assert staged > CASES // 3
     assert list(find_in_topic(stores.kafka, stores.kafka.raw_topic)) == []
 
-    produce_foreign(stores.kafka, hidden)
     stream = Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra)
     delivered = "SELECT coalesce(sum(read), 0) FROM analytics.batches WHERE served_at IS NOT NULL"
     with stream.running() as running:
-        running.wait(lambda: run_sql(stores.postgres, delivered)[0][0] == staged + CASES)
+        running.wait(lambda: run_sql(stores.postgres, delivered)[0][0] == staged)
+        for first in range(0, CASES, BATCH):
+            produce_foreign(stores.kafka, hidden, first)
+            expected = staged + min(CASES, first + BATCH)
+            running.wait(lambda expected=expected: run_sql(stores.postgres, delivered)[0][0] == expected)
 
     [(users,)] = run_sql(stores.postgres, "SELECT count(*) FROM analytics.users")
     [(rejected,)] = run_sql(stores.postgres, "SELECT count(*) FROM quarantine.records WHERE payload IS NOT NULL")

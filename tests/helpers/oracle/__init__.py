@@ -81,7 +81,7 @@ def read_envelope(message: Message) -> Envelope:
     milliseconds = int(event_time) if event_time and int(event_time) <= 253_402_300_799_999 else message.timestamp
     return Envelope(
         event_id=read_header("event_id", r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}") or origin,
-        batch_id=read_header("batch_id", "[^\x00\ufffd\n]{1,500}"),
+        batch_id=read_header("batch_id", "[^\x00\ufffd\n\"'`{}\\[\\]]{1,500}"),
         version=int(version) if version else message.timestamp * 1000 + message.offset % 1000,
         event_time=EPOCH + timedelta(milliseconds=milliseconds),
         redrives=int(read_header("redrives", "[0-9]{1,4}") or 0),

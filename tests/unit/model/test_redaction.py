@@ -146,3 +146,20 @@ def test_a_quarantine_record_holds_no_secret():
     record = QuarantineRecord("t/0/1", "1", Reason.SCHEMA, "value", "", text, text, 1, moment, 0, 9, "", value)
     assert "hunter2" not in f"{record} {record.headers()}"
     assert record.payload == b'{"login":{"Password":null}}'
+
+
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [
+        ("2d5afd5e-a598-469f-9933-4edba18bcefb", "2d5afd5e-a598-469f-9933-4edba18bcefb"),
+        ("O'Brien: 7", "O'Brien: 7"),
+        ('word":"hunter2"', "null"),
+        ('{"a":"hunter2"}}, "location": {"city": {"Lyon', "null"),
+        ("word':'hunter2', 'x':1", "null"),
+        ("\ufffd\ufffd", "\ufffd\ufffd"),
+    ],
+)
+def test_a_message_key_that_is_a_part_of_a_record_is_withheld(key, kept):
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    record = QuarantineRecord("t/0/1", "1", Reason.SCHEMA, "value", "", key, key, 1, moment, 0, 9, "", b"{}")
+    assert (record.key, record.batch_id) == (kept, kept)
