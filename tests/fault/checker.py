@@ -4,6 +4,7 @@ No code of the product is used, so that a fault of the product cannot hide itsel
 gives them: `lost-write`, `duplicate`, `phantom`, `nonmonotonic`; `garbled` content, a `miscount` and a `leak` are ours.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -14,7 +15,8 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from insights.model.user import User
-from tests.fault.flow_state import FlowState, ServedPage, StagedRow
+from tests.fault.flow_state import FlowState, QuarantineRow, ServedPage, StagedRow
+from tests.fault.recording_source import encode, is_stageable
 from tests.helpers import dimension_oracle
 from tests.helpers.oracle import Message, parse, read_envelope
 from tests.helpers.oracle.document import Rejection
@@ -90,27 +92,33 @@ def check_pages(state: FlowState) -> Iterator[Anomaly]:
             continue
         if page.sha256 != served.sha256:
             yield Anomaly("garbled", "page", page.name, "its digest is not that of what was served")
-        if page.fetched != len(served.records) or page.fetched != page.staged + page.duplicates:
+        if page.fetched != len(served.records) or page.fetched != page.staged + page.duplicates + page.quarantined:
             yield Anomaly("garbled", "page", page.name, f"{page} of {len(served.records)} served records")
 
 
 def check_staging(state: FlowState) -> Iterator[Anomaly]:
-    """Each record of a recorded page is staged once, without credentials and otherwise unchanged."""
+    """Each record of a recorded page is staged once, unchanged but for credentials, or in quarantine once."""
     served: dict[str, list[Any]] = {}
+    unstageable: set[str] = set()
     for page in state.pages:
         for record in state.served.get(page.name, ServedPage([], "")).records:
-            served.setdefault(read_key(record), []).append(remove_credentials(record))
+            if is_stageable(record):
+                served.setdefault(read_key(record), []).append(remove_credentials(record))
+            else:
+                unstageable.add(hashlib.sha256(encode(record)).hexdigest())
     yield from compare_ids("staging", set(served), [row.user_key for row in state.staged])
     yield from find_duplicates("staging", [row.id for row in state.staged])
     for row in state.staged:
         if row.user_key in served and row.payload not in served[row.user_key]:
             yield Anomaly("garbled", "staging", row.id, "the payload differs from what was served")
+    yield from compare_ids("quarantine", unstageable, [row.sha256 for row in list_unstaged(state)])
 
 
 def check_topic(state: FlowState) -> Iterator[Anomaly]:
     """Each staged row is on the topic at least once, unchanged, or in quarantine because it is too large."""
     staged = {row.id: row for row in state.staged}
     unsent = {row.event_id for row in state.quarantine if row.origin.startswith("staging/")}
+    unsent -= {row.event_id for row in list_unstaged(state)}
     sent: dict[str, list[Message]] = {}
     for message in state.topic:
         if name_origin(message) not in state.foreign:
@@ -121,6 +129,12 @@ def check_topic(state: FlowState) -> Iterator[Anomaly]:
         yield Anomaly("phantom", "topic", id_)
     for id_ in sent.keys() & staged.keys():
         yield from check_messages(staged[id_], sent[id_])
+
+
+def list_unstaged(state: FlowState) -> list[QuarantineRow]:
+    """The quarantined rows of pages, which staging does not have."""
+    staged = {row.id for row in state.staged}
+    return [row for row in state.quarantine if row.origin.startswith("staging/") and row.event_id not in staged]
 
 
 def check_messages(row: StagedRow, messages: list[Message]) -> Iterator[Anomaly]:
@@ -180,8 +194,7 @@ def check_quarantine(state: FlowState, verdicts: Verdicts) -> Iterator[Anomaly]:
         if row.reason != verdicts.rejected.get(row.origin, row.reason):
             detail = f"{row.reason} instead of {verdicts.rejected[row.origin]}"
             yield Anomaly("garbled", "quarantine", row.origin, detail)
-    origins = {row.origin for row in state.quarantine}
-    yield from compare_ids("quarantine topic", origins, sorted(set(state.quarantine_topic)))
+    yield from compare_ids("quarantine topic", {row.origin for row in rows}, sorted(set(state.quarantine_topic)))
 
 
 def check_counts(hop: str, counts: Mapping[tuple[str, str], int], rows: list[dict[str, Any]]) -> Iterator[Anomaly]:

@@ -25,6 +25,7 @@ class LedgerPage(NamedTuple):
     fetched: int
     staged: int
     duplicates: int
+    quarantined: int
     sha256: str
 
 
@@ -46,6 +47,7 @@ class QuarantineRow(NamedTuple):
     event_id: str
     reason: str
     payload: bytes | None
+    sha256: str
 
 
 @dataclass

@@ -20,7 +20,7 @@ from tests.helpers.oracle import Message
 
 CASSANDRA_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month", "latest_arrivals")
 FETCH_MESSAGES = 1000
-BATCH_COLUMNS = "seed || '/' || page, fetched, staged, duplicates, answer_sha256"
+BATCH_COLUMNS = "seed || '/' || page, fetched, staged, duplicates, quarantined, answer_sha256"
 ROW_COLUMNS = "id::text, user_key::text, version, event_time, batch_id, payload::text"
 
 
@@ -62,10 +62,10 @@ def _read_postgres(cursor: PgCursor, state: FlowState) -> None:
     state.staged = [StagedRow(*row)._replace(payload=json.loads(row[-1])) for row in cursor]
     cursor.execute("SELECT event_id, user_id::text FROM analytics.superseded")
     state.superseded = list(cursor)
-    cursor.execute("SELECT origin, event_id, reason, payload FROM quarantine.records")
+    cursor.execute("SELECT origin, event_id, reason, payload, sha256 FROM quarantine.records")
     state.quarantine = [
-        QuarantineRow(origin, event_id, reason, payload if payload is None else bytes(payload))
-        for origin, event_id, reason, payload in cursor
+        QuarantineRow(origin, event_id, reason, payload if payload is None else bytes(payload), sha256)
+        for origin, event_id, reason, payload, sha256 in cursor
     ]
     cursor.execute("SELECT dimension, value, count FROM analytics.user_counts")
     state.postgres_counts = {(dimension, value): count for dimension, value, count in cursor}

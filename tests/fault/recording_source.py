@@ -18,14 +18,26 @@ UPSTREAM_SECONDS = 60
 SPOILED_EVERY = 40
 REPEATED_EVERY = 100
 
+LEVELS = 40
+"""Of nesting in a record that cannot be staged; nothing else that the source serves has more than four."""
+
+
+def _nest(record: Record) -> Record:
+    nested: Any = None
+    for _ in range(LEVELS - 1):
+        nested = [nested]
+    return record | {"nested": nested}
+
+
 SPOILS: tuple[Callable[[Record], Record], ...] = (
+    _nest,
     lambda record: record | {"gender": "unknown"},
     lambda record: record | {"nat": "XX"},
     lambda record: record | {"email": "nobody"},
     lambda record: record | {"dob": {"date": "never"}},
     lambda record: record | {"name": record["name"] | {"first": None}},
 )
-"""Each breaks one rule, and leaves the record's key as it is."""
+"""Each breaks one rule, and leaves the record's key as it is. The first one's records cannot be staged."""
 
 
 def spoil_records(records: list[Record]) -> list[Record]:
@@ -36,6 +48,16 @@ def spoil_records(records: list[Record]) -> list[Record]:
     for position in range(REPEATED_EVERY - 2, len(records) - 1, REPEATED_EVERY):
         changed[position + 1] = changed[position]
     return changed
+
+
+def is_stageable(record: Record) -> bool:
+    """Whether the record can be staged; otherwise it is put into quarantine when its page is."""
+    return "nested" not in record
+
+
+def encode(document: Any) -> bytes:
+    """The bytes with which a page, or a record in it, is served."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 class RecordingSource:
@@ -86,7 +108,7 @@ def _make_handler(source: RecordingSource) -> type[BaseHTTPRequestHandler]:
             if status == 200 and "/api/" in self.path:
                 document = json.loads(body)
                 document["results"] = spoil_records(document["results"])
-                body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+                body = encode(document)
                 page = ServedPage(document["results"], hashlib.sha256(body).hexdigest())
             self.send_response(status)
             self.send_header("Content-Type", "application/json; charset=utf-8")

@@ -1,6 +1,7 @@
 """The checker of the fault tests finds nothing in a correct flow, and every anomaly in a faulty one."""
 
 import copy
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from insights.model.user import User
 from insights.simulator.people import Crowd, generate_people
 from tests.fault.checker import check, remove_credentials
 from tests.fault.flow_state import FlowState, LedgerPage, QuarantineRow, ServedPage, StagedRow
-from tests.fault.recording_source import spoil_records
+from tests.fault.recording_source import LEVELS, SPOILS, encode, is_stageable, spoil_records
 from tests.helpers import dimension_oracle
 from tests.helpers.oracle import Message, parse
 
@@ -45,9 +46,9 @@ def make_user(message: Message) -> dict[str, Any]:
 
 
 def make_state() -> FlowState:
-    """A correct flow: a page with a rejected record and a repeated one, and a user of whom there are two versions."""
-    answer = list(generate_people(Crowd("1.4", "seed", 1, ("DE", "US")), 5))
-    records = [*answer[:4], answer[4] | {"gender": "unknown"}, answer[0]]
+    """A correct flow: a page with a rejected, a repeated and an unstageable record, and a user of two versions."""
+    answer = list(generate_people(Crowd("1.4", "seed", 1, ("DE", "US")), 6))
+    records = [*answer[:4], answer[4] | {"gender": "unknown"}, answer[0], SPOILS[0](answer[5])]
     staged = [
         StagedRow(str(n), record["login"]["uuid"], 1000 + n, FETCHED_AT, PAGE, remove_credentials(record))
         for n, record in enumerate(records[:5], 1)
@@ -55,14 +56,17 @@ def make_state() -> FlowState:
     state = FlowState(
         served={PAGE: ServedPage(records, "digest")},
         awaited={PAGE},
-        pages=[LedgerPage(PAGE, 6, 5, 1, "digest")],
+        pages=[LedgerPage(PAGE, 7, 5, 1, 1, "digest")],
         staged=staged,
         topic=[make_message(row, offset) for offset, row in enumerate(staged)],
         foreign={f"{TOPIC}/0/5"},
     )
     foreign = replace(make_message(staged[0], 5, 9000, nat="NO"), headers=(("version", b"9000"),), timestamp=FETCHED_MS)
     state.topic.append(foreign)
-    state.quarantine = [QuarantineRow(f"{TOPIC}/0/4", "5", "BAD_GENDER", b"{}")]
+    state.quarantine = [
+        QuarantineRow(f"{TOPIC}/0/4", "5", "BAD_GENDER", b"{}", "other"),
+        QuarantineRow("staging/6", "6", "SCHEMA", b"{}", hashlib.sha256(encode(records[6])).hexdigest()),
+    ]
     state.quarantine_topic = [f"{TOPIC}/0/4"]
     state.users = [make_user(message) for message in (foreign, *state.topic[1:4])]
     state.superseded = [("1", staged[0].user_key)]
@@ -102,11 +106,11 @@ ANOMALIES: dict[str, tuple[tuple[str, str], Damage]] = {
     "a page that is not staged": (("lost-write", "page"), lambda s: s.awaited.add("seed/2")),
     "a page that was not served": (
         ("phantom", "page"),
-        lambda s: s.pages.append(LedgerPage("seed/9", 0, 0, 0, "")),
+        lambda s: s.pages.append(LedgerPage("seed/9", 0, 0, 0, 0, "")),
     ),
     "a page that is recorded twice": (("duplicate", "page"), lambda s: s.pages.append(s.pages[0])),
     "a page with another digest": (("garbled", "page"), lambda s: change(s.pages, 0, sha256="other")),
-    "a page with a wrong number": (("garbled", "page"), lambda s: change(s.pages, 0, fetched=7)),
+    "a page with a wrong number": (("garbled", "page"), lambda s: change(s.pages, 0, quarantined=0)),
     "a record that is not staged": (("lost-write", "staging"), lambda s: s.staged.pop()),
     "a row that was not served": (
         ("phantom", "staging"),
@@ -140,7 +144,16 @@ ANOMALIES: dict[str, tuple[tuple[str, str], Damage]] = {
     "a changed field in PostgreSQL": (("garbled", "postgres"), lambda s: change(s.users, 0, city="Atlantis")),
     "an event that is not superseded": (("lost-write", "superseded"), lambda s: s.superseded.clear()),
     "an event superseded by mistake": (("phantom", "superseded"), lambda s: s.superseded.append(("2", "x"))),
-    "a rejected message that is not in quarantine": (("lost-write", "quarantine"), lambda s: s.quarantine.clear()),
+    "a rejected message that is not in quarantine": (("lost-write", "quarantine"), lambda s: s.quarantine.pop(0)),
+    "an unstageable record that is not in quarantine": (("lost-write", "quarantine"), lambda s: s.quarantine.pop()),
+    "an unstageable record in quarantine twice": (
+        ("duplicate", "quarantine"),
+        lambda s: s.quarantine.append(s.quarantine[1]._replace(origin="staging/7", event_id="7")),
+    ),
+    "an unstageable record that was not served": (
+        ("phantom", "quarantine"),
+        lambda s: change(s.quarantine, 1, sha256="other"),
+    ),
     "a good message in quarantine": (
         ("phantom", "quarantine"),
         lambda s: s.quarantine.append(s.quarantine[0]._replace(origin=f"{TOPIC}/0/1")),
@@ -196,3 +209,11 @@ def test_spoiled_records_keep_their_keys_and_are_always_the_same() -> None:
     changed = [n for n, record in enumerate(spoiled) if record != records[n]]
     assert changed == [39, 79, 99, 119, 159, 199, 239]
     assert [spoiled[n]["login"]["uuid"] for n in changed] == ["39", "79", "98", "119", "159", "198", "239"]
+
+
+def test_a_record_that_is_nested_too_deeply_cannot_be_staged() -> None:
+    record = SPOILS[0]({"login": {"uuid": "1"}})
+    text = encode(record).decode()
+    assert not is_stageable(record)
+    assert text.count("[") + 1 == LEVELS
+    assert all(is_stageable(spoil({"name": {}})) for spoil in SPOILS[1:])
