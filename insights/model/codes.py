@@ -6,9 +6,17 @@ Python's and Java's own case mappings differ, depend on the locale, or fold othe
 import re
 from string import ascii_lowercase, ascii_uppercase
 
+from insights.model import invisible
+
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
-_EDGE = r"[\x00-\x20\x7f-\xa0\xad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*"
+# Characters beyond U+FFFF stand for themselves: Python and Java have no escape in common.
+_INVISIBLE = "".join(
+    f"{chr(first)}-{chr(last)}"
+    for ranges in (invisible.BLANKS, invisible.REMOVED, invisible.JOINERS, invisible.SELECTORS)
+    for first, last in ranges
+)
+_EDGE = rf"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028-\u2029\u202f\u205f\u3000{_INVISIBLE}]*"
 _DIGIT = "[0-9A-Fa-f]"
 _BODY = f"(?:{_DIGIT}{{32}}|{_DIGIT}{{8}}(?:-{_DIGIT}{{4}}){{3}}-{_DIGIT}{{12}})"
 _PREFIX = "(?:[Uu][Rr][Nn]:)?[Uu][Uu][Ii][Dd]:"
@@ -18,7 +26,7 @@ UUID_PATTERN = (
     rf"^{_EDGE}(?=(?:{_BODY}|\{{{_BODY}\}}|{_PREFIX}{_BODY}){_EDGE}(?![\s\S]))(?:\{{|{_PREFIX})?{_GROUPS}[\s\S]*"
 )
 """Matches a text that spells a UUID: with hyphens or without, in braces, after `urn:uuid:` or bare, in either case, and
-with white space, control and format characters around it. The syntax is common to Python and Java."""
+with white space, control characters and what shows nothing around it. The syntax is common to Python and Java."""
 UUID_REPLACEMENT = "$1-$2-$3-$4-$5"
 _UUID = re.compile(UUID_PATTERN)
 

@@ -7,6 +7,7 @@ import pytest
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
+from insights.model import invisible
 from insights.model.credentials import mask_text
 from insights.model.quarantine import QuarantineRecord
 from insights.model.user import User
@@ -43,6 +44,13 @@ def test_only_ascii_letters_change_their_case(spark):
 def test_each_spelling_of_a_uuid_has_one_canonical_form(spark):
     found = apply(spark, rules.normalise_uuid(F.col("text")), list(UUID_SPELLINGS))
     assert found == [canonical or text for text, canonical in UUID_SPELLINGS.items()]
+
+
+def test_what_shows_nothing_around_a_uuid_is_ignored(spark):
+    ranges = (*invisible.BLANKS, *invisible.REMOVED, *invisible.JOINERS, *invisible.SELECTORS)
+    edges = [chr(code) for first, last in ranges for code in range(first, last + 1)]
+    found = apply(spark, rules.normalise_uuid(F.col("text")), [f"{edge}{UUID.upper()}{edge}" for edge in edges])
+    assert dict(zip(edges, found, strict=True)) == dict.fromkeys(edges, UUID)
 
 
 @pytest.mark.usefixtures("locale")
