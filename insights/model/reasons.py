@@ -6,6 +6,8 @@ from insights.model.user import MANDATORY, to_dotted_path
 
 MAX_AGE_YEARS = 130
 """The longest documented human life is 122 years."""
+MAX_DEPTH = 32
+"""The most objects and arrays inside each other, the record included. Records of the API have 3."""
 MAX_LENGTHS = {
     "name__title": 50,
     "name__first": 250,
@@ -72,7 +74,7 @@ class Rule(Enum):
         _VALUE,
         "The value is not one JSON object of the record's shape.",
         "No object may repeat a key. `name`, `location`, its `coordinates` and `timezone`, `login` and `picture` are"
-        " objects, null or absent.",
+        f" objects, null or absent. There are at most {MAX_DEPTH} levels of objects and arrays.",
     )
     NOT_TEXT = (Reason.SCHEMA, _MANDATORY, "The value is an object or array instead of text.")
     NO_ID = (Reason.MISSING_ID, ("login.uuid",), "The record has no id.")

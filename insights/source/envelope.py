@@ -12,13 +12,11 @@ from insights.model.countries import load_countries
 from insights.model.credentials import is_national_id, is_secret, mask_text
 from insights.model.quarantine import RejectedRecord
 from insights.model.raw_json import RepeatedKeys, has_repeated_keys, make_object
-from insights.model.reasons import Rule
+from insights.model.reasons import MAX_DEPTH, Rule
 from insights.model.redaction import redact
 from insights.source.errors import FetchFailure, SourceError
 from insights.source.rows import split_page
 
-MAX_DEPTH = 32
-"""Levels of nesting in a record. Records of the API have 3. Downstream parsers are recursive as well."""
 _MAX_KEPT_BYTES = 1024 * 1024
 """A rejected record that is larger leaves only its size and digest."""
 _EXACT_DIGITS = 18

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
 from insights.model.quarantine import QuarantineRecord
-from insights.model.reasons import Reason
+from insights.model.reasons import MAX_DEPTH, Reason
 from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
 from insights.model.user import MANDATORY, to_dotted_path
 from insights.stream import letter_case, rules, telephone, texts
@@ -36,6 +36,7 @@ _OPTIONS = {
     "columnNameOfCorruptRecord": _CORRUPT,
     "allowNonNumericNumbers": "false",
     "allowSingleQuotes": "false",
+    "maxNestingDepth": str(MAX_DEPTH + 1),  # The record is wrapped in an object.
 }
 _FREE_TEXTS = (
     "name__title",

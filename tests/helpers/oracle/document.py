@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from insights.model.reasons import Reason
 
 MAX_BYTES = 1_048_588
+LEVELS = 32
 OBJECTS = ("name", "location", "location.coordinates", "location.timezone", "login", "picture")
 
 
@@ -47,12 +48,19 @@ def parse_document(value: bytes | None) -> dict[str, Any]:
         )
     except (ValueError, RecursionError):
         raise RuleBrokenError(Reason.SCHEMA, "value") from None
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or count_levels(document) > LEVELS:
         raise RuleBrokenError(Reason.SCHEMA, "value")
     for path in OBJECTS:
         if not isinstance(get_at(document, path), dict | None):
             raise RuleBrokenError(Reason.SCHEMA, "value")
     return document
+
+
+def count_levels(value: Any) -> int:
+    """The number of objects and arrays inside each other."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(count_levels, value), default=0) if isinstance(value, list) else 0
 
 
 class Decimals(float):

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from insights.model.credentials import is_secret
-from insights.model.reasons import Reason
+from insights.model.reasons import MAX_DEPTH, Reason
 from insights.source import FetchFailure, SourceError
-from insights.source.envelope import MAX_DEPTH, PageRequest, unpack_page
+from insights.source.envelope import PageRequest, unpack_page
 from tests.helpers.hidden_secrets import find_canaries, hide_secret
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
 from tests.helpers.text_cases import UUID_SPELLINGS

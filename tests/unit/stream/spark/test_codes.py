@@ -1,5 +1,6 @@
 """Codes, UUIDs and secrets in texts mean the same to Spark as to Python, whatever the locale of the JVM."""
 
+import json
 from collections.abc import Iterator
 from random import Random
 
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 from insights.model import invisible
 from insights.model.credentials import mask_text
 from insights.model.quarantine import QuarantineRecord
+from insights.model.reasons import MAX_DEPTH
 from insights.model.user import User
 from insights.stream import rules
 from tests.helpers.hidden_secrets import find_canaries, hide_secret
@@ -116,6 +118,15 @@ def test_a_record_that_repeats_a_key_is_rejected(process, member):
     text = (message(user()).value or b"").decode()
     [found] = process([message(f"{{{member}{text[1:]}".encode())])
     assert (found.reason, found.field) == ("SCHEMA", "value")
+
+
+@pytest.mark.parametrize("field", ["unknown", "cell"])
+def test_a_record_of_more_levels_than_a_page_may_have_is_rejected(process, field):
+    levels = range(MAX_DEPTH - 1, MAX_DEPTH + 9)
+    records = [user(**{field: json.loads("[" * (level - 1) + "]" * (level - 1))}) for level in levels]
+    outcomes = process([message(record, number) for number, record in enumerate(records)])
+    assert [isinstance(found, User) for found in outcomes] == [level <= MAX_DEPTH for level in levels]
+    assert {(found.reason, found.field) for found in outcomes[2:]} == {("SCHEMA", "value")}
 
 
 def test_no_hidden_secret_is_in_a_user_or_in_quarantine(process):
