@@ -39,7 +39,7 @@ from insights.settings import CassandraSettings, LocalSettings, StreamSettings, 
 from insights.simulator.formats import list_nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
-from insights.sinks.micro_batch import USER_TABLES
+from insights.sinks.user_tables import USER_TABLES
 from tests.helpers.accepted_users import table, user
 from tests.helpers.support import free_port
 

@@ -50,7 +50,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE analytics.starting_offsets": "SELECT, INSERT",
         "TABLE analytics.superseded": "SELECT, INSERT, DELETE",
         "TABLE analytics.user_counts": "SELECT, INSERT, UPDATE",
-        "TABLE analytics.users": "SELECT, INSERT, UPDATE",
+        "TABLE analytics.users": "SELECT, INSERT, UPDATE, DELETE",
     },
     "dashboard": _LEDGER,
 }

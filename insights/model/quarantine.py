@@ -2,11 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from insights.model.digest import digest_cells
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_TIME, REDRIVES, VERSION, Headers, to_epoch_milliseconds
 from insights.model.reasons import Reason
 from insights.model.redaction import redact, redact_text
+
+
+class Refusal(NamedTuple):
+    """A sink's refusal of an accepted record: the store, its words, and the version that the record had there."""
+
+    store: str
+    detail: str
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

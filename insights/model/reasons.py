@@ -44,11 +44,13 @@ class Reason(StrEnum):
     BAD_DATE = "BAD_DATE"
     FUTURE_DATE = "FUTURE_DATE"
     OUT_OF_RANGE = "OUT_OF_RANGE"
+    SINK_REFUSED = "SINK_REFUSED"
 
 
 _VALUE = ("value",)
 _MANDATORY = tuple(to_dotted_path(name) for name in MANDATORY)
 _DATES = ("dob", "registered")
+SINKS = ("PostgreSQL", "Cassandra")
 _LENGTHS = ", ".join(f"`{to_dotted_path(name)}` {length:,}" for name, length in MAX_LENGTHS.items())
 
 
@@ -126,12 +128,21 @@ class Rule(Enum):
     )
     TOO_OLD = (Reason.OUT_OF_RANGE, ("dob",), f"The age would be over {MAX_AGE_YEARS} years.")
     REGISTERED_BEFORE_BIRTH = (Reason.OUT_OF_RANGE, ("registered",), "The registration is before the birth.")
+    REFUSED_BY_SINK = (
+        Reason.SINK_REFUSED,
+        SINKS,
+        "{words}",
+        "The record breaks no rule, but the store that is named as the field refuses it, for example because of a"
+        " constraint that an operator added. The detail has the store's own words. Nothing of the record is delivered;"
+        " an earlier record of the same user stays. Re-drive it once the store takes it.",
+    )
 
     def __init__(self, reason: Reason, fields: tuple[str, ...], detail: str, explanation: str = "") -> None:
         self.reason = reason
         self.fields = fields
         """Paths in the raw record. `value` is the message's value as a whole, `key` its key."""
         self.detail = detail
-        """The sentence recorded with the rejected record; `{limit}` stands for the limit of the field."""
+        """The sentence recorded with the rejected record. `{limit}` stands for the limit of the field, `{words}` for
+        those of a store."""
         self.explanation = explanation
         """Further explanation for readers, in Markdown."""

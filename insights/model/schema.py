@@ -8,6 +8,9 @@ from uuid import UUID
 from insights.model.user import DIMENSIONS, RawUser, User, read_field_types
 
 USER_FIELDS = tuple(read_field_types(User))
+ACCEPTED_FIELDS = (*USER_FIELDS, "origin", "unversioned")
+"""The columns of accepted records on their way to the sinks: those of `User`, the message as `topic/partition/offset`,
+and whether it has no version of its own."""
 
 _SPARK = {UUID: "STRING", str: "STRING", int: "INT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 _CQL = {UUID: "uuid", str: "text", int: "int", float: "double", bool: "boolean", datetime: "timestamp"}
@@ -148,10 +151,14 @@ def list_dimension_fields() -> tuple[str, ...]:
     return tuple(dict.fromkeys(DERIVED_FROM.get(field, field) for names in DIMENSIONS.values() for field in names))
 
 
-def build_dimension_values_sql(source: str) -> str:
-    """Return a query that yields one (dimension, value) row for each row of `source` and each dimension."""
+def build_dimension_values_sql(source: str, columns: str = "") -> str:
+    """Return a query that yields one (dimension, value) row for each row of `source` and each dimension.
+
+    `columns` are further columns, each followed by a comma.
+    """
     values = ", ".join(f"('{name}', {_build_dimension_value(source, names)})" for name, names in DIMENSIONS.items())
-    return f"SELECT d.dimension, d.value FROM {source} CROSS JOIN LATERAL (VALUES {values}) AS d(dimension, value)"
+    dimensions = f"LATERAL (VALUES {values}) AS d(dimension, value)"
+    return f"SELECT {columns}d.dimension, d.value FROM {source} CROSS JOIN {dimensions}"
 
 
 def build_user_counts_sql(source: str) -> str:

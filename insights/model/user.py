@@ -47,7 +47,8 @@ class User:
 
     user_id: UUID
     version: int
-    """Microseconds. A newer record of the same user has a greater version."""
+    """Microseconds. A newer record of the same user has a greater version. A message without a version gets that of its
+    timestamp and, from the merge, one that is greater than those of the earlier messages of its partition."""
     event_id: str
     """The id of the staged row, or `topic/partition/offset` of a message from another producer."""
     event_time: datetime

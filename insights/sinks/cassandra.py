@@ -16,8 +16,10 @@ from cassandra.policies import FallthroughRetryPolicy
 from cassandra.query import PreparedStatement
 
 from insights.clients.connections import CASSANDRA_ERRORS, CASSANDRA_REJECTIONS
+from insights.sinks.bisection import find_refused
 from insights.sinks.cql_batches import BlockProtocol, RowBlock, encode_statement_prefix, make_unlogged_batch
 from insights.sinks.cql_encoding import encode_routing_keys, encode_rows, read_row_offsets, split_rows
+from insights.sinks.store_errors import CASSANDRA_REFUSALS, quote_store
 
 OUTAGE_SECONDS = 90.0
 """How long rows that failed with a retriable error are sent again."""
@@ -75,9 +77,8 @@ class CassandraWriter:
         Raises:
             Exception: the driver's first error that is not retriable, or that remained after `OUTAGE_SECONDS`.
         """
-        markers = ", ".join("?" for _ in names)
-        cql = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers}) USING TIMESTAMP ?"
-        return self._write(cql, rows, [*names, timestamp])
+        cql, columns = _build_insert(table, names, timestamp)
+        return self._write(cql, rows, columns)
 
     def delete(self, table: str, keys: pa.Table, timestamp: str) -> int:
         """Delete rows by their primary keys, with the write timestamp in the column `timestamp` (microseconds).
@@ -87,9 +88,39 @@ class CassandraWriter:
         Raises:
             Exception: as for `upsert`.
         """
-        names = [name for name in keys.column_names if name != timestamp]
-        where = " AND ".join(f"{name} = ?" for name in names)
-        return self._write(f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}", keys, [timestamp, *names])
+        cql, columns = _build_delete(table, keys, timestamp)
+        return self._write(cql, keys, columns)
+
+    def upsert_valid(self, table: str, names: Sequence[str], rows: pa.Table, timestamp: str) -> dict[int, str]:
+        """Upsert, as `upsert` does, all rows that Cassandra does not refuse.
+
+        Returns the indices of the rows that it refuses, each with its words.
+
+        Raises:
+            Exception: the driver's first error that is not about the rows; as for `upsert`.
+        """
+        cql, columns = _build_insert(table, names, timestamp)
+        return self._write_valid(cql, rows, columns)
+
+    def delete_valid(self, table: str, keys: pa.Table, timestamp: str) -> dict[int, str]:
+        """Delete, as `delete` does, by all keys that Cassandra does not refuse. Returns those, as `upsert_valid`."""
+        cql, columns = _build_delete(table, keys, timestamp)
+        return self._write_valid(cql, keys, columns)
+
+    def _write_valid(self, cql: str, rows: pa.Table, columns: Sequence[str]) -> dict[int, str]:
+        def attempt(part: range) -> str | None:
+            try:
+                self._write(cql, rows.slice(part.start, len(part)), columns)
+            except CASSANDRA_REFUSALS as error:
+                return quote_store(error)
+            return None
+
+        if attempt(range(rows.num_rows)) is None:
+            return {}
+        # Preparing the statement again raises the error if the reason is the table, and not the rows.
+        self._prepared.pop(cql, None)
+        self._prepare(cql)
+        return find_refused(range(rows.num_rows), attempt)
 
     def _write(self, cql: str, rows: pa.Table, columns: Sequence[str]) -> int:
         """Execute `cql` for each row, its markers bound to `columns`."""
@@ -200,6 +231,18 @@ def _pace_attempts() -> Iterator[bool]:
         time.sleep(backoff)
         backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
     yield True
+
+
+def _build_insert(table: str, names: Sequence[str], timestamp: str) -> tuple[str, list[str]]:
+    """The statement, and the columns to which its markers are bound."""
+    markers = ", ".join("?" for _ in names)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers}) USING TIMESTAMP ?", [*names, timestamp]
+
+
+def _build_delete(table: str, keys: pa.Table, timestamp: str) -> tuple[str, list[str]]:
+    names = [name for name in keys.column_names if name != timestamp]
+    where = " AND ".join(f"{name} = ?" for name in names)
+    return f"DELETE FROM {table} USING TIMESTAMP ? WHERE {where}", [timestamp, *names]
 
 
 def slice_by_partition(rows: pa.Table, key: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -6,15 +6,14 @@ idempotent.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg2
-import pyarrow as pa
-import pyarrow.compute as pc
+from cassandra.cluster import Session
 from confluent_kafka import Producer
 from psycopg2.extensions import connection as PgConnection
 from pyspark.sql import DataFrame, SparkSession
@@ -24,33 +23,32 @@ from insights import failpoints
 from insights.clients import connections
 from insights.clients.retry import retry_until_ready
 from insights.errors import UserError
-from insights.model.quarantine import QuarantineRecord
-from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES, MAX_ARRIVALS
+from insights.model.quarantine import Refusal
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
-from insights.sinks import postgres, quarantine_topic
+from insights.sinks import delivery, postgres, quarantine_topic
+from insights.sinks.batch_contents import BatchContents, RejectedRecords
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.checkpoint_offsets import count_offsets, read_batch_offsets
-from insights.sinks.cql_encoding import compute_buckets
+from insights.sinks.store_errors import is_postgres_outage
 
 T = TypeVar("T")
 
-REJECTED_BYTES = 16 * 1024 * 1024
-"""Bytes of rejected payloads that memory holds at a time."""
 OUTAGE_SECONDS = 90.0
 """How long a batch waits for a store that does not answer. A new start of the stream takes about as long."""
 MAX_PAUSE_SECONDS = 2.0
-USER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
 _COMMIT_POLL_SECONDS = 0.05
-_QUARANTINE_COLUMNS = tuple(field.name for field in fields(QuarantineRecord))
 
 
 @dataclass(frozen=True, slots=True)
 class TransformOutputs:
-    """The two outputs of the transformation in `insights.stream`: users, and quarantine records with their `size`."""
+    """The outputs of the transformation in `insights.stream`: users, and quarantine records with their `size`.
+
+    The latter are the records that a rule rejects, or those that a sink refuses, given by their origins.
+    """
 
     accepted: Callable[[DataFrame], DataFrame]
     rejected: Callable[[DataFrame], DataFrame]
+    refused: Callable[[DataFrame, Mapping[str, Refusal]], DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class MicroBatchSink:
         self._outputs, self._stream, self._on_delivered = outputs, stream, on_delivered
         self._postgres_settings, self._cassandra_settings, self._kafka = postgres_settings, cassandra_settings, kafka
         self._connection: PgConnection | None = None
-        self._writer: CassandraWriter | None = None
+        self._cassandra: tuple[Session, CassandraWriter] | None = None
         self._producer: Producer | None = None
         self._running = threading.Lock()
         self._stopped = False
@@ -123,6 +121,43 @@ class MicroBatchSink:
         while last_committed() < self._last_delivered and time.monotonic() < deadline:
             time.sleep(_COMMIT_POLL_SECONDS)
 
+    def with_postgres(self, work: Callable[[PgConnection], T]) -> T:
+        """Run idempotent `work` on the open connection; after an outage, again on a new one.
+
+        A server that accepts no connection, as during a restart, is retried like one that closed it. Any other error,
+        such as one about the rows, is raised at once.
+        """
+        deadline, pause = time.monotonic() + OUTAGE_SECONDS, 0.25
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = connections.connect_postgres(self._postgres_settings, "stream")
+                return work(self._connection)
+            except (psycopg2.Error, UserError) as error:
+                if isinstance(error, psycopg2.Error) and not is_postgres_outage(error):
+                    raise
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+    def connect_cassandra(self) -> tuple[Session, CassandraWriter]:
+        """The session and the writer on it, opened on first use."""
+        if self._cassandra is None:
+            session = retry_until_ready(
+                "Cassandra",
+                lambda: self._resources.enter_context(connections.open_cassandra(self._cassandra_settings)),
+                time.monotonic() + OUTAGE_SECONDS,
+            )
+            writer = CassandraWriter(
+                session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
+            )
+            self._cassandra = session, writer
+        return self._cassandra
+
     def _deliver(self, batch: DataFrame, number: int) -> None:
         failpoints.reach("batch.started")
         started_at = datetime.now(UTC)
@@ -135,118 +170,31 @@ class MicroBatchSink:
             accepted = self._outputs.accepted(transformed).toArrow()
             all_accepted = accepted.num_rows == count_offsets(offsets)
             rejected = RejectedRecords(None if all_accepted else self._outputs.rejected(transformed))
-            timer.finish("transform")
-            merged = self._with_postgres(
-                lambda connection: postgres.merge_batch(connection, batch_id, accepted, rejected)
+            contents = BatchContents(
+                batch_id,
+                accepted,
+                rejected,
+                lambda refusals: RejectedRecords(self._outputs.refused(transformed, refusals) if refusals else None),
             )
+            timer.finish("transform")
+            merged = delivery.merge(self, contents)
             timer.finish("postgres")
-            self._write_cassandra(pa.concat_tables([accepted.take(pa.array(merged.current)), merged.stored]))
+            merged = delivery.write_cassandra(self, contents, merged)
             timer.finish("cassandra")
             self._write_quarantine_topic(rejected)
+            self._write_quarantine_topic(contents.quarantine(merged.refusals))
             failpoints.reach("batch.copied")
             timer.finish("quarantine")
         finally:
             transformed.unpersist()
-        self._with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
+        self.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
         timer.finish("mark")
-        self._on_delivered(DeliveredBatch(number, accepted.num_rows, merged.rejected, timer.seconds))
+        self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds))
 
-    def _with_postgres(self, work: Callable[[PgConnection], T]) -> T:
-        """Run idempotent `work` on the open connection, or on a new one if that is lost.
-
-        A server that accepts no connection, as during a restart, is retried like one that closed it.
-        """
-        deadline, pause = time.monotonic() + OUTAGE_SECONDS, 0.25
-        while True:
-            try:
-                if self._connection is None:
-                    self._connection = connections.connect_postgres(self._postgres_settings, "stream")
-                return work(self._connection)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError, UserError):
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(pause)
-                pause = min(2 * pause, MAX_PAUSE_SECONDS)
-
-    def _write_cassandra(self, users: pa.Table) -> None:
-        writer = self._connect_cassandra()
-        moves = self._with_postgres(postgres.read_undelivered_moves)
-        counts = self._with_postgres(postgres.read_undelivered_counts)
-        write_users(writer, users)
-        delete_moved(writer, moves)
-        writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
-        failpoints.reach("cassandra.counts_written")
-
-    def _write_quarantine_topic(self, rejected: "RejectedRecords") -> None:
+    def _write_quarantine_topic(self, rejected: postgres.RejectedPortions) -> None:
         for records in rejected:
             self._producer = self._producer or connections.make_kafka_producer(self._kafka, "stream")
             quarantine_topic.produce_copies(self._producer, self._kafka.quarantine_topic, records)
-
-    def _connect_cassandra(self) -> CassandraWriter:
-        if self._writer is None:
-            session = retry_until_ready(
-                "Cassandra",
-                lambda: self._resources.enter_context(connections.open_cassandra(self._cassandra_settings)),
-                time.monotonic() + OUTAGE_SECONDS,
-            )
-            self._writer = CassandraWriter(
-                session, in_flight=self._stream.cassandra_in_flight, batch_rows=self._stream.cassandra_batch_rows
-            )
-        return self._writer
-
-
-class RejectedRecords:
-    """The rejected records of a batch, in chunks of `REJECTED_BYTES` or one record; can be iterated more than once."""
-
-    def __init__(self, frame: DataFrame | None) -> None:
-        self._frame = frame
-
-    def __iter__(self) -> Iterator[list[QuarantineRecord]]:
-        if self._frame is None:
-            return
-        sizes = self._frame.select("origin", "size").toArrow().to_pylist()
-        portions: list[list[str]] = []
-        free_bytes = 0
-        for row in sizes:
-            if row["size"] > free_bytes or not portions:
-                portions.append([])
-                free_bytes = REJECTED_BYTES
-            portions[-1].append(row["origin"])
-            free_bytes -= row["size"]
-        for origins in portions:
-            frame = self._frame if len(portions) == 1 else self._frame.where(self._frame.origin.isin(origins))
-            yield [_to_quarantine_record(row) for row in frame.toArrow().to_pylist()]
-
-
-def write_users(writer: CassandraWriter, users: pa.Table) -> None:
-    """Upsert users into every user table, and the newest `MAX_ARRIVALS` into `latest_arrivals`."""
-    if not users.num_rows:
-        return
-    users = users.combine_chunks()
-    users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
-    for table in USER_TABLES:
-        writer.upsert(table, CASSANDRA_TABLES[table][1], users, "version")
-        failpoints.reach("cassandra.users_written")
-    newest = pc.select_k_unstable(users, MAX_ARRIVALS, [("event_time", "descending"), ("version", "descending")])
-    arrivals = users.take(newest)
-    hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
-    columns = CASSANDRA_TABLES["latest_arrivals"][1]
-    writer.upsert("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
-    failpoints.reach("cassandra.arrivals_written")
-
-
-def delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
-    """Delete the rows under the old keys of users whose country, month or registration instant changed."""
-    if not moves.num_rows:
-        return
-    moves = moves.append_column("bucket", compute_buckets(moves["user_id"].chunk(0)))
-    for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
-        keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
-        writer.delete(table, keys, "version")
-        failpoints.reach("cassandra.moved_deleted")
 
 
 def read_query_id(spark: SparkSession) -> str:
@@ -259,11 +207,6 @@ def read_query_id(spark: SparkSession) -> str:
     if not query_id:
         raise RuntimeError("there is no streaming query on this thread")
     return query_id
-
-
-def _to_quarantine_record(row: dict[str, Any]) -> QuarantineRecord:
-    values = {name: row[name] for name in _QUARANTINE_COLUMNS}
-    return QuarantineRecord(**values | {"reason": Reason(row["reason"])})
 
 
 class _StepTimer:

@@ -1,5 +1,6 @@
 """Batches that were merged into PostgreSQL, never reached Cassandra, and that no query will repeat."""
 
+import logging
 from contextlib import closing
 from datetime import datetime
 from uuid import UUID
@@ -14,8 +15,9 @@ from insights.model.user import User, read_field_types
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks import postgres
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.micro_batch import delete_moved, write_users
+from insights.sinks.user_tables import write_batch
 
+_log = logging.getLogger(__name__)
 _ARROW = {
     UUID: pa.string(),
     str: pa.string(),
@@ -57,9 +59,8 @@ def deliver_orphans(
             writer = CassandraWriter(
                 session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows
             )
-            write_users(writer, users)
-            delete_moved(writer, moves)
-            writer.upsert("user_counts", ("dimension", "value", "count"), counts, "seq")
+            if refused := write_batch(writer, users, counts, moves, skip_refused=True):
+                _log.error("Cassandra refuses rows of such batches and keeps what it has of them: %s", refused)
         failpoints.reach("orphans.written")
         with connection, connection.cursor() as cursor:
             cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE seq = ANY(%s)", (orphans,))

@@ -4,7 +4,7 @@ The merge decides by version which records win; what is written to Cassandra aft
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psycopg2.extras
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
@@ -21,150 +22,17 @@ from insights.clients import quarantine_table
 from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
 from insights.model.batch import digest_batch
-from insights.model.quarantine import QuarantineRecord
-from insights.model.schema import (
-    USER_FIELDS,
-    build_dimension_values_sql,
-    build_sql_columns,
-    build_user_counts_sql,
-    list_dimension_fields,
-)
+from insights.model.quarantine import QuarantineRecord, Refusal
+from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS
+from insights.sinks import merge_statements as statements
+from insights.sinks.refused_rows import SkippedRows, raise_versions, skip_refused
 from insights.sinks.row_digests import digest_users
+from insights.sinks.version_order import order_unversioned
 
 Offsets = dict[str, dict[str, list[int]]]
 """By topic and partition: the first offset of a batch and its end offset."""
 RejectedPortions = Iterable[Sequence[QuarantineRecord]]
 """Rejected records, a bounded number at a time."""
-
-_USER_COLUMNS = ", ".join(USER_FIELDS)
-_FRACTIONS = [percent / 100 for percent in range(101)]
-_REPLACED_COLUMNS = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at")))
-"""The columns of a replaced row that determine its counts and its keys in Cassandra."""
-
-_COLUMN_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
-_CREATE_TEMPORARY_TABLES = f"""
-    CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-        n integer, digest bigint, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())}
-    ) ON COMMIT DELETE ROWS;
-    CREATE TEMPORARY TABLE IF NOT EXISTS touched (
-        n integer, user_id uuid, event_id text, version bigint, wins boolean, same boolean,
-        old_event_id text, old_version bigint,
-        {", ".join(f"old_{name} {_COLUMN_TYPES[name]}" for name in _REPLACED_COLUMNS)}
-    ) ON COMMIT DELETE ROWS;
-"""
-
-# For each user of the batch, compares the newest incoming row with the stored one.
-_COMPARE_WITH_STORED = f"""
-    INSERT INTO touched
-    SELECT i.n, i.user_id, newest.event_id, newest.version, newest.wins,
-        ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
-        ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
-        u.event_id, u.version, {", ".join(f"u.{name}" for name in _REPLACED_COLUMNS)}
-    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id COLLATE "C") AS latest
-    JOIN incoming AS i USING (n)
-    LEFT JOIN analytics.users AS u ON u.user_id = i.user_id
-    CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS comparison
-    CROSS JOIN LATERAL (
-        SELECT wins, CASE WHEN wins THEN i.event_id ELSE u.event_id END AS event_id,
-            greatest(i.version, u.version) AS version
-    ) AS newest
-"""
-# An upgrade may change the rules between the merge of a batch and its delivery: the merged rows remain valid.
-_SELECT_STORED_ROWS = f"""
-    SELECT {", ".join(f"u.{name}::text" if name == "user_id" else f"u.{name}" for name in USER_FIELDS)}
-    FROM touched AS t JOIN incoming AS i USING (n) JOIN analytics.users AS u ON u.user_id = i.user_id
-    WHERE NOT t.wins AND NOT t.same AND i.version = u.version
-"""
-_UPSERT_USERS = f"""
-    INSERT INTO analytics.users ({_USER_COLUMNS}, digest, seq)
-    SELECT {", ".join(f"i.{name}" for name in USER_FIELDS)}, i.digest, %(seq)s
-    FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
-    ON CONFLICT (user_id) DO UPDATE SET
-        {", ".join(f"{name} = excluded.{name}" for name in USER_FIELDS)}, digest = excluded.digest, seq = excluded.seq
-    WHERE excluded.version > analytics.users.version
-"""
-# A count that would fall below zero was already wrong: it is recomputed from the table.
-_UPDATE_COUNTS = f"""
-    WITH gained AS (SELECT i.* FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins),
-    lost AS (
-        SELECT {", ".join(f"old_{name} AS {name}" for name in list_dimension_fields())}
-        FROM touched WHERE wins AND old_event_id IS NOT NULL
-    ),
-    changes AS (
-        SELECT dimension, value, sum(change) AS change FROM (
-            SELECT dimension, value, 1 AS change FROM ({build_dimension_values_sql("gained")}) AS g
-            UNION ALL SELECT dimension, value, -1 FROM ({build_dimension_values_sql("lost")}) AS l
-        ) AS gained_and_lost GROUP BY dimension, value HAVING sum(change) <> 0
-    ),
-    counts AS (
-        SELECT m.dimension, m.value, coalesce(c.count, 0) + m.change AS count
-        FROM changes AS m LEFT JOIN analytics.user_counts AS c USING (dimension, value)
-    )
-    INSERT INTO analytics.user_counts (dimension, value, count, seq)
-    SELECT dimension, value, CASE WHEN count >= 0 THEN count ELSE coalesce((
-        SELECT u.count FROM ({build_user_counts_sql("analytics.users")}) AS u
-        WHERE u.dimension = counts.dimension AND u.value = counts.value
-    ), 0) END, %(seq)s
-    FROM counts
-    ON CONFLICT (dimension, value) DO UPDATE SET count = excluded.count, seq = excluded.seq
-"""
-_INSERT_SUPERSEDED = """
-    INSERT INTO analytics.superseded (event_id, user_id, version, superseded_by, seq)
-    SELECT DISTINCT ON (e.event_id, user_id) e.event_id, user_id, e.version, t.event_id, %(seq)s
-    FROM (
-        SELECT event_id, user_id, version FROM incoming
-        UNION ALL SELECT old_event_id, user_id, old_version FROM touched WHERE wins AND old_event_id IS NOT NULL
-    ) AS e JOIN touched AS t USING (user_id)
-    WHERE e.event_id <> t.event_id
-    ORDER BY e.event_id, user_id, e.version DESC
-    ON CONFLICT DO NOTHING
-"""
-_DELETE_REINSTATED = """
-    DELETE FROM analytics.superseded AS s USING touched AS t
-    WHERE t.wins AND t.old_event_id IS NOT NULL AND s.event_id = t.event_id AND s.user_id = t.user_id
-"""
-_INSERT_MOVES = """
-    INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at)
-    SELECT i.user_id, i.version, %(seq)s,
-        CASE WHEN (i.country_code, i.registered_at) IS DISTINCT FROM (old_country_code, old_registered_at)
-            THEN old_country_code END,
-        CASE WHEN (i.registered_month, i.registered_at) IS DISTINCT FROM (old_registered_month, old_registered_at)
-            THEN old_registered_month END,
-        old_registered_at
-    FROM incoming AS i JOIN touched AS t USING (n)
-    WHERE t.wins AND old_event_id IS NOT NULL
-        AND (i.country_code, i.registered_month, i.registered_at)
-        IS DISTINCT FROM (old_country_code, old_registered_month, old_registered_at)
-    ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
-        registered_month = excluded.registered_month, registered_at = excluded.registered_at
-"""
-_RESOLVE_QUARANTINED = """
-    UPDATE quarantine.records AS r SET resolved_at = now(), resolved_by = %(resolver)s
-    FROM (
-        SELECT DISTINCT event_id FROM incoming
-        UNION SELECT event_id FROM analytics.users WHERE event_id = ANY(%(rejected)s)
-        UNION SELECT event_id FROM analytics.superseded WHERE event_id = ANY(%(rejected)s)
-    ) AS landed
-    WHERE r.event_id = landed.event_id AND r.resolved_at IS NULL
-"""
-_SUMMARIZE_WINNERS = """
-    SELECT count(*) FILTER (WHERE t.old_event_id IS NULL), count(*),
-        percentile_disc(%s) WITHIN GROUP (ORDER BY i.event_time) FILTER (WHERE t.old_event_id IS NULL)
-    FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
-"""
-# Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, and undelivered
-# recounts, whose counts were written to Cassandra with this batch.
-_MARK_DELIVERED = """
-    WITH delivered AS (
-        UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
-        RETURNING offsets, seq
-    )
-    UPDATE analytics.batches AS b SET served_at = now() FROM delivered
-    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND b.seq < delivered.seq AND NOT EXISTS (
-        SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
-        WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
-    )
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,36 +49,89 @@ class MicroBatchId:
 class MergeResult:
     """The rows of a batch that belong in Cassandra, and the number of its rejected records."""
 
-    current: np.ndarray
-    """Indices into the accepted table of the rows that are now stored, ascending: at most one per user."""
-    stored: pa.Table
-    """Stored rows that an earlier version of the rules derived from the same messages; columns as in `accepted`."""
+    users: pa.Table
+    """The rows of `User` that are now stored and the `origin` of each, at most one per user: those of the accepted
+    records, with the versions that they have in the stores; those that an earlier version of the rules derived from the
+    same messages; and those that are stored in place of refused ones."""
+    accepted: int
     rejected: int
+    refusals: Mapping[str, Refusal]
+    """The records that a sink has refused, by origin; they count as rejected."""
 
 
 def merge_batch(
-    connection: PgConnection, batch: MicroBatchId, accepted: pa.Table, rejected: RejectedPortions
+    connection: PgConnection,
+    batch: MicroBatchId,
+    accepted: pa.Table,
+    rejected: RejectedPortions,
+    refused: RejectedPortions = (),
 ) -> MergeResult:
     """Merge a batch in one transaction and commit it.
 
-    `accepted` has the columns of `User`. A batch that `analytics.batches` has with the same offsets changes nothing.
-    Concurrent merges serialise on an advisory lock.
+    A batch that `analytics.batches` has with the same offsets changes nothing. Concurrent merges serialise on an
+    advisory lock.
+
+    Args:
+        connection: its transaction is committed, or rolled back if an error is raised.
+        batch: identifies a repetition.
+        accepted: the columns of `ACCEPTED_FIELDS`.
+        rejected: the records that a rule rejects.
+        refused: those of the accepted records that PostgreSQL refuses.
     """
     with connection, connection.cursor() as cursor:
-        lock_merges(cursor)
-        cursor.execute(_CREATE_TEMPORARY_TABLES)
-        _copy_accepted(cursor, accepted)
-        cursor.execute(_COMPARE_WITH_STORED)
-        rejected_count = _find_merged(cursor, batch)
-        if rejected_count is None:
-            rejected_count = _apply_batch(cursor, batch, accepted.num_rows, rejected)
-        cursor.execute("SELECT n FROM touched WHERE wins OR same ORDER BY n")
-        current = np.fromiter((n for (n,) in cursor), np.int64)
-        cursor.execute(_SELECT_STORED_ROWS)
-        stored = fetch_table(cursor, accepted.select(USER_FIELDS).schema)
+        stage_rows(cursor, accepted)
+        for records in refused:
+            quarantine_table.insert_records(cursor, records, replace=True)
+        skipped = skip_refused(cursor)
+        raise_rows(cursor, accepted)
+        order_rows(cursor, accepted)
+        compare_with_stored(cursor)
+        merged = _find_merged(cursor, batch)
+        current = "same" if merged else "wins OR same"
+        merged = merged or _apply_batch(cursor, batch, accepted.num_rows - len(skipped.refusals), rejected, skipped)
+        users = _read_users(cursor, accepted, skipped, current)
         failpoints.reach("merge.batch_recorded")
     failpoints.reach("merge.committed")
-    return MergeResult(current, stored, rejected_count)
+    return MergeResult(users, *merged, skipped.refusals)
+
+
+def stage_rows(cursor: PgCursor, accepted: pa.Table) -> None:
+    """Take the merge lock and copy the rows to the temporary table `incoming`, numbered by `n`."""
+    lock_merges(cursor)
+    cursor.execute(statements.CREATE_TEMPORARY_TABLES)
+    if not accepted.num_rows:
+        return
+    numbered = accepted.select(ACCEPTED_FIELDS).add_column(0, "digest", digest_users(accepted))
+    numbered = numbered.add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
+    text = io.BytesIO()
+    pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
+    text.seek(0)
+    columns = f"n, digest, {', '.join(ACCEPTED_FIELDS)}"
+    cursor.copy_expert(f"COPY incoming ({columns}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
+
+
+def order_rows(cursor: PgCursor, accepted: pa.Table) -> None:
+    """Set the versions of those rows of `incoming`, copied from `accepted`, that have none of their own."""
+    if pc.any(accepted["unversioned"]).as_py():
+        order_unversioned(cursor)
+        _digest_again(cursor, accepted)
+
+
+def raise_rows(cursor: PgCursor, accepted: pa.Table) -> None:
+    """Raise the versions of those rows of `incoming` that Cassandra would hide behind rows that it refused."""
+    if raise_versions(cursor):
+        _digest_again(cursor, accepted)
+
+
+def compare_with_stored(cursor: PgCursor) -> None:
+    """Fill the temporary table `touched`: for each user of `incoming`, its newest row and the stored one."""
+    cursor.execute(statements.COMPARE_WITH_STORED)
+
+
+def write_winners(cursor: PgCursor, seq: int) -> None:
+    """Store the rows of `touched` that win, adjust the counts, and record which events and keys they replace."""
+    for statement in statements.WRITE_WINNERS:
+        cursor.execute(statement, {"seq": seq})
 
 
 def read_undelivered_counts(connection: PgConnection) -> pa.Table:
@@ -247,33 +168,50 @@ def read_undelivered_moves(connection: PgConnection) -> pa.Table:
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
     """Record that every sink has the batch."""
     with connection, connection.cursor() as cursor:
-        cursor.execute(_MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
+        cursor.execute(statements.MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
     failpoints.reach("batch.marked")
 
 
-def _copy_accepted(cursor: PgCursor, accepted: pa.Table) -> None:
-    if not accepted.num_rows:
-        return
-    numbers = pa.array(np.arange(accepted.num_rows, dtype=np.int32))
-    numbered = accepted.select(USER_FIELDS).add_column(0, "digest", digest_users(accepted)).add_column(0, "n", numbers)
-    text = io.BytesIO()
-    pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
-    text.seek(0)
-    cursor.copy_expert(f"COPY incoming (n, digest, {_USER_COLUMNS}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
-
-
-def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> int | None:
-    """The number of rejected records, if the batch has been merged before; otherwise None."""
+def resolve_quarantined(cursor: PgCursor, batch: MicroBatchId, event_ids: Sequence[str]) -> None:
+    """Resolve the quarantined records of the events of `incoming`, and those of `event_ids` that are stored."""
     cursor.execute(
-        "SELECT offsets, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
+        statements.RESOLVE_QUARANTINED,
+        {"resolver": f"stream {batch.query_id}/{batch.number}", "rejected": list(event_ids)},
+    )
+
+
+def _digest_again(cursor: PgCursor, accepted: pa.Table) -> None:
+    """Set the digests of the rows of `incoming` that have none because their versions changed."""
+    cursor.execute("SELECT n, version FROM incoming WHERE digest IS NULL")
+    numbers = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
+    digests = digest_users(_take_rows(accepted.select(USER_FIELDS), numbers)).to_pylist()
+    psycopg2.extras.execute_values(
+        cursor,
+        "UPDATE incoming AS i SET digest = d.digest FROM (VALUES %s) AS d(n, digest) WHERE i.n = d.n",
+        list(zip(numbers[:, 0].tolist(), digests, strict=True)),
+        page_size=10_000,
+    )
+
+
+def _take_rows(rows: pa.Table, numbers: np.ndarray) -> pa.Table:
+    """The rows with these indices and these versions; `numbers` has the shape (rows, 2)."""
+    version = rows.schema.get_field_index("version")
+    taken = rows.take(pa.array(numbers[:, 0]))
+    return taken.set_column(version, rows.schema.field(version), pa.array(numbers[:, 1]))
+
+
+def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int] | None:
+    """The numbers of accepted and rejected records, if the batch has been merged before; otherwise None."""
+    cursor.execute(
+        "SELECT offsets, accepted, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
         (batch.query_id, batch.number),
     )
     row = cursor.fetchone()
-    return row[1] if row is not None and row[0] == batch.offsets else None
+    return (row[1], row[2]) if row is not None and row[0] == batch.offsets else None
 
 
-def _inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
-    """A batch id reused with other offsets inherits the unfinished Cassandra writes of the batch it replaces."""
+def inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
+    """Give the unfinished Cassandra writes of the batch with this id a new sequence number."""
     cursor.execute(
         "SELECT seq FROM analytics.batches WHERE query_id = %s AND batch_id = %s AND served_at IS NULL",
         (batch.query_id, batch.number),
@@ -283,23 +221,22 @@ def _inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) 
             cursor.execute(f"UPDATE analytics.{table} SET seq = %s WHERE seq = %s", (seq, replaced_seq))
 
 
-def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: RejectedPortions) -> int:
-    """Write a batch that has not been merged before. Returns the number of rejected records."""
+def _apply_batch(
+    cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: RejectedPortions, skipped: SkippedRows
+) -> tuple[int, int]:
+    """Write a batch that has not been merged before. Returns the numbers of accepted and rejected records."""
     seq = allocate_seq(cursor)
-    _inherit_unfinished_writes(cursor, batch, seq)
-    cursor.execute(_SUMMARIZE_WINNERS, (_FRACTIONS,))
+    inherit_unfinished_writes(cursor, batch, seq)  # A batch id may be reused with other offsets.
+    cursor.execute(statements.SUMMARIZE_WINNERS, (statements.FRACTIONS,))
     inserted, written, event_times = fetch_row(cursor)
     if accepted:
-        for statement in (_UPSERT_USERS, _UPDATE_COUNTS, _INSERT_SUPERSEDED, _DELETE_REINSTATED, _INSERT_MOVES):
-            cursor.execute(statement, {"seq": seq})
+        write_winners(cursor, seq)
         failpoints.reach("merge.users_written")
-    rejected_ids: list[str] = []
+    rejected_ids = list(skipped.event_ids)
     for records in rejected:
         quarantine_table.insert_records(cursor, records)
         rejected_ids += [record.event_id for record in records]
-    cursor.execute(
-        _RESOLVE_QUARANTINED, {"resolver": f"stream {batch.query_id}/{batch.number}", "rejected": rejected_ids}
-    )
+    resolve_quarantined(cursor, batch, rejected_ids)
     row = {
         "query_id": batch.query_id,
         "batch_id": batch.number,
@@ -322,7 +259,21 @@ def _apply_batch(cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected:
         f" ON CONFLICT (query_id, batch_id) DO UPDATE SET {changes}, merged_at = now()",
         [tuple(row.values())],
     )
-    return len(rejected_ids)
+    return accepted, len(rejected_ids)
+
+
+def _read_users(cursor: PgCursor, accepted: pa.Table, skipped: SkippedRows, current: str) -> pa.Table:
+    """The rows that belong in Cassandra: those of `accepted` that are `current`, and stored rows in place of others."""
+    cursor.execute(f"SELECT n, version FROM touched WHERE {current} ORDER BY n")
+    numbers = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
+    rows = accepted.select((*USER_FIELDS, "origin"))
+    users = _take_rows(rows, numbers)
+    cursor.execute(statements.SELECT_STORED_ROWS)
+    parts = [users, fetch_table(cursor, rows.schema)]
+    if skipped.user_ids:
+        cursor.execute(statements.SELECT_REPLACEMENTS, {"users": skipped.user_ids})
+        parts.append(fetch_table(cursor, rows.schema))
+    return pa.concat_tables(parts)
 
 
 def fetch_table(cursor: PgCursor, schema: pa.Schema) -> pa.Table:

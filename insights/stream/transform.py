@@ -7,15 +7,16 @@ The value is parsed once. Spark's parser alone accepts three kinds of bad JSON, 
  * An object or array in a text field: `from_json` copies it as JSON text, and `try_parse_json` keeps its type.
 """
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
-from insights.model.quarantine import QuarantineRecord
+from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import MAX_DEPTH, Reason
-from insights.model.schema import USER_FIELDS, build_raw_spark_ddl
+from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS, build_raw_spark_ddl
 from insights.model.user import MANDATORY, to_dotted_path
 from insights.stream import letter_case, rules, telephone, texts
 from insights.stream.rules import RuleCheck
@@ -72,8 +73,11 @@ def transform_messages(messages: DataFrame, max_value_bytes: int = MAX_VALUE_BYT
 
 
 def select_accepted(transformed: DataFrame) -> DataFrame:
-    """Select the users, in the columns of `schema.build_spark_ddl`."""
-    return transformed.where(F.col(_REJECTION).isNull()).select(*USER_FIELDS)
+    """Select the users, in the columns of `schema.build_spark_ddl`, followed by `origin` and `unversioned`.
+
+    The version of a message that is `unversioned` is only its timestamp; the merge orders such messages by offset.
+    """
+    return transformed.where(F.col(_REJECTION).isNull()).select(*ACCEPTED_FIELDS)
 
 
 def select_rejected(transformed: DataFrame) -> DataFrame:
@@ -91,19 +95,34 @@ def select_rejected(transformed: DataFrame) -> DataFrame:
     return rejected.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))
 
 
+def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> DataFrame:
+    """Select the accepted records that a sink refuses, given by origin, like rejected records with `SINK_REFUSED`.
+
+    The field names the store; the key is the user id, and the version the one that the record had in the store.
+    """
+    rows = [(origin, *refusal) for origin, refusal in refusals.items()]
+    schema = "origin STRING, store STRING, words STRING, stored_version BIGINT"
+    refused = transformed.join(F.broadcast(transformed.sparkSession.createDataFrame(rows, schema)), "origin")
+    rejection = F.struct(
+        F.lit(Reason.SINK_REFUSED.value).alias("reason"), F.col("store").alias("field"), F.col("words").alias("detail")
+    )
+    return select_rejected(
+        refused.withColumns({_REJECTION: rejection, "version": F.col("stored_version"), "key": F.col("user_id")})
+    )
+
+
 def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
     """Read coordinates and headers, ignoring malformed headers, and apply the rules on the bytes of the value."""
     origin = F.concat_ws("/", "topic", "partition", "offset")
-    milliseconds = F.unix_millis("timestamp")
+    version = _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint")
     event_time = _read_header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
     return messages.select(
         origin.alias("origin"),
         F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
         F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
         rules.mask_secret(_read_header(BATCH_ID, _BATCH_ID_FORMAT)).alias("batch_id"),
-        F.coalesce(
-            _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint"), milliseconds * 1000 + F.col("offset") % 1000
-        ).alias("version"),
+        F.coalesce(version, F.unix_millis("timestamp") * 1000).alias("version"),
+        version.isNull().alias("unversioned"),
         F.when(event_time <= _LAST_MILLISECOND, F.timestamp_millis(event_time))
         .otherwise(F.date_trunc("millisecond", "timestamp"))
         .alias("event_time"),
@@ -241,6 +260,7 @@ def _build_user(messages: DataFrame) -> DataFrame:
     return messages.select(
         *(user.get(name, F.col(name)).alias(name) for name in USER_FIELDS),
         "origin",
+        "unversioned",
         "key",
         "redrives",
         "value",

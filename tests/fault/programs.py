@@ -1,19 +1,25 @@
-"""The work of two DAGs' tasks as programs, so that a test can run and crash them without Airflow.
+"""The work of DAGs' tasks, and of the stream for one refused record, as programs that tests run and crash.
 
 `stage SEED PAGES SIZE` fetches the pages (separated by commas) and loads them, as a task of `ingest_users` does.
 `prune DAYS` drops what has expired, as `prune_staging` would in that many days.
+`refuse` delivers a batch that has a record which Cassandra refuses, as the stream does.
 """
 
+import random
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from insights.clients import connections
 from insights.ingest.pages import PageIngest, RunOfPages
 from insights.repair.retention import prune_batches
-from insights.settings import KafkaSettings, PostgresSettings, SourceSettings, StagingSettings, load
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, SourceSettings, StagingSettings, load
 from insights.source import SourceClient
 from insights.staging.retention import drop_expired
+from tests.helpers.accepted_users import user
+from tests.helpers.store_delivery import RealStores, deliver, place
 
 
 def stage(seed: str, pages: str, size: str) -> None:
@@ -32,9 +38,17 @@ def prune(days: str) -> None:
         prune_batches(connection, now, retention)
 
 
+def refuse() -> None:
+    refused = user(random.Random(1), UUID(int=1), 1, "refused", country_code="x" * 70_000)
+    taken = user(random.Random(2), UUID(int=2), 1, "taken")
+    with (
+        closing(connections.connect_postgres(load(PostgresSettings), "stream")) as connection,
+        connections.open_cassandra(load(CassandraSettings)) as session,
+    ):
+        deliver(RealStores(connection, session), 0, place(0, [refused, taken]), "refuse")
+
+
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    if name == "stage":
-        stage(*arguments)
-    else:
-        prune(*arguments)
+    programs: dict[str, Callable[..., None]] = {"stage": stage, "prune": prune, "refuse": refuse}
+    programs[name](*arguments)

@@ -26,6 +26,7 @@ from tests.fault.windows import (
     REDRIVING,
     REPUBLISHING,
     STAGING,
+    WITHDRAWING,
 )
 from tests.helpers.simulator_server import serving
 from tests.helpers.staged_pages import run_sql
@@ -122,6 +123,19 @@ def test_a_crash_while_the_stream_goes_on_behind_messages_that_are_gone(flow: Fl
     flow.deliver_users()
     with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as reader:
         users, counts = read_postgres_users(reader), read_postgres_counts(reader)
+    assert_cassandra_equals(flow.stores.cassandra, users, counts)
+
+
+@pytest.mark.parametrize("window", WITHDRAWING)
+def test_a_crash_while_a_refused_record_is_withdrawn(flow: FlowUnderTest, window: str) -> None:
+    refuse = ("-m", "tests.fault.programs", "refuse")
+    flow.crash(refuse, window)
+    flow.run(refuse)
+    quarantined = "SELECT event_id, field FROM quarantine.records WHERE reason = 'SINK_REFUSED'"
+    assert run_sql(flow.stores.postgres, quarantined) == [("refused", "Cassandra")]
+    with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as reader:
+        users, counts = read_postgres_users(reader), read_postgres_counts(reader)
+    assert {"taken"} == {row["event_id"] for row in users.values()} & {"taken", "refused"}
     assert_cassandra_equals(flow.stores.cassandra, users, counts)
 
 

@@ -34,6 +34,7 @@ DELIVERING = (
     "batch.marked",
 )
 MOVING = ("cassandra.moved_deleted",)
+WITHDRAWING = ("withdraw.committed",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
 REDRIVING = ("redrive.recorded",)
 RECOUNTING = ("recount.merged", "recount.counts_written", "recount.counts_deleted", "recount.marked")
@@ -66,6 +67,7 @@ ALL = (
     *PUBLISHING,
     *DELIVERING,
     *MOVING,
+    *WITHDRAWING,
     *REPUBLISHING,
     *REDRIVING,
     *RECOUNTING,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from insights.sinks.orphaned_batches import build_user_schema
 
-SCHEMA = build_user_schema()
+SCHEMA = pa.schema([*build_user_schema(), pa.field("origin", pa.string()), pa.field("unversioned", pa.bool_())])
 FETCHED = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 NASTY = ("", '"', ",", "\\N", "\\.", "a\nb", "a\r\n", "O'Brien", "Ünal", "\u0627\u0645\u06cc\u0631", "\U0001f600", "\t")
 
@@ -66,5 +66,6 @@ def user(random_: random.Random, user_id: UUID, version: int, event_id: str, **f
 
 
 def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return the rows as the table of accepted users of a batch."""
-    return pa.Table.from_pylist(list(rows), schema=SCHEMA)
+    """Return the rows as the table of accepted users of a batch; each has a version unless it is `unversioned`."""
+    messages = [{"origin": f"users.raw/0/{n}", "unversioned": False} | row for n, row in enumerate(rows)]
+    return pa.Table.from_pylist(messages, schema=SCHEMA)

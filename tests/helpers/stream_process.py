@@ -87,10 +87,11 @@ class Stream:
         return code, self.log.read_text().strip().splitlines()[-1]
 
     @contextmanager
-    def running(self) -> Iterator["Running"]:
-        """Start a run, and stop it by SIGTERM at the end of the `with` block."""
+    def running(self, prelude: str = "") -> Iterator["Running"]:
+        """Start a run, after the statements of `prelude`, and stop it by SIGTERM at the end of the `with` block."""
         port = free_port()
-        with self._start_process([sys.executable, "jobs/stream_users.py"], port) as process:
+        script = f"{prelude}\nimport runpy\nrunpy.run_path('jobs/stream_users.py', run_name='__main__')"
+        with self._start_process([sys.executable, "-c", script], port) as process:
             yield Running(process, port)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()[-3000:]
@@ -130,7 +131,7 @@ class Running:
         lines = [line for line in self.get("/metrics").splitlines() if line.startswith(f"insights_stream_{name} ")]
         return float(lines[0].split()[-1])
 
-    def wait(self, condition: Any) -> None:
+    def wait(self, condition: Any, seconds: float = START_SECONDS) -> None:
         """Wait until the condition holds; fail immediately if the process exits."""
 
         def holds() -> bool:
@@ -140,7 +141,7 @@ class Running:
             except URLError:
                 return False
 
-        eventually(holds, START_SECONDS)
+        eventually(holds, seconds)
 
 
 def assert_alive(process: subprocess.Popen[bytes]) -> None:

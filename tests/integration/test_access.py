@@ -33,7 +33,7 @@ from insights.repair.redrive_selection import RedriveSelection
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.micro_batch import delete_moved, write_users
+from insights.sinks.user_tables import write_batch
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
 from tests.helpers import accepted_users
@@ -106,11 +106,10 @@ def stream(logins: Logins, number: int, version: int) -> None:
         connections.open_cassandra(stores.cassandra) as session,
     ):
         merged = store.merge_batch(connection, batch, accepted, [[quarantine_record(*rejected)]])
-        assert len(merged.current) == len(rows)
+        assert merged.users.num_rows == len(rows)
         writer = CassandraWriter(session, in_flight=4, batch_rows=30)
-        write_users(writer, accepted)
-        delete_moved(writer, store.read_undelivered_moves(connection))
-        writer.upsert("user_counts", ("dimension", "value", "count"), store.read_undelivered_counts(connection), "seq")
+        counts, moves = store.read_undelivered_counts(connection), store.read_undelivered_moves(connection)
+        assert not write_batch(writer, merged.users, counts, moves)
         store.mark_delivered(connection, batch)
 
 
@@ -201,7 +200,7 @@ FORBIDDEN_SQL = [
     ("publisher", "DELETE FROM staging.users"),
     ("publisher", "UPDATE quarantine.records SET resolved_at = now()"),
     ("stream", "SELECT FROM staging.users"),
-    ("stream", "DELETE FROM analytics.users"),
+    ("stream", "DELETE FROM analytics.user_counts"),
     ("stream", "DELETE FROM quarantine.records"),
     ("stream", "CREATE TABLE analytics.mine (id int)"),
     ("stream", "INSERT INTO public._yoyo_migration (migration_hash) VALUES ('x')"),

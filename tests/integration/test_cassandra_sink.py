@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-import pyarrow as pa
 import pytest
 from cassandra import InvalidRequest
 
@@ -13,9 +12,9 @@ from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.micro_batch import delete_moved, write_users
 from tests.helpers.accepted_users import NASTY, table, user
 from tests.helpers.stream_process import assert_cassandra_equals
+from tests.helpers.written_batches import delete_moved, write_users
 
 
 @pytest.fixture
@@ -65,19 +64,10 @@ def test_a_user_who_moved_is_under_the_new_key_only(cassandra: CassandraSettings
         }
         for old, row in zip([there, back[0]], back, strict=True)
     ]
-    schema = pa.schema(
-        {
-            "user_id": pa.string(),
-            "version": pa.int64(),
-            "country_code": pa.string(),
-            "registered_month": pa.string(),
-            "registered_at": pa.timestamp("us", "UTC"),
-        }
-    )
     for row in (there, *back):
         write_users(writer, table([row]))
     for _ in range(2):
-        delete_moved(writer, pa.Table.from_pylist(moves, schema))
+        delete_moved(writer, moves)
     assert_cassandra_equals(cassandra, index_by_id([back[1]]), {})
 
 

@@ -167,7 +167,7 @@ def test_merged_batches_whose_messages_left_the_topic_reach_cassandra_without_a_
     stores: StoreSettings, stream: Stream, reader: PgConnection
 ) -> None:
     publish_users(stores, 1, 20)
-    assert stream.crash_at("sinks.micro_batch", "write_users") == CRASHED
+    assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
     assert (len(read_postgres_users(reader)), count_undelivered(reader)) == (20, 1)
     delete_messages(stores.kafka, read_ends(stores.kafka))
     publish_users(stores, 101, 5)

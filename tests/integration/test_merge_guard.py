@@ -33,7 +33,7 @@ def test_a_merge_that_did_not_see_a_newer_row_does_not_replace_it(
     compared, merged = threading.Event(), threading.Event()
     find_merged = store._find_merged
 
-    def wait_for_the_other_merge(cursor: Any, identity: store.MicroBatchId) -> int | None:
+    def wait_for_the_other_merge(cursor: Any, identity: store.MicroBatchId) -> tuple[int, int] | None:
         if identity.number == 0:
             compared.set()
             assert merged.wait(WAIT_SECONDS)

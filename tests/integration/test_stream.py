@@ -163,7 +163,7 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     topic.send_poison(bad)
     topic.send([make_message(number) for number in range(20, 40)])
 
-    assert stream.crash_at("sinks.micro_batch", "write_users") == CRASHED
+    assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
     assert list_batches(reader) == [(0, *list_batches(reader)[0][1:3], True)]
     merged = read_postgres_users(reader), read_quarantine(reader)
     assert len(merged[0]) == 40

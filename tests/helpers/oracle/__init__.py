@@ -63,6 +63,7 @@ class Envelope:
     event_id: str
     batch_id: str | None
     version: int
+    unversioned: bool
     event_time: datetime
     redrives: int
 
@@ -82,7 +83,8 @@ def read_envelope(message: Message) -> Envelope:
     return Envelope(
         event_id=read_header("event_id", r"[0-9]{1,19}|[A-Za-z0-9._-]{1,249}/[0-9]{1,10}/[0-9]{1,19}") or origin,
         batch_id=read_header("batch_id", "[^\x00\ufffd\n\"'`{}\\[\\]]{1,500}"),
-        version=int(version) if version else message.timestamp * 1000 + message.offset % 1000,
+        version=int(version) if version else message.timestamp * 1000,
+        unversioned=version is None,
         event_time=EPOCH + timedelta(milliseconds=milliseconds),
         redrives=int(read_header("redrives", "[0-9]{1,4}") or 0),
     )

@@ -40,6 +40,7 @@ WITHOUT_A_WINDOW = {
     "read_undelivered_counts": "only reads",
     "read_undelivered_moves": "only reads",
     "find_wrong_counts": "only reads",
+    "find_counted_users": "only reads",
     "_MigrationLock._execute": "the lock expires",
 }
 """Functions with a step that looks durable, and why no window follows it."""
@@ -100,7 +101,7 @@ def is_durable_call(call: ast.Call) -> bool:
             return True
         case "flush":
             return "producer" in receiver
-        case "upsert" | "delete":
+        case "upsert" | "upsert_valid" | "delete" | "delete_valid":
             return "writer" in receiver
         case "execute":
             text = read_leading_text(call.args[0]) if call.args else None

@@ -25,7 +25,7 @@ class Connection:
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    outputs = TransformOutputs(lambda frame: frame, lambda frame: frame)
+    outputs = TransformOutputs(lambda frame: frame, lambda frame: frame, lambda frame, _: frame)
     return MicroBatchSink(
         outputs, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None
     )
@@ -55,7 +55,7 @@ def fail_on(connection: Connection) -> Callable[[Any], str]:
 def test_a_merge_survives_a_server_that_restarts(sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch) -> None:
     lost, restored = Connection(), Connection()
     script_connections(monkeypatch, lost, UserError("starting up"), UserError("starting up"), restored)
-    assert sink._with_postgres(fail_on(lost)) == "done"
+    assert sink.with_postgres(fail_on(lost)) == "done"
     assert (lost.closed, restored.closed) == (True, False)
 
 
@@ -65,4 +65,23 @@ def test_a_server_that_stays_down_fails_the_batch_with_its_error(
     monkeypatch.setattr(micro_batch, "OUTAGE_SECONDS", 0.0)
     script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * 10)
     with pytest.raises(UserError, match="PostgreSQL is away"):
-        sink._with_postgres(lambda _: None)
+        sink.with_postgres(lambda _: None)
+
+
+def test_an_error_about_the_rows_is_raised_at_once_although_psycopg2_calls_it_operational(
+    sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Connection()
+    script_connections(monkeypatch, connection)
+    error = psycopg2.errors.lookup("54000")("index row size 3040 exceeds btree version 4 maximum 2704")
+    assert isinstance(error, psycopg2.OperationalError)
+    error.__setstate__({"pgcode": "54000"})
+    attempts = []
+
+    def work(_: Any) -> None:
+        attempts.append(1)
+        raise error
+
+    with pytest.raises(psycopg2.OperationalError):
+        sink.with_postgres(work)
+    assert (len(attempts), connection.closed) == (1, False)

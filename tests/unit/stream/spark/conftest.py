@@ -12,7 +12,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.user import User
 from insights.stream import transform
-from tests.helpers.oracle import Message
+from tests.helpers.oracle import Message, read_envelope
 from tests.helpers.oracle.values import EPOCH
 
 KAFKA_SOURCE = (
@@ -82,9 +82,15 @@ def process(
             rejected = transform.select_rejected(transformed).toArrow().to_pylist()
         finally:
             transformed.unpersist()
+        unversioned = {
+            f"{message.topic}/{message.partition}/{message.offset}": read_envelope(message).unversioned
+            for message in messages
+        }
         by_origin: dict[str, User | QuarantineRecord] = {}
         for row in users:
             origin, event_id = row["event_id"].values()
+            assert row.pop("origin") == origin
+            assert row.pop("unversioned") == unversioned[origin]
             assert origin not in by_origin
             by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
         for row in rejected:

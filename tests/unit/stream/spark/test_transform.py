@@ -10,7 +10,7 @@ import pytest
 
 from insights.model import schema
 from insights.model.message import RawMessage
-from insights.model.quarantine import QuarantineRecord
+from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import MAX_LENGTHS, Reason, Rule
 from insights.model.redaction import redact
 from insights.model.user import User, to_dotted_path
@@ -162,7 +162,10 @@ def test_every_rule_of_the_catalogue_rejects_a_poisonous_message_with_its_own_de
     details = {outcome.detail for outcome in outcomes if isinstance(outcome, QuarantineRecord)}
     limits = {to_dotted_path(path): length for path, length in MAX_LENGTHS.items()}
     assert details == {
-        rule.detail.format(limit=limits.get(field, transform.MAX_VALUE_BYTES)) for rule in Rule for field in rule.fields
+        rule.detail.format(limit=limits.get(field, transform.MAX_VALUE_BYTES))
+        for rule in Rule
+        if rule is not Rule.REFUSED_BY_SINK
+        for field in rule.fields
     }
 
 
@@ -249,8 +252,22 @@ def test_a_message_without_usable_headers_is_identified_by_its_coordinates(other
     outcome, offset = others[name], OTHERS[name].offset
     assert isinstance(outcome, User)
     assert (outcome.event_id, outcome.batch_id) == (f"users.raw/0/{offset}", None)
-    assert outcome.version == TIMESTAMP * 1000 + offset % 1000
+    assert outcome.version == TIMESTAMP * 1000
     assert outcome.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
+
+
+def test_an_accepted_record_that_a_sink_refuses_is_selected_like_a_rejected_one(messages_frame):
+    secret = user(login__password="hunter2")
+    transformed = transform.transform_messages(
+        messages_frame([message(user(), 1), message(secret, 2, key=f" {UUID.upper()}"), message(user(), 3)])
+    )
+    refusals = {"users.raw/0/2": Refusal("Cassandra", "{words} of the store", 77)}
+    [row] = transform.select_refused(transformed, refusals).toArrow().to_pylist()
+    record = QuarantineRecord(**row)
+    assert (record.origin, record.reason, record.field) == ("users.raw/0/2", Reason.SINK_REFUSED, "Cassandra")
+    assert (record.detail, record.version, record.key) == ("{words} of the store", 77, UUID)
+    assert record.size == len(json.dumps(secret, ensure_ascii=False).encode())
+    assert json.loads(record.payload or b"")["login"] == {"uuid": UUID, "username": "bluefox12", "password": None}
 
 
 def test_answers_of_api_1_2_are_accepted_and_those_of_1_1_have_no_id(others):
@@ -264,7 +281,8 @@ def test_answers_of_api_1_2_are_accepted_and_those_of_1_1_have_no_id(others):
 def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
     transformed = transform.transform_messages(messages_frame([message(user())]))
     accepted, rejected = transform.select_accepted(transformed), transform.select_rejected(transformed)
-    assert accepted.dtypes == spark.createDataFrame([], schema.build_spark_ddl()).dtypes
+    user_types = spark.createDataFrame([], schema.build_spark_ddl()).dtypes
+    assert accepted.dtypes == [*user_types, ("origin", "string"), ("unversioned", "boolean")]
     assert rejected.columns == [field.name for field in fields(QuarantineRecord)]
     types = dict.fromkeys(rejected.columns, "string") | {
         "version": "bigint",

@@ -1,0 +1,121 @@
+"""What a batch writes to Cassandra: its users in every table, the counts, and deletions of old keys."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import dict_factory
+
+from insights import failpoints
+from insights.model.schema import CASSANDRA_TABLES, MAX_ARRIVALS, USER_FIELDS
+from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.cql_encoding import compute_buckets
+from insights.sinks.refused_rows import CountKey
+
+USER_TABLES = ("users_by_country", "users_by_registration_month", "users_by_id")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedWrites:
+    """What Cassandra refuses, with its words: users by their index, and counts."""
+
+    users: Mapping[int, str] = field(default_factory=dict)
+    counts: Mapping[CountKey, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.counts)
+
+    def __or__(self, other: "RefusedWrites") -> "RefusedWrites":
+        return RefusedWrites({**self.users, **other.users}, {**self.counts, **other.counts})
+
+
+def write_batch(
+    writer: CassandraWriter, users: pa.Table, counts: pa.Table, moves: pa.Table, *, skip_refused: bool = False
+) -> RefusedWrites:
+    """Write the users, the counts (dimension, value, count, seq) and the deletions of old keys, all idempotently.
+
+    `users_by_id` is written after everything else that Cassandra may refuse, so that until then it has the earlier rows
+    of the users. Work ends at the first step of which something is refused, unless `skip_refused` is true.
+
+    Returns what is refused.
+
+    Raises:
+        Exception: the driver's first error that is not about what is written.
+    """
+    users = users.combine_chunks()
+    if users.num_rows:
+        users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
+    *tables_by_key, last = USER_TABLES
+    steps = [
+        *(partial(_write_users, writer, table, users) for table in tables_by_key),
+        partial(_write_counts, writer, counts),
+        partial(_write_users, writer, last, users),
+    ]
+    all_refused = RefusedWrites()
+    for step in steps:
+        all_refused |= step()
+        if all_refused and not skip_refused:
+            return all_refused
+    _write_arrivals(writer, users)
+    _delete_moved(writer, moves)
+    return all_refused
+
+
+def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """The rows that `users_by_id` has of these users, in the columns of `schema`: those of `User`."""
+    statement = session.prepare(f"SELECT {', '.join(USER_FIELDS)} FROM users_by_id WHERE user_id = ?")
+    profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=dict_factory)
+    keys = [(UUID(user_id),) for user_id in user_ids]
+    answers = execute_concurrent_with_args(session, statement, keys, execution_profile=profile)
+    rows = [row | {"user_id": str(row["user_id"])} for _, answer in answers for row in answer]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _write_users(writer: CassandraWriter, table: str, users: pa.Table) -> RefusedWrites:
+    if not users.num_rows:
+        return RefusedWrites()
+    refused = writer.upsert_valid(table, CASSANDRA_TABLES[table][1], users, "version")
+    failpoints.reach("cassandra.users_written")
+    return RefusedWrites(users=refused)
+
+
+def _write_counts(writer: CassandraWriter, counts: pa.Table) -> RefusedWrites:
+    """Upsert the counts. A zero that is refused is as good as written: Cassandra has no row of what it refuses."""
+    refused = writer.upsert_valid("user_counts", ("dimension", "value", "count"), counts, "seq")
+    failpoints.reach("cassandra.counts_written")
+    rows = zip(counts.take(list(refused)).to_pylist(), refused.values(), strict=True) if refused else ()
+    return RefusedWrites(
+        counts={CountKey(row["dimension"], row["value"]): words for row, words in rows if row["count"]}
+    )
+
+
+def _write_arrivals(writer: CassandraWriter, users: pa.Table) -> None:
+    """Upsert the newest users into `latest_arrivals`, which shows them and is no record of them."""
+    if not users.num_rows:
+        return
+    newest = pc.select_k_unstable(users, MAX_ARRIVALS, [("event_time", "descending"), ("version", "descending")])
+    arrivals = users.take(newest)
+    hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
+    columns = CASSANDRA_TABLES["latest_arrivals"][1]
+    writer.upsert_valid("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
+    failpoints.reach("cassandra.arrivals_written")
+
+
+def _delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
+    """Delete the rows under the old keys of users whose country, month or registration instant changed.
+
+    Under a key that Cassandra refuses it has no row.
+    """
+    if not moves.num_rows:
+        return
+    moves = moves.combine_chunks()
+    moves = moves.append_column("bucket", compute_buckets(moves["user_id"].chunk(0)))
+    for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
+        keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
+        writer.delete_valid(table, keys, "version")
+        failpoints.reach("cassandra.moved_deleted")
