@@ -12,6 +12,7 @@ from tests.integration.conftest import (
     postgres,
     postgres_server,
     topic_name,
+    warm_spark,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "postgres",
     "postgres_server",
     "topic_name",
+    "warm_spark",
 ]

@@ -14,11 +14,11 @@ from insights.settings import StoreSettings, to_environment
 from tests.fault.checker import Anomaly, check
 from tests.fault.read_stores import StoreAddresses, read_stores
 from tests.fault.recording_source import RecordingSource
-from tests.fault.warm_spark import WarmSpark
 from tests.helpers.publisher_process import wait_until_published
 from tests.helpers.staged_pages import run_sql
 from tests.helpers.stream_process import Stream
 from tests.helpers.support import REPOSITORY, free_port
+from tests.helpers.warm_spark import WarmSpark
 
 SECONDS = 120
 PARTITIONS = 2
@@ -32,8 +32,7 @@ class FlowUnderTest:
         self, folder: Path, jars: Path, stores: StoreSettings, source: RecordingSource, address: str, spark: WarmSpark
     ) -> None:
         self.stores, self.source = stores, source
-        self._spark = spark
-        self._stream = Stream(folder, jars, stores.postgres, stores.kafka, stores.cassandra, **spark.environment)
+        self._stream = Stream(folder, jars, stores.postgres, stores.kafka, stores.cassandra, spark)
         self.awaited: set[str] = set()
         self.foreign: set[str] = set()
         self._environment = {
@@ -64,7 +63,6 @@ class FlowUnderTest:
 
     def crash_stream(self, window: str) -> None:
         """Run the stream until it reaches the window, in which it must kill itself."""
-        self._spark.stop_context()
         code = self._stream.crash_in(window)
         assert code == -signal.SIGKILL, f"the stream did not reach {window}:\n{self._stream.log.read_text()[-3000:]}"
 
@@ -82,13 +80,11 @@ class FlowUnderTest:
 
     def deliver_users(self) -> None:
         """Run the stream until it has delivered a batch and nothing is undelivered."""
-        self._spark.stop_context()
         with self._stream.running() as running:
             running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0 and not self._has_undelivered())
 
     def deliver_all(self) -> None:
         """Run the stream until it has delivered a batch and every message on the topic is delivered."""
-        self._spark.stop_context()
         with self._stream.running() as running:
             running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0 and self.is_delivered())
 

@@ -14,7 +14,6 @@ from insights.simulator import create_app
 from tests.fault.checker import describe
 from tests.fault.flow_under_test import PUBLISH, FlowUnderTest
 from tests.fault.recording_source import serve_recorded
-from tests.fault.warm_spark import start_spark
 from tests.fault.windows import (
     DELIVERING,
     LOSING,
@@ -32,6 +31,7 @@ from tests.helpers.simulator_server import serving
 from tests.helpers.staged_pages import run_sql
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
 from tests.helpers.support import REPOSITORY
+from tests.helpers.warm_spark import WarmSpark
 
 PAGE_SIZE = 120
 INSIGHTS = str(REPOSITORY / ".venv" / "bin" / "insights")
@@ -40,15 +40,13 @@ REDRIVE = (INSIGHTS, "redrive", "--reason", "UNKNOWN_COUNTRY", "--patch", json.d
 
 
 @pytest.fixture(scope="module")
-def flow(tmp_path_factory: pytest.TempPathFactory, jars: Path, own_stores: StoreSettings) -> Iterator[FlowUnderTest]:
+def flow(
+    tmp_path_factory: pytest.TempPathFactory, jars: Path, own_stores: StoreSettings, warm_spark: WarmSpark
+) -> Iterator[FlowUnderTest]:
     """One flow for all tests of this module, which continue each other in their order."""
     folder = tmp_path_factory.mktemp("flow")
-    with (
-        serving(create_app()) as simulator,
-        serve_recorded(simulator) as (source, address),
-        start_spark(jars, folder / "spark.log") as spark,
-    ):
-        yield FlowUnderTest(folder, jars, own_stores, source, address, spark)
+    with serving(create_app()) as simulator, serve_recorded(simulator) as (source, address):
+        yield FlowUnderTest(folder, jars, own_stores, source, address, warm_spark)
 
 
 @pytest.mark.parametrize("window", STAGING)

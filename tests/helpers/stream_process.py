@@ -21,6 +21,7 @@ from insights.local.jars import list_group_files
 from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
+from tests.helpers.warm_spark import WarmSpark
 
 START_SECONDS = 300
 CRASHED = 137
@@ -35,7 +36,7 @@ runpy.run_path({job!r}, run_name="__main__")
 
 
 class Stream:
-    """Consecutive runs of `jobs/stream_users.py` on the same stores and checkpoint."""
+    """Runs of `jobs/stream_users.py` on the same stores and checkpoint, in the JVM `spark` or each in a new one."""
 
     def __init__(
         self,
@@ -44,8 +45,10 @@ class Stream:
         postgres: PostgresSettings,
         kafka: KafkaSettings,
         cassandra: CassandraSettings,
+        spark: WarmSpark | None = None,
         **environment: str,
     ) -> None:
+        self._spark = spark
         self.checkpoint = folder / "checkpoint"
         self.log = folder / "stream.log"
         self._environment = os.environ | {
@@ -54,6 +57,7 @@ class Stream:
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
+            **(spark.environment if spark else {}),
             **environment,
         }
 
@@ -99,6 +103,8 @@ class Stream:
     @contextmanager
     def _start_process(self, command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         settings = self._environment | {"INSIGHTS_STREAM_HTTP_PORT": str(port)} | environment
+        if self._spark is not None:
+            self._spark.stop_context()
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 command,

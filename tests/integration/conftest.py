@@ -21,6 +21,7 @@ from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, P
 from tests.helpers import fresh_stores
 from tests.helpers.certificates import write_certificates
 from tests.helpers.support import free_port
+from tests.helpers.warm_spark import WarmSpark, start_spark
 
 
 class GuardedCassandra(CassandraServer):
@@ -84,6 +85,12 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Pat
 def cassandra_server(tmp_path_factory: pytest.TempPathFactory, java: Path, jars: Path) -> Iterator[GuardedCassandra]:
     home = tmp_path_factory.mktemp("servers")
     yield from _run_server(GuardedCassandra(home, free_port(), java=java, jars=jars, storage_port=free_port()))
+
+
+@pytest.fixture(scope="session")
+def warm_spark(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[WarmSpark]:
+    with start_spark(jars, tmp_path_factory.mktemp("spark") / "spark.log") as spark:
+        yield spark
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tests.helpers.raw_users import user
 from tests.helpers.staged_pages import make_records, read_topic, run_sql, stage_page
 from tests.helpers.stream_process import Stream
 from tests.helpers.support import eventually, free_port
+from tests.helpers.warm_spark import WarmSpark
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,19 @@ def kafka(broker: GuardedKafka) -> KafkaSettings:
 
 
 def test_every_client_connects_with_tls_and_a_password(
-    kafka: KafkaSettings, postgres: PostgresSettings, cassandra: CassandraSettings, tmp_path: Path, jars: Path
+    kafka: KafkaSettings,
+    postgres: PostgresSettings,
+    cassandra: CassandraSettings,
+    tmp_path: Path,
+    jars: Path,
+    warm_spark: WarmSpark,
 ) -> None:
     assert ensure_topics(kafka) == [kafka.raw_topic, kafka.quarantine_topic]
     good = [json.dumps(user(login=user()["login"] | {"uuid": str(uuid4())})).encode() for _ in range(3)]
     stage_page(postgres, [*good, *make_records(2)])
     with run_publisher(postgres, kafka):
         eventually(lambda: read_cursor(postgres)["published"] == 5, message="the publisher published nothing")
-    with Stream(tmp_path, jars, postgres, kafka, cassandra).running() as stream:
+    with Stream(tmp_path, jars, postgres, kafka, cassandra, warm_spark).running() as stream:
         stream.wait(lambda: run_sql(postgres, "SELECT count(*) FROM analytics.users") == [(3,)])
         eventually(lambda: len(read_topic(kafka, kafka.quarantine_topic)) == 2)
 

@@ -34,6 +34,7 @@ from tests.helpers.stream_process import (
     read_postgres_users,
 )
 from tests.helpers.support import eventually
+from tests.helpers.warm_spark import WarmSpark
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: Cassandr
 
 
 @pytest.fixture
-def stream(tmp_path: Path, jars: Path, stores: StoreSettings) -> Stream:
-    return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra)
+def stream(tmp_path: Path, jars: Path, stores: StoreSettings, warm_spark: WarmSpark) -> Stream:
+    return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark)
 
 
 @pytest.fixture

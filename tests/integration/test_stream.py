@@ -26,6 +26,7 @@ from tests.helpers.stream_process import (
     read_postgres_counts,
     read_postgres_users,
 )
+from tests.helpers.warm_spark import WarmSpark
 
 FETCHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LARGE = 10 * 1024 * 1024
@@ -134,6 +135,18 @@ def stream(
 
 
 @pytest.fixture
+def warm_stream(
+    tmp_path: Path,
+    jars: Path,
+    postgres: PostgresSettings,
+    kafka: KafkaSettings,
+    cassandra: CassandraSettings,
+    warm_spark: WarmSpark,
+) -> Stream:
+    return Stream(tmp_path, jars, postgres, kafka, cassandra, warm_spark)
+
+
+@pytest.fixture
 def reader(postgres: PostgresSettings) -> Iterator[PgConnection]:
     with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
         yield connection
@@ -156,8 +169,9 @@ def read_quarantine(reader: PgConnection) -> dict[str, str]:
 
 
 def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
-    stream: Stream, topic: Topic, reader: PgConnection, cassandra: CassandraSettings
+    warm_stream: Stream, topic: Topic, reader: PgConnection, cassandra: CassandraSettings
 ) -> None:
+    stream = warm_stream
     bad = make_poison()
     topic.send([make_message(number) for number in range(20)])
     topic.send_poison(bad)

@@ -25,6 +25,7 @@ from tests.helpers.fuzzed_messages import CI, FULL, generate_messages, make_upda
 from tests.helpers.oracle import Message
 from tests.helpers.oracle.document import Rejection
 from tests.helpers.stream_process import Stream
+from tests.helpers.warm_spark import WarmSpark
 
 SIZE = FULL if os.environ.get("FUZZ") == "full" else CI
 PATIENCE_SECONDS = 3600 if SIZE is FULL else 600
@@ -125,6 +126,7 @@ def test_every_message_is_served_or_quarantined_once_and_the_ledger_closes(
     kafka: KafkaSettings,
     cassandra: CassandraSettings,
     reader: PgConnection,
+    warm_spark: WarmSpark,
 ) -> None:
     with reader, reader.cursor() as cursor:
         cursor.execute(f"ALTER TABLE analytics.users ADD CONSTRAINT refused CHECK (username <> '{REFUSED}')")
@@ -135,7 +137,9 @@ def test_every_message_is_served_or_quarantined_once_and_the_ledger_closes(
     topic.send([first])
     [refused] = topic.send([replace(second, value=(second.value or b"").replace(b"update 1", REFUSED.encode()))])
 
-    stream = Stream(tmp_path, jars, postgres, kafka, cassandra, INSIGHTS_STREAM_MAX_OFFSETS_PER_TRIGGER="1000")
+    stream = Stream(
+        tmp_path, jars, postgres, kafka, cassandra, warm_spark, INSIGHTS_STREAM_MAX_OFFSETS_PER_TRIGGER="1000"
+    )
     with stream.running(WITHOUT_THE_CITYS_LIMIT) as running:
         running.wait(lambda: has_delivered(reader, len(topic.sent)), PATIENCE_SECONDS)
         ledger = check_ledger(StoreSettings(postgres, kafka, cassandra))
