@@ -19,7 +19,7 @@ class ServedPage(NamedTuple):
 
 
 class LedgerPage(NamedTuple):
-    """A row of `staging.batches`; `name` is its seed and page number, as `seed/page`."""
+    """A row of `staging.batches`; `name` is its batch id."""
 
     name: str
     fetched: int
@@ -54,7 +54,7 @@ class QuarantineRow(NamedTuple):
 class FlowState:
     """All hops of a flow without anything in flight.
 
-    `awaited` names the pages, as `seed/page`, whose fetch was reported as successful. `foreign` names the messages, as
+    `awaited` names the pages, by batch id, whose fetch was reported as successful. `foreign` names the messages, as
     `topic/partition/offset`, that did not come from staging.
     """
 

@@ -75,7 +75,8 @@ class FlowUnderTest:
         """Delete every message from the raw topic, as retention may."""
         kafka = self.stores.kafka
         ends = [TopicPartition(kafka.raw_topic, partition, OFFSET_END) for partition in range(PARTITIONS)]
-        for deleted in AdminClient(kafka.client()).delete_records(ends).values():
+        admin = AdminClient(kafka.client())  # Without a reference to it, its futures never end.
+        for deleted in admin.delete_records(ends).values():
             deleted.result(20)
 
     def deliver_users(self) -> None:

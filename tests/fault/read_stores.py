@@ -20,7 +20,7 @@ from tests.helpers.oracle import Message
 
 CASSANDRA_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month", "latest_arrivals")
 FETCH_MESSAGES = 1000
-BATCH_COLUMNS = "seed || '/' || page, fetched, staged, duplicates, quarantined, answer_sha256"
+BATCH_COLUMNS = "batch_id, fetched, staged, duplicates, quarantined, answer_sha256"
 ROW_COLUMNS = "id::text, user_key::text, version, event_time, batch_id, payload::text"
 
 

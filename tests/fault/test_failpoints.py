@@ -54,13 +54,13 @@ def test_a_crash_while_a_page_is_staged(flow: FlowUnderTest, window: str) -> Non
     command = ("-m", "tests.fault.programs", "stage", f"seed-{window}", "1,2", str(PAGE_SIZE))
     flow.crash(command, window)
     flow.run(command)
-    flow.awaited |= {f"seed-{window}/1", f"seed-{window}/2"}
+    flow.awaited |= {name_page(f"seed-{window}", page) for page in (1, 2)}
 
 
 @pytest.mark.parametrize("window", PUBLISHING)
 def test_a_crash_while_a_batch_is_published(flow: FlowUnderTest, window: str) -> None:
     flow.run(("-m", "tests.fault.programs", "stage", f"seed-{window}", "1", str(PAGE_SIZE)))
-    flow.awaited.add(f"seed-{window}/1")
+    flow.awaited.add(name_page(f"seed-{window}", 1))
     flow.crash(PUBLISH, window, INSIGHTS_PUBLISHER_BATCH_ROWS="100")
 
 
@@ -148,6 +148,11 @@ def test_a_crash_during_retention_forgets_no_row(flow: FlowUnderTest) -> None:
     )
     assert (pruned, left) == (staged, 0)
     assert count_rows(flow.stores) == (0, read)
+
+
+def name_page(seed: str, page: int) -> str:
+    """The batch id of a page."""
+    return f"{seed}/{page}?results={PAGE_SIZE}"
 
 
 def count_rows(stores: StoreSettings) -> tuple[int, int]:
