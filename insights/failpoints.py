@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 
+from insights.environment import read_crash_at
 from insights.errors import UserError
-from insights.settings import read_crash_at
 
 WINDOWS: Mapping[str, str] = {
     "fetch.page_received": "a page is fetched, and nothing of it is staged",

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.connector.environment import ensure_connector_jars, ensure_spark_python
+from insights.environment import read_inherited_environment
 from insights.errors import UserError
-from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load, read_inherited_environment
+from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
 
 Write = Callable[[str, Sequence[str]], None]
 """Writes every user to a table, given the table's name and columns."""

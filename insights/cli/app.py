@@ -7,16 +7,9 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from insights.environment import adopt_environment
 from insights.errors import UserError, print_error
-from insights.settings import (
-    CassandraSettings,
-    KafkaSettings,
-    LocalSettings,
-    PostgresSettings,
-    StoreSettings,
-    adopt_environment,
-    load,
-)
+from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
 
 console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 

@@ -11,12 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from insights.environment import read_inherited_environment
 from insights.errors import NotReadyError, UserError
 from insights.local.http import is_answering, request_json
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component, run_program
 from insights.local.secrets import Secrets
-from insights.settings import read_inherited_environment
 
 DATABASE = "airflow"
 USER = "admin"

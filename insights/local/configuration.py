@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from insights.environment import extend_no_proxy
 from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, build_airflow_environment
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import list_group_files
@@ -26,7 +27,6 @@ from insights.settings import (
     StagingSettings,
     StoreSettings,
     StreamSettings,
-    extend_no_proxy,
     load,
     to_environment,
 )

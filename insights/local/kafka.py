@@ -7,10 +7,10 @@ from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 
+from insights.environment import read_inherited_environment
 from insights.errors import UserError
 from insights.local.jars import list_group_files
 from insights.local.process import Component
-from insights.settings import read_inherited_environment
 
 LOGGING = """\
 <Configuration status="WARN"><Appenders><Console name="out"><PatternLayout pattern="%d %p %m (%c)%n%throwable{20}"/>

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from insights.clients.component_states import ComponentState, ComponentStatus, write_states
+from insights.environment import adopt_environment
 from insights.errors import UserError
 from insights.local import airflow
 from insights.local.configuration import Address, Configuration, DemoOptions
@@ -21,7 +22,7 @@ from insights.local.supervision import ComponentEvent, Listener
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
-from insights.settings import LocalSettings, adopt_environment, list_overridden
+from insights.settings import LocalSettings, list_overridden
 
 INGEST_DAG = "ingest_users"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg2
 
+from insights.environment import read_inherited_environment
 from insights.errors import NotReadyError, UserError
 from insights.local.package import find_package_directory
 from insights.local.process import Component
-from insights.settings import read_inherited_environment
 
 CONFIGURATION = """\
 # This file is rewritten at every start.

@@ -15,9 +15,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+from insights.environment import read_inherited_environment
 from insights.errors import NotReadyError, UserError
 from insights.local import guard
-from insights.settings import read_inherited_environment
 
 LOG_BYTES = 16 * 1024 * 1024
 KILL_SECONDS = 10.0

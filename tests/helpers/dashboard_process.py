@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from insights.environment import read_inherited_environment
 from insights.local.http import is_answering
-from insights.settings import StoreSettings, read_inherited_environment, to_environment
+from insights.settings import StoreSettings, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 

@@ -11,18 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from insights.clients import connections
+from insights.environment import read_inherited_environment
 from insights.migrations import MIGRATIONS
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
-from insights.settings import (
-    CassandraSettings,
-    KafkaSettings,
-    PostgresSettings,
-    StoreSettings,
-    read_inherited_environment,
-    to_environment,
-)
+from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, to_environment
 from jobs import migrate
 from tests.helpers.component_logins import drop_logins, make_logins
 from tests.helpers.staged_pages import run_sql

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from insights import settings as module
 from insights.cli import app
+from insights.environment import adopt_environment
 from insights.errors import UserError
 from insights.settings import (
     AccessSettings,
@@ -24,11 +25,8 @@ from insights.settings import (
     SourceSettings,
     StagingSettings,
     StreamSettings,
-    adopt_environment,
-    extend_no_proxy,
     list_overridden,
     load,
-    read_inherited_environment,
     to_environment,
 )
 
@@ -295,23 +293,6 @@ class _NoPlatform:
 
     def __init__(self, *_: Any) -> None:
         raise AssertionError("the platform must not be reached")
-
-
-def test_hosts_without_a_proxy_are_added_to_those_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", ".corp.example, 10.0.0.0/8")
-    monkeypatch.setenv("no_proxy", "localhost,.corp.example")
-    assert extend_no_proxy("127.0.0.1", "localhost") == "localhost,.corp.example,10.0.0.0/8,127.0.0.1"
-    monkeypatch.delenv("NO_PROXY")
-    monkeypatch.delenv("no_proxy")
-    assert extend_no_proxy("127.0.0.1", "localhost") == "127.0.0.1,localhost"
-
-
-def test_children_encode_file_names_in_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C")
-    monkeypatch.setenv("PGHOST", "elsewhere")
-    environment = read_inherited_environment()
-    assert environment["LC_ALL"] == "C.UTF-8"
-    assert "PGHOST" not in environment
 
 
 def test_variables_of_a_platform_are_adopted_and_those_it_overrides_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
