@@ -14,6 +14,7 @@ from psycopg2.extras import Json, execute_values
 from insights.clients import connections
 from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.clients.quarantine_table import insert_records
+from insights.ledger.hops import Ledger, LedgerState
 from insights.model.batch import digest_batch, digest_page
 from insights.model.message import RawMessage, digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord
@@ -229,3 +230,13 @@ def make_cells(number: int, names: tuple[str, ...]) -> list[Any]:
     cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
     cells["hour"] = f"{cells['event_time']:%Y-%m-%dT%H}"
     return [cells[name] for name in names]
+
+
+def list_broken_hops(ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The broken hops, with every id that they name."""
+    return {hop.name: hop.missing + hop.extra + hop.changed for hop in ledger.hops if hop.state is LedgerState.BROKEN}
+
+
+def gender(number: int) -> str:
+    """The gender of a user."""
+    return str(user(number)[USER_FIELDS.index("gender")])

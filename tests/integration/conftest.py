@@ -142,6 +142,11 @@ def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
     return empty_cassandra
 
 
+@pytest.fixture
+def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> StoreSettings:
+    return StoreSettings(postgres, kafka, cassandra)
+
+
 @pytest.fixture(scope="module")
 def topic_name() -> str:
     """The prefix of the names of a module's own topics; unique unless a module overrides it."""

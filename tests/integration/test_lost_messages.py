@@ -21,7 +21,7 @@ from insights.errors import UserError
 from insights.ledger.check import check_ledger
 from insights.ledger.hops import Hop, LedgerState
 from insights.repair.replay import ReplayPeriod, replay
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
+from insights.settings import KafkaSettings, PostgresSettings, StoreSettings
 from tests.helpers import raw_users
 from tests.helpers.publisher_process import run_publisher
 from tests.helpers.staged_pages import stage_page
@@ -35,11 +35,6 @@ from tests.helpers.stream_process import (
 )
 from tests.helpers.support import eventually
 from tests.helpers.warm_spark import WarmSpark
-
-
-@pytest.fixture
-def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> StoreSettings:
-    return StoreSettings(postgres, kafka, cassandra)
 
 
 @pytest.fixture
