@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import UUID
 
@@ -144,7 +143,7 @@ class Running:
             assert_alive(self._process)
             try:
                 return bool(condition())
-            except URLError:
+            except OSError:
                 return False
 
         eventually(holds, seconds)

@@ -98,7 +98,7 @@ def test_a_batch_ends_early_when_it_grows_large(
 
 def test_a_notification_wakes_the_publisher(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
     records = make_records(3)
-    with run_publisher(postgres, kafka, poll_seconds=3600) as publishing:
+    with run_publisher(postgres, kafka, poll_seconds=60) as publishing:
         eventually(lambda: publishing.sample("leader") == 1)
         for page in range(3):
             stage_page(postgres, records[page : page + 1], page=page)
