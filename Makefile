@@ -18,7 +18,7 @@ down: setup ## Stop a running demo from another terminal.
 reset: setup ## Delete the demo's state, after a confirmation.
 	@.venv/bin/insights reset
 
-test: test-unit test-chart test-integration test-e2e ## Run every test but those of `make fault`.
+test: test-unit test-chart test-integration test-e2e ## Run every test.
 
 test-unit: setup ## Run the tests that need no server.
 	@$(PYTEST) tests/unit -n 2
@@ -26,13 +26,15 @@ test-unit: setup ## Run the tests that need no server.
 test-chart: setup ## Render the charts and check the manifests.
 	@$(PYTEST) tests/chart -n 2 --dist loadfile
 
-test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark.
-	@$(PYTEST) tests/integration
+FAILPOINTS := tests/fault/test_failpoints.py tests/fault/test_failpoints_migration.py
 
-test-e2e: setup ## Test the demo in a browser, and the chart on a kind cluster if there is one.
-	@$(PYTEST) tests/e2e --durations=20
+test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassandra and Spark, and crash in every narrow window.
+	@$(PYTEST) $(FAILPOINTS) tests/integration -n 2 --dist loadfile --durations=20
 
-fault: setup ## Crash in every narrow window, then kill processes at random; KILLS=number, SEED=number.
+test-e2e: setup ## Kill the demo's processes, test it in a browser, and the chart on a kind cluster if there is one.
+	@$(PYTEST) tests/fault/test_kills.py tests/e2e --durations=20
+
+fault: setup ## Run the fault tests alone: crash in every narrow window, kill at random; KILLS=number, SEED=number.
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/fault --durations=10
 
 fault-mutations: setup ## Switch each protection off and run the test that must fail; ONLY=name for one.

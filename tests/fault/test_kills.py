@@ -1,6 +1,6 @@
 """Kill and pause every process of the demo at random during the flow, and let the checker judge what is stored.
 
-`SEED=number` repeats the plan of an earlier run, `KILLS=number` sets how many there are.
+`SEED=number` repeats the plan of an earlier run, `KILLS=number` sets how many there are: by default one of each kind.
 """
 
 import os
@@ -18,7 +18,7 @@ from insights.local.runner import Runner, Step
 from insights.local.services import SimulatorService
 from tests.fault.checker import check, describe
 from tests.fault.concurrent_reader import ConcurrentReader
-from tests.fault.kill_plan import plan_kills
+from tests.fault.kill_plan import KINDS, plan_kills
 from tests.fault.kill_run import Feeder, KillRun, summarise, write_report
 from tests.fault.read_stores import StoreAddresses, read_stores
 from tests.fault.recording_source import RecordingSource, serve_recorded
@@ -27,7 +27,7 @@ from tests.helpers.demo_platform import Demo
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-KILLS = int(os.environ.get("KILLS") or 12)
+KILLS = int(os.environ.get("KILLS") or len(KINDS))
 RECORDS = max(50_000, 4_000 * KILLS)
 PAGES, PAGE_SIZE = 2, 5000
 PATIENCE_SECONDS = 240

@@ -217,7 +217,8 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     assert_cassandra_equals(cassandra, users, counts)
 
 
-def test_a_failed_query_ends_the_process_with_a_readable_error(stream: Stream, topic: Topic) -> None:
+def test_a_failed_query_ends_the_process_with_a_readable_error(warm_stream: Stream, topic: Topic) -> None:
+    stream = warm_stream
     topic.send([make_message(1)])
     code, message = stream.run_until_failure(INSIGHTS_CASSANDRA_KEYSPACE="no_such_keyspace")
     assert code == 1
