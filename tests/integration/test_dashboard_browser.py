@@ -86,8 +86,11 @@ def test_the_navigation_lists_every_page_and_no_other(browser: Browser, address:
         assert [link.get_attribute("href") for link in links.all()] == [address + path for path in PAGES]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(WIDE, False), (WIDE, True), (NARROW, False)],
+    ids=[f"{WIDE}-light", f"{WIDE}-dark", f"{NARROW}-light"],
+)
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_drawn_without_errors_and_without_the_internet(
     inspector: PageInspector, path: str, width: int, dark: bool
