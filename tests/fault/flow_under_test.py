@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import OFFSET_END, Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from insights.settings import StoreSettings, to_environment
 from tests.fault.checker import Anomaly, check
 from tests.fault.read_stores import StoreAddresses, read_stores
 from tests.fault.recording_source import RecordingSource
 from tests.helpers.publisher_process import wait_until_published
-from tests.helpers.staged_pages import run_sql
+from tests.helpers.staged_pages import delete_messages, run_sql
 from tests.helpers.stream_process import Stream
 from tests.helpers.support import REPOSITORY, free_port
 from tests.helpers.warm_spark import WarmSpark
@@ -73,11 +72,7 @@ class FlowUnderTest:
 
     def delete_messages(self) -> None:
         """Delete every message from the raw topic, as retention may."""
-        kafka = self.stores.kafka
-        ends = [TopicPartition(kafka.raw_topic, partition, OFFSET_END) for partition in range(PARTITIONS)]
-        admin = AdminClient(kafka.client())  # Without a reference to it, its futures never end.
-        for deleted in admin.delete_records(ends).values():
-            deleted.result(20)
+        delete_messages(self.stores.kafka, dict.fromkeys(range(PARTITIONS), OFFSET_END))
 
     def deliver_users(self) -> None:
         """Run the stream until it has delivered a batch and nothing is undelivered."""

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 from confluent_kafka import Consumer, TopicPartition
 
 from insights.clients import connections
+from insights.clients.kafka_admin import get_admin
 from insights.model.quarantine import RejectedRecord
 from insights.settings import KafkaSettings, PostgresSettings
 from insights.staging.load import load_page
@@ -64,6 +66,13 @@ def run_sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> lis
     ):
         cursor.execute(statement, parameters)
         return list(cursor.fetchall()) if cursor.description else []
+
+
+def delete_messages(kafka: KafkaSettings, ends: Mapping[int, int]) -> None:
+    """Delete the messages of the raw topic before these offsets, by partition, as retention does."""
+    offsets = [TopicPartition(kafka.raw_topic, partition, end) for partition, end in ends.items()]
+    for deleted in get_admin(kafka).delete_records(offsets).values():
+        deleted.result(20)
 
 
 def read_topic(kafka: KafkaSettings, topic: str | None = None) -> list[Any]:

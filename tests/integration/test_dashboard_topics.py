@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from dashboard.data import messages, topic_offsets
 from insights.clients import kafka_admin
+from tests.helpers.staged_pages import delete_messages
 
 
 @pytest.fixture
@@ -69,9 +70,7 @@ def test_messages_of_a_partition_are_shown_up_to_an_offset(thirty_messages):
 
 
 def test_messages_that_retention_deleted_are_skipped(thirty_messages):
-    admin = AdminClient(thirty_messages.client())
-    for deleted in admin.delete_records([TopicPartition(thirty_messages.raw_topic, 0, 13)]).values():
-        deleted.result(20)
+    delete_messages(thirty_messages, {0: 13})
     found = messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 0, (), 10)
     assert ([message.offset for message in found.messages], found.older) == ([14, 13], ())
     assert messages.fetch_page(thirty_messages, thirty_messages.raw_topic, 0, ((0, 5),), 10).messages == []

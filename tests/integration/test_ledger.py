@@ -17,6 +17,7 @@ from tests.helpers.idle_flow import (
     message,
     user_id,
 )
+from tests.helpers.staged_pages import delete_messages
 from tests.helpers.support import eventually
 
 
@@ -68,7 +69,7 @@ def test_each_hop_says_what_it_does_not_cover(flow: IdleFlow) -> None:
     flow.sql("UPDATE quarantine.records SET digest = NULL WHERE event_id = '31'")
     flow.sql("UPDATE staging.batches SET digest = NULL")
     flow.sql("UPDATE analytics.batches SET digest = NULL")
-    delete_topic_records(flow, before=3)
+    delete_messages(flow.stores.kafka, {0: 3})
     ledger = check_ledger(flow.stores)
     assert ledger.closed
     assert list_uncovered(ledger) == always | {
@@ -131,7 +132,7 @@ def test_a_message_of_another_producer_counts_under_its_coordinates(flow: IdleFl
 
 
 def test_records_that_retention_removed_from_the_topic_count_if_a_sink_has_them(flow: IdleFlow) -> None:
-    delete_topic_records(flow, before=3)
+    delete_messages(flow.stores.kafka, {0: 3})
     assert check_ledger(flow.stores).closed
     remove_served(flow)
     flow.sql("DELETE FROM analytics.users WHERE event_id = '0'")
@@ -165,13 +166,3 @@ def test_the_check_leaves_no_table_and_no_consumer_group_behind(flow: IdleFlow) 
     eventually(lambda: flow.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,))
     groups = AdminClient(flow.stores.kafka.client()).list_consumer_groups().result()
     assert not [group.group_id for group in groups.valid if group.group_id.startswith("insights-ledger")]
-
-
-def delete_topic_records(flow: IdleFlow, before: int) -> None:
-    from confluent_kafka import TopicPartition
-    from confluent_kafka.admin import AdminClient
-
-    admin = AdminClient(flow.stores.kafka.client())
-    partition = TopicPartition(flow.stores.kafka.raw_topic, 0, before)
-    for deleted in admin.delete_records([partition]).values():
-        deleted.result()

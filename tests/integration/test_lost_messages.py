@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psycopg2
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
 from psycopg2.extensions import connection as PgConnection
 from typer.testing import CliRunner, Result
@@ -24,7 +24,7 @@ from insights.repair.replay import ReplayPeriod, replay
 from insights.settings import KafkaSettings, PostgresSettings, StoreSettings
 from tests.helpers import raw_users
 from tests.helpers.publisher_process import run_publisher
-from tests.helpers.staged_pages import stage_page
+from tests.helpers.staged_pages import delete_messages, stage_page
 from tests.helpers.stream_process import (
     CRASHED,
     Running,
@@ -61,13 +61,6 @@ def publish_users(stores: StoreSettings, first: int, count: int) -> None:
 
 def read_ends(kafka: KafkaSettings) -> Mapping[int, int]:
     return {part: high for part, (_, high) in read_watermarks(get_admin(kafka), kafka.raw_topic).items()}
-
-
-def delete_messages(kafka: KafkaSettings, ends: Mapping[int, int]) -> None:
-    """Delete the messages before these offsets, as retention does."""
-    offsets = [TopicPartition(kafka.raw_topic, partition, end) for partition, end in ends.items()]
-    for deleted in get_admin(kafka).delete_records(offsets).values():
-        deleted.result(20)
 
 
 def recreate_topic(kafka: KafkaSettings) -> None:
