@@ -20,6 +20,7 @@ from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
 from tests.helpers import fresh_stores
 from tests.helpers.certificates import write_certificates
+from tests.helpers.idle_flow import IdleFlow, create_idle_flow
 from tests.helpers.support import free_port
 from tests.helpers.warm_spark import WarmSpark, start_spark
 
@@ -145,6 +146,11 @@ def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
 @pytest.fixture
 def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> StoreSettings:
     return StoreSettings(postgres, kafka, cassandra)
+
+
+@pytest.fixture
+def flow(stores: StoreSettings) -> IdleFlow:
+    return create_idle_flow(stores)
 
 
 @pytest.fixture(scope="module")

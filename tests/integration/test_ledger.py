@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from insights.ledger.check import check_ledger, read_totals
 from insights.ledger.hops import Ledger
 from insights.model.user import DIMENSIONS
@@ -12,18 +10,12 @@ from tests.helpers.damaged_flow import change_first_name_alike_in_both_stores, r
 from tests.helpers.idle_flow import (
     IdleFlow,
     add_batch,
-    create_idle_flow,
     list_broken_hops,
     message,
     user_id,
 )
 from tests.helpers.staged_pages import delete_messages
 from tests.helpers.support import eventually
-
-
-@pytest.fixture
-def flow(stores: StoreSettings) -> IdleFlow:
-    return create_idle_flow(stores)
 
 
 def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> None:

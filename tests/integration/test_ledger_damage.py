@@ -52,11 +52,6 @@ from tests.helpers.idle_flow import (
 )
 
 
-@pytest.fixture
-def flow(stores: StoreSettings) -> IdleFlow:
-    return create_idle_flow(stores)
-
-
 @pytest.mark.parametrize(
     ("by_hand", "hop", "named"),
     [

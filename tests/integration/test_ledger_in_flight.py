@@ -30,11 +30,6 @@ from tests.helpers.idle_flow import (
 )
 
 
-@pytest.fixture
-def flow(stores: StoreSettings) -> IdleFlow:
-    return create_idle_flow(stores)
-
-
 def test_rows_beyond_the_publishers_cursor_are_in_flight_and_those_before_it_are_lost(stores: StoreSettings) -> None:
     flow = create_idle_flow(stores, users=0, quarantined=0)
     stage(flow, 40, 41, 42)

@@ -19,20 +19,15 @@ from insights.errors import UserError
 from insights.ledger.check import check_ledger
 from insights.model.quarantine import QuarantineRecord
 from insights.repair.recount import count_new_dimensions, find_wrong_counts, recount, recount_postgres
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
+from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks import postgres as store
 from insights.sinks.cassandra import CassandraWriter
 from tests.helpers import accepted_users
-from tests.helpers.idle_flow import IdleFlow, create_idle_flow
+from tests.helpers.idle_flow import IdleFlow
 from tests.helpers.support import eventually
 
 STREAM = StreamSettings()
 TOPIC = "users.raw"
-
-
-@pytest.fixture
-def flow(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> IdleFlow:
-    return create_idle_flow(StoreSettings(postgres, kafka, cassandra))
 
 
 def batch(number: int) -> store.MicroBatchId:
