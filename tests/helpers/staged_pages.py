@@ -59,12 +59,14 @@ def stage_page(postgres: PostgresSettings, records: list[bytes], page: int = 1) 
 
 def run_sql(postgres: PostgresSettings, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Execute one statement in a transaction of its own. Returns its rows."""
-    with (
-        closing(connections.connect_postgres(postgres, "tests")) as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(statement, parameters)
+    with closing(connections.connect_postgres(postgres, "tests")) as connection:
+        return fetch(connection, statement, *parameters)
+
+
+def fetch(connection: Any, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """Execute one statement on this connection in a transaction of its own. Returns its rows."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement, parameters or None)
         return list(cursor.fetchall()) if cursor.description else []
 
 

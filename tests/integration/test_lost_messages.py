@@ -1,14 +1,12 @@
 """Messages that leave the topic before the stream has read them, and a topic that is deleted and created again."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
-import psycopg2
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
@@ -21,10 +19,10 @@ from insights.errors import UserError
 from insights.ledger.check import check_ledger
 from insights.ledger.hops import Hop, LedgerState
 from insights.repair.replay import ReplayPeriod, replay
-from insights.settings import KafkaSettings, PostgresSettings, StoreSettings
+from insights.settings import KafkaSettings, StoreSettings
 from tests.helpers import raw_users
 from tests.helpers.publisher_process import run_publisher
-from tests.helpers.staged_pages import delete_messages, stage_page
+from tests.helpers.staged_pages import delete_messages, fetch, stage_page
 from tests.helpers.stream_process import (
     CRASHED,
     Running,
@@ -40,12 +38,6 @@ from tests.helpers.warm_spark import WarmSpark
 @pytest.fixture
 def stream(tmp_path: Path, jars: Path, stores: StoreSettings, warm_spark: WarmSpark) -> Stream:
     return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark)
-
-
-@pytest.fixture
-def reader(postgres: PostgresSettings) -> Iterator[PgConnection]:
-    with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
-        yield connection
 
 
 def publish_users(stores: StoreSettings, first: int, count: int) -> None:
@@ -81,15 +73,13 @@ def succeeds(request: Callable[[], object]) -> bool:
     return True
 
 
-def wait_until_read(run: Running, reader: PgConnection, users: int) -> None:
-    run.wait(lambda: len(read_postgres_users(reader)) == users and count_undelivered(reader) == 0)
+def wait_until_read(run: Running, connection: PgConnection, users: int) -> None:
+    run.wait(lambda: len(read_postgres_users(connection)) == users and count_undelivered(connection) == 0)
 
 
-def count_undelivered(reader: PgConnection) -> int:
-    with reader, reader.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM analytics.batches WHERE served_at IS NULL")
-        ((count,),) = cursor.fetchall()
-        return int(count)
+def count_undelivered(connection: PgConnection) -> int:
+    [(count,)] = fetch(connection, "SELECT count(*) FROM analytics.batches WHERE served_at IS NULL")
+    return int(count)
 
 
 def check_hops(stores: StoreSettings) -> dict[str, Hop]:
@@ -105,17 +95,17 @@ def skip_lost(stores: StoreSettings, monkeypatch: pytest.MonkeyPatch, *arguments
     return CliRunner().invoke(app, ["skip-lost", *arguments], input=answer)
 
 
-def assert_stores_agree(stores: StoreSettings, reader: PgConnection) -> None:
-    assert_cassandra_equals(stores.cassandra, read_postgres_users(reader), read_postgres_counts(reader))
+def assert_stores_agree(stores: StoreSettings, connection: PgConnection) -> None:
+    assert_cassandra_equals(stores.cassandra, read_postgres_users(connection), read_postgres_counts(connection))
 
 
 def test_a_loss_is_named_skipped_on_request_and_brought_back_by_a_replay(
-    stores: StoreSettings, stream: Stream, reader: PgConnection, monkeypatch: pytest.MonkeyPatch
+    stores: StoreSettings, stream: Stream, connection: PgConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started_at = datetime.now(UTC) - timedelta(seconds=1)
     publish_users(stores, 1, 40)
     with stream.running() as run:
-        wait_until_read(run, reader, 40)
+        wait_until_read(run, connection, 40)
     read = read_ends(stores.kafka)
     publish_users(stores, 101, 30)
     lost = {partition: (read[partition], end - 5) for partition, end in read_ends(stores.kafka).items()}
@@ -141,38 +131,38 @@ def test_a_loss_is_named_skipped_on_request_and_brought_back_by_a_replay(
     assert skip_lost(stores, monkeypatch, "--yes").exit_code == 0
     assert "nothing to skip" in skip_lost(stores, monkeypatch, "--yes").stdout
     with stream.running() as run:
-        wait_until_read(run, reader, 50)
+        wait_until_read(run, connection, 50)
         hops = check_hops(stores)
         assert list_broken(hops) == ["published"]
         assert hops["read"].sentence == "70 offsets = 50 read + 20 recorded as lost."
         assert len(hops["published"].missing) == 10
         replay(stores.postgres, stores.kafka, ReplayPeriod(started_at, datetime.now(UTC)))
-        wait_until_read(run, reader, 70)
+        wait_until_read(run, connection, 70)
         run.wait(lambda: check_ledger(stores).closed)
-    assert_stores_agree(stores, reader)
+    assert_stores_agree(stores, connection)
 
 
 def test_merged_batches_whose_messages_left_the_topic_reach_cassandra_without_a_person(
-    stores: StoreSettings, stream: Stream, reader: PgConnection
+    stores: StoreSettings, stream: Stream, connection: PgConnection
 ) -> None:
     publish_users(stores, 1, 20)
     assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
-    assert (len(read_postgres_users(reader)), count_undelivered(reader)) == (20, 1)
+    assert (len(read_postgres_users(connection)), count_undelivered(connection)) == (20, 1)
     delete_messages(stores.kafka, read_ends(stores.kafka))
     publish_users(stores, 101, 5)
     with stream.running() as run:
-        wait_until_read(run, reader, 25)
-    assert_stores_agree(stores, reader)
+        wait_until_read(run, connection, 25)
+    assert_stores_agree(stores, connection)
     assert check_ledger(stores).closed
 
 
 def test_a_topic_that_is_created_again_ends_the_stream_and_waiting_records_are_not_lost(
-    stores: StoreSettings, stream: Stream, reader: PgConnection, monkeypatch: pytest.MonkeyPatch
+    stores: StoreSettings, stream: Stream, connection: PgConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish_users(stores, 1, 10)
 
     def replace_topic(run: Running) -> None:
-        wait_until_read(run, reader, 10)
+        wait_until_read(run, connection, 10)
         recreate_topic(stores.kafka)
         publish_users(stores, 101, 30)
 
@@ -189,6 +179,6 @@ def test_a_topic_that_is_created_again_ends_the_stream_and_waiting_records_are_n
 
     assert skip_lost(stores, monkeypatch, "--yes").exit_code == 0
     with stream.running() as run:
-        wait_until_read(run, reader, 40)
+        wait_until_read(run, connection, 40)
     assert check_ledger(stores).closed
-    assert_stores_agree(stores, reader)
+    assert_stores_agree(stores, connection)

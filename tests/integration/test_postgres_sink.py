@@ -16,6 +16,7 @@ from insights.model.user import DIMENSIONS
 from insights.sinks import postgres as store
 from tests.helpers import dimension_oracle
 from tests.helpers.accepted_users import FETCHED, table, user
+from tests.helpers.staged_pages import fetch
 
 TOPIC = "users.raw"
 Row = dict[str, Any]
@@ -34,12 +35,6 @@ def merge(
     merged = store.merge_batch(connection, identity, table(rows), [rejected] if rejected else [])
     users: list[Row] = merged.users.select(USER_FIELDS).to_pylist()
     return users
-
-
-def fetch(connection: Any, query: str) -> list[tuple[Any, ...]]:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return list(cursor.fetchall())
 
 
 def read_users(connection: Any) -> list[Row]:

@@ -10,6 +10,7 @@ from insights.repair.retention import PrunedRows, prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
 from tests.helpers.accepted_users import table, user
+from tests.helpers.staged_pages import fetch
 
 DAYS = 14
 
@@ -26,10 +27,8 @@ def merge(connection: Any, identity: store.MicroBatchId, country: str, delivered
         store.mark_delivered(connection, identity)
 
 
-def fetch(connection: Any, query: str) -> list[Any]:
-    with connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return sorted(cursor.fetchall())
+def fetch_sorted(connection: Any, query: str) -> list[Any]:
+    return sorted(fetch(connection, query))
 
 
 def later(days: int) -> datetime:
@@ -46,7 +45,7 @@ def test_old_delivered_batches_are_deleted_with_their_moves_but_still_count_as_r
     assert prune_batches(connection, later(DAYS - 1), DAYS) == PrunedRows(0, 0)
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(2, 2)
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(0, 0)
-    assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(2,)]
+    assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(2,)]
     assert read_totals(stores) == before
     assert before.read == 3
 
@@ -59,7 +58,7 @@ def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka
     assert moves["country_code"].to_pylist() == ["DE"]
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(1, 1)
     assert store.read_undelivered_moves(connection) == moves
-    assert fetch(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
+    assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
 
 
 def test_the_last_batch_of_every_query_is_kept_so_that_a_restart_does_not_repeat_it(
@@ -69,7 +68,7 @@ def test_the_last_batch_of_every_query_is_kept_so_that_a_restart_does_not_repeat
         for number, country in enumerate(("DE", "US")):
             merge(connection, batch(kafka, number, query), country)
     prune_batches(connection, later(DAYS), DAYS)
-    remaining = fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches")
+    remaining = fetch_sorted(connection, "SELECT query_id, batch_id, seq FROM analytics.batches")
     assert [row[:2] for row in remaining] == [("first", 1), ("second", 1)]
     merge(connection, batch(kafka, 1, "first"), "US")
-    assert fetch(connection, "SELECT query_id, batch_id, seq FROM analytics.batches") == remaining
+    assert fetch_sorted(connection, "SELECT query_id, batch_id, seq FROM analytics.batches") == remaining

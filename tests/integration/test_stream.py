@@ -3,14 +3,12 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psycopg2
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
@@ -19,6 +17,7 @@ from psycopg2.extensions import connection as PgConnection
 from insights.clients import connections
 from insights.model.message import Headers, RawMessage
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
+from tests.helpers.staged_pages import fetch
 from tests.helpers.stream_process import (
     CRASHED,
     Stream,
@@ -146,30 +145,18 @@ def warm_stream(
     return Stream(tmp_path, jars, postgres, kafka, cassandra, warm_spark)
 
 
-@pytest.fixture
-def reader(postgres: PostgresSettings) -> Iterator[PgConnection]:
-    with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
-        yield connection
+def list_batches(connection: PgConnection) -> list[tuple[Any, ...]]:
+    return fetch(connection, "SELECT batch_id, seq, inserted, served_at IS NULL FROM analytics.batches ORDER BY seq")
 
 
-def fetch(reader: PgConnection, query: str) -> list[tuple[Any, ...]]:
-    with reader, reader.cursor() as cursor:
-        cursor.execute(query)
-        return list(cursor.fetchall())
-
-
-def list_batches(reader: PgConnection) -> list[tuple[Any, ...]]:
-    return fetch(reader, "SELECT batch_id, seq, inserted, served_at IS NULL FROM analytics.batches ORDER BY seq")
-
-
-def read_quarantine(reader: PgConnection) -> dict[str, str]:
-    rows = fetch(reader, "SELECT event_id, reason FROM quarantine.records")
+def read_quarantine(connection: PgConnection) -> dict[str, str]:
+    rows = fetch(connection, "SELECT event_id, reason FROM quarantine.records")
     assert len(rows) == len(dict(rows)), "a record is in quarantine more than once"
     return dict(rows)
 
 
 def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
-    warm_stream: Stream, topic: Topic, reader: PgConnection, cassandra: CassandraSettings
+    warm_stream: Stream, topic: Topic, connection: PgConnection, cassandra: CassandraSettings
 ) -> None:
     stream = warm_stream
     bad = make_poison()
@@ -178,14 +165,14 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     topic.send([make_message(number) for number in range(20, 40)])
 
     assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
-    assert list_batches(reader) == [(0, *list_batches(reader)[0][1:3], True)]
-    merged = read_postgres_users(reader), read_quarantine(reader)
+    assert list_batches(connection) == [(0, *list_batches(connection)[0][1:3], True)]
+    merged = read_postgres_users(connection), read_quarantine(connection)
     assert len(merged[0]) == 40
     assert merged[1] == {event_id: reason for event_id, (_, reason) in bad.items()}
 
     assert stream.crash_at("sinks.quarantine_topic", "produce_copies") == CRASHED
     assert stream.crash_at("stream.metrics", "StreamMetrics.record_batch") == CRASHED
-    assert len(list_batches(reader)) == 1
+    assert len(list_batches(connection)) == 1
 
     topic.send([make_message(1, 3_000_000, nat="DE"), make_message(2, 3_000_000), make_message(2, 2_000_000, nat="FR")])
     with stream.running() as running:
@@ -196,24 +183,24 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
         )
         running.wait(lambda: running.metric("last_batch_id") >= 2)
 
-    users, counts = read_postgres_users(reader), read_postgres_counts(reader)
-    assert merged[1] == read_quarantine(reader)
+    users, counts = read_postgres_users(connection), read_postgres_counts(connection)
+    assert merged[1] == read_quarantine(connection)
     assert [users[make_message(n).key]["country_code"] for n in (1, 2, 3)] == ["DE", "US", "US"]
     assert users[make_message(3).key]["registered_month"] == "2016-01"
     assert sum(count for (dimension, _), count in counts.items() if dimension == "gender") == len(users)
     assert_cassandra_equals(cassandra, users, counts)
-    origins = {origin for (origin,) in fetch(reader, "SELECT origin FROM quarantine.records")}
+    origins = {origin for (origin,) in fetch(connection, "SELECT origin FROM quarantine.records")}
     assert set(topic.count_quarantined()) == origins
 
-    superseded = fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id")
+    superseded = fetch(connection, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id")
     assert {event for event, _ in superseded} == {"1001", "1002", "2001", "2002", "3001"}
     shutil.rmtree(stream.checkpoint)
     with stream.running() as running:
         running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0)
-        running.wait(lambda: not any(undelivered for *_, undelivered in list_batches(reader)))
-    assert (read_postgres_users(reader), read_postgres_counts(reader)) == (users, counts)
-    assert fetch(reader, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id") == superseded
-    assert read_quarantine(reader) == merged[1]
+        running.wait(lambda: not any(undelivered for *_, undelivered in list_batches(connection)))
+    assert (read_postgres_users(connection), read_postgres_counts(connection)) == (users, counts)
+    assert fetch(connection, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id") == superseded
+    assert read_quarantine(connection) == merged[1]
     assert_cassandra_equals(cassandra, users, counts)
 
 

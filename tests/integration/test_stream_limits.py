@@ -6,12 +6,10 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from psycopg2.extensions import connection as PgConnection
@@ -24,6 +22,7 @@ from tests.helpers import oracle
 from tests.helpers.fuzzed_messages import CI, FULL, generate_messages, make_updates
 from tests.helpers.oracle import Message
 from tests.helpers.oracle.document import Rejection
+from tests.helpers.staged_pages import fetch
 from tests.helpers.stream_process import Stream
 from tests.helpers.warm_spark import WarmSpark
 
@@ -80,22 +79,10 @@ class Topic:
         return origins
 
 
-@pytest.fixture
-def reader(postgres: PostgresSettings) -> Iterator[PgConnection]:
-    with closing(psycopg2.connect(**postgres.connection("tests"))) as connection:
-        yield connection
-
-
-def fetch(reader: PgConnection, query: str) -> list[tuple[Any, ...]]:
-    with reader, reader.cursor() as cursor:
-        cursor.execute(query)
-        return list(cursor.fetchall())
-
-
-def read_outcomes(reader: PgConnection) -> dict[str, str]:
+def read_outcomes(connection: PgConnection) -> dict[str, str]:
     """What became of each message, by origin: served, superseded, or the reason of its rejection."""
     rows = fetch(
-        reader,
+        connection,
         """
         SELECT origin, 'served' FROM analytics.users
         UNION ALL SELECT origin, concat_ws(' ', reason, field) FROM quarantine.records
@@ -106,9 +93,9 @@ def read_outcomes(reader: PgConnection) -> dict[str, str]:
     return dict(rows)
 
 
-def has_delivered(reader: PgConnection, messages: int) -> bool:
+def has_delivered(connection: PgConnection, messages: int) -> bool:
     [(read, undelivered)] = fetch(
-        reader, "SELECT coalesce(sum(read), 0), count(*) FILTER (WHERE served_at IS NULL) FROM analytics.batches"
+        connection, "SELECT coalesce(sum(read), 0), count(*) FILTER (WHERE served_at IS NULL) FROM analytics.batches"
     )
     return read >= messages and not undelivered
 
@@ -125,10 +112,10 @@ def test_every_message_is_served_or_quarantined_once_and_the_ledger_closes(
     postgres: PostgresSettings,
     kafka: KafkaSettings,
     cassandra: CassandraSettings,
-    reader: PgConnection,
+    connection: PgConnection,
     warm_spark: WarmSpark,
 ) -> None:
-    with reader, reader.cursor() as cursor:
+    with connection, connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE analytics.users ADD CONSTRAINT refused CHECK (username <> '{REFUSED}')")
     topic = Topic(kafka)
     updates = topic.send(make_updates(0xFFFF, 3000, kafka.raw_topic))
@@ -141,11 +128,11 @@ def test_every_message_is_served_or_quarantined_once_and_the_ledger_closes(
         tmp_path, jars, postgres, kafka, cassandra, warm_spark, INSIGHTS_STREAM_MAX_OFFSETS_PER_TRIGGER="1000"
     )
     with stream.running(WITHOUT_THE_CITYS_LIMIT) as running:
-        running.wait(lambda: has_delivered(reader, len(topic.sent)), PATIENCE_SECONDS)
+        running.wait(lambda: has_delivered(connection, len(topic.sent)), PATIENCE_SECONDS)
         ledger = check_ledger(StoreSettings(postgres, kafka, cassandra))
     assert ledger.closed, "\n".join(hop.sentence for hop in ledger.open_hops())
 
-    outcomes = read_outcomes(reader)
+    outcomes = read_outcomes(connection)
     assert outcomes.keys() == topic.sent.keys()
     assert {outcomes[origin] for origin in updates[:-1]} == {"superseded"}
     assert (outcomes[updates[-1]], outcomes[refused]) == ("served", "SINK_REFUSED PostgreSQL")
