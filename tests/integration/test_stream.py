@@ -127,14 +127,14 @@ def topic(kafka: KafkaSettings) -> Topic:
 
 
 @pytest.fixture
-def stream(
+def cold_stream(
     tmp_path: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
 ) -> Stream:
     return Stream(tmp_path, jars, postgres, kafka, cassandra)
 
 
 @pytest.fixture
-def warm_stream(
+def stream(
     tmp_path: Path,
     jars: Path,
     postgres: PostgresSettings,
@@ -156,9 +156,8 @@ def read_quarantine(connection: PgConnection) -> dict[str, str]:
 
 
 def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
-    warm_stream: Stream, topic: Topic, connection: PgConnection, cassandra: CassandraSettings
+    stream: Stream, topic: Topic, connection: PgConnection, cassandra: CassandraSettings
 ) -> None:
-    stream = warm_stream
     bad = make_poison()
     topic.send([make_message(number) for number in range(20)])
     topic.send_poison(bad)
@@ -204,8 +203,7 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     assert_cassandra_equals(cassandra, users, counts)
 
 
-def test_a_failed_query_ends_the_process_with_a_readable_error(warm_stream: Stream, topic: Topic) -> None:
-    stream = warm_stream
+def test_a_failed_query_ends_the_process_with_a_readable_error(stream: Stream, topic: Topic) -> None:
     topic.send([make_message(1)])
     code, message = stream.run_until_failure(INSIGHTS_CASSANDRA_KEYSPACE="no_such_keyspace")
     assert code == 1
@@ -221,11 +219,11 @@ def test_a_failed_query_ends_the_process_with_a_readable_error(warm_stream: Stre
     assert f"The checkpoint {stream.checkpoint} is damaged" in message
 
 
-def test_missing_java_or_jars_are_named(stream: Stream, tmp_path: Path) -> None:
-    code, message = stream.run_until_failure(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
+def test_missing_java_or_jars_are_named(cold_stream: Stream, tmp_path: Path) -> None:
+    code, message = cold_stream.run_until_failure(INSIGHTS_STREAM_JARS=str(tmp_path / "connector.jar"))
     assert (code, message) == (
         1,
         f"error: The jar {tmp_path}/connector.jar does not exist: set INSIGHTS_STREAM_JARS to Spark's Kafka connector.",
     )
-    code, message = stream.run_until_failure(JAVA_HOME=str(tmp_path), PATH="/nowhere")
+    code, message = cold_stream.run_until_failure(JAVA_HOME=str(tmp_path), PATH="/nowhere")
     assert (code, message) == (1, "error: Java did not start: install Java 17 or 21, or set JAVA_HOME to one.")
