@@ -27,6 +27,9 @@ CREATE_TEMPORARY_TABLES = f"""
     ) ON COMMIT DELETE ROWS;
 """
 
+SELECT_NEWEST_INCOMING = (
+    'SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id COLLATE "C"'
+)
 # For each user of the batch, compares the newest incoming row with the stored one.
 COMPARE_WITH_STORED = f"""
     INSERT INTO touched
@@ -34,7 +37,7 @@ COMPARE_WITH_STORED = f"""
         ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
         ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
         u.event_id, u.version, {", ".join(f"u.{name}" for name in REPLACED_COLUMNS)}
-    FROM (SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id COLLATE "C") AS latest
+    FROM ({SELECT_NEWEST_INCOMING}) AS latest
     JOIN incoming AS i USING (n)
     LEFT JOIN analytics.users AS u ON u.user_id = i.user_id
     CROSS JOIN LATERAL (SELECT u.user_id IS NULL OR i.version > u.version AS wins) AS comparison
@@ -104,8 +107,18 @@ DELETE_REINSTATED = """
     DELETE FROM analytics.superseded AS s USING touched AS t
     WHERE t.wins AND t.old_event_id IS NOT NULL AND s.event_id = t.event_id AND s.user_id = t.user_id
 """
-INSERT_MOVES = """
-    INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at)
+
+
+def build_moves_insert(moves: str) -> str:
+    """Return the statement that stores the rows of the query `moves` in `analytics.moved`, replacing earlier ones."""
+    return f"""
+    INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at) {moves}
+    ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
+        registered_month = excluded.registered_month, registered_at = excluded.registered_at
+    """
+
+
+INSERT_MOVES = build_moves_insert("""
     SELECT i.user_id, i.version, %(seq)s,
         CASE WHEN (i.country_code, i.registered_at) IS DISTINCT FROM (old_country_code, old_registered_at)
             THEN old_country_code END,
@@ -116,9 +129,7 @@ INSERT_MOVES = """
     WHERE t.wins AND old_event_id IS NOT NULL
         AND (i.country_code, i.registered_month, i.registered_at)
         IS DISTINCT FROM (old_country_code, old_registered_month, old_registered_at)
-    ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
-        registered_month = excluded.registered_month, registered_at = excluded.registered_at
-"""
+""")
 WRITE_WINNERS = (UPSERT_USERS, UPDATE_COUNTS, INSERT_SUPERSEDED, DELETE_REINSTATED, INSERT_MOVES)
 RESOLVE_QUARANTINED = """
     UPDATE quarantine.records AS r SET resolved_at = now(), resolved_by = %(resolver)s

@@ -20,22 +20,18 @@ from insights.clients.sql import fetch_row
 from insights.model.batch import BATCH_DIGESTED, digest_batch
 from insights.model.quarantine import Refusal
 from insights.model.schema import ACCEPTED_FIELDS, build_dimension_values_sql
+from insights.sinks import merge_statements as statements
 from insights.sinks import postgres
 from insights.sinks.bisection import find_refused
-from insights.sinks.merge_statements import REPLACED_COLUMNS
 from insights.sinks.refused_rows import CountKey, skip_refused
 from insights.sinks.store_errors import is_postgres_refusal, quote_store
 
-_KEEP_NEWEST = """
-    DELETE FROM incoming WHERE n NOT IN (
-        SELECT DISTINCT ON (user_id) n FROM incoming ORDER BY user_id, version DESC, event_id COLLATE "C"
-    )
-"""
+_KEEP_NEWEST = f"DELETE FROM incoming WHERE n NOT IN ({statements.SELECT_NEWEST_INCOMING})"
 # A user for whom no earlier row was stored disappears; n is null.
 _TOUCH_WITHDRAWN = f"""
     INSERT INTO touched
     SELECT NULL::integer, u.user_id, u.event_id, u.version, true, false, u.event_id, u.version,
-        {", ".join(f"u.{name}" for name in REPLACED_COLUMNS)}
+        {", ".join(f"u.{name}" for name in statements.REPLACED_COLUMNS)}
     FROM analytics.users AS u
     WHERE u.user_id = ANY(%(users)s::uuid[]) AND u.origin = ANY(%(origins)s)
 """
@@ -44,13 +40,10 @@ _FINISH = (
     "DELETE FROM analytics.superseded WHERE event_id = ANY(%(events)s) AND user_id = ANY(%(users)s::uuid[])",
     "DELETE FROM analytics.users AS u USING touched AS t WHERE t.n IS NULL AND u.user_id = t.user_id",
     # Cassandra may have the refused row in some of its tables.
-    """
-    INSERT INTO analytics.moved (user_id, version, seq, country_code, registered_month, registered_at)
+    statements.build_moves_insert("""
     SELECT user_id, old_version, %(seq)s, old_country_code, old_registered_month, old_registered_at
     FROM touched WHERE n IS NULL
-    ON CONFLICT (user_id, version) DO UPDATE SET seq = excluded.seq, country_code = excluded.country_code,
-        registered_month = excluded.registered_month, registered_at = excluded.registered_at
-    """,
+    """),
 )
 _SELECT_COUNTED_USERS = f"""
     WITH merged AS (
