@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
 from dashboard.data import messages, topic_offsets
 from insights.clients import kafka_admin
@@ -112,5 +111,5 @@ def test_a_large_or_empty_message_is_truncated_and_shown(kafka):
 
 def test_reading_messages_leaves_no_consumer_group(thirty_messages):
     messages.fetch_page(thirty_messages, thirty_messages.raw_topic, None, (), 10)
-    found = AdminClient(thirty_messages.client()).list_consumer_groups(request_timeout=10).result()
+    found = kafka_admin.get_admin(thirty_messages).list_consumer_groups(request_timeout=10).result()
     assert not [group.group_id for group in found.valid if group.group_id.startswith("insights-dashboard")]

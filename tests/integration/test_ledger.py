@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from insights.clients.kafka_admin import get_admin
 from insights.ledger.check import check_ledger, read_totals
 from insights.ledger.hops import Ledger
 from insights.model.user import DIMENSIONS
@@ -151,10 +152,8 @@ def test_a_superseded_event_counts_like_the_one_that_superseded_it(flow: IdleFlo
 
 
 def test_the_check_leaves_no_table_and_no_consumer_group_behind(flow: IdleFlow) -> None:
-    from confluent_kafka.admin import AdminClient
-
     check_ledger(flow.stores)
     # The server drops a session's tables after the client has gone.
     eventually(lambda: flow.sql("SELECT count(*) FROM pg_class WHERE relname = 'topic_message'") == (0,))
-    groups = AdminClient(flow.stores.kafka.client()).list_consumer_groups().result()
+    groups = get_admin(flow.stores.kafka).list_consumer_groups(request_timeout=10).result()
     assert not [group.group_id for group in groups.valid if group.group_id.startswith("insights-ledger")]
