@@ -86,7 +86,7 @@ def test_a_run_stages_its_pages_and_a_repeated_run_of_its_date_stages_nothing_ne
 
 PATCHED = """
 import insights.ingest.pace, insights.ingest.pages
-insights.ingest.pace.PROBE_SECONDS = insights.ingest.pages.MAX_SLEEP_SECONDS = 0.5
+insights.ingest.pace.PROBE_SECONDS, insights.ingest.pages.MAX_SLEEP_SECONDS = 0.5, 0
 """
 
 
