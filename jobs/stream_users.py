@@ -62,14 +62,15 @@ def _stream() -> None:
         start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
         outputs = TransformOutputs(transform.select_accepted, transform.select_rejected, transform.select_refused)
-        sink = MicroBatchSink(outputs, query_settings, postgres, cassandra, kafka, metrics.record_batch)
+        watch = TopicWatch(kafka, start.topic_id)
+        sink = MicroBatchSink(outputs, query_settings, postgres, cassandra, kafka, metrics.record_batch, watch)
         sinks.callback(sink.close)
         messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
         transformed = transform.transform_messages(messages, kafka.max_message_bytes)
         with explain_loss(kafka, postgres):
             query = streaming_query.start_query(transformed, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
-            streaming_query.run_query(query, sink, query_settings, TopicWatch(kafka, start.topic_id))
+            streaming_query.run_query(query, sink, query_settings, watch)
 
 
 if __name__ == "__main__":

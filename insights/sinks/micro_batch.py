@@ -64,7 +64,8 @@ class DeliveredBatch:
 class MicroBatchSink:
     """The function for `foreachBatch`: delivers a transformed micro-batch to every sink.
 
-    Connects on first use and keeps the connections. `on_delivered` is called after each delivered batch.
+    Connects on first use and keeps the connections. `on_delivered` is called after each delivered batch. `check_topic`
+    is called when a batch has been read: its error keeps the batch, which may be of another topic, from being merged.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class MicroBatchSink:
         cassandra_settings: CassandraSettings,
         kafka: KafkaSettings,
         on_delivered: Callable[[DeliveredBatch], None],
+        check_topic: Callable[[], None],
     ) -> None:
-        self._outputs, self._stream, self._on_delivered = outputs, stream, on_delivered
+        self._outputs, self._stream = outputs, stream
+        self._on_delivered, self._check_topic = on_delivered, check_topic
         self._postgres_settings, self._cassandra_settings, self._kafka = postgres_settings, cassandra_settings, kafka
         self._connection: PgConnection | None = None
         self._cassandra: tuple[Session, CassandraWriter] | None = None
@@ -168,6 +171,7 @@ class MicroBatchSink:
         transformed = batch.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             accepted = self._outputs.accepted(transformed).toArrow()
+            self._check_topic()
             all_accepted = accepted.num_rows == count_offsets(offsets)
             rejected = RejectedRecords(None if all_accepted else self._outputs.rejected(transformed))
             contents = BatchContents(

@@ -226,7 +226,7 @@ def write_cassandra(patch: Patch) -> object:
     patch.setattr(micro_batch, "CassandraWriter", lambda _, **named: keep(limits, named, None))
     outputs: Any = None
     stores = (load(PostgresSettings), load(CassandraSettings), load(KafkaSettings))
-    micro_batch.MicroBatchSink(outputs, load(StreamSettings), *stores, lambda _: None).connect_cassandra()
+    micro_batch.MicroBatchSink(outputs, load(StreamSettings), *stores, lambda _: None, lambda: None).connect_cassandra()
     return limits
 
 

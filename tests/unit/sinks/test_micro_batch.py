@@ -26,9 +26,8 @@ class Connection:
 def sink(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     outputs = TransformOutputs(lambda frame: frame, lambda frame: frame, lambda frame, _: frame)
-    return MicroBatchSink(
-        outputs, StreamSettings(), PostgresSettings(), CassandraSettings(), KafkaSettings(), lambda _: None
-    )
+    stores = PostgresSettings(), CassandraSettings(), KafkaSettings()
+    return MicroBatchSink(outputs, StreamSettings(), *stores, lambda _: None, lambda: None)
 
 
 def script_connections(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
