@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import Reason
@@ -26,7 +27,8 @@ class RejectedRecords:
     def __iter__(self) -> Iterator[list[QuarantineRecord]]:
         if self._frame is None:
             return
-        sizes = self._frame.select("origin", "size").toArrow().to_pylist()
+        kept = F.coalesce(F.octet_length("payload"), F.lit(0))
+        sizes = self._frame.select("origin", kept.alias("size")).toArrow().to_pylist()
         portions: list[list[str]] = []
         free_bytes = 0
         for row in sizes:

@@ -41,7 +41,7 @@ _COMMIT_POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class TransformOutputs:
-    """The outputs of the transformation in `insights.stream`: users, and quarantine records with their `size`.
+    """The outputs of the transformation in `insights.stream`: users, and quarantine records.
 
     The latter are the records that a rule rejects, or those that a sink refuses, given by their origins.
     """

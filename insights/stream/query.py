@@ -52,6 +52,8 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     conf = SPARK_CONF | {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Look at the memory for each part of a batch that is kept; there are few of them, and they may be large.
+        "spark.storage.unrollMemoryCheckPeriod": "1",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
@@ -86,6 +88,8 @@ def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettin
         "failOnDataLoss": "true",
         "includeHeaders": "true",
         "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+        # The client decompresses so many messages at a time; the default of 500 may be more than the memory.
+        "kafka.max.poll.records": "10",
     }
     try:
         return spark.readStream.format("kafka").options(**options).load()

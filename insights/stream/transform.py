@@ -55,6 +55,8 @@ _FREE_TEXTS = (
     "picture__large",
 )
 """The fields of a user that may hold any text."""
+_MAX_KEY_BYTES = 1000
+"""What is kept of a key; that of a user id is shorter."""
 _BATCH_ID_FORMAT = r"""[^\x00\n\ufffd"'`{}\[\]]{1,500}"""
 """Without the quotes and brackets of JSON, so that a part of a record is not taken for one."""
 _VERSION_FORMAT = "[0-9]{1,18}"
@@ -82,14 +84,12 @@ def select_accepted(transformed: DataFrame) -> DataFrame:
 
 def select_rejected(transformed: DataFrame) -> DataFrame:
     """Select the rejected records, in the fields of `QuarantineRecord`, which removes credentials from the payload."""
-    value = F.coalesce(F.col("value"), F.lit(b""))
     columns = {
         "reason": F.col("rejection.reason"),
         "field": F.col("rejection.field"),
         "detail": F.col("rejection.detail"),
-        "size": F.octet_length(value),
-        "sha256": F.sha2(value, 256),
-        "payload": F.when(F.col("rejection.reason") != Reason.TOO_LARGE.value, F.col("value")),
+        "sha256": F.coalesce(F.col("sha256"), F.sha2(F.coalesce(F.col("value"), F.lit(b"")), 256)),
+        "payload": F.col("value"),
     }
     rejected = transformed.where(F.col(_REJECTION).isNotNull())
     return rejected.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))
@@ -114,12 +114,14 @@ def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> D
 def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
     """Read coordinates and headers, ignoring malformed headers, and apply the rules on the bytes of the value."""
     origin = F.concat_ws("/", "topic", "partition", "offset")
+    key, value = F.substr("key", F.lit(1), F.lit(_MAX_KEY_BYTES)), F.coalesce(F.col("value"), F.lit(b""))
+    too_large = F.octet_length(value) > max_value_bytes
     version = _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint")
     event_time = _read_header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
     return messages.select(
         origin.alias("origin"),
         F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
-        F.replace(F.make_valid_utf8(F.col("key").cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
+        F.replace(F.make_valid_utf8(key.cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
         rules.mask_secret(_read_header(BATCH_ID, _BATCH_ID_FORMAT)).alias("batch_id"),
         F.coalesce(version, F.unix_millis("timestamp") * 1000).alias("version"),
         version.isNull().alias("unversioned"),
@@ -127,7 +129,10 @@ def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
         .otherwise(F.date_trunc("millisecond", "timestamp"))
         .alias("event_time"),
         F.coalesce(_read_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
-        "value",
+        # Every later step copies the value.
+        F.when(~too_large, F.col("value")).alias("value"),
+        F.octet_length(value).alias("size"),
+        F.when(too_large, F.sha2(value, 256)).alias("sha256"),
         _find_first(rules.list_value_checks(F.col("value"), max_value_bytes)).alias("unreadable"),
     )
 
@@ -264,6 +269,8 @@ def _build_user(messages: DataFrame) -> DataFrame:
         "key",
         "redrives",
         "value",
+        "size",
+        "sha256",
         _prevent_pushdown(F.coalesce("unreadable", _find_first(checks))).alias(_REJECTION),
     )
 

@@ -78,6 +78,11 @@ def make_poison() -> dict[str, tuple[bytes | None, str]]:
     }
 
 
+def make_large() -> dict[str, tuple[bytes | None, str]]:
+    """Return like `make_poison` values that do not fit in the stream's memory together."""
+    return {str(9100 + number): (b"x" * LARGE, "TOO_LARGE") for number in range(60)}
+
+
 class Topic:
     """The raw topic, with messages like those of the publisher and others."""
 
@@ -173,6 +178,8 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     assert stream.crash_at("stream.metrics", "StreamMetrics.record_batch") == CRASHED
     assert len(list_batches(connection)) == 1
 
+    large = make_large()
+    topic.send_poison(large)
     topic.send([make_message(1, 3_000_000, nat="DE"), make_message(2, 3_000_000), make_message(2, 2_000_000, nat="FR")])
     with stream.running() as running:
         running.wait(lambda: running.metric("last_batch_id") >= 1)
@@ -183,7 +190,8 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
         running.wait(lambda: running.metric("last_batch_id") >= 2)
 
     users, counts = read_postgres_users(connection), read_postgres_counts(connection)
-    assert merged[1] == read_quarantine(connection)
+    quarantined = merged[1] | {event_id: reason for event_id, (_, reason) in large.items()}
+    assert read_quarantine(connection) == quarantined
     assert [users[make_message(n).key]["country_code"] for n in (1, 2, 3)] == ["DE", "US", "US"]
     assert users[make_message(3).key]["registered_month"] == "2016-01"
     assert sum(count for (dimension, _), count in counts.items() if dimension == "gender") == len(users)
@@ -199,7 +207,7 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
         running.wait(lambda: not any(undelivered for *_, undelivered in list_batches(connection)))
     assert (read_postgres_users(connection), read_postgres_counts(connection)) == (users, counts)
     assert fetch(connection, "SELECT event_id, superseded_by FROM analytics.superseded ORDER BY event_id") == superseded
-    assert read_quarantine(connection) == merged[1]
+    assert read_quarantine(connection) == quarantined
     assert_cassandra_equals(cassandra, users, counts)
 
 

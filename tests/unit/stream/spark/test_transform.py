@@ -99,6 +99,7 @@ POISON: dict[str, tuple[Message, Reason, str]] = {
     "no key": (message(user(), key=None), Reason.BAD_KEY, "key"),
     "an empty key": (message(user(), key=""), Reason.BAD_KEY, "key"),
     "another user's key": (message(user(), key=UUID.replace("2", "3")), Reason.BAD_KEY, "key"),
+    "a long key": (message(user(), key="é" * 600), Reason.BAD_KEY, "key"),
     "a key of arbitrary bytes": (Message(raw(GOOD), b"\xff\x00\xfe"), Reason.BAD_KEY, "key"),
     "a blank name": (message(user(name__first=" \u00a0\u3000")), Reason.MISSING_FIELD, "name.first"),
     "no e-mail": (message(user(email=...)), Reason.MISSING_FIELD, "email"),
@@ -178,6 +179,10 @@ def test_the_neighbours_of_poison_are_accepted(outcomes):
 def test_a_detail_quotes_no_value(outcomes):
     details = {outcome.detail for outcome in outcomes if isinstance(outcome, QuarantineRecord)}
     assert not [detail for detail in details if "Lyon" in detail or "@" in detail or UUID in detail]
+
+
+def test_a_long_key_is_cut_off(outcomes):
+    assert outcomes[2 * list(POISON).index("a long key") + 1].key == "é" * 500
 
 
 def test_a_key_that_is_not_text_is_stored_as_text_that_every_store_accepts(outcomes):
