@@ -29,7 +29,7 @@ from tests.helpers.warm_spark import WarmSpark
 SIZE = FULL if os.environ.get("FUZZ") == "full" else CI
 PATIENCE_SECONDS = 3600 if SIZE is FULL else 600
 LARGEST = 64 * 1024 * 1024
-WITHOUT_THE_CITYS_LIMIT = "from insights.model.reasons import MAX_LENGTHS; MAX_LENGTHS['location__city'] = 10**6"
+WITHOUT_THE_CITYS_LIMIT = "from insights.model.reasons import MAX_LENGTHS; MAX_LENGTHS['location__city'] = 10**8"
 """Executed before the stream starts: PostgreSQL's index and Cassandra's key then refuse what no rule rejects."""
 REFUSED = "refused by a constraint"
 
