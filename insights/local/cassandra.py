@@ -1,6 +1,7 @@
 """A Cassandra 5.0 node on loopback, started without its shell scripts."""
 
 import json
+import os
 from pathlib import Path
 
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
@@ -42,11 +43,25 @@ OPENS = [
     "jdk.compiler/com.sun.tools.javac",
 ]
 
+CONCURRENT_WRITES = 128
+"""As many writes share one sync of the commit log; each occupies a thread until it is synced."""
 LOGGING = """\
 <configuration><appender name="out" class="ch.qos.logback.core.ConsoleAppender"><encoder>
 <pattern>%d{ISO8601} %-5level %logger{0} %msg%n</pattern></encoder></appender>
 <root level="WARN"><appender-ref ref="out"/></root></configuration>
 """
+
+
+def supports_direct_io(folder: Path) -> bool:
+    """Whether files in the folder can be written without the page cache, which some file systems refuse."""
+    probe = folder / "direct-io"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | getattr(os, "O_DIRECT", 0), 0o600))
+    except OSError:
+        return False
+    finally:
+        probe.unlink(missing_ok=True)
+    return hasattr(os, "O_DIRECT")
 
 
 class CassandraServer(Component):
@@ -142,11 +157,16 @@ class CassandraServer(Component):
             "hints_directory": str(self.state / "hints"),
             # With periodic sync a write is acknowledged before it is on disk: SIGKILL would lose acknowledged rows.
             "commitlog_sync": "batch",
+            "commitlog_disk_access_mode": "direct" if supports_direct_io(self.state) else "legacy",
             "commitlog_segment_size": "16MiB",
             "commitlog_total_space": "256MiB",
             "hinted_handoff_enabled": False,
             "auto_snapshot": False,
             "incremental_backups": False,
+            "memtable": {"configurations": {"default": {"class_name": "TrieMemtable"}}},
+            "sstable": {"selected_format": "bti"},
+            # Without the means to go back to Cassandra 4, which does not know this format.
+            "storage_compatibility_mode": "NONE",
             "memtable_heap_space": "96MiB",
             "memtable_offheap_space": "64MiB",
             "memtable_allocation_type": "heap_buffers",
@@ -157,10 +177,10 @@ class CassandraServer(Component):
             "prepared_statements_cache_size": "8MiB",
             "column_index_cache_size": "2KiB",
             "concurrent_reads": 8,
-            "concurrent_writes": 16,
+            "concurrent_writes": CONCURRENT_WRITES,
             "concurrent_counter_writes": 2,
             "concurrent_compactors": 1,
-            "native_transport_max_threads": 16,
+            "native_transport_max_threads": CONCURRENT_WRITES,
             "disk_access_mode": "mmap_index_only",
             "batch_size_warn_threshold": "64KiB",
             "unlogged_batch_across_partitions_warn_threshold": 1000,
