@@ -61,7 +61,7 @@ def _stream() -> None:
         # Spark took long to start: starting it again would take longer than the stores' return.
         start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
-        outputs = TransformOutputs(transform.select_accepted, transform.select_rejected, transform.select_refused)
+        outputs = TransformOutputs(transform.select_outcomes, transform.select_rejected, transform.select_refused)
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, query_settings, postgres, cassandra, kafka, metrics.record_batch, watch)
         sinks.callback(sink.close)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,32 +13,51 @@ from insights.model.reasons import Reason
 from insights.sinks.postgres import MicroBatchId, RejectedPortions
 
 REJECTED_BYTES = 16 * 1024 * 1024
-"""Bytes of rejected payloads that memory holds at a time."""
+"""Bytes of rejected payloads that memory holds as Python objects at a time."""
+COLLECTED_BYTES = 4096
+"""The largest payload that is collected with its batch. Others are read when they are written."""
 _QUARANTINE_COLUMNS = tuple(field.name for field in fields(QuarantineRecord))
 
 
 class RejectedRecords:
-    """The rejected records of a batch, in chunks of `REJECTED_BYTES` or one record; can be iterated more than once."""
+    """Rejected records, in chunks of `REJECTED_BYTES` or one record; can be iterated more than once.
 
-    def __init__(self, frame: DataFrame | None) -> None:
-        self._frame = frame
+    Args:
+        collected: records with their payloads.
+        remaining: a frame of others, which are read a chunk at a time; None if there are none.
+    """
+
+    def __init__(self, collected: pa.Table | None = None, remaining: DataFrame | None = None) -> None:
+        self._collected, self._remaining = collected, remaining
 
     def __iter__(self) -> Iterator[list[QuarantineRecord]]:
-        if self._frame is None:
-            return
-        kept = F.coalesce(F.octet_length("payload"), F.lit(0))
-        sizes = self._frame.select("origin", kept.alias("size")).toArrow().to_pylist()
-        portions: list[list[str]] = []
-        free_bytes = 0
-        for row in sizes:
-            if row["size"] > free_bytes or not portions:
-                portions.append([])
-                free_bytes = REJECTED_BYTES
-            portions[-1].append(row["origin"])
-            free_bytes -= row["size"]
-        for origins in portions:
-            frame = self._frame if len(portions) == 1 else self._frame.where(self._frame.origin.isin(origins))
-            yield [_to_quarantine_record(row) for row in frame.toArrow().to_pylist()]
+        if self._collected is not None:
+            sizes = pc.fill_null(pc.binary_length(self._collected["payload"]), 0).to_pylist()
+            for part in split_by_bytes(sizes):
+                yield _to_quarantine_records(self._collected.slice(part.start, len(part)))
+        if self._remaining is not None:
+            yield from self._read_remaining(self._remaining)
+
+    def _read_remaining(self, frame: DataFrame) -> Iterator[list[QuarantineRecord]]:
+        size = F.coalesce(F.octet_length("payload"), F.lit(0)).alias("size")
+        sizes = frame.select("origin", size).toArrow()
+        origins = sizes["origin"].to_pylist()
+        parts = list(split_by_bytes(sizes["size"].to_pylist()))
+        for part in parts:
+            chosen = frame if len(parts) == 1 else frame.where(frame.origin.isin(origins[part.start : part.stop]))
+            yield _to_quarantine_records(chosen.toArrow())
+
+
+def split_by_bytes(sizes: Sequence[int]) -> Iterator[range]:
+    """Yield ranges of consecutive records of at most `REJECTED_BYTES` together, or of one record."""
+    start = total = 0
+    for index, size in enumerate(sizes):
+        if total + size > REJECTED_BYTES and index > start:
+            yield range(start, index)
+            start, total = index, 0
+        total += size
+    if start < len(sizes):
+        yield range(start, len(sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +75,27 @@ class BatchContents:
         return self.accepted.filter(pc.is_in(self.accepted["origin"], pa.array(origins, pa.string())))
 
 
-def _to_quarantine_record(row: dict[str, Any]) -> QuarantineRecord:
-    values = {name: row[name] for name in _QUARANTINE_COLUMNS}
-    return QuarantineRecord(**values | {"reason": Reason(row["reason"])})
+def split_outcomes(outcomes: pa.Table) -> tuple[pa.Table, pa.Table, bool]:
+    """Split collected outcomes into accepted rows and rejected records.
+
+    Returns them with whether some of the records have a payload that was too large to be collected; these records are
+    not in the table.
+    """
+    accepted, rejected = _unpack(outcomes["accepted"]), _unpack(outcomes["rejected"])
+    large = pc.and_(
+        pc.greater(rejected["size"], COLLECTED_BYTES), pc.not_equal(rejected["reason"], Reason.TOO_LARGE.value)
+    )
+    return accepted, rejected.filter(pc.invert(large)), bool(pc.any(large).as_py())
+
+
+def _unpack(structs: pa.ChunkedArray) -> pa.Table:
+    """The structs that are not null, as a table of their fields."""
+    rows = structs.filter(structs.is_valid()).combine_chunks()
+    return pa.table(rows.flatten(), [field.name for field in rows.type])
+
+
+def _to_quarantine_records(rows: pa.Table) -> list[QuarantineRecord]:
+    return [
+        QuarantineRecord(**{name: row[name] for name in _QUARANTINE_COLUMNS} | {"reason": Reason(row["reason"])})
+        for row in rows.to_pylist()
+    ]

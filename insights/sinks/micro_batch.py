@@ -17,6 +17,7 @@ from cassandra.cluster import Session
 from confluent_kafka import Producer
 from psycopg2.extensions import connection as PgConnection
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from insights import failpoints
@@ -26,9 +27,9 @@ from insights.errors import UserError
 from insights.model.quarantine import Refusal
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
 from insights.sinks import delivery, postgres, quarantine_topic
-from insights.sinks.batch_contents import BatchContents, RejectedRecords
+from insights.sinks.batch_contents import COLLECTED_BYTES, BatchContents, RejectedRecords, split_outcomes
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.checkpoint_offsets import count_offsets, read_batch_offsets
+from insights.sinks.checkpoint_offsets import read_batch_offsets
 from insights.sinks.store_errors import is_postgres_outage
 
 T = TypeVar("T")
@@ -41,12 +42,12 @@ _COMMIT_POLL_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class TransformOutputs:
-    """The outputs of the transformation in `insights.stream`: users, and quarantine records.
+    """The outputs of the transformation in `insights.stream`: what became of each message, and quarantine records.
 
     The latter are the records that a rule rejects, or those that a sink refuses, given by their origins.
     """
 
-    accepted: Callable[[DataFrame], DataFrame]
+    outcomes: Callable[[DataFrame, int], DataFrame]
     rejected: Callable[[DataFrame], DataFrame]
     refused: Callable[[DataFrame, Mapping[str, Refusal]], DataFrame]
 
@@ -168,17 +169,21 @@ class MicroBatchSink:
         spark = batch.sparkSession
         offsets = read_batch_offsets(spark, self._stream.checkpoint, number)
         batch_id = postgres.MicroBatchId(read_query_id(spark), number, offsets, started_at)
-        transformed = batch.persist(StorageLevel.MEMORY_AND_DISK)
+        accepted, collected, has_large = split_outcomes(self._outputs.outcomes(batch, COLLECTED_BYTES).toArrow())
+        self._check_topic()
         try:
-            accepted = self._outputs.accepted(transformed).toArrow()
-            self._check_topic()
-            all_accepted = accepted.num_rows == count_offsets(offsets)
-            rejected = RejectedRecords(None if all_accepted else self._outputs.rejected(transformed))
+            large = None
+            if has_large:
+                batch.persist(StorageLevel.DISK_ONLY)
+                large = self._outputs.rejected(batch).where(F.octet_length("payload") > COLLECTED_BYTES)
+            rejected = RejectedRecords(collected, large)
             contents = BatchContents(
                 batch_id,
                 accepted,
                 rejected,
-                lambda refusals: RejectedRecords(self._outputs.refused(transformed, refusals) if refusals else None),
+                lambda refusals: RejectedRecords(
+                    remaining=self._outputs.refused(batch, refusals) if refusals else None
+                ),
             )
             timer.finish("transform")
             merged = delivery.merge(self, contents)
@@ -190,7 +195,8 @@ class MicroBatchSink:
             failpoints.reach("batch.copied")
             timer.finish("quarantine")
         finally:
-            transformed.unpersist()
+            if has_large:
+                batch.unpersist()
         self.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
         timer.finish("mark")
         self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds))

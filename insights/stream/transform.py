@@ -68,31 +68,32 @@ def transform_messages(messages: DataFrame, max_value_bytes: int = MAX_VALUE_BYT
     """Transform rows of the Kafka source, read with `includeHeaders`, one to one.
 
     The result has the fields of `User`, those of `QuarantineRecord`, and `rejection`: the rule that the message breaks,
-    or null. Persist it before taking both `select_accepted` and `select_rejected` from it.
+    or null. Persist it before taking more than one selection from it.
     """
     envelopes = _read_envelope(messages, max_value_bytes)
     return _build_user(_derive_values(_cleanse(_parse_value(envelopes))))
 
 
-def select_accepted(transformed: DataFrame) -> DataFrame:
-    """Select the users, in the columns of `schema.build_spark_ddl`, followed by `origin` and `unversioned`.
+def select_outcomes(transformed: DataFrame, max_payload_bytes: int) -> DataFrame:
+    """Select what became of each message, in two structs of which one is null.
 
-    The version of a message that is `unversioned` is only its timestamp; the merge orders such messages by offset.
+    `accepted` is the user, in the columns of `schema.build_spark_ddl`, followed by `origin` and `unversioned`. The
+    version of a message that is `unversioned` is only its timestamp; the merge orders such messages by offset.
+    `rejected` has the fields of `select_rejected`, without a payload larger than `max_payload_bytes`.
     """
-    return transformed.where(F.col(_REJECTION).isNull()).select(*ACCEPTED_FIELDS)
+    is_accepted = F.col(_REJECTION).isNull()
+    columns = _get_quarantine_columns()
+    columns["payload"] = F.when(F.octet_length("value") <= max_payload_bytes, F.col("value"))
+    return transformed.select(
+        _pack(is_accepted, {name: F.col(name) for name in ACCEPTED_FIELDS}).alias("accepted"),
+        _pack(~is_accepted, columns).alias("rejected"),
+    )
 
 
 def select_rejected(transformed: DataFrame) -> DataFrame:
     """Select the rejected records, in the fields of `QuarantineRecord`, which removes credentials from the payload."""
-    columns = {
-        "reason": F.col("rejection.reason"),
-        "field": F.col("rejection.field"),
-        "detail": F.col("rejection.detail"),
-        "sha256": F.coalesce(F.col("sha256"), F.sha2(F.coalesce(F.col("value"), F.lit(b"")), 256)),
-        "payload": F.col("value"),
-    }
-    rejected = transformed.where(F.col(_REJECTION).isNotNull())
-    return rejected.select(*(columns.get(name, F.col(name)).alias(name) for name in QUARANTINED_FIELDS))
+    columns = [column.alias(name) for name, column in _get_quarantine_columns().items()]
+    return transformed.where(F.col(_REJECTION).isNotNull()).select(*columns)
 
 
 def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> DataFrame:
@@ -109,6 +110,22 @@ def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> D
     return select_rejected(
         refused.withColumns({_REJECTION: rejection, "version": F.col("stored_version"), "key": F.col("user_id")})
     )
+
+
+def _pack(present: Column, columns: Mapping[str, Column]) -> Column:
+    """Return a struct of the columns, or null if not `present`. PyArrow requires that its fields may be null too."""
+    return F.when(present, F.struct(*(F.when(present, column).alias(name) for name, column in columns.items())))
+
+
+def _get_quarantine_columns() -> dict[str, Column]:
+    columns = {
+        "reason": F.col("rejection.reason"),
+        "field": F.col("rejection.field"),
+        "detail": F.col("rejection.detail"),
+        "sha256": F.coalesce(F.col("sha256"), F.sha2(F.coalesce(F.col("value"), F.lit(b"")), 256)),
+        "payload": F.col("value"),
+    }
+    return {name: columns.get(name, F.col(name)) for name in QUARANTINED_FIELDS}
 
 
 def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:

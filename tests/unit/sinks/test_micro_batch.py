@@ -25,7 +25,7 @@ class Connection:
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    outputs = TransformOutputs(lambda frame: frame, lambda frame: frame, lambda frame, _: frame)
+    outputs = TransformOutputs(lambda frame, _: frame, lambda frame: frame, lambda frame, _: frame)
     stores = PostgresSettings(), CassandraSettings(), KafkaSettings()
     return MicroBatchSink(outputs, StreamSettings(), *stores, lambda _: None, lambda: None)
 

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
@@ -72,30 +71,24 @@ def process(
     """Return a function that transforms messages with distinct offsets and returns their outcomes in their order."""
 
     def process_messages(messages: list[Message]) -> list[User | QuarantineRecord]:
-        transformed = transform.transform_messages(messages_frame(messages)).persist()
-        try:
-            users = (
-                transform.select_accepted(transformed.withColumn("event_id", F.struct("origin", "event_id")))
-                .toArrow()
-                .to_pylist()
-            )
-            rejected = transform.select_rejected(transformed).toArrow().to_pylist()
-        finally:
-            transformed.unpersist()
+        transformed = transform.transform_messages(messages_frame(messages))
+        outcomes = transform.select_outcomes(transformed, 2**31 - 1).toArrow().to_pylist()
         unversioned = {
             f"{message.topic}/{message.partition}/{message.offset}": read_envelope(message).unversioned
             for message in messages
         }
         by_origin: dict[str, User | QuarantineRecord] = {}
-        for row in users:
-            origin, event_id = row["event_id"].values()
-            assert row.pop("origin") == origin
-            assert row.pop("unversioned") == unversioned[origin]
+        for outcome in outcomes:
+            row, rejected = outcome["accepted"], outcome["rejected"]
+            assert (row is None) != (rejected is None)
+            origin = (row or rejected)["origin"]
             assert origin not in by_origin
-            by_origin[origin] = User(**row | {"event_id": event_id, "user_id": UUID(row["user_id"])})
-        for row in rejected:
-            assert row["origin"] not in by_origin
-            by_origin[row["origin"]] = QuarantineRecord(**row | {"reason": Reason(row["reason"])})
+            if row is None:
+                by_origin[origin] = QuarantineRecord(**rejected | {"reason": Reason(rejected["reason"])})
+                continue
+            del row["origin"]
+            assert row.pop("unversioned") == unversioned[origin]
+            by_origin[origin] = User(**row | {"user_id": UUID(row["user_id"])})
         assert len(by_origin) == len(messages)
         return [by_origin[f"{message.topic}/{message.partition}/{message.offset}"] for message in messages]
 

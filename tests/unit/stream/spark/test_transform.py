@@ -283,23 +283,37 @@ def test_answers_of_api_1_2_are_accepted_and_those_of_1_1_have_no_id(others):
     assert others["of API 1.1"].reason is Reason.MISSING_ID
 
 
-def test_both_frames_have_the_columns_of_their_contract(spark, messages_frame):
+def test_the_selections_have_the_columns_of_their_contract(spark, messages_frame):
     transformed = transform.transform_messages(messages_frame([message(user())]))
-    accepted, rejected = transform.select_accepted(transformed), transform.select_rejected(transformed)
+    accepted = transform.select_outcomes(transformed, 1).select("accepted.*")
     user_types = spark.createDataFrame([], schema.build_spark_ddl()).dtypes
     assert accepted.dtypes == [*user_types, ("origin", "string"), ("unversioned", "boolean")]
-    assert rejected.columns == [field.name for field in fields(QuarantineRecord)]
-    types = dict.fromkeys(rejected.columns, "string") | {
+    names = [field.name for field in fields(QuarantineRecord)]
+    types = dict.fromkeys(names, "string") | {
         "version": "bigint",
         "event_time": "timestamp",
         "redrives": "int",
         "size": "int",
         "payload": "binary",
     }
-    assert dict(rejected.dtypes) == types
+    for rejected in (
+        transform.select_outcomes(transformed, 1).select("rejected.*"),
+        transform.select_rejected(transformed),
+    ):
+        assert rejected.dtypes == list(types.items())
 
 
-@pytest.mark.parametrize("side", [transform.select_accepted, transform.select_rejected])
+def test_an_outcome_has_no_larger_payload_than_asked_for(messages_frame):
+    values = [b"x" * size for size in (10, 11)]
+    transformed = transform.transform_messages(
+        messages_frame([message(value, offset) for offset, value in enumerate(values)])
+    )
+    rejected = transform.select_outcomes(transformed, 10).select("rejected.*").toArrow().to_pylist()
+    assert [(row["size"], row["payload"]) for row in rejected] == [(10, values[0]), (11, None)]
+    assert [row["payload"] for row in transform.select_rejected(transformed).toArrow().to_pylist()] == values
+
+
+@pytest.mark.parametrize("side", [lambda frame: transform.select_outcomes(frame, 4096), transform.select_rejected])
 def test_the_value_is_parsed_once_and_the_texts_are_capitalised_once(spark, messages_frame, side):
     spark.conf.set("spark.sql.debug.maxToStringFields", 1000)
     plan = (
