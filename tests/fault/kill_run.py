@@ -76,13 +76,16 @@ def send(pid: int, number: signal.Signals) -> bool:
 
 
 class Feeder:
-    """Ingests on a thread, run after run, until `records` are fetched."""
+    """Ingests on a thread, run after run, until `finish` is called and at least `records` are fetched."""
 
     def __init__(self, demo: Demo, pages: int, page_size: int, records: int) -> None:
         self._demo, self._pages, self._page_size, self._records = demo, pages, page_size, records
         self._thread = threading.Thread(target=self._feed, daemon=True)
+        self._finishing = threading.Event()
         self.states: dict[str, str] = {}
         """The last known state of each run."""
+        self.cleared: list[str] = []
+        """The runs in which a task was killed more often than it is tried. They are cleared, as a user would do."""
 
     def start(self) -> None:
         self._thread.start()
@@ -93,21 +96,26 @@ class Feeder:
         Raises:
             AssertionError: the runs did not end within `seconds`.
         """
+        self._finishing.set()
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"the ingest did not end: {self.states}"
 
     def _feed(self) -> None:
         fed = 0
-        while fed < self._records:
+        while fed < self._records or not self._finishing.is_set():
             try:
                 run = self._demo.ingest(self._pages, self._page_size)
             except AssertionError:
                 continue
             fed += self._pages * self._page_size
             self.states[run] = ""
-            while self.states[run] not in ("success", "failed"):
+            while self.states[run] != "success":
                 time.sleep(0.5)
                 self.states[run] = self._demo.run_state(run) or self.states[run]
+                if self.states[run] == "failed":
+                    with contextlib.suppress(AssertionError):
+                        self._demo.clear_run(run)
+                        self.cleared.append(run)
 
 
 def summarise(recoveries: list[Recovery]) -> list[str]:

@@ -133,6 +133,15 @@ class Demo:
         """`queued`, `running`, `success` or `failed`; empty while Airflow does not answer."""
         return str(self._request_airflow(f"dags/ingest_users/dagRuns/{run}").get("state", ""))
 
+    def clear_run(self, run: str) -> None:
+        """Let Airflow try the failed tasks of a run again."""
+        body = {"dry_run": False, "only_failed": True}
+        eventually(
+            lambda: self._request_airflow(f"dags/ingest_users/dagRuns/{run}/clear", body),
+            120,
+            "Airflow does not answer",
+        )
+
     def airflow(self) -> AirflowSettings:
         """The dashboard's login to Airflow."""
         password = SecretStr(json.loads((self.home / "secrets.json").read_text())["airflow_dashboard_password"])
