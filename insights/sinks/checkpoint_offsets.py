@@ -39,11 +39,6 @@ def read_next_offsets(spark: Any, checkpoint: str) -> dict[str, dict[str, int]]:
     }
 
 
-def count_offsets(offsets: Offsets) -> int:
-    """The number of offsets that a batch spans."""
-    return sum(end - start for partitions in offsets.values() for start, end in partitions.values())
-
-
 def _find_last_batch(spark: Any, folder: str) -> int | None:
     path = spark._jvm.org.apache.hadoop.fs.Path(folder)
     files = path.getFileSystem(spark._jsc.hadoopConfiguration())

@@ -52,8 +52,6 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     conf = SPARK_CONF | {
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        # Look at the memory for each part of a batch that is kept; there are few of them, and they may be large.
-        "spark.storage.unrollMemoryCheckPeriod": "1",
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         "spark.sql.streaming.noDataMicroBatches.enabled": "false",
         "spark.sql.streaming.numRecentProgressUpdates": "10",
