@@ -184,12 +184,17 @@ def look_up_country(nationality: Column) -> Column:
     return F.try_element_at(F.create_map(*entries), nationality)
 
 
+def is_too_large(value: Column, max_bytes: int) -> Column:
+    """Return whether a value is over the limit, null if there is no value."""
+    return F.octet_length(value) > max_bytes
+
+
 def list_value_checks(value: Column, max_bytes: int) -> list[RuleCheck]:
     """Return the rules on the bytes of a message, in the order in which they are tried."""
     text = value.cast("string")
     without_escaped_backslashes = F.replace(text, F.lit("\\\\"), F.lit("  "))
     conditions = {
-        Rule.VALUE_TOO_LARGE: [F.octet_length(value) > max_bytes],
+        Rule.VALUE_TOO_LARGE: [is_too_large(value, max_bytes)],
         Rule.NOT_UTF8: [~F.is_valid_utf8(text)],
         Rule.NUL_CHARACTER: [text.contains("\0")],
         Rule.BAD_ESCAPE: [text.contains("\\u") & without_escaped_backslashes.rlike(_BAD_ESCAPE)],

@@ -131,8 +131,8 @@ def _get_quarantine_columns() -> dict[str, Column]:
 def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
     """Read coordinates and headers, ignoring malformed headers, and apply the rules on the bytes of the value."""
     origin = F.concat_ws("/", "topic", "partition", "offset")
-    key, value = F.substr("key", F.lit(1), F.lit(_MAX_KEY_BYTES)), F.coalesce(F.col("value"), F.lit(b""))
-    too_large = F.octet_length(value) > max_value_bytes
+    key, value = F.substr("key", F.lit(1), F.lit(_MAX_KEY_BYTES)), F.col("value")
+    too_large = rules.is_too_large(value, max_value_bytes)
     version = _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint")
     event_time = _read_header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
     return messages.select(
@@ -147,10 +147,10 @@ def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
         .alias("event_time"),
         F.coalesce(_read_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
         # Every later step copies the value.
-        F.when(~too_large, F.col("value")).alias("value"),
-        F.octet_length(value).alias("size"),
+        F.when(~too_large, value).alias("value"),
+        F.coalesce(F.octet_length(value), F.lit(0)).alias("size"),
         F.when(too_large, F.sha2(value, 256)).alias("sha256"),
-        _find_first(rules.list_value_checks(F.col("value"), max_value_bytes)).alias("unreadable"),
+        _find_first(rules.list_value_checks(value, max_value_bytes)).alias("unreadable"),
     )
 
 
