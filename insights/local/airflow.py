@@ -15,13 +15,15 @@ from insights.environment import read_inherited_environment
 from insights.errors import NotReadyError, UserError
 from insights.local.http import is_answering, request_json
 from insights.local.postgres import PostgresServer
-from insights.local.process import Component, run_program
+from insights.local.process import Component, list_children, read_process_start, run_program
 from insights.local.secrets import Secrets
 
 DATABASE = "airflow"
 USER = "admin"
 DASHBOARD_USER = "dashboard"
 ENDED = ("success", "failed")
+WORKERS = 2
+"""Processes of the LocalExecutor, which the scheduler forks when it starts."""
 _LATEST_RUN = "?limit=1&order_by=-run_after"
 
 
@@ -35,7 +37,7 @@ def build_airflow_environment(
         ("core", "dags_folder"): dags,
         ("core", "load_examples"): False,
         ("core", "executor"): "LocalExecutor",
-        ("core", "parallelism"): 2,
+        ("core", "parallelism"): WORKERS,
         ("core", "dags_are_paused_at_creation"): False,
         # `user` is the least privileged role that may trigger a run.
         ("core", "simple_auth_manager_users"): f"{USER}:admin,{DASHBOARD_USER}:user",
@@ -59,6 +61,7 @@ def build_airflow_environment(
         ("scheduler", "parsing_cleanup_interval"): 300,
         # A task that died with the scheduler, by a power cut or SIGKILL, is rescheduled after this many seconds.
         ("scheduler", "task_instance_heartbeat_timeout"): 60,
+        ("scheduler", "orphaned_tasks_check_interval"): 30,
         ("logging", "base_log_folder"): home / "logs",
         ("logging", "dag_processor_child_process_log_directory"): home / "logs" / "dag_processor",
         ("logging", "colored_console_log"): False,
@@ -132,6 +135,27 @@ class AirflowProcess(Component):
         health = request_json(f"{self.url}/api/v2/monitor/health")[part]
         heartbeat = datetime.fromisoformat(health[f"latest_{part}_heartbeat"])
         return health["status"] == "healthy" and heartbeat >= self._started
+
+
+class AirflowScheduler(AirflowProcess):
+    """The scheduler, which has to be restarted when a worker of its LocalExecutor has died.
+
+    An idle worker holds the lock of the executor's queue. If it is killed, no other worker gets a task any more, and
+    the tasks stay `queued` for good, although the scheduler's heartbeats go on.
+    """
+
+    def prepare(self) -> None:
+        super().prepare()
+        self._workers: dict[int, str | None] = {}
+
+    def ready(self) -> bool:
+        ready = super().ready()
+        self._workers = {pid: read_process_start(pid) for pid in list_children(self.pid)}
+        return ready
+
+    def find_fault(self) -> str:
+        alive = [pid for pid, started in self._workers.items() if started and read_process_start(pid) == started]
+        return f"{WORKERS - len(alive)} of its {WORKERS} workers have died" if len(alive) < WORKERS else ""
 
 
 def trigger_once(

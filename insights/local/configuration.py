@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from insights.environment import extend_no_proxy
-from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, build_airflow_environment
+from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, AirflowScheduler, build_airflow_environment
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import list_group_files
 from insights.local.kafka import KafkaServer
@@ -145,7 +145,10 @@ class Configuration:
             | {"AIRFLOW_CONN_KAFKA_DEFAULT": self._build_kafka_connection()}
         )
         self.airflow = [
-            AirflowProcess(home, part, settings.airflow_port, self.airflow_environment) for part in AIRFLOW_PARTS
+            (AirflowScheduler if part == "scheduler" else AirflowProcess)(
+                home, part, settings.airflow_port, self.airflow_environment
+            )
+            for part in AIRFLOW_PARTS
         ]
         self.simulator = SimulatorService(home, settings.simulator_port, python, options.recorded)
         self.publisher = PublisherService(home, settings.publisher_http_port, python)

@@ -62,6 +62,10 @@ class Component(ABC):
     def ready(self) -> bool:
         """Whether the component answers a real request. May raise any exception while it does not."""
 
+    def find_fault(self) -> str:
+        """Why the child has to be restarted although it has been ready and still runs; empty if it need not be."""
+        return ""
+
     def environment(self) -> dict[str, str]:
         """Variables that are added to the inherited environment."""
         return {}
@@ -300,6 +304,15 @@ def read_process_start(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
+
+
+def list_children(pid: int) -> list[int]:
+    """The ids of the processes that a process has started itself and that have not ended."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return [child.pid for child in psutil.Process(pid).children()]
+    return []
 
 
 def read_process_owner(pid: int) -> str | None:

@@ -69,12 +69,14 @@ class Supervisor:
     def _supervise(self) -> None:
         ready_at = time.monotonic()
         while not self._stopping.wait(_POLL_SECONDS):
-            if self.component.running:
+            running = self.component.running
+            fault = self.component.find_fault() if running else ""
+            if running and not fault:
                 if time.monotonic() - ready_at > HEALTHY_SECONDS:
                     self._failures = 0
                 continue
             self.ready.clear()
-            reason = f"exit code {self.component.exit_code}: {self.component.read_log_tail()}"
+            reason = fault or f"exit code {self.component.exit_code}: {self.component.read_log_tail()}"
             while reason and not self._stopping.is_set():
                 self._wait_before_restart(reason)
                 reason = self._restart()

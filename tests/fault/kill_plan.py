@@ -15,6 +15,7 @@ KINDS = (
     "publisher",
     "airflow-scheduler",
     "airflow-task",
+    "airflow-worker",
     "airflow-dag-processor",
     "airflow-triggerer",
     "airflow-api-server",

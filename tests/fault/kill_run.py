@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.fault.kill_plan import PlannedKill
-from tests.fault.victims import RunningPlatform, wait_recovered
+from tests.fault.victims import AIRFLOW_WORKERS, RunningPlatform, wait_recovered
 from tests.helpers.demo_platform import Demo
 
 FIND_SECONDS = 10
@@ -62,7 +62,7 @@ class KillRun:
         if kill.pause:
             time.sleep(kill.pause)
             send(victim, signal.SIGCONT)
-        replaced = not kill.pause and (victim == main or kill.kind == "stream-jvm")
+        replaced = not kill.pause and (victim == main or kill.kind in ("stream-jvm", *AIRFLOW_WORKERS))
         seconds = wait_recovered(self._platform, kill.kind, main, replaced, RECOVERY_SECONDS)
         return Recovery(kill.kind, "SIGSTOP" if kill.pause else "SIGKILL", round(at, 1), seconds and round(seconds, 1))
 

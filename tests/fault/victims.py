@@ -19,7 +19,10 @@ from tests.helpers.demo_platform import Demo
 CQL_OPTIONS = bytes.fromhex("050000000500000000")
 """A request of Cassandra's protocol, which a node answers once it serves clients."""
 PROBE_SECONDS = 2
-TASK_TITLE = "airflow worker -- "
+WORKER_TITLE = "airflow worker -- "
+IDLE_TITLE = "<idle>"
+AIRFLOW_WORKERS = ("airflow-task", "airflow-worker")
+"""A worker that runs a task, and one that waits for it. The scheduler is restarted with them."""
 AIRFLOW_PARTS = ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
 
@@ -41,8 +44,13 @@ class RunningPlatform:
                 return find_child(self._demo.pid("stream"), lambda title: "java" in title.partition(" ")[0])
             case "stream-python":
                 return self._demo.pid("stream")
-            case "airflow-task":
-                return find_child(self._demo.pid("airflow-scheduler"), lambda title: title.startswith(TASK_TITLE))
+            case "airflow-task" | "airflow-worker":
+                return find_child(
+                    self._demo.pid("airflow-scheduler"),
+                    lambda title: (
+                        title.startswith(WORKER_TITLE) and (IDLE_TITLE in title) == (kind == "airflow-worker")
+                    ),
+                )
         return self._demo.pid(kind)
 
     def find_main(self, kind: str) -> int:
@@ -84,7 +92,7 @@ class RunningPlatform:
 
 def get_component(kind: str) -> str:
     """The component that a kind of process belongs to."""
-    if kind == "airflow-task":
+    if kind in AIRFLOW_WORKERS:
         return "airflow-scheduler"
     if kind.startswith("stream-"):
         return "stream"

@@ -1,3 +1,5 @@
+import os
+import signal
 import sys
 import urllib.error
 from datetime import UTC, datetime, timedelta
@@ -7,9 +9,11 @@ import pytest
 
 from insights.errors import NotReadyError, UserError
 from insights.local import airflow
-from insights.local.airflow import migrate_airflow, read_run_state, trigger_once
+from insights.local.airflow import AirflowScheduler, migrate_airflow, read_run_state, trigger_once
 from insights.local.postgres import PostgresServer
+from insights.local.process import list_children
 from insights.local.secrets import Secrets
+from tests.helpers.support import eventually
 
 URL = "http://airflow"
 
@@ -146,3 +150,46 @@ def test_a_migration_is_repeated_after_an_outage_only(tmp_path, monkeypatch, cod
         migrate_airflow(tmp_path / "airflow", PostgresServer(tmp_path), secrets, {})
     assert raised.type is kind
     assert not (tmp_path / "airflow" / "migrated").exists()
+
+
+FORK_TWO_WORKERS = """
+import os, time
+for _ in range(2):
+    if not os.fork():
+        time.sleep(60)
+open("forked", "w").close()
+time.sleep(60)
+"""
+
+
+class ForkingScheduler(AirflowScheduler):
+    def command(self):
+        return [sys.executable, "-c", FORK_TWO_WORKERS]
+
+
+def answer_heartbeat(monkeypatch, status):
+    sent = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    answer = {"scheduler": {"status": status, "latest_scheduler_heartbeat": sent}}
+    monkeypatch.setattr(airflow, "request_json", lambda _: answer)
+
+
+def test_a_scheduler_without_one_of_its_workers_has_a_fault(tmp_path, monkeypatch):
+    answer_heartbeat(monkeypatch, "healthy")
+    scheduler = ForkingScheduler(tmp_path, "scheduler", 1, {})
+    scheduler.start()
+    try:
+        eventually((tmp_path / "forked").exists, 10)
+        scheduler.wait_ready(10)
+        assert scheduler.find_fault() == ""
+        os.kill(list_children(scheduler.pid)[0], signal.SIGKILL)
+        assert eventually(scheduler.find_fault, 10) == "1 of its 2 workers have died"
+    finally:
+        scheduler.stop()
+
+
+def test_a_scheduler_whose_workers_died_before_it_was_ready_has_a_fault(tmp_path, monkeypatch):
+    answer_heartbeat(monkeypatch, "healthy")
+    scheduler = AirflowScheduler(tmp_path, "scheduler", 1, {})
+    scheduler.prepare()
+    assert scheduler.ready()
+    assert scheduler.find_fault() == "2 of its 2 workers have died"

@@ -23,9 +23,10 @@ class FakeComponent:
         self.exits_without_stores = exits_without_stores
         self.pid, self.running, self.exit_code, self.abandoned = 0, False, None, False
         self.silent, self.probe_error = threading.Event(), "connection refused"
+        self.fault = ""
 
     def start(self):
-        self.pid, self.running = 1 << 22, True
+        self.pid, self.running, self.fault = 1 << 22, True, ""
         self.journal.append(("start", self.name))
 
     def wait_ready(self, seconds):
@@ -44,6 +45,9 @@ class FakeComponent:
     def stop(self, seconds=None):
         self.running, self.stop_seconds = False, seconds
         self.journal.append(("stop", self.name))
+
+    def find_fault(self):
+        return self.fault
 
     def read_log_tail(self):
         return "out of luck"
@@ -144,6 +148,17 @@ def test_a_component_that_dies_is_reported_and_restarted(journal, events):
     eventually(lambda: events[-1].state is ComponentState.READY, 10)
     died = next(event for event in events if event.state is ComponentState.DIED)
     assert died.message == "exit code 3: out of luck"
+    running.stop()
+
+
+def test_a_component_that_runs_with_a_fault_is_restarted(journal, events):
+    scheduler = component("scheduler", journal)
+    running = make_runner([Step("scheduler", (), scheduler)], events)
+    running.start()
+    scheduler.fault = "a worker has died"
+    eventually(lambda: states(events, "scheduler").count(ComponentState.READY) == 2, 10)
+    assert journal == [("start", "scheduler"), ("stop", "scheduler"), ("start", "scheduler")]
+    assert next(event for event in events if event.state is ComponentState.DIED).message == "a worker has died"
     running.stop()
 
 
