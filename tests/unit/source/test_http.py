@@ -28,7 +28,10 @@ def replying(*replies: Reply) -> Iterator[tuple[str, list[bytes]]]:
 
     def serve() -> None:
         for reply in replies:
-            connection, _ = listener.accept()
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # The test has ended without another connection.
+                return
             with connection:
                 requests.append(connection.recv(65536))
                 if callable(reply):
