@@ -15,8 +15,11 @@ from tests.fault.kill_plan import PlannedKill
 from tests.fault.victims import AIRFLOW_WORKERS, RunningPlatform, wait_recovered
 from tests.helpers.demo_platform import Demo
 
-FIND_SECONDS = 10
+FIND_SECONDS = {"airflow-task": 30}
+"""How long to wait for a process of a kind, beside the default."""
+DEFAULT_FIND_SECONDS = 10
 RECOVERY_SECONDS = 300
+"""How long a recovery may take from the last kill of the plan on: one kill after the other delays it."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,12 @@ class KillRun:
 
     def __init__(self, platform: RunningPlatform) -> None:
         self._platform = platform
-        self._started = time.monotonic()
+        self._started = self._last_kill = time.monotonic()
         self.absent: list[str] = []
         """The kinds of planned kills for which there was no process."""
 
     def carry_out(self, plan: list[PlannedKill]) -> list[Recovery]:
-        """Kill by plan; returns when everything has recovered or has had `RECOVERY_SECONDS` for it."""
+        """Kill by plan. Returns when everything has recovered, or has had `RECOVERY_SECONDS` since the last kill."""
         with ThreadPoolExecutor(max(1, len(plan))) as pool:
             recoveries: list[Future[Recovery]] = []
             for kill in plan:
@@ -48,11 +51,12 @@ class KillRun:
                 if not victim or not send(victim, signal.SIGSTOP if kill.pause else signal.SIGKILL):
                     self.absent.append(kill.kind)
                     continue
+                self._last_kill = time.monotonic()
                 recoveries.append(pool.submit(self._await_recovery, kill, victim, main))
             return [recovery.result() for recovery in recoveries]
 
     def _find(self, kind: str) -> int:
-        deadline = time.monotonic() + FIND_SECONDS
+        deadline = time.monotonic() + FIND_SECONDS.get(kind, DEFAULT_FIND_SECONDS)
         while not (victim := self._platform.find(kind)) and time.monotonic() < deadline:
             time.sleep(0.1)
         return victim
@@ -63,7 +67,9 @@ class KillRun:
             time.sleep(kill.pause)
             send(victim, signal.SIGCONT)
         replaced = not kill.pause and (victim == main or kill.kind in ("stream-jvm", *AIRFLOW_WORKERS))
-        seconds = wait_recovered(self._platform, kill.kind, main, replaced, RECOVERY_SECONDS)
+        seconds = wait_recovered(
+            self._platform, kill.kind, main, replaced, lambda: time.monotonic() - self._last_kill > RECOVERY_SECONDS
+        )
         return Recovery(kill.kind, "SIGSTOP" if kill.pause else "SIGKILL", round(at, 1), seconds and round(seconds, 1))
 
 

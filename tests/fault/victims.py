@@ -119,11 +119,13 @@ def answers_cql(host: str, port: int) -> bool:
         return len(connection.recv(9)) == 9
 
 
-def wait_recovered(platform: RunningPlatform, kind: str, main: int, replaced: bool, seconds: float) -> float | None:
-    """The seconds until what was hit answers, in a new process if it is `replaced`; None after `seconds`."""
+def wait_recovered(
+    platform: RunningPlatform, kind: str, main: int, replaced: bool, is_too_late: Callable[[], bool]
+) -> float | None:
+    """The seconds until what was hit answers, in a new process if it is `replaced`; None once it is too late."""
     started, since = time.monotonic(), datetime.now(UTC)
-    while (elapsed := time.monotonic() - started) < seconds:
+    while not is_too_late():
         if (not replaced or platform.find_main(kind) not in (0, main)) and platform.is_serving(kind, since):
-            return elapsed
+            return time.monotonic() - started
         time.sleep(0.2)
     return None
