@@ -29,6 +29,7 @@ UUID_PATTERN = (
 with white space, control characters and what shows nothing around it. The syntax is common to Python and Java."""
 UUID_REPLACEMENT = "$1-$2-$3-$4-$5"
 _UUID = re.compile(UUID_PATTERN)
+_CANONICAL_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def lower_ascii(text: str) -> str:
@@ -43,5 +44,7 @@ def upper_ascii(text: str) -> str:
 
 def normalise_uuid(text: str) -> str | None:
     """Return the canonical spelling of a UUID, lower case with hyphens; None if the text is not one."""
+    if _CANONICAL_UUID.fullmatch(text):
+        return text
     match = _UUID.match(text)
     return lower_ascii("-".join(match.groups())) if match else None

@@ -10,6 +10,7 @@ in the bytes of UTF-8 read as ISO 8859-1.
 
 import re
 from functools import lru_cache
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 
 CREDENTIAL_FIELDS = ("password", "salt", "md5", "sha1", "sha256")
 
@@ -52,6 +53,10 @@ _NAME = re.compile(rf"{_CREDENTIAL}{_AROUND}\Z|\A{_AROUND}{_ID}{_AROUND}\Z")
 _NATIONAL_ID = re.compile(rf"{_AROUND}{_ID}{_AROUND}")
 _KEY = re.compile(rf"{KEY_PATTERN}(?=[\s\S])")
 _HINT = re.compile(KEY_HINT_PATTERN)
+_DELIMITERS = b"\"'`:=>,{}[]"
+_SQUEEZED = bytes.maketrans(ascii_uppercase.encode() + _DELIMITERS, ascii_lowercase.encode() + b"|" * len(_DELIMITERS))
+_FILLERS = bytes(set(range(256)) - set(f"{ascii_letters}{digits}".encode() + _DELIMITERS))
+_WORDS = (*(name.encode() for name in CREDENTIAL_FIELDS), b"|id")
 _CACHED_LENGTH = 32
 
 
@@ -73,6 +78,16 @@ def mask_text(text: str) -> str:
     if _HINT.search(text) and (key := _KEY.search(text)):
         return f"{text[: key.end()]}null"
     return text
+
+
+def may_hold_secret(text: bytes) -> bool:
+    """Return whether JSON text may have a secret name, or a string that `mask_text` changes; false is certain.
+
+    Every key of a secret is one of these words, or follows a delimiter, once all that may stand between its characters
+    is removed. An escape may stand for any character.
+    """
+    squeezed = text.translate(_SQUEEZED, _FILLERS)
+    return b"\\" in text or any(word in squeezed for word in _WORDS)
 
 
 @lru_cache(maxsize=1024)

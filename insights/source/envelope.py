@@ -2,14 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, NoReturn
 from uuid import uuid4
 
+from insights.model.canonical_json import encode_canonical, parse_canonical
 from insights.model.codes import normalise_uuid, upper_ascii
 from insights.model.countries import load_countries
-from insights.model.credentials import is_national_id, is_secret, mask_text
+from insights.model.credentials import CREDENTIAL_FIELDS, is_national_id, is_secret, mask_text, may_hold_secret
 from insights.model.quarantine import RejectedRecord
 from insights.model.raw_json import RepeatedKeys, has_repeated_keys, make_object
 from insights.model.reasons import MAX_DEPTH, Rule
@@ -20,6 +23,7 @@ from insights.source.rows import split_page
 _MAX_KEPT_BYTES = 1024 * 1024
 """A rejected record that is larger leaves only its size and digest."""
 _EXACT_DIGITS = 18
+_NESTED = (dict, list)
 _REPEATED_KEY = RepeatedKeys([("repeated", None)] * 2)
 """Stands for a removed value that repeats a key, so that the stream rejects the record."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -58,17 +62,24 @@ def unpack_page(body: bytes, request: PageRequest) -> UnpackedPage:
     Raises:
         SourceError: the response is not the whole page that was requested.
     """
-    notation = _Notation()
-    try:
-        document = _read_whole(body, notation)
-    except (ValueError, RecursionError, _RecordError) as error:
-        document = _read_row_by_row(body, notation, error)
+    document, encode = _read_page(body)
     rows, version = _extract_rows(document, request)
     return UnpackedPage(
-        [notation.encode(row) for row in rows if isinstance(row, dict)],
+        [encode(row) for row in rows if isinstance(row, dict)],
         [row for row in rows if isinstance(row, RejectedRecord)],
         version,
     )
+
+
+def _read_page(body: bytes) -> tuple[Any, Callable[[Any], bytes]]:
+    """Parse and cleanse a page. Returns it and the encoder of its rows."""
+    with suppress(ValueError, _RecordError):
+        return _clean_rows(parse_canonical(body), _clean_canonical), encode_canonical
+    notation = _Notation()
+    try:
+        return _clean_rows(notation.parse(body), _clean), notation.encode
+    except (ValueError, RecursionError, _RecordError) as error:
+        return _read_row_by_row(body, notation, error), notation.encode
 
 
 class _Notation:
@@ -105,10 +116,9 @@ def _reject_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _read_whole(body: bytes, notation: _Notation) -> Any:
-    document = notation.parse(body)
+def _clean_rows(document: Any, clean: Callable[[Any], Any]) -> Any:
     if isinstance(document, dict) and isinstance(document.get("results"), list):
-        document["results"] = [_clean(row) for row in document["results"]]
+        document["results"] = [clean(row) for row in document["results"]]
     return document
 
 
@@ -165,6 +175,27 @@ def _reject(text: bytes, rule: Rule, cause: str = "") -> RejectedRecord:
 
 
 _TOO_DEEP = f"it has more than {MAX_DEPTH} levels of nesting"
+
+
+def _clean_canonical(row: Any) -> Any:
+    """Cleanse a row of a page in the canonical spelling as `_clean` does.
+
+    Where the credentials are in their usual places, it is not searched for others value by value.
+    """
+    if not isinstance(row, dict):
+        return _clean(row)
+    login, national_id = row.get("login"), row.get("id")
+    if isinstance(login, dict):
+        for name in CREDENTIAL_FIELDS:
+            login.pop(name, None)
+    if isinstance(national_id, dict):
+        row["id"] = _reduce_national_id(national_id)
+    text = encode_canonical(row)
+    if isinstance(national_id, dict):
+        text = text.replace(b'"id":', b'"":', 1)
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH or may_hold_secret(text):
+        return _clean(row)
+    return _normalise_id(row)
 
 
 def _clean(row: Any) -> Any:
@@ -232,24 +263,27 @@ def _remove_credentials(value: Any, depth: int) -> Any:
     """Remove every credential, and of the national id everything but its name."""
     if isinstance(value, str):
         return mask_text(value)
-    if not isinstance(value, dict | list):
+    if not isinstance(value, _NESTED):
         return value
     if depth > MAX_DEPTH:
         raise _RecordError(_TOO_DEEP)
     if isinstance(value, list):
         return [_remove_credentials(item, depth + 1) for item in value]
-    repeats = isinstance(value, RepeatedKeys)
-    members = []
+    if isinstance(value, RepeatedKeys):
+        return make_object(_clean_members(value, depth))
+    return dict(_clean_members(value, depth))
+
+
+def _clean_members(value: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
     for name, item in value.items():
         if not is_secret(name):
-            members.append((name, _remove_credentials(item, depth + 1)))
-        elif has_repeated_keys(item):
-            members.append((name, _REPEATED_KEY))
-        elif is_national_id(name) and (item is None or isinstance(item, dict | list)):
-            members.append((name, _reduce_national_id(item)))
-        elif repeats:
-            members.append((name, None))
-    return make_object(members)
+            yield name, mask_text(item) if isinstance(item, str) else _remove_credentials(item, depth + 1)
+        elif isinstance(item, _NESTED) and has_repeated_keys(item):
+            yield name, _REPEATED_KEY
+        elif is_national_id(name) and (item is None or isinstance(item, _NESTED)):
+            yield name, _reduce_national_id(item)
+        elif isinstance(value, RepeatedKeys):
+            yield name, None
 
 
 def _reduce_national_id(value: Any) -> Any:

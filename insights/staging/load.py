@@ -3,9 +3,11 @@
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid5
 
 from psycopg2.extensions import connection as PgConnection
@@ -15,6 +17,8 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.batch import digest_page
+from insights.model.canonical_json import parse_canonical
+from insights.model.codes import normalise_uuid
 from insights.model.message import digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord, RejectedRecord
 from insights.model.raw_json import has_repeated_keys, make_object
@@ -122,13 +126,21 @@ def _index_by_key(records: Sequence[bytes]) -> dict[str, bytes]:
 
 def _derive_key(record: bytes) -> str:
     """The key of a record. One that repeats a key is rejected by the stream, so it must not claim a user's key."""
+    with suppress(ValueError):
+        login_uuid = _get_login_uuid(parse_canonical(record))
+        if isinstance(login_uuid, str) and (key := normalise_uuid(login_uuid)):
+            return key
     # Numbers stay text: Python does not parse integers of thousands of digits.
     parsed = json.loads(record, parse_int=str, parse_float=str, object_pairs_hook=make_object)
     if has_repeated_keys(parsed):
         return str(derive_record_key(None, record.decode))
-    login = parsed.get("login") if isinstance(parsed, dict) else None
-    login_uuid = login.get("uuid") if isinstance(login, dict) else None
-    return str(derive_record_key(login_uuid, lambda: json.dumps(parsed, sort_keys=True, separators=(",", ":"))))
+    canonical = partial(json.dumps, parsed, sort_keys=True, separators=(",", ":"))
+    return str(derive_record_key(_get_login_uuid(parsed), canonical))
+
+
+def _get_login_uuid(record: Any) -> object:
+    login = record.get("login") if isinstance(record, dict) else None
+    return login.get("uuid") if isinstance(login, dict) else None
 
 
 def _find_loaded_page(cursor: PgCursor, batch_id: str) -> LoadedPage | None:

@@ -1,6 +1,7 @@
 """Unpacking responses: which are rejected, which values survive, and which never leave the client."""
 
 import json
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from insights.model.canonical_json import parse_canonical
 from insights.model.credentials import is_secret
 from insights.model.reasons import MAX_DEPTH, Reason
-from insights.source import FetchFailure, SourceError
+from insights.source import FetchFailure, SourceError, envelope
 from insights.source.envelope import PageRequest, unpack_page
 from tests.helpers.hidden_secrets import find_canaries, hide_secret
 from tests.helpers.recorded_answers import ANSWERS, MANY_ANSWERS, needs_many_answers
@@ -20,11 +22,16 @@ from tests.helpers.text_cases import UUID_SPELLINGS
 
 ONE = PageRequest("s", 1, 1)
 INFO = '{"seed":"s","results":1,"page":1,"version":"1.4"}'
+SPACED_INFO = INFO.replace(",", ", ")
 SECRETS = ("password", "salt", "md5", "sha1", "sha256")
 
 
 def answer(*rows: str, info: str = INFO) -> bytes:
     return f'{{"results":[{",".join(rows)}],"info":{info}}}'.encode("utf-8", "surrogatepass")
+
+
+def spell_compactly(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def unpack_one(row: str) -> bytes:
@@ -207,6 +214,57 @@ def test_any_record_without_credentials_survives(record: dict[str, Any]) -> None
 
 
 @settings(deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=8) | st.sampled_from([*SECRETS, "id", "login", "uuid"]), json_values, max_size=5)
+)
+def test_the_spelling_of_a_page_does_not_change_its_records(record: dict[str, Any]) -> None:
+    row = spell_compactly(record)
+    assert unpack_page(answer(row), ONE) == unpack_page(answer(row, info=SPACED_INFO), ONE)
+
+
+ODD_PLACES = [
+    '{"login":{"salt":{"a":1},"uuid":"x"},"id":{"name":"SSN","value":"c4nary"}}',
+    '{"x":{"id":{"name":"SSN","value":"c4nary"}},"id":{"name":"SSN","value":"c4nary"}}',
+    '{"x":{"id":{"name":"SSN","value":"c4nary"}}}',
+    '{"id":"c4nary","login":{"Pass-Word":"c4nary"}}',
+    '{"id":[{"value":"c4nary","name":"SSN"}],"note":"id"}',
+    '{"note":"SHA 256 = c4nary"}',
+    '{"note":"p.a.s.s.w.o.r.d: c4nary","city":"Salt Lake City"}',
+    '{"note":"{id: c4nary"}',
+    '{"note":"\'I-D\'=c4nary"}',
+    '{"id":{"name":"password: c4nary"}}',
+    '{"name":"\u00e9\u00e9md\u20ac5>c4nary"}',
+    '{"i d":"c4nary","sa\u20aclt":"c4nary"}',
+]
+
+
+@pytest.mark.parametrize("row", ODD_PLACES)
+def test_the_spelling_of_a_page_does_not_change_a_secret_in_an_odd_place(row: str) -> None:
+    parse_canonical(row.encode())
+    unpacked = unpack_page(answer(row), ONE)
+    assert unpacked == unpack_page(answer(row, info=SPACED_INFO), ONE)
+    assert b"c4nary" not in unpacked.records[0]
+
+
+def test_usual_records_are_not_searched_value_by_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = (ANSWERS / "v1.4.json").read_bytes()
+    info = json.loads(body)["info"]
+    monkeypatch.setattr(envelope, "_remove_credentials", None)
+    page = unpack_page(body, PageRequest(info["seed"], info["page"], info["results"]))
+    assert len(page.records) == info["results"]
+
+
+def test_the_spelling_of_a_page_does_not_change_what_hides_a_secret() -> None:
+    random, compared = Random(16), 0
+    for number in range(2000):
+        with suppress(ValueError, RecursionError):
+            row = spell_compactly(json.loads(hide_secret(random, f"{number:032x}").value))
+            parse_canonical(row.encode())
+            compared += 1
+            assert unpack_page(answer(row), ONE) == unpack_page(answer(row, info=SPACED_INFO), ONE)
+    assert compared > 500
+
+
 @given(
     st.dictionaries(st.sampled_from([*SECRETS, "uuid", "Password", "MD5"]), st.just("canary"), min_size=1), st.data()
 )

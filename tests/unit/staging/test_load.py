@@ -23,6 +23,13 @@ def test_a_number_of_thousands_of_digits_does_not_fail_the_page() -> None:
     assert len(_index_by_key(records)) == 2
 
 
+@pytest.mark.parametrize("login_uuid", [None, 7, "x", "{2D5AFD5E-A598-469F-9933-4EDBA18BCEFB}"])
+def test_white_space_between_values_does_not_change_the_key(login_uuid: object) -> None:
+    record = {"dob": 1.5, "login": {"uuid": login_uuid}, "age": 7}
+    spellings = [json.dumps(record, separators=separators).encode() for separators in ((",", ":"), (" , ", " : "))]
+    assert list(_index_by_key(spellings).values()) == spellings[:1]
+
+
 def test_two_spellings_of_a_uuid_are_one_user() -> None:
     first = make_record("2d5afd5e-a598-469f-9933-4edba18bcefb")
     records = _index_by_key([first, make_record("{2D5AFD5E-A598-469F-9933-4EDBA18BCEFB}")])
