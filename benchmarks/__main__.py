@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import cassandra_writer, dashboard
+from benchmarks import cassandra_writer, dashboard, ingest
 from insights.errors import UserError, print_error
 
 BENCHMARKS = {
+    "Pages of the API into staging": (ingest.main, ["--pages", "4", "--rounds", "5"]),
     "Rows into Cassandra": (cassandra_writer.main, ["--rows", "20000", "--rounds", "3"]),
     "The dashboard's pages": (dashboard.main, ["--users", "100000", "--colds", "1"]),
 }

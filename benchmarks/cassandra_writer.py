@@ -11,7 +11,6 @@ and Spark 4.1 with this project's writer inside `mapInArrow`.
 import argparse
 import json
 import random
-import statistics
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
+from benchmarks.common.rounds import order_round, summarise
 from benchmarks.connector.contenders import Write, open_spark_contenders
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
@@ -133,12 +133,6 @@ def require_same_rows(
             raise RuntimeError(f"{contender} and the writer left different rows in {name}")
 
 
-def order_round(contenders: Sequence[str], number: int) -> list[str]:
-    """The order of a round. Each round starts with a different contender."""
-    first = number % len(contenders)
-    return [*contenders[first:], *contenders[:first]]
-
-
 def prepare_driver(session: Session, name: str, columns: tuple[str, ...], users: pa.Table) -> Callable[[], Any]:
     """The same upsert with the driver, one statement per row."""
     marks = ", ".join("?" for _ in columns)
@@ -183,11 +177,6 @@ def format_result(result: dict[str, Any]) -> str:
             line = f"  {contender:<20}" + "".join(f"{rate:>10,.0f}" for rate in summarise(rates))
             lines.append(line + ("" if contender == "writer" else "".join(f"{ratio:>8.2f}" for ratio in ratios)))
     return "\n".join(lines)
-
-
-def summarise(values: list[float]) -> tuple[float, float, float]:
-    """Minimum, median and maximum."""
-    return min(values), statistics.median(values), max(values)
 
 
 if __name__ == "__main__":

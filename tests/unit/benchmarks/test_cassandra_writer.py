@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks import __main__ as bench
 from benchmarks import cassandra_writer
+from benchmarks.common import rounds
 from benchmarks.connector import environment
 from insights.local.jars import read_lock
 
@@ -35,7 +36,7 @@ def test_the_result_is_a_table_with_the_writers_ratio_to_each_contender_over_the
 
 
 def test_each_round_starts_with_another_contender():
-    assert [cassandra_writer.order_round(["a", "b", "c"], number) for number in range(4)] == [
+    assert [rounds.order_round(["a", "b", "c"], number) for number in range(4)] == [
         ["a", "b", "c"],
         ["b", "c", "a"],
         ["c", "a", "b"],
