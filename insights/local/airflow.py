@@ -149,13 +149,14 @@ class AirflowScheduler(AirflowProcess):
         self._workers: dict[int, str | None] = {}
 
     def ready(self) -> bool:
-        ready = super().ready()
-        self._workers = {pid: read_process_start(pid) for pid in list_children(self.pid)}
-        return ready
+        for pid in list_children(self.pid, "airflow"):
+            self._workers.setdefault(pid, read_process_start(pid))
+        return super().ready()
 
     def find_fault(self) -> str:
-        alive = [pid for pid, started in self._workers.items() if started and read_process_start(pid) == started]
-        return f"{WORKERS - len(alive)} of its {WORKERS} workers have died" if len(alive) < WORKERS else ""
+        alive = sum(bool(started) and read_process_start(pid) == started for pid, started in self._workers.items())
+        missing = max(WORKERS, len(self._workers)) - alive
+        return f"{missing} of its {WORKERS} workers have died" if missing else ""
 
 
 def trigger_once(

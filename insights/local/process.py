@@ -306,13 +306,20 @@ def read_process_start(pid: int) -> str | None:
     return None if fields[0] in "ZX" else f"{boot}/{fields[19]}"
 
 
-def list_children(pid: int) -> list[int]:
-    """The ids of the processes that a process has started itself and that have not ended."""
+def list_children(pid: int, name: str) -> list[int]:
+    """The ids of the processes that a process has started itself, and whose command line has this name in it.
+
+    Those that have ended and were not waited for have no command line any more.
+    """
     import psutil
 
+    found = []
     with contextlib.suppress(psutil.Error):
-        return [child.pid for child in psutil.Process(pid).children()]
-    return []
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):
+                if name in " ".join(child.cmdline()):
+                    found.append(child.pid)
+    return found
 
 
 def read_process_owner(pid: int) -> str | None:

@@ -11,7 +11,6 @@ from insights.errors import NotReadyError, UserError
 from insights.local import airflow
 from insights.local.airflow import AirflowScheduler, migrate_airflow, read_run_state, trigger_once
 from insights.local.postgres import PostgresServer
-from insights.local.process import list_children
 from insights.local.secrets import Secrets
 from tests.helpers.support import eventually
 
@@ -152,19 +151,38 @@ def test_a_migration_is_repeated_after_an_outage_only(tmp_path, monkeypatch, cod
     assert not (tmp_path / "airflow" / "migrated").exists()
 
 
-FORK_TWO_WORKERS = """
-import os, time
-for _ in range(2):
-    if not os.fork():
+FORK_WORKERS = """
+import os, subprocess, sys, time
+subprocess.run([sys.executable, "-c", "pass"])
+def fork():
+    child = os.fork()
+    if not child:
         time.sleep(60)
-open("forked", "w").close()
+    return child
+first, second = fork(), fork()
+open("forked", "w").write(str(first))
+while os.path.exists("forked"):
+    time.sleep(0.01)
+os.waitpid(first, 0)
+fork()
+open("forked_again", "w").close()
 time.sleep(60)
 """
 
 
 class ForkingScheduler(AirflowScheduler):
     def command(self):
-        return [sys.executable, "-c", FORK_TWO_WORKERS]
+        return [sys.executable, "-c", FORK_WORKERS, "airflow"]
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler with two workers, which forks a third when the file `forked` is removed and the first has ended."""
+    scheduler = ForkingScheduler(tmp_path, "scheduler", 1, {})
+    scheduler.start()
+    eventually(lambda: (tmp_path / "forked").exists() and (tmp_path / "forked").read_text(), 10)
+    yield scheduler
+    scheduler.stop()
 
 
 def answer_heartbeat(monkeypatch, status):
@@ -173,21 +191,26 @@ def answer_heartbeat(monkeypatch, status):
     monkeypatch.setattr(airflow, "request_json", lambda _: answer)
 
 
-def test_a_scheduler_without_one_of_its_workers_has_a_fault(tmp_path, monkeypatch):
+def test_a_scheduler_without_one_of_its_workers_has_a_fault(scheduler, tmp_path, monkeypatch):
     answer_heartbeat(monkeypatch, "healthy")
-    scheduler = ForkingScheduler(tmp_path, "scheduler", 1, {})
-    scheduler.start()
-    try:
-        eventually((tmp_path / "forked").exists, 10)
-        scheduler.wait_ready(10)
-        assert scheduler.find_fault() == ""
-        os.kill(list_children(scheduler.pid)[0], signal.SIGKILL)
-        assert eventually(scheduler.find_fault, 10) == "1 of its 2 workers have died"
-    finally:
-        scheduler.stop()
+    scheduler.wait_ready(10)
+    assert scheduler.find_fault() == ""
+    os.kill(int((tmp_path / "forked").read_text()), signal.SIGKILL)
+    assert eventually(scheduler.find_fault, 10) == "1 of its 2 workers have died"
 
 
-def test_a_scheduler_whose_workers_died_before_it_was_ready_has_a_fault(tmp_path, monkeypatch):
+def test_a_worker_that_was_replaced_before_the_scheduler_was_ready_is_a_fault(scheduler, tmp_path, monkeypatch):
+    answer_heartbeat(monkeypatch, "unhealthy")
+    assert not scheduler.ready()
+    os.kill(int((tmp_path / "forked").read_text()), signal.SIGKILL)
+    (tmp_path / "forked").unlink()
+    eventually((tmp_path / "forked_again").exists, 10)
+    answer_heartbeat(monkeypatch, "healthy")
+    scheduler.wait_ready(10)
+    assert scheduler.find_fault() == "1 of its 2 workers have died"
+
+
+def test_a_scheduler_without_workers_has_a_fault(tmp_path, monkeypatch):
     answer_heartbeat(monkeypatch, "healthy")
     scheduler = AirflowScheduler(tmp_path, "scheduler", 1, {})
     scheduler.prepare()
