@@ -32,8 +32,13 @@ def write_states(home: Path, statuses: list[ComponentStatus]) -> None:
     new.replace(home / FILE)
 
 
+def forget_states(home: Path) -> None:
+    """Remove the states of a platform that has been stopped."""
+    (home / FILE).unlink(missing_ok=True)
+
+
 def read_states(home: Path) -> list[ComponentStatus]:
-    """The components' last states; empty if no platform was started from `home`, as on Kubernetes."""
+    """The components' last states; empty if no platform runs from `home`, as on Kubernetes."""
     try:
         entries = json.loads((home / FILE).read_text(encoding="utf-8"))
         return [

@@ -50,6 +50,10 @@ class HomeLock:
         file.flush()
         self._file = file
 
+    @property
+    def held(self) -> bool:
+        return self._file is not None
+
     def release(self) -> None:
         if self._file:
             self._file.close()

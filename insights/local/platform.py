@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from insights.clients.component_states import ComponentState, ComponentStatus, write_states
+from insights.clients.component_states import ComponentState, ComponentStatus, forget_states, write_states
 from insights.environment import adopt_environment
 from insights.errors import UserError
 from insights.local import airflow
@@ -98,6 +98,8 @@ class Platform:
         if self._runner:
             self._runner.stop()
             self._runner = None
+        if self._lock.held:
+            forget_states(self._home)
         self._lock.release()
 
     def _start(self, listener: Listener) -> None:

@@ -18,6 +18,7 @@ def run_dashboard(
 ) -> Iterator[str]:
     """Run the dashboard on these stores; yields its address. The output of the process goes to `log`."""
     names, port = to_environment(stores.postgres, stores.kafka, stores.cassandra), free_port()
+    names["INSIGHTS_HOME"] = str(log.parent / "no-platform")
     with run_streamlit(log, port, names | environment, "--server.address=127.0.0.1", script=script):
         yield f"http://127.0.0.1:{port}"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from insights.clients.component_states import ComponentState, ComponentStatus, read_states
+from insights.clients.component_states import ComponentState, ComponentStatus, read_states, write_states
 from insights.errors import UserError
 from insights.local import airflow
 from insights.local.configuration import Configuration, DemoOptions
@@ -64,6 +64,18 @@ def test_the_components_last_states_are_kept_in_a_file_for_other_processes(tmp_p
             ComponentStatus("stream", state, message),
         ]
     assert len(shown) == 4
+
+
+def test_a_platform_that_stops_leaves_no_states_and_those_of_another_alone(tmp_path):
+    settings = load(LocalSettings).model_copy(update={"home": tmp_path})
+    running, refused = Platform(settings, DemoOptions()), Platform(settings, DemoOptions())
+    running._lock.acquire()
+    states = [ComponentStatus("kafka", ComponentState.STOPPED, "")]
+    write_states(tmp_path, states)
+    refused.down()
+    assert read_states(tmp_path) == states
+    running.down()
+    assert read_states(tmp_path) == []
 
 
 def test_an_initdb_that_fails_silently_is_reported_and_its_password_file_deleted(tmp_path, monkeypatch):
