@@ -245,4 +245,28 @@ MUTATIONS = (
         "text",
         "tests/unit/source/test_envelope.py::test_a_uuid_gets_its_canonical_spelling",
     ),
+    Mutation(
+        "secrets-in-odd-places",
+        "a credential ends at the source client also where the API has none",
+        "insights/source/envelope.py",
+        " or may_hold_secret(text):",
+        ":",
+        "tests/unit/source/test_envelope.py::test_the_spelling_of_a_page_does_not_change_a_secret_in_an_odd_place",
+    ),
+    Mutation(
+        "canonical-spelling",
+        "a page is parsed fast only if that loses nothing",
+        "insights/model/canonical_json.py",
+        "    if spelled != text:\n",
+        "    if not spelled:\n",
+        "tests/unit/source/test_envelope.py::test_a_value_keeps_its_own_text",
+    ),
+    Mutation(
+        "dead-workers",
+        "runs go on after a worker of Airflow was killed on one machine",
+        "insights/local/supervision.py",
+        "self.component.find_fault() if running",
+        '"" if running',
+        "tests/unit/local/test_runner.py::test_a_component_that_runs_with_a_fault_is_restarted",
+    ),
 )
