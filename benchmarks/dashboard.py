@@ -20,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.common.rounds import read_cpu_seconds
 from benchmarks.visits.stores import open_filled_stores, run_server
 from benchmarks.visits.visitor import Run, open_page
 from insights.errors import UserError, print_error
@@ -105,13 +106,12 @@ def measure_visits(
 ) -> Iterator[Measurement]:
     """Seconds, and CPU seconds per run, of first renders, reruns and live updates by a single visitor."""
     with run_dashboard(environment, CACHE_SECONDS[answers]) as server:
-        process = psutil.Process(server.pid)
         for name, page in pages.items():
             asyncio.run(visit_first(server.port, page, 2))
             first = asyncio.run(visit_first(server.port, page, times))
-            cpu = measure_cpu(process)
+            cpu = read_cpu_seconds(server.pid)
             again, live = asyncio.run(visit_again(server.port, page, reruns))
-            cpu = (measure_cpu(process) - cpu) / (1 + len(again) + len(live))
+            cpu = (read_cpu_seconds(server.pid) - cpu) / (1 + len(again) + len(live))
             figures = {"first": [run.seconds for run in first], "again": again, "live": live, "cpu": cpu}
             yield name, {f"{kind} {answers}": value for kind, value in figures.items()} | first[-1]._asdict()
 
@@ -161,9 +161,9 @@ def measure_crowd(pages: Sequence[str], environment: dict[str, str], visitors: i
         before = process.memory_info().rss
         for number in range(WAVES):
             print(f"wave {number + 1} of {visitors} visitors", file=sys.stderr, flush=True)
-            cpu, started = measure_cpu(process), time.monotonic()
+            cpu, started = read_cpu_seconds(server.pid), time.monotonic()
             first, live, due = asyncio.run(visit_at_once(server.port, list(islice(cycle(pages), visitors))))
-            cores = (measure_cpu(process) - cpu) / (time.monotonic() - started)
+            cores = (read_cpu_seconds(server.pid) - cpu) / (time.monotonic() - started)
             rss = process.memory_info().rss
             waves.append({"first": first, "live": live, "due": due, "cores": cores, "rss": rss})
     return {"visitors": visitors, "rss before": before, "waves": waves}
@@ -209,12 +209,6 @@ def run_dashboard(
         server = kind(Path(home), free_port(), environment | cache | {"PYTHONPATH": str(REPOSITORY)})
         with run_server(server):
             yield server
-
-
-def measure_cpu(process: psutil.Process) -> float:
-    """The seconds of CPU that the process has used."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {

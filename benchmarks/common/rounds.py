@@ -29,16 +29,12 @@ def summarise(values: Sequence[float]) -> tuple[float, float, float]:
 
 def measure(run: Callable[[], object], pids: Mapping[str, int]) -> Turn:
     """Call `run`. The CPU time is that of this process, as `client`, and of the named ones with their descendants."""
-    before, started, client = (
-        {name: read_cpu_seconds(pid) for name, pid in pids.items()},
-        time.perf_counter(),
-        _client(),
-    )
+    before = {name: read_cpu_seconds(pid) for name, pid in pids.items()}
+    started, client_before = time.perf_counter(), time.process_time()
     run()
-    seconds, client = time.perf_counter() - started, _client() - client
-    return Turn(
-        seconds, {"client": client} | {name: read_cpu_seconds(pid) - before[name] for name, pid in pids.items()}
-    )
+    seconds, client = time.perf_counter() - started, time.process_time() - client_before
+    servers = {name: read_cpu_seconds(pid) - before[name] for name, pid in pids.items()}
+    return Turn(seconds, {"client": client} | servers)
 
 
 def read_cpu_seconds(pid: int) -> float:
@@ -51,7 +47,3 @@ def read_cpu_seconds(pid: int) -> float:
         except psutil.NoSuchProcess:
             continue
     return total
-
-
-def _client() -> float:
-    return time.process_time()
