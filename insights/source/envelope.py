@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,7 +23,6 @@ from insights.source.rows import split_page
 _MAX_KEPT_BYTES = 1024 * 1024
 """A rejected record that is larger leaves only its size and digest."""
 _EXACT_DIGITS = 18
-_NESTED = (dict, list)
 _REPEATED_KEY = RepeatedKeys([("repeated", None)] * 2)
 """Stands for a removed value that repeats a key, so that the stream rejects the record."""
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -263,27 +262,24 @@ def _remove_credentials(value: Any, depth: int) -> Any:
     """Remove every credential, and of the national id everything but its name."""
     if isinstance(value, str):
         return mask_text(value)
-    if not isinstance(value, _NESTED):
+    if not isinstance(value, dict | list):
         return value
     if depth > MAX_DEPTH:
         raise _RecordError(_TOO_DEEP)
     if isinstance(value, list):
         return [_remove_credentials(item, depth + 1) for item in value]
-    if isinstance(value, RepeatedKeys):
-        return make_object(_clean_members(value, depth))
-    return dict(_clean_members(value, depth))
-
-
-def _clean_members(value: dict[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
+    repeats = isinstance(value, RepeatedKeys)
+    members = []
     for name, item in value.items():
         if not is_secret(name):
-            yield name, mask_text(item) if isinstance(item, str) else _remove_credentials(item, depth + 1)
-        elif isinstance(item, _NESTED) and has_repeated_keys(item):
-            yield name, _REPEATED_KEY
-        elif is_national_id(name) and (item is None or isinstance(item, _NESTED)):
-            yield name, _reduce_national_id(item)
-        elif isinstance(value, RepeatedKeys):
-            yield name, None
+            members.append((name, _remove_credentials(item, depth + 1)))
+        elif has_repeated_keys(item):
+            members.append((name, _REPEATED_KEY))
+        elif is_national_id(name) and (item is None or isinstance(item, dict | list)):
+            members.append((name, _reduce_national_id(item)))
+        elif repeats:
+            members.append((name, None))
+    return make_object(members)
 
 
 def _reduce_national_id(value: Any) -> Any:

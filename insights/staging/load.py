@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -18,7 +17,6 @@ from insights.clients import quarantine_table
 from insights.clients.sql import fetch_row
 from insights.model.batch import digest_page
 from insights.model.canonical_json import parse_canonical
-from insights.model.codes import normalise_uuid
 from insights.model.message import digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord, RejectedRecord
 from insights.model.raw_json import has_repeated_keys, make_object
@@ -126,16 +124,22 @@ def _index_by_key(records: Sequence[bytes]) -> dict[str, bytes]:
 
 def _derive_key(record: bytes) -> str:
     """The key of a record. One that repeats a key is rejected by the stream, so it must not claim a user's key."""
-    with suppress(ValueError):
-        login_uuid = _get_login_uuid(parse_canonical(record))
-        if isinstance(login_uuid, str) and (key := normalise_uuid(login_uuid)):
-            return key
-    # Numbers stay text: Python does not parse integers of thousands of digits.
-    parsed = json.loads(record, parse_int=str, parse_float=str, object_pairs_hook=make_object)
-    if has_repeated_keys(parsed):
-        return str(derive_record_key(None, record.decode))
-    canonical = partial(json.dumps, parsed, sort_keys=True, separators=(",", ":"))
-    return str(derive_record_key(_get_login_uuid(parsed), canonical))
+    try:
+        parsed = parse_canonical(record)
+    except ValueError:
+        parsed = _parse(record)
+        if has_repeated_keys(parsed):
+            return str(derive_record_key(None, record.decode))
+    return str(derive_record_key(_get_login_uuid(parsed), partial(_spell_canonically, record)))
+
+
+def _parse(record: bytes) -> Any:
+    """Parse a record. Numbers stay text: Python does not parse integers of thousands of digits."""
+    return json.loads(record, parse_int=str, parse_float=str, object_pairs_hook=make_object)
+
+
+def _spell_canonically(record: bytes) -> str:
+    return json.dumps(_parse(record), sort_keys=True, separators=(",", ":"))
 
 
 def _get_login_uuid(record: Any) -> object:
