@@ -156,7 +156,7 @@ class AirflowScheduler(AirflowProcess):
     def find_fault(self) -> str:
         alive = sum(bool(started) and read_process_start(pid) == started for pid, started in self._workers.items())
         missing = max(WORKERS, len(self._workers)) - alive
-        return f"{missing} of its {WORKERS} workers have died" if missing else ""
+        return f"{missing} of its {WORKERS} workers died" if missing else ""
 
 
 def trigger_once(

@@ -83,8 +83,8 @@ def mask_text(text: str) -> str:
 def may_hold_secret(text: bytes) -> bool:
     """Return whether JSON text may have a secret name, or a string that `mask_text` changes; false is certain.
 
-    Every key of a secret is one of these words, or follows a delimiter, once all that may stand between its characters
-    is removed. An escape may stand for any character.
+    The text is searched for the names of credentials, and for `id` after a delimiter, once everything that may stand
+    between their characters is removed. Text with an escape always counts: an escape may stand for any character.
     """
     squeezed = text.translate(_SQUEEZED, _FILLERS)
     return b"\\" in text or any(word in squeezed for word in _WORDS)

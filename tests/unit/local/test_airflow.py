@@ -196,7 +196,7 @@ def test_a_scheduler_without_one_of_its_workers_has_a_fault(scheduler, tmp_path,
     scheduler.wait_ready(10)
     assert scheduler.find_fault() == ""
     os.kill(int((tmp_path / "forked").read_text()), signal.SIGKILL)
-    assert eventually(scheduler.find_fault, 10) == "1 of its 2 workers have died"
+    assert eventually(scheduler.find_fault, 10) == "1 of its 2 workers died"
 
 
 def test_a_worker_that_was_replaced_before_the_scheduler_was_ready_is_a_fault(scheduler, tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ def test_a_worker_that_was_replaced_before_the_scheduler_was_ready_is_a_fault(sc
     eventually((tmp_path / "forked_again").exists, 10)
     answer_heartbeat(monkeypatch, "healthy")
     scheduler.wait_ready(10)
-    assert scheduler.find_fault() == "1 of its 2 workers have died"
+    assert scheduler.find_fault() == "1 of its 2 workers died"
 
 
 def test_a_scheduler_without_workers_has_a_fault(tmp_path, monkeypatch):
@@ -215,4 +215,4 @@ def test_a_scheduler_without_workers_has_a_fault(tmp_path, monkeypatch):
     scheduler = AirflowScheduler(tmp_path, "scheduler", 1, {})
     scheduler.prepare()
     assert scheduler.ready()
-    assert scheduler.find_fault() == "2 of its 2 workers have died"
+    assert scheduler.find_fault() == "2 of its 2 workers died"
