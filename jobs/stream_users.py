@@ -10,8 +10,10 @@ from insights.clients.retry import retry_until_ready
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
+from insights.sinks.executor_writes import SparkStores
 from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.sinks.orphaned_batches import deliver_orphans
+from insights.sinks.stores import StoreConnectionSettings
 from insights.stream import query as streaming_query
 from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
@@ -45,16 +47,18 @@ def _stream() -> None:
         )
         resources.callback(probes.close)
         # Closed after Spark has stopped, so that no batch is running.
-        sinks = resources.enter_context(ExitStack())
+        connections = resources.enter_context(ExitStack())
         spark = streaming_query.make_spark_session(settings)
         resources.callback(spark.stop)
         spark.streams.addListener(ProgressListener(metrics))
+        stores = SparkStores(spark, StoreConnectionSettings(settings, postgres, cassandra))
+        connections.callback(stores.close)
 
         def prepare() -> StreamStart:
             if new := count_new_dimensions(postgres, cassandra, settings):
                 logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
             start = resolve_start(spark, settings.checkpoint, kafka, postgres)
-            if orphans := deliver_orphans(settings, postgres, cassandra, start.orphaned_before):
+            if orphans := deliver_orphans(stores, start.orphaned_before):
                 logging.info("delivered %d merged batches that the query does not repeat", orphans)
             return start
 
@@ -63,8 +67,7 @@ def _stream() -> None:
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
         outputs = TransformOutputs(transform.select_outcomes, transform.select_rejected, transform.select_refused)
         watch = TopicWatch(kafka, start.topic_id)
-        sink = MicroBatchSink(outputs, query_settings, postgres, cassandra, kafka, metrics.record_batch, watch)
-        sinks.callback(sink.close)
+        sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
         messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
         transformed = transform.transform_messages(messages, kafka.max_message_bytes)
         with explain_loss(kafka, postgres):

@@ -108,7 +108,7 @@ def check_settings(settings: LocalSettings) -> None:
         UserError: a variable has an invalid value.
     """
     load_store_settings(settings, "insights", "")
-    load(StreamSettings, checkpoint="set by the platform", master="local[2]", jars="", http_host=LOOPBACK)
+    load(StreamSettings, checkpoint="set by the platform", master="local[2,4]", jars="", http_host=LOOPBACK)
     load(PublisherSettings, http_host=LOOPBACK)
     load(DashboardSettings, auth="none")
     load(AirflowSettings, url="", username=DASHBOARD_USER)
@@ -212,7 +212,7 @@ class Configuration:
             "INSIGHTS_DASHBOARD_AUTH": "none",
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
             "INSIGHTS_STREAM_CHECKPOINT": str(stream_home / "checkpoint"),
-            "INSIGHTS_STREAM_MASTER": "local[2]",
+            "INSIGHTS_STREAM_MASTER": "local[2,4]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", settings.jars)),
             "JAVA_HOME": str(self.java.parent.parent),
             "SPARK_LOCAL_IP": "127.0.0.1",

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import Reason
+from insights.sinks.accepted_rows import AcceptedRows
 from insights.sinks.postgres import MicroBatchId, RejectedPortions
 
 REJECTED_BYTES = 16 * 1024 * 1024
@@ -65,14 +66,14 @@ class BatchContents:
     """A transformed micro-batch. `quarantine` gives the accepted records of these origins as quarantine records."""
 
     id: MicroBatchId
-    accepted: pa.Table
-    """The columns of `ACCEPTED_FIELDS`."""
+    accepted: AcceptedRows
     rejected: RejectedPortions
     quarantine: Callable[[Mapping[str, Refusal]], RejectedPortions]
 
     def select(self, origins: Sequence[str]) -> pa.Table:
-        """The accepted rows of these origins."""
-        return self.accepted.filter(pc.is_in(self.accepted["origin"], pa.array(origins, pa.string())))
+        """The accepted rows of these origins, in the columns of `ACCEPTED_FIELDS`."""
+        rows = self.accepted.rows
+        return rows.filter(pc.is_in(rows["origin"], pa.array(origins, pa.string())))
 
 
 def split_outcomes(outcomes: pa.Table) -> tuple[pa.Table, pa.Table, bool]:

@@ -6,33 +6,21 @@ a merge that recognises it.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
 
 import psycopg2
-from cassandra.cluster import Session
 from psycopg2.extensions import connection as PgConnection
 
 from insights.model.quarantine import Refusal
-from insights.model.schema import USER_FIELDS
-from insights.sinks import postgres, withdrawal
+from insights.sinks import postgres, user_ranges, user_tables, withdrawal
 from insights.sinks.batch_contents import BatchContents
-from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.store_errors import is_postgres_refusal
-from insights.sinks.user_tables import RefusedWrites, read_users, write_batch
+from insights.sinks.stores import Stores
+from insights.sinks.user_rows import build_user_schema
+from insights.sinks.user_tables import RefusedWrites
 from insights.text import format_count
 
 _log = logging.getLogger(__name__)
-
-
-class Stores(Protocol):
-    """The connections to both stores."""
-
-    def with_postgres(self, work: Callable[[PgConnection], Any]) -> Any:
-        """Run idempotent `work`, again after an outage. Errors about rows are raised at once."""
-
-    def connect_cassandra(self) -> tuple[Session, CassandraWriter]:
-        """The session and the writer on it."""
 
 
 def merge(stores: Stores, batch: BatchContents) -> postgres.MergeResult:
@@ -53,10 +41,14 @@ def merge(stores: Stores, batch: BatchContents) -> postgres.MergeResult:
     except psycopg2.Error as error:
         if not is_postgres_refusal(error):
             raise
-        words = stores.with_postgres(lambda connection: withdrawal.find_refused_rows(connection, batch.accepted))
+        words = stores.with_postgres(lambda connection: withdrawal.find_refused_rows(connection, batch.accepted.rows))
         if not words:
             raise
-    refusals = _name_rows("PostgreSQL", batch.accepted, words)
+    rows = batch.accepted.rows.select(["origin", "version"]).take(list(words)).to_pylist()
+    refusals = {
+        row["origin"]: Refusal("PostgreSQL", detail, row["version"])
+        for row, detail in zip(rows, words.values(), strict=True)
+    }
     _log_refusals(refusals)
     return attempt(batch.quarantine(refusals))
 
@@ -69,19 +61,46 @@ def write_cassandra(stores: Stores, batch: BatchContents, merged: postgres.Merge
     """
     skip_refused = False
     while True:
-        moves = stores.with_postgres(postgres.read_undelivered_moves)
-        counts = stores.with_postgres(postgres.read_undelivered_counts)
-        _, writer = stores.connect_cassandra()
-        refused = write_batch(writer, merged.users, counts, moves, skip_refused=skip_refused)
+        refused = write_merged(stores, [merged.seq], merged.accepted, skip_refused=skip_refused)
         if not refused or skip_refused:
             return merged
         skip_refused = not _withdraw(stores, batch, merged, refused)
         merged = merge(stores, batch)
 
 
+def write_merged(stores: Stores, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> RefusedWrites:
+    """Write merged batches to Cassandra: the counts first, and last the arrivals.
+
+    `users_by_id` is written after everything else that Cassandra may refuse of a user, so that until then it has the
+    user's earlier row. Work ends at the first step of which something is refused, unless `skip_refused` is true.
+
+    Args:
+        stores: are connected on first use.
+        seqs: the sequence numbers of the batches.
+        rows: about how many users they have.
+        skip_refused: write everything that is not refused.
+
+    Returns what is refused.
+
+    Raises:
+        Exception: the driver's first error that is not about what is written.
+    """
+    counts = stores.with_postgres(postgres.read_undelivered_counts)
+    _, writer = stores.connect_cassandra()
+    refused = RefusedWrites(counts=user_tables.write_counts(writer, counts))
+    if refused and not skip_refused:
+        return refused
+    refused = RefusedWrites(stores.write_users(seqs, rows, skip_refused=skip_refused), refused.counts)
+    if refused and not skip_refused:
+        return refused
+    newest = stores.with_postgres(lambda connection: user_ranges.read_newest_users(connection, seqs))
+    user_tables.write_arrivals(writer, newest)
+    return refused
+
+
 def _withdraw(stores: Stores, batch: BatchContents, merged: postgres.MergeResult, refused: RefusedWrites) -> bool:
     """Take what Cassandra refuses back out of PostgreSQL. Returns whether any of it is of this batch."""
-    refusals = _name_rows("Cassandra", merged.users, refused.users)
+    refusals = dict(refused.users)
     if refused.counts:
         refusals |= stores.with_postgres(
             lambda connection: withdrawal.find_counted_users(connection, batch.id, refused.counts)
@@ -94,20 +113,15 @@ def _withdraw(stores: Stores, batch: BatchContents, merged: postgres.MergeResult
     _log_refusals(refusals)
     user_ids = rows["user_id"].to_pylist()
     session, _ = stores.connect_cassandra()
-    delivered = read_users(session, user_ids, batch.accepted.select(USER_FIELDS).schema)
-    candidates = withdrawal.select_candidates(batch.accepted, user_ids, [*refusals, *merged.refusals], delivered)
+    delivered = user_tables.read_users(session, user_ids, build_user_schema())
+    candidates = withdrawal.select_candidates(batch.accepted.rows, user_ids, [*refusals, *merged.refusals], delivered)
     records = batch.quarantine(refusals)
-    stores.with_postgres(lambda connection: withdrawal.withdraw(connection, batch.id, candidates, rows, records))
+
+    def withdraw(connection: PgConnection) -> None:
+        withdrawal.withdraw(connection, batch.id, candidates, rows, records)
+
+    stores.with_postgres(withdraw)
     return True
-
-
-def _name_rows(store: str, rows: Any, words: Mapping[int, str]) -> dict[str, Refusal]:
-    """The refusals of these rows by origin, given the store's words by index."""
-    refused = rows.select(["origin", "version"]).take(list(words)).to_pylist() if words else []
-    return {
-        row["origin"]: Refusal(store, detail, row["version"])
-        for row, detail in zip(refused, words.values(), strict=True)
-    }
 
 
 def _log_refusals(refusals: Mapping[str, Refusal]) -> None:

@@ -17,11 +17,11 @@ REPLACED_COLUMNS = tuple(dict.fromkeys((*list_dimension_fields(), "registered_at
 _COLUMN_TYPES = {name: definition.removesuffix(" NOT NULL") for name, definition in build_sql_columns().items()}
 CREATE_TEMPORARY_TABLES = f"""
     CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
-        n integer, digest bigint, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())},
+        n bigint, digest bigint, {", ".join(f"{k} {v}" for k, v in _COLUMN_TYPES.items())},
         origin text, unversioned boolean
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS touched (
-        n integer, user_id uuid, event_id text, version bigint, wins boolean, same boolean,
+        n bigint, user_id uuid, event_id text, version bigint, wins boolean,
         old_event_id text, old_version bigint,
         {", ".join(f"old_{name} {_COLUMN_TYPES[name]}" for name in REPLACED_COLUMNS)}
     ) ON COMMIT DELETE ROWS;
@@ -34,8 +34,6 @@ SELECT_NEWEST_INCOMING = (
 COMPARE_WITH_STORED = f"""
     INSERT INTO touched
     SELECT i.n, i.user_id, newest.event_id, newest.version, newest.wins,
-        ROW({", ".join(f"u.{name}" for name in USER_FIELDS)}) IS NOT DISTINCT FROM
-        ROW({", ".join(f"i.{name}" for name in USER_FIELDS)}),
         u.event_id, u.version, {", ".join(f"u.{name}" for name in REPLACED_COLUMNS)}
     FROM ({SELECT_NEWEST_INCOMING}) AS latest
     JOIN incoming AS i USING (n)
@@ -46,19 +44,15 @@ COMPARE_WITH_STORED = f"""
             greatest(i.version, u.version) AS version
     ) AS newest
 """
-_SELECT_STORED = f"""
-    SELECT {", ".join(f"u.{name}::text" if name == "user_id" else f"u.{name}" for name in USER_FIELDS)}, u.origin
-"""
-# An upgrade may change the rules between the merge of a batch and its delivery: the merged rows remain valid.
-SELECT_STORED_ROWS = f"""{_SELECT_STORED}
-    FROM touched AS t JOIN incoming AS i USING (n) JOIN analytics.users AS u ON u.user_id = i.user_id
-    WHERE NOT t.wins AND NOT t.same AND i.version = u.version
-"""
-# A row that was refused may have been replaced by an earlier row of its user.
-SELECT_REPLACEMENTS = f"""{_SELECT_STORED}
-    FROM analytics.users AS u WHERE u.user_id = ANY(%(users)s::uuid[]) AND NOT EXISTS (
-        SELECT FROM touched AS t JOIN incoming AS i USING (n) WHERE t.user_id = u.user_id AND i.version = u.version
-    )
+# Rows that were merged before are delivered again, in case Cassandra has lost them, and those of users whose refused
+# rows were replaced by earlier ones.
+DELIVER_AGAIN = """
+    UPDATE analytics.users AS u SET seq = %(seq)s
+    FROM (
+        SELECT i.user_id, i.version FROM touched AS t JOIN incoming AS i USING (n) WHERE NOT t.wins
+        UNION SELECT user_id, version FROM analytics.users WHERE user_id = ANY(%(skipped)s::uuid[])
+    ) AS merged
+    WHERE u.user_id = merged.user_id AND u.version = merged.version AND u.seq <> %(seq)s
 """
 UPSERT_USERS = f"""
     INSERT INTO analytics.users ({_USER_COLUMNS}, digest, origin, seq)

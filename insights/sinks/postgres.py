@@ -3,17 +3,13 @@
 The merge decides by version which records win; what is written to Cassandra afterwards follows from its result.
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import numpy as np
 import psycopg2.extras
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
@@ -23,8 +19,8 @@ from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
 from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord, Refusal
-from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS
 from insights.sinks import merge_statements as statements
+from insights.sinks.accepted_rows import AcceptedRows
 from insights.sinks.refused_rows import SkippedRows, raise_versions, skip_refused
 from insights.sinks.row_digests import digest_users
 from insights.sinks.version_order import order_unversioned
@@ -47,12 +43,9 @@ class MicroBatchId:
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """The rows of a batch that belong in Cassandra, and the number of its rejected records."""
+    """A merged batch: its sequence number, by which the users that it wrote last are found, and its records."""
 
-    users: pa.Table
-    """The rows of `User` that are now stored and the `origin` of each, at most one per user: those of the accepted
-    records, with the versions that they have in the stores; those that an earlier version of the rules derived from the
-    same messages; and those that are stored in place of refused ones."""
+    seq: int
     accepted: int
     rejected: int
     refusals: Mapping[str, Refusal]
@@ -62,7 +55,7 @@ class MergeResult:
 def merge_batch(
     connection: PgConnection,
     batch: MicroBatchId,
-    accepted: pa.Table,
+    accepted: AcceptedRows,
     rejected: RejectedPortions,
     refused: RejectedPortions = (),
 ) -> MergeResult:
@@ -74,7 +67,7 @@ def merge_batch(
     Args:
         connection: its transaction is committed, or rolled back if an error is raised.
         batch: identifies a repetition.
-        accepted: the columns of `ACCEPTED_FIELDS`.
+        accepted: the records that keep every rule.
         rejected: the records that a rule rejects.
         refused: those of the accepted records that PostgreSQL refuses.
     """
@@ -83,41 +76,27 @@ def merge_batch(
         for records in refused:
             quarantine_table.insert_records(cursor, records, replace=True)
         skipped = skip_refused(cursor)
-        raise_rows(cursor, accepted)
-        order_rows(cursor, accepted)
-        compare_with_stored(cursor)
-        merged = _find_merged(cursor, batch)
-        current = "same" if merged else "wins OR same"
-        merged = merged or _apply_batch(cursor, batch, accepted.num_rows - len(skipped.refusals), rejected, skipped)
-        users = _read_users(cursor, accepted, skipped, current)
+        merged = _find_merged(cursor, batch) or _apply_batch(cursor, batch, accepted, rejected, skipped)
         failpoints.reach("merge.batch_recorded")
     failpoints.reach("merge.committed")
-    return MergeResult(users, *merged, skipped.refusals)
+    return MergeResult(*merged, skipped.refusals)
 
 
-def stage_rows(cursor: PgCursor, accepted: pa.Table) -> None:
-    """Take the merge lock and copy the rows to the temporary table `incoming`, numbered by `n`."""
+def stage_rows(cursor: PgCursor, accepted: AcceptedRows) -> None:
+    """Take the merge lock and copy the rows to the temporary table `incoming`."""
     lock_merges(cursor)
     cursor.execute(statements.CREATE_TEMPORARY_TABLES)
-    if not accepted.num_rows:
-        return
-    numbered = accepted.select(ACCEPTED_FIELDS).add_column(0, "digest", digest_users(accepted))
-    numbered = numbered.add_column(0, "n", pa.array(np.arange(accepted.num_rows, dtype=np.int32)))
-    text = io.BytesIO()
-    pyarrow.csv.write_csv(numbered, text, pyarrow.csv.WriteOptions(include_header=False))
-    text.seek(0)
-    columns = f"n, digest, {', '.join(ACCEPTED_FIELDS)}"
-    cursor.copy_expert(f"COPY incoming ({columns}) FROM STDIN (FORMAT csv)", text, size=1 << 18)
+    accepted.copy(cursor)
 
 
-def order_rows(cursor: PgCursor, accepted: pa.Table) -> None:
+def order_rows(cursor: PgCursor, accepted: AcceptedRows) -> None:
     """Set the versions of those rows of `incoming`, copied from `accepted`, that have none of their own."""
-    if pc.any(accepted["unversioned"]).as_py():
+    if accepted.unversioned:
         order_unversioned(cursor)
         _digest_again(cursor, accepted)
 
 
-def raise_rows(cursor: PgCursor, accepted: pa.Table) -> None:
+def raise_rows(cursor: PgCursor, accepted: AcceptedRows) -> None:
     """Raise the versions of those rows of `incoming` that Cassandra would hide behind rows that it refused."""
     if raise_versions(cursor):
         _digest_again(cursor, accepted)
@@ -145,26 +124,6 @@ def read_undelivered_counts(connection: PgConnection) -> pa.Table:
         return fetch_table(cursor, pa.schema(types))
 
 
-def read_undelivered_moves(connection: PgConnection) -> pa.Table:
-    """Old keys (user_id, version, country_code, registered_month, registered_at) that undelivered batches left behind.
-
-    The country is null if the user's row in `users_by_country` did not move; likewise the month.
-    """
-    query = """
-        SELECT user_id::text, version, country_code, registered_month, registered_at FROM analytics.moved
-        WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
-    types = {
-        "user_id": pa.string(),
-        "version": pa.int64(),
-        "country_code": pa.string(),
-        "registered_month": pa.string(),
-        "registered_at": pa.timestamp("us", "UTC"),
-    }
-    with connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return fetch_table(cursor, pa.schema(types))
-
-
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
     """Record that every sink has the batch."""
     with connection, connection.cursor() as cursor:
@@ -180,34 +139,29 @@ def resolve_quarantined(cursor: PgCursor, batch: MicroBatchId, event_ids: Sequen
     )
 
 
-def _digest_again(cursor: PgCursor, accepted: pa.Table) -> None:
+def _digest_again(cursor: PgCursor, accepted: AcceptedRows) -> None:
     """Set the digests of the rows of `incoming` that have none because their versions changed."""
     cursor.execute("SELECT n, version FROM incoming WHERE digest IS NULL")
-    numbers = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
-    digests = digest_users(_take_rows(accepted.select(USER_FIELDS), numbers)).to_pylist()
+    changed = cursor.fetchall()
+    numbers, versions = (pa.array([row[column] for row in changed], pa.int64()) for column in (0, 1))
+    rows = accepted.numbered.take(pc.index_in(numbers, accepted.numbered["n"]))
+    rows = rows.set_column(rows.schema.get_field_index("version"), "version", versions)
     psycopg2.extras.execute_values(
         cursor,
         "UPDATE incoming AS i SET digest = d.digest FROM (VALUES %s) AS d(n, digest) WHERE i.n = d.n",
-        list(zip(numbers[:, 0].tolist(), digests, strict=True)),
+        list(zip(numbers.to_pylist(), digest_users(rows).to_pylist(), strict=True)),
         page_size=10_000,
     )
 
 
-def _take_rows(rows: pa.Table, numbers: np.ndarray) -> pa.Table:
-    """The rows with these indices and these versions; `numbers` has the shape (rows, 2)."""
-    version = rows.schema.get_field_index("version")
-    taken = rows.take(pa.array(numbers[:, 0]))
-    return taken.set_column(version, rows.schema.field(version), pa.array(numbers[:, 1]))
-
-
-def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int] | None:
-    """The numbers of accepted and rejected records, if the batch has been merged before; otherwise None."""
+def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int, int] | None:
+    """The sequence number and the numbers of accepted and rejected records of a batch that has been merged before."""
     cursor.execute(
-        "SELECT offsets, accepted, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
+        "SELECT offsets, seq, accepted, rejected FROM analytics.batches WHERE query_id = %s AND batch_id = %s",
         (batch.query_id, batch.number),
     )
     row = cursor.fetchone()
-    return (row[1], row[2]) if row is not None and row[0] == batch.offsets else None
+    return (row[1], row[2], row[3]) if row is not None and row[0] == batch.offsets else None
 
 
 def inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
@@ -222,16 +176,20 @@ def inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -
 
 
 def _apply_batch(
-    cursor: PgCursor, batch: MicroBatchId, accepted: int, rejected: RejectedPortions, skipped: SkippedRows
-) -> tuple[int, int]:
-    """Write a batch that has not been merged before. Returns the numbers of accepted and rejected records."""
-    seq = allocate_seq(cursor)
+    cursor: PgCursor, batch: MicroBatchId, rows: AcceptedRows, rejected: RejectedPortions, skipped: SkippedRows
+) -> tuple[int, int, int]:
+    """Write a batch that has not been merged before. Returns the same numbers as `_find_merged`."""
+    raise_rows(cursor, rows)
+    order_rows(cursor, rows)
+    compare_with_stored(cursor)
+    seq, accepted = allocate_seq(cursor), len(rows) - len(skipped.refusals)
     inherit_unfinished_writes(cursor, batch, seq)  # A batch id may be reused with other offsets.
     cursor.execute(statements.SUMMARIZE_WINNERS, (statements.FRACTIONS,))
     inserted, written, event_times = fetch_row(cursor)
     if accepted:
         write_winners(cursor, seq)
         failpoints.reach("merge.users_written")
+    cursor.execute(statements.DELIVER_AGAIN, {"seq": seq, "skipped": skipped.user_ids})
     rejected_ids = list(skipped.event_ids)
     for records in rejected:
         quarantine_table.insert_records(cursor, records)
@@ -259,25 +217,11 @@ def _apply_batch(
         f" ON CONFLICT (query_id, batch_id) DO UPDATE SET {changes}, merged_at = now()",
         [tuple(row.values())],
     )
-    return accepted, len(rejected_ids)
-
-
-def _read_users(cursor: PgCursor, accepted: pa.Table, skipped: SkippedRows, current: str) -> pa.Table:
-    """The rows that belong in Cassandra: those of `accepted` that are `current`, and stored rows in place of others."""
-    cursor.execute(f"SELECT n, version FROM touched WHERE {current} ORDER BY n")
-    numbers = np.array(cursor.fetchall(), np.int64).reshape(-1, 2)
-    rows = accepted.select((*USER_FIELDS, "origin"))
-    users = _take_rows(rows, numbers)
-    cursor.execute(statements.SELECT_STORED_ROWS)
-    parts = [users, fetch_table(cursor, rows.schema)]
-    if skipped.user_ids:
-        cursor.execute(statements.SELECT_REPLACEMENTS, {"users": skipped.user_ids})
-        parts.append(fetch_table(cursor, rows.schema))
-    return pa.concat_tables(parts)
+    return seq, accepted, len(rejected_ids)
 
 
 def fetch_table(cursor: PgCursor, schema: pa.Schema) -> pa.Table:
     """Fetch the rows of the cursor's statement as a table."""
-    rows: Iterable[tuple[Any, ...]] = cursor.fetchall()
+    rows = cursor.fetchall()
     columns = zip(*rows, strict=True) if rows else [()] * len(schema)
     return pa.table([pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)], schema)

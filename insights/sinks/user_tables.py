@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from uuid import UUID
 
 import pyarrow as pa
@@ -12,58 +11,74 @@ from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.query import dict_factory
 
 from insights import failpoints
-from insights.model.schema import CASSANDRA_TABLES, MAX_ARRIVALS, USER_FIELDS
+from insights.model.quarantine import Refusal
+from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.refused_rows import CountKey
 
 USER_TABLES = ("users_by_country", "users_by_registration_month", "users_by_id")
+"""In the order in which they are written: until a user is in the last one, it has the user's earlier row."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedWrites:
-    """What Cassandra refuses, with its words: users by their index, and counts."""
+    """What Cassandra refuses: users by origin, and counts with its words."""
 
-    users: Mapping[int, str] = field(default_factory=dict)
+    users: Mapping[str, Refusal] = field(default_factory=dict)
     counts: Mapping[CountKey, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.users or self.counts)
 
-    def __or__(self, other: "RefusedWrites") -> "RefusedWrites":
-        return RefusedWrites({**self.users, **other.users}, {**self.counts, **other.counts})
 
+def write_users(
+    writer: CassandraWriter, users: pa.Table, moves: pa.Table, *, skip_refused: bool = False
+) -> dict[int, str]:
+    """Write users to the tables of `USER_TABLES`, and delete the rows under old keys, all idempotently.
 
-def write_batch(
-    writer: CassandraWriter, users: pa.Table, counts: pa.Table, moves: pa.Table, *, skip_refused: bool = False
-) -> RefusedWrites:
-    """Write the users, the counts (dimension, value, count, seq) and the deletions of old keys, all idempotently.
+    Work ends at the first table that refuses a row, unless `skip_refused` is true.
 
-    `users_by_id` is written after everything else that Cassandra may refuse, so that until then it has the earlier rows
-    of the users. Work ends at the first step of which something is refused, unless `skip_refused` is true.
-
-    Returns what is refused.
+    Returns the indices of the refused rows, each with Cassandra's words.
 
     Raises:
         Exception: the driver's first error that is not about what is written.
     """
-    users = users.combine_chunks()
+    refused: dict[int, str] = {}
     if users.num_rows:
+        users = users.combine_chunks()
         users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
-    *tables_by_key, last = USER_TABLES
-    steps = [
-        *(partial(_write_users, writer, table, users) for table in tables_by_key),
-        partial(_write_counts, writer, counts),
-        partial(_write_users, writer, last, users),
-    ]
-    all_refused = RefusedWrites()
-    for step in steps:
-        all_refused |= step()
-        if all_refused and not skip_refused:
-            return all_refused
-    _write_arrivals(writer, users)
+        for table in USER_TABLES:
+            refused |= writer.upsert_valid(table, CASSANDRA_TABLES[table][1], users, "version")
+            failpoints.reach("cassandra.users_written")
+            if refused and not skip_refused:
+                return refused
     _delete_moved(writer, moves)
-    return all_refused
+    return refused
+
+
+def write_counts(writer: CassandraWriter, counts: pa.Table) -> dict[CountKey, str]:
+    """Upsert counts (dimension, value, count, seq). Returns those that are refused, with Cassandra's words.
+
+    A zero that is refused is as good as written: Cassandra has no row of what it refuses.
+
+    Raises:
+        Exception: the driver's first error that is not about what is written.
+    """
+    refused = writer.upsert_valid("user_counts", ("dimension", "value", "count"), counts, "seq")
+    failpoints.reach("cassandra.counts_written")
+    rows = zip(counts.take(list(refused)).to_pylist(), refused.values(), strict=True) if refused else ()
+    return {CountKey(row["dimension"], row["value"]): words for row, words in rows if row["count"]}
+
+
+def write_arrivals(writer: CassandraWriter, arrivals: pa.Table) -> None:
+    """Upsert users into `latest_arrivals`, which shows them and is no record of them."""
+    if not arrivals.num_rows:
+        return
+    hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
+    columns = CASSANDRA_TABLES["latest_arrivals"][1]
+    writer.upsert_valid("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
+    failpoints.reach("cassandra.arrivals_written")
 
 
 def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
@@ -74,36 +89,6 @@ def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> 
     answers = execute_concurrent_with_args(session, statement, keys, execution_profile=profile)
     rows = [row | {"user_id": str(row["user_id"])} for _, answer in answers for row in answer]
     return pa.Table.from_pylist(rows, schema)
-
-
-def _write_users(writer: CassandraWriter, table: str, users: pa.Table) -> RefusedWrites:
-    if not users.num_rows:
-        return RefusedWrites()
-    refused = writer.upsert_valid(table, CASSANDRA_TABLES[table][1], users, "version")
-    failpoints.reach("cassandra.users_written")
-    return RefusedWrites(users=refused)
-
-
-def _write_counts(writer: CassandraWriter, counts: pa.Table) -> RefusedWrites:
-    """Upsert the counts. A zero that is refused is as good as written: Cassandra has no row of what it refuses."""
-    refused = writer.upsert_valid("user_counts", ("dimension", "value", "count"), counts, "seq")
-    failpoints.reach("cassandra.counts_written")
-    rows = zip(counts.take(list(refused)).to_pylist(), refused.values(), strict=True) if refused else ()
-    return RefusedWrites(
-        counts={CountKey(row["dimension"], row["value"]): words for row, words in rows if row["count"]}
-    )
-
-
-def _write_arrivals(writer: CassandraWriter, users: pa.Table) -> None:
-    """Upsert the newest users into `latest_arrivals`, which shows them and is no record of them."""
-    if not users.num_rows:
-        return
-    newest = pc.select_k_unstable(users, MAX_ARRIVALS, [("event_time", "descending"), ("version", "descending")])
-    arrivals = users.take(newest)
-    hours = pc.strftime(arrivals["event_time"].cast(pa.timestamp("us")), "%Y-%m-%dT%H")
-    columns = CASSANDRA_TABLES["latest_arrivals"][1]
-    writer.upsert_valid("latest_arrivals", columns, arrivals.append_column("hour", hours), "version")
-    failpoints.reach("cassandra.arrivals_written")
 
 
 def _delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:

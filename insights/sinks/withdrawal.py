@@ -19,18 +19,20 @@ from insights.clients.merge_order import allocate_seq
 from insights.clients.sql import fetch_row
 from insights.model.batch import BATCH_DIGESTED, digest_batch
 from insights.model.quarantine import Refusal
-from insights.model.schema import ACCEPTED_FIELDS, build_dimension_values_sql
+from insights.model.schema import build_dimension_values_sql
 from insights.sinks import merge_statements as statements
 from insights.sinks import postgres
+from insights.sinks.accepted_rows import encode_rows
 from insights.sinks.bisection import find_refused
 from insights.sinks.refused_rows import CountKey, skip_refused
 from insights.sinks.store_errors import is_postgres_refusal, quote_store
+from insights.sinks.user_rows import ACCEPTED_SCHEMA
 
 _KEEP_NEWEST = f"DELETE FROM incoming WHERE n NOT IN ({statements.SELECT_NEWEST_INCOMING})"
 # A user for whom no earlier row was stored disappears; n is null.
 _TOUCH_WITHDRAWN = f"""
     INSERT INTO touched
-    SELECT NULL::integer, u.user_id, u.event_id, u.version, true, false, u.event_id, u.version,
+    SELECT NULL::bigint, u.user_id, u.event_id, u.version, true, u.event_id, u.version,
         {", ".join(f"u.{name}" for name in statements.REPLACED_COLUMNS)}
     FROM analytics.users AS u
     WHERE u.user_id = ANY(%(users)s::uuid[]) AND u.origin = ANY(%(origins)s)
@@ -64,7 +66,7 @@ def find_refused_rows(connection: PgConnection, accepted: pa.Table) -> dict[int,
     """
     try:
         with connection.cursor() as cursor:
-            postgres.stage_rows(cursor, accepted.slice(0, 0))
+            postgres.stage_rows(cursor, encode_rows(accepted.slice(0, 0)))
             seq = allocate_seq(cursor)
             return _merge_what_fits(cursor, accepted, seq)
     finally:
@@ -104,7 +106,7 @@ def withdraw(
     names = {"users": refused["user_id"], "origins": refused["origin"], "events": refused["event_id"]}
     parameters = {name: column.to_pylist() for name, column in names.items()} | _name_batch(batch)
     with connection, connection.cursor() as cursor:
-        postgres.stage_rows(cursor, candidates.slice(0, 0))
+        postgres.stage_rows(cursor, encode_rows(candidates.slice(0, 0)))
         for portion in records:
             quarantine_table.insert_records(cursor, portion, replace=True)
         seq = allocate_seq(cursor)
@@ -129,10 +131,10 @@ def select_candidates(
     """
     of_users = pc.is_in(accepted["user_id"], pa.array(user_ids, pa.string()))
     taken = pc.invert(pc.is_in(accepted["origin"], pa.array(refused, pa.string())))
-    others = accepted.select(ACCEPTED_FIELDS).filter(pc.and_(of_users, taken))
+    others = accepted.filter(pc.and_(of_users, taken)).cast(ACCEPTED_SCHEMA)
     earlier = delivered.append_column("origin", pa.nulls(delivered.num_rows, pa.string()))
     earlier = earlier.append_column("unversioned", pa.array([False] * delivered.num_rows, pa.bool_()))
-    return pa.concat_tables([others, earlier.cast(others.schema)]).sort_by([("version", "descending")])
+    return pa.concat_tables([others, earlier.cast(ACCEPTED_SCHEMA)]).sort_by([("version", "descending")])
 
 
 def _update_batch(cursor: PgCursor, batch: postgres.MicroBatchId, seq: int, refused: int) -> None:
@@ -165,13 +167,14 @@ def _merge_what_fits(cursor: PgCursor, rows: pa.Table, seq: int) -> dict[int, st
 
 def _try_merge(cursor: PgCursor, rows: pa.Table, seq: int) -> str | None:
     """Merge the rows on top of those of earlier calls. Returns PostgreSQL's words if it refuses any of them."""
+    encoded = encode_rows(rows)
     cursor.execute("SAVEPOINT part")
     try:
-        postgres.stage_rows(cursor, rows)
+        postgres.stage_rows(cursor, encoded)
         skip_refused(cursor)
-        postgres.order_rows(cursor, rows)
+        postgres.order_rows(cursor, encoded)
         cursor.execute(_KEEP_NEWEST)
-        postgres.raise_rows(cursor, rows)
+        postgres.raise_rows(cursor, encoded)
         postgres.compare_with_stored(cursor)
         postgres.write_winners(cursor, seq)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; DELETE FROM incoming; DELETE FROM touched; RELEASE part")

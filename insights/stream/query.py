@@ -1,6 +1,7 @@
 """The streaming query as a process: the Spark session, the Kafka source, graceful shutdown and readable errors."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10
 """The longest wait for Spark to commit a delivered batch to the checkpoint."""
 CHECK_SECONDS = 10
+PYTHON_CONF = {"spark.python.daemon.module": "insights.sinks.worker_daemon"}
+"""Settings of the executors' Python processes."""
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
 
@@ -40,6 +43,8 @@ def make_spark_session(settings: StreamSettings) -> SparkSession:
             raise
         raise UserError("Java did not start: install Java 17 or 21, or set JAVA_HOME to one.") from None
     spark.sparkContext.setLogLevel("WARN")
+    # PySpark takes the python3 that is first on PATH, which may be another one.
+    spark.sparkContext.pythonExec = sys.executable
     return spark
 
 
@@ -49,15 +54,19 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     Raises:
         UserError: a jar named by the settings does not exist.
     """
-    conf = SPARK_CONF | {
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
-        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
-        "spark.sql.streaming.numRecentProgressUpdates": "10",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-    }
+    conf = (
+        SPARK_CONF
+        | PYTHON_CONF
+        | {
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.execution.arrow.pyspark.enabled": "true",
+            "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+            "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+            "spark.sql.streaming.numRecentProgressUpdates": "10",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+        }
+    )
     if not settings.master:
         return conf
     jars = [Path(jar).expanduser() for jar in settings.jars.split(",") if jar.strip()]
@@ -172,10 +181,14 @@ def _explain_error(error: Exception, settings: StreamSettings) -> Exception:
 
 
 def _find_root_cause(error: Exception) -> str:
-    """The first line of the innermost Java exception, for an error of py4j; its own text names a call, not a cause."""
+    """The innermost error of an error of py4j, whose own text names a call and not a cause: a line of text.
+
+    Of an error in a Python process of an executor, Spark's exception has the traceback.
+    """
     if not isinstance(error, Py4JJavaError):
         return ""
     exception = error.java_exception
     while (cause := exception.getCause()) is not None:
         exception = cause
-    return str(exception.toString()).splitlines()[0]
+    lines = str(exception.toString()).strip().splitlines()
+    return lines[-1] if lines[0].endswith("Traceback (most recent call last):") else lines[0]

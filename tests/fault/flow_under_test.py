@@ -65,6 +65,11 @@ class FlowUnderTest:
         code = self._stream.crash_in(window)
         assert code == -signal.SIGKILL, f"the stream did not reach {window}:\n{self._stream.log.read_text()[-3000:]}"
 
+    def crash_executors(self, window: str) -> None:
+        """Run the stream until Spark gives it up, because each attempt of a task kills its process in the window."""
+        code, message = self._stream.crash_tasks_in(window)
+        assert (code, message) == (1, "error: The stream failed: Python worker exited unexpectedly (crashed)"), message
+
     def publish_page(self, seed: str, size: int) -> None:
         """Stage a page and publish it."""
         self.run(("-m", "tests.fault.programs", "stage", seed, "1", str(size)))

@@ -12,6 +12,7 @@ KINDS = (
     "cassandra",
     "stream-jvm",
     "stream-python",
+    "stream-worker",
     "publisher",
     "airflow-scheduler",
     "airflow-task",

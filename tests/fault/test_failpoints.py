@@ -26,6 +26,7 @@ from tests.fault.windows import (
     REPUBLISHING,
     STAGING,
     WITHDRAWING,
+    WRITING,
 )
 from tests.helpers.simulator_server import serving
 from tests.helpers.staged_pages import run_sql
@@ -68,6 +69,11 @@ def test_the_publisher_resumes(flow: FlowUnderTest) -> None:
     flow.publish_all()
 
 
+@pytest.mark.parametrize("window", WRITING)
+def test_the_processes_of_executors_crash_while_they_write_users(flow: FlowUnderTest, window: str) -> None:
+    flow.crash_executors(window)
+
+
 @pytest.mark.parametrize("window", DELIVERING)
 def test_a_crash_while_a_batch_is_delivered(flow: FlowUnderTest, window: str) -> None:
     flow.crash_stream(window)
@@ -77,7 +83,7 @@ def test_a_crash_while_a_user_moves(flow: FlowUnderTest) -> None:
     flow.deliver_all()
     move_users(flow, 12)
     for window in MOVING:
-        flow.crash_stream(window)
+        flow.crash_executors(window)
 
 
 @pytest.mark.parametrize("window", REPUBLISHING)

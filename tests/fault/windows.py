@@ -24,15 +24,14 @@ DELIVERING = (
     "merge.users_written",
     "merge.batch_recorded",
     "merge.committed",
-    "cassandra.users_written",
-    "cassandra.users_written:2",
-    "cassandra.arrivals_written",
     "cassandra.counts_written",
+    "cassandra.arrivals_written",
     "produce.enqueued",
     "produce.acknowledged",
     "batch.copied",
     "batch.marked",
 )
+WRITING = ("cassandra.users_written", "cassandra.users_written:2")
 MOVING = ("cassandra.moved_deleted",)
 WITHDRAWING = ("withdraw.committed",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
@@ -66,6 +65,7 @@ ALL = (
     *STAGING,
     *PUBLISHING,
     *DELIVERING,
+    *WRITING,
     *MOVING,
     *WITHDRAWING,
     *REPUBLISHING,

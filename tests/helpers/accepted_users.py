@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from insights.sinks.orphaned_batches import build_user_schema
+from insights.sinks.accepted_rows import AcceptedRows, encode_rows
+from insights.sinks.user_rows import ACCEPTED_SCHEMA
 
-SCHEMA = pa.schema([*build_user_schema(), pa.field("origin", pa.string()), pa.field("unversioned", pa.bool_())])
 FETCHED = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 NASTY = ("", '"', ",", "\\N", "\\.", "a\nb", "a\r\n", "O'Brien", "Ünal", "\u0627\u0645\u06cc\u0631", "\U0001f600", "\t")
 
@@ -68,4 +68,9 @@ def user(random_: random.Random, user_id: UUID, version: int, event_id: str, **f
 def table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Return the rows as the table of accepted users of a batch; each has a version unless it is `unversioned`."""
     messages = [{"origin": f"users.raw/0/{n}", "unversioned": False} | row for n, row in enumerate(rows)]
-    return pa.Table.from_pylist(messages, schema=SCHEMA)
+    return pa.Table.from_pylist(messages, schema=ACCEPTED_SCHEMA)
+
+
+def encode(rows: Sequence[dict[str, Any]]) -> AcceptedRows:
+    """Return the rows of `table` as the merge takes them."""
+    return encode_rows(table(rows))

@@ -15,6 +15,8 @@ from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.migrations.privileges import CASSANDRA, POSTGRES
 from insights.settings import StoreSettings
+from tests.helpers.staged_pages import run_sql
+from tests.helpers.support import eventually
 
 PASSWORD = 'it\'s a "password"; --'
 
@@ -76,8 +78,11 @@ def make_logins(superuser: StoreSettings, folder: Path) -> Logins:
 
 
 def drop_logins(superuser: StoreSettings, logins: Logins) -> None:
-    """Drop PostgreSQL's roles and all that they own."""
-    for role in (*logins.postgres_roles.values(), logins.owner.postgres.user):
+    """Drop PostgreSQL's roles and all that they own, once their sessions and temporary tables are gone."""
+    roles = [*logins.postgres_roles.values(), logins.owner.postgres.user]
+    sessions = "SELECT pid FROM pg_stat_activity WHERE usename = ANY(%s)"
+    eventually(lambda: not run_sql(superuser.postgres, sessions, roles))
+    for role in roles:
         execute_as_superuser(superuser, f'REASSIGN OWNED BY "{role}" TO CURRENT_USER')
         execute_as_superuser(superuser, f'DROP OWNED BY "{role}"', f'DROP ROLE "{role}"')
 

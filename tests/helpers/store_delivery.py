@@ -1,7 +1,8 @@
 """Delivery of batches to real stores without Spark, and what must hold of both stores afterwards."""
 
+import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -20,10 +21,13 @@ from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
 from insights.sinks import delivery
 from insights.sinks import postgres as store
+from insights.sinks.accepted_rows import encode_rows
 from insights.sinks.batch_contents import BatchContents
 from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.executor_writes import write_range
+from insights.sinks.user_ranges import split_users
 from tests.helpers import dimension_oracle
-from tests.helpers.accepted_users import table
+from tests.helpers.accepted_users import table, user
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
 
 TOPIC = "users.raw"
@@ -56,10 +60,23 @@ class RealStores:
     def connect_cassandra(self) -> tuple[Session, CassandraWriter]:
         return self._session, self._writer
 
+    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
+        refused: dict[str, Refusal] = {}
+        for users in split_users(min(2, max(1, rows))):
+            refused |= write_range(self, seqs, users, skip_refused=skip_refused)
+        return refused
+
 
 def identify(number: int, query: str = "query") -> store.MicroBatchId:
     offsets = {TOPIC: {"0": [number * 1000, number * 1000 + 1000]}}
     return store.MicroBatchId(query, number, offsets, datetime.now(UTC))
+
+
+def make_user(number: int, version: int, **fields: Any) -> Row:
+    """Version `version` of user `number`; its event is named after both."""
+    uid = UUID(int=(number % 16 << 124) + number + 1)
+    plain = {"country_code": "DE", "city": "Köln", "title": None}
+    return user(random.Random(number), uid, 10**15 + 10 * version, f"{number}{version:03d}", **plain | fields)
 
 
 def place(number: int, rows: Iterable[Row]) -> list[Row]:
@@ -70,7 +87,9 @@ def place(number: int, rows: Iterable[Row]) -> list[Row]:
 def deliver(stores: RealStores, number: int, rows: list[Row], query: str = "query") -> store.MergeResult:
     """Deliver a batch to both stores and mark it as delivered."""
     accepted = table(rows)
-    batch = BatchContents(identify(number, query), accepted, [], lambda refusals: _make_records(accepted, refusals))
+    batch = BatchContents(
+        identify(number, query), encode_rows(accepted), [], lambda refusals: _make_records(accepted, refusals)
+    )
     merged = delivery.write_cassandra(stores, batch, delivery.merge(stores, batch))
     stores.with_postgres(lambda connection: store.mark_delivered(connection, batch.id))
     return merged

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 from uuid import UUID
 
+import psutil
 from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
@@ -29,8 +30,19 @@ import os, runpy, sys
 import insights.{module} as module
 def crash(*_, **__):
     os._exit({code})
+module.{function}  # Fails if there is no such function.
 module.{function} = crash
 runpy.run_path({job!r}, run_name="__main__")
+"""
+
+_RUN = "import runpy\nrunpy.run_path('jobs/stream_users.py', run_name='__main__')"
+
+
+def set_task_window(window: str) -> str:
+    """Statements, for the beginning of a run, that give the Python processes of the executors a failpoint."""
+    return f"""
+from insights.stream import query
+query.PYTHON_CONF["spark.executorEnv.CRASH_AT"] = {window!r}
 """
 
 
@@ -54,7 +66,7 @@ class Stream:
             "PYTHONPATH": str(REPOSITORY),
             **to_environment(postgres, kafka, cassandra),
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
-            "INSIGHTS_STREAM_MASTER": "local[2]",
+            "INSIGHTS_STREAM_MASTER": "local[2,4]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
             **(spark.environment if spark else {}),
             **environment,
@@ -75,6 +87,17 @@ class Stream:
                 os.killpg(process.pid, signal.SIGKILL)
         return code
 
+    def crash_tasks_in(self, window: str) -> tuple[int, str]:
+        """Run until the stream gives up, and return its exit code and its last line of output.
+
+        The Python processes of the executors kill themselves in the failpoint `window`.
+        """
+        self.log.unlink(missing_ok=True)
+        script = f"{set_task_window(window)}\n{_RUN}"
+        with self._start_process([sys.executable, "-c", script], free_port()) as process:
+            code = process.wait(START_SECONDS)
+        return code, self.log.read_text().strip().splitlines()[-1]
+
     def run_until_failure(
         self, provoke: Callable[["Running"], None] = lambda _: None, **environment: str
     ) -> tuple[int, str]:
@@ -93,8 +116,7 @@ class Stream:
     def running(self, prelude: str = "") -> Iterator["Running"]:
         """Start a run, after the statements of `prelude`, and stop it by SIGTERM at the end of the `with` block."""
         port = free_port()
-        script = f"{prelude}\nimport runpy\nrunpy.run_path('jobs/stream_users.py', run_name='__main__')"
-        with self._start_process([sys.executable, "-c", script], port) as process:
+        with self._start_process([sys.executable, "-c", f"{prelude}\n{_RUN}"], port) as process:
             yield Running(process, port)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()[-3000:]
@@ -131,6 +153,11 @@ class Running:
     def get(self, path: str) -> str:
         with urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
             return str(answer.read().decode())
+
+    def list_processes(self) -> list[psutil.Process]:
+        """The processes that the stream has started, and those that they have started."""
+        children: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
+        return children
 
     def metric(self, name: str) -> float:
         lines = [line for line in self.get("/metrics").splitlines() if line.startswith(f"insights_stream_{name} ")]

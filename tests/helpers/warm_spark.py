@@ -18,8 +18,8 @@ from insights.local.jars import list_group_files
 class WarmSpark:
     """The JVM behind a PySpark gateway."""
 
-    def __init__(self, gateway: Any) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Any, log: Path) -> None:
+        self._gateway, self.log = gateway, log
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,7 +45,7 @@ def start_spark(jars: Path, log: Path) -> Iterator[WarmSpark]:
     with log.open("ab") as output:
         gateway = launch_gateway(conf, {"stdout": output, "stderr": output})
     try:
-        yield WarmSpark(gateway)
+        yield WarmSpark(gateway, log)
     finally:
         gateway.proc.kill()
         gateway.proc.wait()

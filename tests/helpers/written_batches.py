@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from insights.sinks import user_tables
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.user_tables import write_batch
 from tests.helpers.accepted_users import table
 
-_NO_COUNTS = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
 _MOVES = pa.schema(
     {
         "user_id": pa.string(),
@@ -22,9 +21,12 @@ _MOVES = pa.schema(
 
 def write_users(writer: CassandraWriter, users: pa.Table) -> Mapping[int, str]:
     """Write users to every table. Returns what Cassandra refuses, by index."""
-    return write_batch(writer, users, _NO_COUNTS.empty_table(), _MOVES.empty_table()).users
+    refused = user_tables.write_users(writer, users, _MOVES.empty_table())
+    if not refused:
+        user_tables.write_arrivals(writer, users)
+    return refused
 
 
 def delete_moved(writer: CassandraWriter, moves: list[dict[str, object]]) -> None:
     """Delete the rows under old keys."""
-    write_batch(writer, table([]), _NO_COUNTS.empty_table(), pa.Table.from_pylist(moves, _MOVES))
+    user_tables.write_users(writer, table([]), pa.Table.from_pylist(moves, _MOVES))

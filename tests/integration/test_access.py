@@ -32,14 +32,14 @@ from insights.repair.redrive import redrive
 from insights.repair.redrive_selection import RedriveSelection
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, StreamSettings
 from insights.sinks import postgres as store
-from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.user_tables import write_batch
+from insights.sinks.delivery import write_merged
 from insights.staging.load import load_page
 from insights.staging.retention import drop_expired
 from tests.helpers import accepted_users
 from tests.helpers.component_logins import Logins, drop_logins, execute_as_superuser, make_logins
 from tests.helpers.publisher_process import read_cursor, run_publisher
 from tests.helpers.staged_pages import MadePage, make_records, run_sql
+from tests.helpers.store_delivery import RealStores
 from tests.helpers.support import eventually
 
 
@@ -100,16 +100,14 @@ def stream(logins: Logins, number: int, version: int) -> None:
     watermarks = read_watermarks(get_admin(stores.kafka), stores.kafka.raw_topic)
     spans = {str(part): list(span) for part, span in watermarks.items()}
     batch = store.MicroBatchId("query", number, {stores.kafka.raw_topic: spans}, datetime.now(UTC))
-    accepted = accepted_users.table(rows)
+    accepted = accepted_users.encode(rows)
     with (
         closing(connections.connect_postgres(stores.postgres, "stream")) as connection,
         connections.open_cassandra(stores.cassandra) as session,
     ):
         merged = store.merge_batch(connection, batch, accepted, [[quarantine_record(*rejected)]])
-        assert merged.users.num_rows == len(rows)
-        writer = CassandraWriter(session, in_flight=4, batch_rows=30)
-        counts, moves = store.read_undelivered_counts(connection), store.read_undelivered_moves(connection)
-        assert not write_batch(writer, merged.users, counts, moves)
+        assert merged.accepted == len(rows)
+        assert not write_merged(RealStores(connection, session), [merged.seq], len(rows), skip_refused=False)
         store.mark_delivered(connection, batch)
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,10 @@ from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
-from tests.helpers.accepted_users import NASTY, table, user
+from insights.sinks.postgres import MicroBatchId, merge_batch
+from insights.sinks.user_ranges import read_newest_users
+from insights.sinks.user_tables import write_arrivals
+from tests.helpers.accepted_users import NASTY, encode, table, user
 from tests.helpers.stream_process import assert_cassandra_equals
 from tests.helpers.written_batches import delete_moved, write_users
 
@@ -71,10 +75,12 @@ def test_a_user_who_moved_is_under_the_new_key_only(cassandra: CassandraSettings
     assert_cassandra_equals(cassandra, index_by_id([back[1]]), {})
 
 
-def test_the_latest_arrivals_are_the_newest_of_a_batch(session: Any, writer: CassandraWriter) -> None:
+def test_the_latest_arrivals_are_the_newest_of_a_batch(connection: Any, session: Any, writer: CassandraWriter) -> None:
     random_ = random.Random(4)
     rows = [user(random_, UUID(int=random_.getrandbits(128)), n + 1, str(n)) for n in range(300)]
-    write_users(writer, table(rows))
+    identity = MicroBatchId("query", 0, {"users.raw": {"0": [0, 300]}}, datetime.now(UTC))
+    merged = merge_batch(connection, identity, encode(rows), [])
+    write_arrivals(writer, read_newest_users(connection, [merged.seq]))
     arrivals = {row.user_id for row in session.execute("SELECT user_id FROM latest_arrivals")}
     newest = sorted(rows, key=lambda row: row["event_time"])[-200:]
     assert arrivals == {UUID(row["user_id"]) for row in newest}

@@ -80,7 +80,7 @@ def merge_again(flow: IdleFlow, number: int, **changes: object) -> None:
     spans = {str(partition): list(span) for partition, span in watermarks.items()}
     batch = MicroBatchId("query", batches, {flow.stores.kafka.raw_topic: spans}, FETCHED_AT)
     with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as connection:
-        merge_batch(connection, batch, accepted_users.table([row]), [])
+        merge_batch(connection, batch, accepted_users.encode([row]), [])
 
 
 def states(ledger: Ledger) -> dict[str, LedgerState]:

@@ -146,7 +146,7 @@ def test_merged_batches_whose_messages_left_the_topic_reach_cassandra_without_a_
     stores: StoreSettings, stream: Stream, connection: PgConnection
 ) -> None:
     publish_users(stores, 1, 20)
-    assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
+    assert stream.crash_at("sinks.delivery", "write_merged") == CRASHED
     assert (len(read_postgres_users(connection)), count_undelivered(connection)) == (20, 1)
     delete_messages(stores.kafka, read_ends(stores.kafka))
     publish_users(stores, 101, 5)

@@ -15,7 +15,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.settings import PostgresSettings
 from insights.sinks import postgres as store
-from tests.helpers.accepted_users import table, user
+from tests.helpers.accepted_users import encode, user
 from tests.helpers.staged_pages import run_sql
 
 WAIT_SECONDS = 30
@@ -31,20 +31,20 @@ def test_a_merge_that_did_not_see_a_newer_row_does_not_replace_it(
     older = user(random.Random(0), UUID(int=1), 1000, "1")
     newer = older | {"version": 2000, "event_id": "2", "city": "Köln"}
     compared, merged = threading.Event(), threading.Event()
-    find_merged = store._find_merged
+    inherit = store.inherit_unfinished_writes
 
-    def wait_for_the_other_merge(cursor: Any, identity: store.MicroBatchId) -> tuple[int, int] | None:
+    def wait_for_the_other_merge(cursor: Any, identity: store.MicroBatchId, seq: int) -> None:
         if identity.number == 0:
             compared.set()
             assert merged.wait(WAIT_SECONDS)
-        return find_merged(cursor, identity)
+        inherit(cursor, identity, seq)
 
     def merge(number: int, row: dict[str, Any]) -> None:
         with closing(connections.connect_postgres(postgres, "tests")) as connection:
-            store.merge_batch(connection, batch(number), table([row]), [])
+            store.merge_batch(connection, batch(number), encode([row]), [])
 
     monkeypatch.setattr(store, "lock_merges", lambda _: None)
-    monkeypatch.setattr(store, "_find_merged", wait_for_the_other_merge)
+    monkeypatch.setattr(store, "inherit_unfinished_writes", wait_for_the_other_merge)
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(merge, 0, older)
         assert compared.wait(WAIT_SECONDS)
@@ -56,7 +56,7 @@ def test_a_merge_that_did_not_see_a_newer_row_does_not_replace_it(
 
 def test_a_repeated_batch_changes_nothing_even_if_the_rules_now_reject_a_record(connection: Any) -> None:
     rows = [user(random.Random(number), UUID(int=number), 1000 + number, str(number)) for number in (1, 2)]
-    store.merge_batch(connection, batch(0), table(rows), [])
+    store.merge_batch(connection, batch(0), encode(rows), [])
     before = read_batch_and_quarantine(connection)
     now_rejected = QuarantineRecord(
         origin="users.raw/0/1",
@@ -73,7 +73,7 @@ def test_a_repeated_batch_changes_nothing_even_if_the_rules_now_reject_a_record(
         sha256="",
         payload=b"{}",
     )
-    store.merge_batch(connection, batch(0), table(rows[:1]), [[now_rejected]])
+    store.merge_batch(connection, batch(0), encode(rows[:1]), [[now_rejected]])
     assert read_batch_and_quarantine(connection) == before == [(0, 2, 0, 2, 0, 0)]
 
 

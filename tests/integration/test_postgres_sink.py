@@ -14,8 +14,10 @@ from insights.model.reasons import Reason
 from insights.model.schema import USER_FIELDS
 from insights.model.user import DIMENSIONS
 from insights.sinks import postgres as store
+from insights.sinks import user_ranges
+from insights.sinks.user_rows import STORED_SCHEMA
 from tests.helpers import dimension_oracle
-from tests.helpers.accepted_users import FETCHED, table, user
+from tests.helpers.accepted_users import FETCHED, encode, user
 from tests.helpers.staged_pages import fetch
 
 TOPIC = "users.raw"
@@ -30,10 +32,10 @@ def batch(number: int, query: str = "query", until: int | None = None) -> store.
 def merge(
     connection: Any, identity: store.MicroBatchId, rows: Iterable[Row], rejected: Iterable[QuarantineRecord] = ()
 ) -> list[Row]:
-    """Merge a batch; the rows that are stored now, according to the merge."""
+    """Merge a batch; the rows that are to be written to Cassandra, according to the merge."""
     rows, rejected = list(rows), list(rejected)
-    merged = store.merge_batch(connection, identity, table(rows), [rejected] if rejected else [])
-    users: list[Row] = merged.users.select(USER_FIELDS).to_pylist()
+    merged = store.merge_batch(connection, identity, encode(rows), [rejected] if rejected else [])
+    users: list[Row] = user_ranges.read_users(connection, [merged.seq]).select(USER_FIELDS).to_pylist()
     return users
 
 
@@ -58,8 +60,13 @@ def read_superseded(connection: Any) -> set[str]:
 
 
 def dump_tables(connection: Any) -> list[Any]:
-    tables = ("analytics.users", "analytics.user_counts", "analytics.superseded", "analytics.moved")
-    return [sorted(fetch(connection, f"SELECT t::text FROM {name} AS t")) for name in tables]
+    """What is stored, without the batch that delivers the users."""
+    users = f"analytics.users: {', '.join(USER_FIELDS)}, digest, origin"
+    tables = (users, *(f"analytics.{name}: *" for name in ("user_counts", "superseded", "moved")))
+    return [
+        sorted(fetch(connection, f"SELECT t::text FROM (SELECT {columns} FROM {name}) AS t"))
+        for name, columns in (table.split(": ") for table in tables)
+    ]
 
 
 class WideTableModel:
@@ -75,7 +82,7 @@ class WideTableModel:
     def apply(self, connection: Any, current: Iterable[Row]) -> None:
         for row in current:
             self._write((row[self.partition], row["registered_at"], row["user_id"]), row["version"], False)
-        for move in store.read_undelivered_moves(connection).to_pylist():
+        for move in user_ranges.read_undelivered_moves(connection).to_pylist():
             if move[self.partition]:
                 self._write((move[self.partition], move["registered_at"], move["user_id"]), move["version"], True)
 
@@ -157,10 +164,11 @@ def test_a_row_that_is_not_stored_is_never_written_to_cassandra(connection: Any)
 def test_a_batch_repeated_with_other_rules_delivers_what_was_merged(connection: Any) -> None:
     stored = user(random.Random(0), UUID(int=7), 20, "2")
     merge(connection, batch(0), [stored])
-    transformed_again = table([dict(stored, full_name="By newer rules", event_time=FETCHED)])
+    transformed_again = encode([dict(stored, full_name="By newer rules", event_time=FETCHED)])
     merged = store.merge_batch(connection, batch(0), transformed_again, [])
-    assert merged.users.select(USER_FIELDS).to_pylist() == [stored]
-    assert merged.users.schema == transformed_again.select([*USER_FIELDS, "origin"]).schema
+    users = user_ranges.read_users(connection, [merged.seq])
+    assert users.select(USER_FIELDS).to_pylist() == [stored]
+    assert users.schema == STORED_SCHEMA
 
 
 def test_a_user_whose_row_was_lost_can_repeat_a_move(connection: Any) -> None:
@@ -173,7 +181,7 @@ def test_a_user_whose_row_was_lost_can_repeat_a_move(connection: Any) -> None:
         cursor.execute("DELETE FROM analytics.users")
     merge(connection, batch(2), [older])
     assert merge(connection, batch(3), [newer]) == [newer]
-    [move] = store.read_undelivered_moves(connection).to_pylist()
+    [move] = user_ranges.read_undelivered_moves(connection).to_pylist()
     assert (move["version"], move["country_code"]) == (20, "DE")
 
 

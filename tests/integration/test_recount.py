@@ -39,7 +39,7 @@ def user(number: int, version: int = 10, **fields: Any) -> dict[str, Any]:
 
 
 def merge(connection: Any, number: int, *users: dict[str, Any]) -> None:
-    store.merge_batch(connection, batch(number), accepted_users.table(users), [])
+    store.merge_batch(connection, batch(number), accepted_users.encode(users), [])
 
 
 def gender_counts(cassandra: CassandraSettings) -> dict[str, int]:
@@ -93,9 +93,9 @@ def test_a_recount_waits_for_a_running_merge(
             )
             return bool(cursor.fetchone() == (1,))
 
-    table = accepted_users.table([user(2, gender="female")])
+    rows = accepted_users.encode([user(2, gender="female")])
     with ThreadPoolExecutor(2) as pool:
-        merging = pool.submit(store.merge_batch, connection, batch(1), table, rejected())
+        merging = pool.submit(store.merge_batch, connection, batch(1), rows, rejected())
         try:
             assert merging_users.wait(60)
             counting = pool.submit(recount, postgres, cassandra, STREAM)

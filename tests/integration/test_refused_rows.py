@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator
 from typing import Any
-from uuid import UUID
 
 import psycopg2
 import pytest
@@ -11,13 +10,13 @@ from cassandra import InvalidRequest
 
 from insights.clients import connections
 from insights.settings import CassandraSettings
-from tests.helpers.accepted_users import user
 from tests.helpers.store_delivery import (
     CrashError,
     RealStores,
     Row,
     assert_ledger_closes,
     deliver,
+    make_user,
     place,
     read_places,
 )
@@ -30,13 +29,6 @@ TOO_LONG_FOR_CASSANDRA = "x" * 70_000
 def stores(connection: Any, cassandra: CassandraSettings) -> Iterator[RealStores]:
     with connections.open_cassandra(cassandra) as session:
         yield RealStores(connection, session)
-
-
-def make_user(number: int, version: int, **fields: Any) -> Row:
-    """Version `version` of user `number`; its event is named after both."""
-    uid = UUID(int=(number % 16 << 124) + number + 1)
-    plain = {"country_code": "DE", "city": "Köln", "title": None}
-    return user(random.Random(number), uid, 10**15 + 10 * version, f"{number}{version:03d}", **plain | fields)
 
 
 def run_sql(stores: RealStores, *statements: str) -> None:

@@ -9,7 +9,8 @@ from insights.ledger.check import read_totals
 from insights.repair.retention import PrunedRows, prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
-from tests.helpers.accepted_users import table, user
+from insights.sinks.user_ranges import read_undelivered_moves
+from tests.helpers.accepted_users import encode, user
 from tests.helpers.staged_pages import fetch
 
 DAYS = 14
@@ -22,7 +23,7 @@ def batch(kafka: KafkaSettings, number: int, query: str = "query") -> store.Micr
 def merge(connection: Any, identity: store.MicroBatchId, country: str, delivered: bool = True) -> None:
     """Merge a batch with the only user, who moves to `country`."""
     row = user(random.Random(0), UUID(int=1), identity.number + 1, str(identity.number), country_code=country)
-    store.merge_batch(connection, identity, table([row]), [])
+    store.merge_batch(connection, identity, encode([row]), [])
     if delivered:
         store.mark_delivered(connection, identity)
 
@@ -54,10 +55,10 @@ def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka
     merge(connection, batch(kafka, 0), "DE")
     merge(connection, batch(kafka, 1), "US", delivered=False)
     merge(connection, batch(kafka, 2), "IR")
-    moves = store.read_undelivered_moves(connection)
+    moves = read_undelivered_moves(connection)
     assert moves["country_code"].to_pylist() == ["DE"]
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(1, 1)
-    assert store.read_undelivered_moves(connection) == moves
+    assert read_undelivered_moves(connection) == moves
     assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
 
 

@@ -168,7 +168,7 @@ def test_after_crashes_poison_and_replays_every_record_is_delivered_once(
     topic.send_poison(bad)
     topic.send([make_message(number) for number in range(20, 40)])
 
-    assert stream.crash_at("sinks.delivery", "write_batch") == CRASHED
+    assert stream.crash_at("sinks.delivery", "write_merged") == CRASHED
     assert list_batches(connection) == [(0, *list_batches(connection)[0][1:3], True)]
     merged = read_postgres_users(connection), read_quarantine(connection)
     assert len(merged[0]) == 40

@@ -12,8 +12,9 @@ from insights.clients import connections
 from insights.model.schema import USER_FIELDS
 from insights.settings import CassandraSettings
 from insights.sinks import postgres as store
+from insights.sinks import user_ranges
 from insights.sinks.cassandra import CassandraWriter
-from tests.helpers.accepted_users import table, user
+from tests.helpers.accepted_users import encode, table, user
 from tests.helpers.written_batches import write_users
 
 TOPIC = "users.raw"
@@ -31,8 +32,8 @@ def update(offset: int, millisecond: int = MILLISECOND, partition: int = 0, **fi
 
 def merge(connection: Any, number: int, rows: Sequence[Row], query: str = "query") -> list[Row]:
     identity = store.MicroBatchId(query, number, {TOPIC: {"0": [number, number + 1]}}, datetime.now(UTC))
-    merged = store.merge_batch(connection, identity, table(rows), [])
-    users: list[Row] = merged.users.select(USER_FIELDS).to_pylist()
+    merged = store.merge_batch(connection, identity, encode(rows), [])
+    users: list[Row] = user_ranges.read_users(connection, [merged.seq]).select(USER_FIELDS).to_pylist()
     return users
 
 

@@ -39,7 +39,7 @@ from insights.settings import (
     StreamSettings,
     load,
 )
-from insights.sinks import micro_batch
+from insights.sinks import stores
 from insights.source import client
 from insights.source.errors import FetchFailure, SourceError
 from insights.staging import retention
@@ -223,10 +223,9 @@ def start_query(_: Patch) -> object:
 def write_cassandra(patch: Patch) -> object:
     limits: list[Any] = []
     patch.setattr(connections, "open_cassandra", lambda _: nullcontext())
-    patch.setattr(micro_batch, "CassandraWriter", lambda _, **named: keep(limits, named, None))
-    outputs: Any = None
-    stores = (load(PostgresSettings), load(CassandraSettings), load(KafkaSettings))
-    micro_batch.MicroBatchSink(outputs, load(StreamSettings), *stores, lambda _: None, lambda: None).connect_cassandra()
+    patch.setattr(stores, "CassandraWriter", lambda _, **named: keep(limits, named, None))
+    settings = stores.StoreConnectionSettings(load(StreamSettings), load(PostgresSettings), load(CassandraSettings))
+    stores.StoreConnections(settings).connect_cassandra()
     return limits
 
 

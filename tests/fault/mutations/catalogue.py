@@ -100,17 +100,25 @@ MUTATIONS = (
         "a batch counts as delivered only when every sink has it",
         "insights/sinks/micro_batch.py",
         '            timer.finish("postgres")\n',
-        "            self.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))\n",
+        "            self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))\n",
         "tests/integration/test_stream.py::test_after_crashes_poison_and_replays_every_record_is_delivered_once",
     ),
     Mutation(
         "batch-row",
         "a repeated batch is recognised and merged once",
         "insights/sinks/postgres.py",
-        "return (row[1], row[2]) if row is not None and row[0] == batch.offsets else None",
+        "return (row[1], row[2], row[3]) if row is not None and row[0] == batch.offsets else None",
         "return None",
         "tests/integration/test_merge_guard.py"
         "::test_a_repeated_batch_changes_nothing_even_if_the_rules_now_reject_a_record",
+    ),
+    Mutation(
+        "delivered-again",
+        "a replay writes to Cassandra also what PostgreSQL has already",
+        "insights/sinks/merge_statements.py",
+        "    WHERE u.user_id = merged.user_id AND u.version = merged.version AND u.seq <> %(seq)s\n",
+        "    WHERE false\n",
+        "tests/integration/test_postgres_sink.py::test_a_row_that_is_not_stored_is_never_written_to_cassandra",
     ),
     Mutation(
         "merge-lock",

@@ -56,7 +56,7 @@ def test_children_read_the_same_servers_as_the_platform_starts(settings, monkeyp
     assert PostgresSettings() == platform.postgres_settings
     assert KafkaSettings().bootstrap_servers == "127.0.0.1:19092" == platform.kafka.bootstrap_servers
     assert CassandraSettings().contact_points == ["127.0.0.1"]
-    assert StreamSettings().master == "local[2]"
+    assert StreamSettings().master == "local[2,4]"
     assert len(StreamSettings().jars.split(",")) == 4
 
 

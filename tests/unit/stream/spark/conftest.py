@@ -1,5 +1,6 @@
 """One small Spark session shared by all tests in this folder."""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import UUID
@@ -11,6 +12,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.user import User
 from insights.stream import transform
+from insights.stream.query import PYTHON_CONF
 from tests.helpers.oracle import Message, read_envelope
 from tests.helpers.oracle.values import EPOCH
 
@@ -26,6 +28,7 @@ def spark() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[1]")
         .appName("unit-tests")
         .config(map=transform.SPARK_CONF | {"spark.sql.ansi.enabled": "true"})  # An overflow fails the test.
+        .config(map=PYTHON_CONF)
         .config("spark.driver.memory", "1g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
@@ -37,6 +40,7 @@ def spark() -> Iterator[SparkSession]:
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("OFF")
+    session.sparkContext.pythonExec = sys.executable
     yield session
     session.stop()
 

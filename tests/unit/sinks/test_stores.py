@@ -1,4 +1,4 @@
-"""The steps of a micro-batch while a server is down."""
+"""The connections to the stores while a server is down."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import pytest
 
 from insights.clients import connections
 from insights.errors import UserError
-from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings
-from insights.sinks import micro_batch
-from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
+from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
+from insights.sinks import stores as module
+from insights.sinks.stores import StoreConnections, StoreConnectionSettings
 
 
 class Connection:
@@ -23,11 +23,9 @@ class Connection:
 
 
 @pytest.fixture
-def sink(monkeypatch: pytest.MonkeyPatch) -> MicroBatchSink:
+def stores(monkeypatch: pytest.MonkeyPatch) -> StoreConnections:
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    outputs = TransformOutputs(lambda frame, _: frame, lambda frame: frame, lambda frame, _: frame)
-    stores = PostgresSettings(), CassandraSettings(), KafkaSettings()
-    return MicroBatchSink(outputs, StreamSettings(), *stores, lambda _: None, lambda: None)
+    return StoreConnections(StoreConnectionSettings(StreamSettings(), PostgresSettings(), CassandraSettings()))
 
 
 def script_connections(monkeypatch: pytest.MonkeyPatch, *answers: Connection | Exception) -> None:
@@ -51,24 +49,24 @@ def fail_on(connection: Connection) -> Callable[[Any], str]:
     return work
 
 
-def test_a_merge_survives_a_server_that_restarts(sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_survives_a_server_that_restarts(stores: StoreConnections, monkeypatch: pytest.MonkeyPatch) -> None:
     lost, restored = Connection(), Connection()
     script_connections(monkeypatch, lost, UserError("starting up"), UserError("starting up"), restored)
-    assert sink.with_postgres(fail_on(lost)) == "done"
+    assert stores.with_postgres(fail_on(lost)) == "done"
     assert (lost.closed, restored.closed) == (True, False)
 
 
 def test_a_server_that_stays_down_fails_the_batch_with_its_error(
-    sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
+    stores: StoreConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(micro_batch, "OUTAGE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "OUTAGE_SECONDS", 0.0)
     script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * 10)
     with pytest.raises(UserError, match="PostgreSQL is away"):
-        sink.with_postgres(lambda _: None)
+        stores.with_postgres(lambda _: None)
 
 
 def test_an_error_about_the_rows_is_raised_at_once_although_psycopg2_calls_it_operational(
-    sink: MicroBatchSink, monkeypatch: pytest.MonkeyPatch
+    stores: StoreConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = Connection()
     script_connections(monkeypatch, connection)
@@ -82,5 +80,5 @@ def test_an_error_about_the_rows_is_raised_at_once_although_psycopg2_calls_it_op
         raise error
 
     with pytest.raises(psycopg2.OperationalError):
-        sink.with_postgres(work)
+        stores.with_postgres(work)
     assert (len(attempts), connection.closed) == (1, False)

@@ -1,0 +1,85 @@
+"""Ranges of user ids, and the rows of a merged batch in such a range, as PostgreSQL stores them.
+
+Cassandra is written from these: a task on an executor reads the rows of its range, so that none passes the driver, and
+a repeated attempt reads what is stored by then.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+from uuid import UUID
+
+import pyarrow as pa
+from psycopg2.extensions import connection as PgConnection
+
+from insights.model.schema import MAX_ARRIVALS
+from insights.sinks.user_rows import STORED_SCHEMA, parse_csv
+
+_COLUMNS = ", ".join(STORED_SCHEMA.names)
+_SELECT_RANGE = f"""
+    SELECT {_COLUMNS} FROM analytics.users
+    WHERE seq = ANY(%(seqs)s) AND user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
+"""
+_SELECT_NEWEST = f"""
+    SELECT {_COLUMNS} FROM analytics.users WHERE seq = ANY(%(seqs)s)
+    ORDER BY event_time DESC, version DESC LIMIT %(limit)s
+"""
+_MOVES_SCHEMA = pa.schema(
+    {
+        "user_id": pa.string(),
+        "version": pa.int64(),
+        "country_code": pa.string(),
+        "registered_month": pa.string(),
+        "registered_at": pa.timestamp("us", "UTC"),
+    }
+)
+_SELECT_MOVES = f"""
+    SELECT {", ".join(_MOVES_SCHEMA.names)} FROM analytics.moved
+    WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)
+        AND user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
+"""
+
+
+class UserRange(NamedTuple):
+    """The users with ids between two UUIDs, both of which are in the range."""
+
+    first: str
+    last: str
+
+
+def split_users(parts: int) -> list[UserRange]:
+    """Split all users into ranges of equal size.
+
+    A power of two up to `BUCKETS` splits no partition of a country or month.
+    """
+    edges = [(part << 128) // parts for part in range(parts + 1)]
+    return [UserRange(str(UUID(int=first)), str(UUID(int=end - 1))) for first, end in pairwise(edges)]
+
+
+(ALL_USERS,) = split_users(1)
+
+
+def read_users(connection: PgConnection, seqs: Sequence[int], users: UserRange = ALL_USERS) -> pa.Table:
+    """The rows that the batches with these sequence numbers wrote last, in the columns of `STORED_SCHEMA`."""
+    return _read_table(connection, _SELECT_RANGE, {"seqs": list(seqs)} | users._asdict(), STORED_SCHEMA)
+
+
+def read_newest_users(connection: PgConnection, seqs: Sequence[int]) -> pa.Table:
+    """The newest `MAX_ARRIVALS` of these rows."""
+    return _read_table(connection, _SELECT_NEWEST, {"seqs": list(seqs), "limit": MAX_ARRIVALS}, STORED_SCHEMA)
+
+
+def read_undelivered_moves(connection: PgConnection, users: UserRange = ALL_USERS) -> pa.Table:
+    """Old keys (user_id, version, country_code, registered_month, registered_at) that undelivered batches left behind.
+
+    The country is null if the user's row in `users_by_country` did not move; likewise the month.
+    """
+    return _read_table(connection, _SELECT_MOVES, users._asdict(), _MOVES_SCHEMA)
+
+
+def _read_table(connection: PgConnection, query: str, parameters: Mapping[str, object], schema: pa.Schema) -> pa.Table:
+    text = io.BytesIO()
+    with connection, connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY ({cursor.mogrify(query, parameters).decode()}) TO STDOUT (FORMAT csv)", text)
+    return parse_csv(text.getvalue(), schema)
