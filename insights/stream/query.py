@@ -181,14 +181,14 @@ def _explain_error(error: Exception, settings: StreamSettings) -> Exception:
 
 
 def _find_root_cause(error: Exception) -> str:
-    """The innermost error of an error of py4j, whose own text names a call and not a cause: a line of text.
+    """The innermost error with a message of an error of py4j, whose own text names a call and no cause: a line of text.
 
     Of an error in a Python process of an executor, Spark's exception has the traceback.
     """
     if not isinstance(error, Py4JJavaError):
         return ""
     exception = error.java_exception
-    while (cause := exception.getCause()) is not None:
+    while (cause := exception.getCause()) is not None and cause.getMessage():
         exception = cause
     lines = str(exception.toString()).strip().splitlines()
     return lines[-1] if lines[0].endswith("Traceback (most recent call last):") else lines[0]

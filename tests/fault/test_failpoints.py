@@ -17,6 +17,7 @@ from tests.fault.recording_source import serve_recorded
 from tests.fault.windows import (
     DELIVERING,
     LOSING,
+    MERGING,
     MOVING,
     ORPHANING,
     PRUNING,
@@ -67,6 +68,11 @@ def test_a_crash_while_a_batch_is_published(flow: FlowUnderTest, window: str) ->
 
 def test_the_publisher_resumes(flow: FlowUnderTest) -> None:
     flow.publish_all()
+
+
+@pytest.mark.parametrize("window", MERGING)
+def test_a_crash_while_a_batch_is_merged(flow: FlowUnderTest, window: str) -> None:
+    flow.crash_stream(window)
 
 
 @pytest.mark.parametrize("window", WRITING)

@@ -18,20 +18,22 @@ PUBLISHING = (
     "publish.cursor_moved",
     "publish.cursor_committed",
 )
-DELIVERING = (
+MERGING = (
     "start.recorded",
     "batch.started",
     "merge.users_written",
     "merge.batch_recorded",
     "merge.committed",
     "cassandra.counts_written",
+)
+WRITING = ("cassandra.users_written", "cassandra.users_written:2")
+DELIVERING = (
     "cassandra.arrivals_written",
     "produce.enqueued",
     "produce.acknowledged",
     "batch.copied",
     "batch.marked",
 )
-WRITING = ("cassandra.users_written", "cassandra.users_written:2")
 MOVING = ("cassandra.moved_deleted",)
 WITHDRAWING = ("withdraw.committed",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
@@ -64,8 +66,9 @@ MIGRATING = (
 ALL = (
     *STAGING,
     *PUBLISHING,
-    *DELIVERING,
+    *MERGING,
     *WRITING,
+    *DELIVERING,
     *MOVING,
     *WITHDRAWING,
     *REPUBLISHING,

@@ -24,7 +24,8 @@ class JavaError(Py4JJavaError):  # type: ignore[misc]
 
 
 def make_exception(text: str, cause: Any) -> SimpleNamespace:
-    return SimpleNamespace(getCause=lambda: cause, toString=lambda: text)
+    message = text.partition(": ")[2] or None
+    return SimpleNamespace(getCause=lambda: cause, toString=lambda: text, getMessage=lambda: message)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,13 @@ def make_exception(text: str, cause: Any) -> SimpleNamespace:
             "TimeoutException: no broker",
         ),
         (JavaError("IllegalStateException: gone"), "IllegalStateException: gone"),
+        (JavaError("SparkException: Python worker exited", "EOFException"), "SparkException: Python worker exited"),
+        (
+            JavaError(
+                "SparkException: aborted", "PythonException: Traceback (most recent call last):\n  x\nValueError: y\n"
+            ),
+            "ValueError: y",
+        ),
         (ValueError("out of range\nmore"), "out of range"),
         (ValueError(), "ValueError"),
     ],
