@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-_PATIENCE_SECONDS = 300  # A stream that is being replaced merges nothing for a minute or two.
-
 
 @dag(
     schedule="5/30 * * * *",
@@ -14,7 +12,10 @@ _PATIENCE_SECONDS = 300  # A stream that is being replaced merges nothing for a 
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},  # For an outage; a loss fails at once.
-    params={"wait_seconds": Param(120, type="integer", minimum=0, description="Seconds to wait until idle.")},
+    params={
+        "wait_seconds": Param(120, type="integer", minimum=0, description="Seconds to wait until idle."),
+        "full": Param(False, type="boolean", description="Compare everything, as once a week."),
+    },
     tags=["user-insights"],
     doc_md="Checks the raw topic and the stream, then compares the stores; a failed run names the hop that differs.",
 )
@@ -33,23 +34,22 @@ def check_data_flow():
     def stream() -> str:
         """Fail if a workload of the release has been unavailable for minutes, or if the stream has stalled."""
         from insights.clients import kubernetes
-        from insights.ledger.check import find_stall
-        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
+        from insights.ledger.check import PATIENCE_SECONDS, find_stall
+        from insights.settings import load_stores
 
         if unhealthy := kubernetes.describe_unhealthy():
             raise AirflowFailException("; ".join(unhealthy))
-        stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
-        if stalled := find_stall(stores, _PATIENCE_SECONDS):
-            raise AirflowFailException(f"The stream merged nothing for {_PATIENCE_SECONDS} s: {stalled.sentence()}.")
+        if stalled := find_stall(load_stores(), PATIENCE_SECONDS):
+            raise AirflowFailException(f"The stream merged nothing for {PATIENCE_SECONDS} s: {stalled.sentence()}.")
         return "the stream is making progress or is idle"
 
     @task
     def ledger() -> dict[str, int]:
         from insights.ledger.check import check_ledger
-        from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings, load
+        from insights.settings import load_stores
 
-        stores = StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
-        result = check_ledger(stores, get_current_context()["params"]["wait_seconds"])
+        params = get_current_context()["params"]
+        result = check_ledger(load_stores(), params["wait_seconds"], full=params["full"])
         if not result.closed:
             raise AirflowFailException("; ".join(f"{hop.name}: {hop.sentence}" for hop in result.open_hops()))
         return {hop.name: hop.left for hop in result.hops}

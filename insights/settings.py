@@ -401,3 +401,12 @@ def load(settings: type[Settings], **values: Any) -> Settings:
         variable = str(field.validation_alias or prefix + name.upper())
         value = kinds.describe_value(field, os.environ.get(variable, first["input"]))
         raise UserError(f"{variable} is {value}: {kinds.explain_remedy(field)}.") from None
+
+
+def load_stores() -> StoreSettings:
+    """Read the settings of the three stores.
+
+    Raises:
+        UserError: as for `load`.
+    """
+    return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))

@@ -7,9 +7,10 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from insights import settings
 from insights.environment import adopt_environment
 from insights.errors import UserError, print_error
-from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
+from insights.settings import LocalSettings, StoreSettings, load
 
 console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
@@ -46,4 +47,4 @@ def adopt_platform() -> None:
 def load_stores() -> StoreSettings:
     """The stores of this state directory's platform, or else those that the environment names."""
     adopt_platform()
-    return StoreSettings(load(PostgresSettings), load(KafkaSettings), load(CassandraSettings))
+    return settings.load_stores()

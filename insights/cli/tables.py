@@ -21,7 +21,7 @@ _LABELS = {LedgerState.CLOSED: "closed", LedgerState.IN_FLIGHT: "in flight", Led
 def build_ledger_table(ledger: Ledger) -> Table:
     """The ledger with a row per hop."""
     table = Table(
-        title=f"Ledger {_LABELS[ledger.state]} ({ledger.seconds:.1f} s)",
+        title=f"Ledger {_LABELS[ledger.state]} ({ledger.scope} check, {ledger.seconds:.1f} s)",
         title_style=_COLOURS[ledger.state],
         box=box.SIMPLE_HEAD,
     )

@@ -4,8 +4,8 @@ Which of the users of a page are the newest is arbitrary, since they were fetche
 how many users of each batch the table must have at least, and compares the content of those that it has.
 """
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,7 +18,9 @@ from insights.ledger.digest import build_digest_sql, build_image_sql, parse_cell
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop
 from insights.ledger.in_flight import InFlightRows
 from insights.ledger.scratch import copy_lines
-from insights.ledger.table_digests import USER_ID, describe_changed, list_compared_columns, read_images
+from insights.ledger.suspicion import Compared, require
+from insights.ledger.table_digests import USER_ID, describe_changed, list_compared_columns, read_images, read_page
+from insights.ledger.verified import Walk
 from insights.model.batch import RECOUNT
 from insights.model.digest import digest_bytes
 from insights.model.schema import ARRIVALS_KEPT, MAX_ARRIVALS
@@ -28,6 +30,9 @@ _EXPIRY_MARGIN = timedelta(hours=1)
 """Rows of a batch merged this long before their time to live ends may already have expired when they are read."""
 _VERSION_AT = 20
 """The position of `version`, which follows `user_id`, in an image."""
+ALL_BATCHES = (-1, (1 << 63) - 1)
+SCRUBBED_ROWS = 10_000
+"""Rows of the table that one check compares again."""
 _MAX_INVENTED = 20_000
 """Rows without a user in the snapshot that are looked up among those merged since."""
 
@@ -36,7 +41,8 @@ _MAX_INVENTED = 20_000
 _BATCHES = """
     WITH recent AS (
         SELECT seq, query_id || '/' || batch_id AS name, accepted FROM analytics.batches
-        WHERE merged_at > now() - %(kept)s AND seq <> ALL(%(undelivered)s) AND accepted > 0 AND query_id = (
+        WHERE seq > %(after)s AND seq <= %(last)s
+        AND merged_at > now() - %(kept)s AND seq <> ALL(%(undelivered)s) AND accepted > 0 AND query_id = (
             SELECT query_id FROM analytics.batches WHERE query_id <> %(recount)s ORDER BY seq DESC LIMIT 1
         )
     ), stored AS (
@@ -48,6 +54,11 @@ _BATCHES = """
         SELECT seq, name, accepted, present, least(%(newest)s, accepted) - (accepted - users) AS least
         FROM recent JOIN stored USING (seq) WHERE users <= accepted
     )
+"""
+# Between the instants of the batches' users: the rows of other batches there are compared too.
+_SPANS = f"""{_BATCHES}
+    SELECT to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), min(event_time), max(event_time)
+    FROM analytics.users JOIN expected USING (seq) GROUP BY 1
 """
 _TOTAL = f"{_BATCHES} SELECT coalesce(sum(greatest(least, 0)), 0), coalesce(sum(greatest(least - present, 0)), 0)"
 _MISSING_USERS = f"""{_BATCHES}
@@ -78,15 +89,9 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
         session: returns images (`ImageProtocol`).
         in_flight: the rows in which Cassandra may differ from the snapshot.
     """
-    copy_lines(cursor, "arrival", _format_lines(session))
+    copy_lines(cursor, "arrival", map(_format_line, read_images(session, TABLE, _list_columns())))
     cursor.execute("ANALYZE arrival")
-    parameters = {
-        "kept": ARRIVALS_KEPT - _EXPIRY_MARGIN,
-        "undelivered": in_flight.undelivered,
-        "recount": RECOUNT,
-        "newest": MAX_ARRIVALS,
-        "named": MAX_NAMED_IDS,
-    }
+    parameters = _make_parameters(in_flight, *ALL_BATCHES)
     cursor.execute(f"{_TOTAL} FROM expected", parameters)
     expected, missing = (int(value) for value in fetch_row(cursor))
     names: list[str] = []
@@ -108,11 +113,69 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
     )
 
 
-def _format_lines(session: Session) -> Iterator[str]:
-    for image in read_images(session, TABLE, _list_columns()):
-        version = parse_cell(image, _VERSION_AT)
-        text = r"\N" if version is None else str(int.from_bytes(version, "big", signed=True))
-        yield f"{image[USER_ID].hex()}\t{text}\t{digest_bytes(image)}\n"
+def check_batch_arrivals(
+    cursor: PgCursor, session: Session, in_flight: InFlightRows, after: int, last: int, compared: Compared
+) -> None:
+    """Check the arrivals of the batches after sequence number `after` up to `last`.
+
+    Raises:
+        SuspicionError: something is wrong.
+    """
+    parameters = _make_parameters(in_flight, after, last)
+    cursor.execute(_SPANS, parameters)
+    _load_arrivals(cursor, session, cursor.fetchall())
+    cursor.execute(f"{_TOTAL} FROM expected", parameters)
+    expected, missing = (int(value) for value in fetch_row(cursor))
+    require(not missing, "arrivals of a batch are missing")
+    _require_known(cursor, session, in_flight)
+    compared.add(expected)
+
+
+def scrub_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows, walk: Walk) -> None:
+    """Check that the next rows of the table, in the order of its tokens, are those of users.
+
+    Raises:
+        SuspicionError: something is wrong.
+    """
+    images, position = read_page(session, TABLE, _list_columns(), walk.position, SCRUBBED_ROWS)
+    cursor.execute("DELETE FROM arrival")
+    copy_lines(cursor, "arrival", map(_format_line, images))
+    cursor.execute("ANALYZE arrival")
+    _require_known(cursor, session, in_flight)
+    walk.advance(position)
+
+
+def _require_known(cursor: PgCursor, session: Session, in_flight: InFlightRows) -> None:
+    require(not _list_invented(cursor, in_flight), "an arrival is not that of a user")
+    require(not _list_changed(cursor, session), "an arrival was changed")
+
+
+def _make_parameters(in_flight: InFlightRows, after: int, last: int) -> dict[str, Any]:
+    return {
+        "after": after,
+        "last": last,
+        "kept": ARRIVALS_KEPT - _EXPIRY_MARGIN,
+        "undelivered": in_flight.undelivered,
+        "recount": RECOUNT,
+        "newest": MAX_ARRIVALS,
+        "named": MAX_NAMED_IDS,
+    }
+
+
+def _load_arrivals(cursor: PgCursor, session: Session, spans: Iterable[tuple[str, datetime, datetime]]) -> None:
+    """Fill `arrival` with the rows of these hours between two instants each."""
+    where = "WHERE hour = %s AND event_time >= %s AND event_time <= %s"
+    cursor.execute("DELETE FROM arrival")
+    for span in spans:
+        images = read_images(session, TABLE, _list_columns(), where, span)
+        copy_lines(cursor, "arrival", map(_format_line, images))
+    cursor.execute("ANALYZE arrival")
+
+
+def _format_line(image: bytes) -> str:
+    version = parse_cell(image, _VERSION_AT)
+    text = r"\N" if version is None else str(int.from_bytes(version, "big", signed=True))
+    return f"{image[USER_ID].hex()}\t{text}\t{digest_bytes(image)}\n"
 
 
 def _list_columns() -> list[str]:

@@ -1,48 +1,60 @@
-"""Check the ledger: compare every hop against one snapshot of PostgreSQL."""
+"""Check the ledger, in full or incrementally, and measure what is in flight."""
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import psycopg2
 from confluent_kafka import KafkaException
-from psycopg2.extensions import cursor as PgCursor
 
-from insights.clients import connections, kafka_admin
-from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_topic_state
+from insights.clients import connections
 from insights.errors import UserError
-from insights.ledger import arrivals, contents, counts, events, table_digests
-from insights.ledger.digest import ImageProtocol
-from insights.ledger.flow_state import OVERDUE_AFTER, FlowState, measure_flow_state
-from insights.ledger.hops import Hop, Ledger, LedgerState
-from insights.ledger.in_flight import InFlightRows
-from insights.ledger.reading import check_read
-from insights.ledger.topic import RawTopic
+from insights.ledger import incremental
+from insights.ledger.flow_state import FlowState, measure_flow_state
+from insights.ledger.full import check_everything
+from insights.ledger.hops import Ledger, LedgerScope
+from insights.ledger.stores import open_cursor, read_watermarks
 from insights.ledger.totals import FlowTotals, read_flow_totals
 from insights.settings import KafkaSettings, StoreSettings
-from insights.text import format_count
 
+PATIENCE_SECONDS = 300
+"""How long a stream may merge nothing before it counts as stalled: one that is being replaced takes a minute or two."""
 _POLL_SECONDS = 0.5
-_APPLICATION = "ledger"
 
 
-def check_ledger(stores: StoreSettings, wait_seconds: float = 0) -> Ledger:
-    """Compare every store with the one before it, record by record. Writes to none of them.
+def check_ledger(
+    stores: StoreSettings,
+    wait_seconds: float = 0,
+    *,
+    full: bool = True,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ledger:
+    """Compare every store with the one before it, record by record.
 
-    `wait_seconds`: how long to wait first until nothing is in flight; 0 checks at once.
+    A check that is not full compares what is new since the last check, and the next part of what was verified before.
+    It becomes a full one if none was made for a week or anything looks wrong: a ledger that does not close is always
+    the result of a full check.
+
+    Writes to no store but `analytics.verified*` and `staging.page_totals`, and there only if
+    this login may.
+
+    Args:
+        stores: what to compare.
+        wait_seconds: how long to wait first until nothing is in flight; 0 checks at once.
+        full: whether to compare everything.
+        progress: called with what the check is doing, from several threads.
 
     Raises:
         UserError: a store cannot be reached or read.
     """
     with _explain_errors(stores.kafka):
-        if wait_seconds > 0:
-            _wait_until_idle(stores, wait_seconds)
+        _wait_until_idle(stores, wait_seconds)
         started, checked_at = time.monotonic(), datetime.now(UTC)
-        hops = tuple(_check_hops(stores))
-        return Ledger(hops, checked_at, time.monotonic() - started)
+        hops = None if full else incremental.check_increment(stores)
+        scope = LedgerScope.FULL if hops is None else LedgerScope.INCREMENTAL
+        hops = check_everything(stores, progress) if hops is None else hops
+        return Ledger(hops, checked_at, time.monotonic() - started, scope)
 
 
 def measure_flow(stores: StoreSettings) -> FlowState:
@@ -80,95 +92,19 @@ def read_totals(stores: StoreSettings) -> FlowTotals:
     Raises:
         UserError: a store cannot be reached or read.
     """
-    with _explain_errors(stores.kafka), _open_cursor(stores) as cursor:
-        return read_flow_totals(cursor, stores.kafka.raw_topic, _read_watermarks(stores))
-
-
-def _check_hops(stores: StoreSettings) -> Iterator[Hop]:
-    topic_name = stores.kafka.raw_topic
-    with (
-        closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
-        connection.cursor() as cursor,
-    ):
-        connection.autocommit = True
-        cursor.execute(events.CREATE_SCRATCH_TABLES)
-        connection.autocommit = False
-        watermarks_before = _read_watermarks(stores)
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        position, topic_id, watermarks = read_topic_state(cursor, stores.kafka)
-        flow = measure_flow_state(cursor, topic_name, watermarks)
-        lost = find_lost(topic_name, position, topic_id, watermarks)
-        stream_offsets = {} if lost.recreated else position.offsets
-        with closing(RawTopic(stores.kafka)) as topic:
-            events.load_events(cursor, topic_name, topic.events(watermarks), watermarks_before, stream_offsets)
-        yield events.check_fetched(cursor)
-        yield events.check_staged(cursor)
-        yield events.check_published(cursor)
-        yield check_read(watermarks, stream_offsets, lost, count_recorded_losses(cursor, topic_name, topic_id))
-        yield events.check_served(cursor, pruned=any(low > 0 for low, _ in watermarks.values()))
-        yield contents.check_batches(cursor)
-        yield contents.check_quarantine(cursor)
-        yield from _check_aggregates(stores, cursor, flow)
-
-
-def _check_aggregates(stores: StoreSettings, cursor: PgCursor, flow: FlowState) -> Iterator[Hop]:
-    kept_counts = counts.read_kept_counts(cursor)
-    exact_counts = counts.recount_users(cursor)
-    yield counts.compare_counts("user_counts", "PostgreSQL user_counts = recount", exact_counts, kept_counts)
-    with connections.open_cassandra(stores.cassandra) as session:
-        cassandra_counts = counts.read_cassandra_counts(session)
-        session.client_protocol_handler = ImageProtocol
-        tables = table_digests.TABLES
-        with ThreadPoolExecutor(1) as executor:
-            futures = {table: executor.submit(table_digests.digest_cassandra, session, table) for table in tables}
-            expected = {table: table_digests.digest_postgres(cursor, table) for table in tables}
-            digests = {table: (expected[table], futures[table].result()) for table in tables}
-        yield contents.check_users(cursor, expected["users_by_id"])
-        in_flight = InFlightRows(cursor, flow.last_batch, lambda: _open_cursor(stores))
-        for table, (left, right) in digests.items():
-            yield _mention_overdue(table_digests.compare_table(cursor, session, table, left, right, in_flight), flow)
-        yield _mention_overdue(arrivals.check_arrivals(cursor, session, in_flight), flow)
-        equation = "Cassandra user_counts = PostgreSQL"
-        yield _mention_overdue(
-            counts.compare_counts(
-                "user_counts in Cassandra", equation, kept_counts, cassandra_counts, in_flight.list_counts()
-            ),
-            flow,
-        )
-
-
-def _mention_overdue(hop: Hop, flow: FlowState) -> Hop:
-    """Add to the sentence of a broken hop that batches are overdue."""
-    if hop.state is not LedgerState.BROKEN or not flow.overdue:
-        return hop
-    batches = format_count(flow.overdue, "merged batch has", "merged batches have")
-    minutes = OVERDUE_AFTER // timedelta(minutes=1)
-    overdue = f"{batches} waited for Cassandra for over {minutes} minutes; check the stream and its log."
-    return replace(hop, sentence=f"{hop.sentence} {overdue}")
-
-
-def _read_watermarks(stores: StoreSettings) -> Watermarks:
-    return kafka_admin.read_watermarks(kafka_admin.get_admin(stores.kafka), stores.kafka.raw_topic)
+    with _explain_errors(stores.kafka), open_cursor(stores) as cursor:
+        return read_flow_totals(cursor, stores.kafka.raw_topic, read_watermarks(stores))
 
 
 def _measure_flow(stores: StoreSettings) -> FlowState:
-    with _open_cursor(stores) as cursor:
-        return measure_flow_state(cursor, stores.kafka.raw_topic, _read_watermarks(stores))
+    with open_cursor(stores) as cursor:
+        return measure_flow_state(cursor, stores.kafka.raw_topic, read_watermarks(stores))
 
 
 def _wait_until_idle(stores: StoreSettings, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while not _measure_flow(stores).idle and time.monotonic() < deadline:
+    while time.monotonic() < deadline and not _measure_flow(stores).idle:
         time.sleep(_POLL_SECONDS)
-
-
-@contextmanager
-def _open_cursor(stores: StoreSettings) -> Iterator[PgCursor]:
-    with (
-        closing(connections.connect_postgres(stores.postgres, _APPLICATION)) as connection,
-        connection.cursor() as cursor,
-    ):
-        yield cursor
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from insights.ledger.table_digests import TableDigest, list_compared_columns
 from insights.model.batch import BATCH_DIGESTED, RECOUNT
 from insights.text import format_count
 
-_MERGED_WITHOUT_DIGEST = "EXISTS (SELECT FROM analytics.batches AS b WHERE b.seq = u.seq AND b.digest IS NULL)"
+MERGED_WITHOUT_DIGEST = "EXISTS (SELECT FROM analytics.batches AS b WHERE b.seq = u.seq AND b.digest IS NULL)"
 """After a rollback, a stream that records no digests updates a user and leaves the former digest."""
 _MISSING_BATCHES = """
     SELECT query_id || '/' || batch_id + 1 FROM (
@@ -28,7 +28,7 @@ _RECORD_TEXTS = (
     *("origin", "event_id", "reason", "field", "detail", "key", "batch_id", "version"),
     *("(extract(epoch FROM event_time) * 1000)::bigint", "redrives", "size", "sha256"),
 )
-_RECORD_DIGEST = build_cells_digest_sql(*(f"convert_to(({text})::text, 'UTF8')" for text in _RECORD_TEXTS), "payload")
+RECORD_DIGEST = build_cells_digest_sql(*(f"convert_to(({text})::text, 'UTF8')" for text in _RECORD_TEXTS), "payload")
 """`QuarantineRecord.digest` of a row of `quarantine.records`."""
 
 
@@ -51,7 +51,7 @@ def check_users(cursor: PgCursor, stored: TableDigest) -> Hop:
         digest = build_digest_sql(build_image_sql(list_compared_columns("users_by_id")))
         cursor.execute(
             f"SELECT user_id FROM analytics.users AS u WHERE {build_bucket_sql()} = ANY(%s) AND digest <> {digest}"
-            f" AND NOT {_MERGED_WITHOUT_DIGEST} ORDER BY user_id LIMIT %s",
+            f" AND NOT {MERGED_WITHOUT_DIGEST} ORDER BY user_id LIMIT %s",
             (suspicious, MAX_NAMED_IDS),
         )
         changed = [str(user_id) for (user_id,) in cursor.fetchall()]
@@ -99,7 +99,7 @@ def check_quarantine(cursor: PgCursor) -> Hop:
     cursor.execute("SELECT count(*), count(*) - count(digest) FROM quarantine.records")
     records, unrecorded = fetch_row(cursor)
     cursor.execute(
-        f"SELECT origin FROM quarantine.records WHERE digest <> {_RECORD_DIGEST} ORDER BY origin LIMIT %s",
+        f"SELECT origin FROM quarantine.records WHERE digest <> {RECORD_DIGEST} ORDER BY origin LIMIT %s",
         (MAX_NAMED_IDS,),
     )
     changed = [origin for (origin,) in cursor.fetchall()]

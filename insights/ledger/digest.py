@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import Any
 
+from cassandra.cqltypes import TupleType
 from cassandra.protocol import ProtocolHandler, ResultMessage, read_int
 
 from insights.model.schema import build_cql_types
@@ -40,6 +41,17 @@ def build_image_sql(columns: Sequence[str]) -> str:
         cell = _CELL_SQL[types[column]].format(_DERIVED_SQL.get(column, column))
         cells.append(f"coalesce(int4send(octet_length({cell})) || {cell}, {_NULL_CELL_SQL})")
     return " || ".join(cells)
+
+
+def build_cells_sql(columns: Sequence[str]) -> str:
+    """SQL expressions whose values are, in PostgreSQL's binary format, the cells of a row with these columns."""
+    types = build_cql_types()
+    cells = []
+    for column in columns:
+        cell = _DERIVED_SQL.get(column, column)
+        is_instant = types[column] == "timestamp"
+        cells.append(f"(extract(epoch FROM {cell}) * 1000)::bigint" if is_instant else cell)
+    return ", ".join(cells)
 
 
 def build_bucket_sql() -> str:
@@ -91,7 +103,7 @@ def split_cells(image: bytes) -> list[bytes | None]:
 
 
 class _ImageResult(ResultMessage):  # type: ignore[misc]
-    """A result whose rows stay images."""
+    """A result whose rows stay images. A row of one tuple becomes the image of the tuple's cells."""
 
     def recv_results_rows(self, f: Any, _version: Any, user_types: Any, metadata: Any, _policy: Any) -> None:
         self.recv_results_metadata(f, user_types)
@@ -99,13 +111,26 @@ class _ImageResult(ResultMessage):  # type: ignore[misc]
         self.column_names = [column[2] for column in columns]
         self.column_types = [column[3] for column in columns]
         count = read_int(f)
-        self.parsed_rows = list(_split_rows(f.read(), count, len(columns)))
+        if len(columns) == 1 and issubclass(columns[0][3], TupleType):
+            self.parsed_rows = list(_split_tuples(f.read(), count))
+        else:
+            self.parsed_rows = list(_split_rows(f.read(), count, len(columns)))
 
 
 class ImageProtocol(ProtocolHandler):  # type: ignore[misc]
     """As a session's `client_protocol_handler`, returns every row as a 1-tuple of its image."""
 
     message_types_by_opcode = ProtocolHandler.message_types_by_opcode | {ResultMessage.opcode: _ImageResult}
+
+
+def _split_tuples(data: bytes, rows: int) -> Iterator[tuple[bytes]]:
+    length_at = _LENGTH.unpack_from
+    position = 0
+    for _ in range(rows):
+        (length,) = length_at(data, position)
+        end = position + 4 + length
+        yield (data[position + 4 : end],)
+        position = end
 
 
 def _split_rows(data: bytes, rows: int, columns: int) -> Iterator[tuple[bytes]]:

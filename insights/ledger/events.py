@@ -10,12 +10,14 @@ from insights.clients.stream_position import Watermarks
 from insights.ledger.digest import build_texts_digest_sql
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
+from insights.ledger.record_sql import STORED_DIGEST
 from insights.ledger.scratch import copy_lines
 from insights.ledger.topic import TopicEvent
 from insights.model.batch import PAGE_DIGESTED
 
 CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE topic_message (partition integer, "offset" bigint, event_id text, digest bigint);
+    CREATE TEMP TABLE topic_end (prefix text, high bigint);
     CREATE TEMP TABLE topic_span (partition integer, staged_before bigint, read_until bigint);
     CREATE TEMP TABLE topic_event
         (event_id text, staged boolean, unread boolean, least_digest bigint, greatest_digest bigint);
@@ -31,46 +33,66 @@ _REJECTED = """
     (SELECT event_id FROM quarantine.records WHERE origin = 'staging/' || event_id AND reason <> 'TOO_LARGE') AS q
 """
 """Rows that were quarantined instead of staged. The publisher's records of staged rows have TOO_LARGE."""
-_STORED_DIGEST = build_texts_digest_sql(
-    *("u.id", "u.user_key", "u.batch_id"), "(extract(epoch FROM u.event_time) * 1000)::bigint", "u.payload"
-)
-"""`digest_record` of a row of `staging.users`."""
 _IS_FOREIGN = "event_id !~ '^[0-9]+$'"
 
 
-def load_events(
-    cursor: PgCursor,
-    topic: str,
-    events: Iterable[TopicEvent],
-    watermarks_before: Watermarks,
-    stream_offsets: Mapping[int, int],
+def load_messages(
+    cursor: PgCursor, events: Iterable[TopicEvent], watermarks_before: Watermarks, stream_offsets: Mapping[int, int]
 ) -> None:
-    """Fill the scratch tables with the event ids of the topic, of staging and of the sinks.
+    """Fill `topic_message` and `topic_span`, in place of what they have.
 
     Args:
         cursor: reads the snapshot.
-        topic: the name of the publisher's cursor.
-        events: the messages of the topic.
+        events: the messages.
         watermarks_before: taken before the snapshot, so that a message below them was staged before it.
         stream_offsets: the end offset of the merged batches, by partition.
     """
+    cursor.execute("DELETE FROM topic_message; DELETE FROM topic_span")
     copy_lines(cursor, "topic_message", map(_format_line, events))
     spans = "".join(
         f"{partition}\t{high}\t{stream_offsets.get(partition, 0)}\n"
         for partition, (_, high) in watermarks_before.items()
     )
     copy_lines(cursor, "topic_span", [spans])
+
+
+def fill_topic_ends(cursor: PgCursor, topic: str, watermarks: Watermarks) -> None:
+    """Fill `topic_end` with what the names of the topic's messages begin with, and the end of each partition.
+
+    A message that retention may have removed can have any name.
+    """
+    pruned = any(low > 0 for low, _ in watermarks.values())
+    ends = [(f"{topic}/{partition}/", high) for partition, (_, high) in watermarks.items()]
+    for prefix, high in [("", None)] if pruned else ends:
+        cursor.execute("INSERT INTO topic_end VALUES (%s, %s)", (prefix, high))
+
+
+def group_messages(cursor: PgCursor) -> None:
+    """Fill `topic_event` from `topic_message`, by event id."""
     cursor.execute("""
         INSERT INTO topic_event
         SELECT event_id, bool_or("offset" < staged_before), bool_and("offset" >= read_until), min(digest), max(digest)
         FROM topic_message JOIN topic_span USING (partition) GROUP BY event_id;
+        ANALYZE topic_event;
+    """)
+
+
+def load_events(cursor: PgCursor, topic: str) -> None:
+    """Fill the scratch tables with the event ids of the topic's messages, of staging and of the sinks.
+
+    Args:
+        cursor: reads the snapshot, and has the messages in `topic_message`.
+        topic: the name of the publisher's cursor.
+    """
+    group_messages(cursor)
+    cursor.execute("""
         INSERT INTO landed_event
         SELECT event_id, min(place)
         FROM (SELECT event_id, '1 served' AS place FROM analytics.users
               UNION ALL SELECT event_id, '2 superseded' FROM analytics.superseded
               UNION ALL SELECT event_id, '3 quarantined' FROM quarantine.records WHERE resolved_at IS NULL) AS landed
         GROUP BY event_id;
-        ANALYZE topic_event, landed_event;
+        ANALYZE landed_event;
     """)
     cursor.execute(
         f"""
@@ -81,7 +103,7 @@ def load_events(
                      OR EXISTS (SELECT FROM quarantine.records AS q WHERE q.event_id = s.event_id) AS arrived
               FROM (SELECT coalesce(u.id, k.id)::text AS event_id, coalesce({BEYOND_CURSOR}, false) AS beyond,
                            u.digest AS recorded_digest,
-                           CASE WHEN u.id IS NOT NULL THEN {_STORED_DIGEST} END AS stored_digest
+                           CASE WHEN u.id IS NOT NULL THEN {STORED_DIGEST} END AS stored_digest
                     FROM staging.users AS u FULL JOIN staging.user_keys AS k ON k.id = u.id CROSS JOIN {PUBLISHER}) AS s
               LEFT JOIN topic_event AS t USING (event_id) LEFT JOIN landed_event AS l USING (event_id)) AS staged;
         ANALYZE staged_event;

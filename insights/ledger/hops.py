@@ -24,6 +24,14 @@ class LedgerState(StrEnum):
     """Records are lost, invented or changed."""
 
 
+class LedgerScope(StrEnum):
+    """What a check compared."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    """What is new since the last check, and a part of what was verified before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One equation. `left` and `right` count records; `pending` counts those of `left` that are in flight.
@@ -57,6 +65,7 @@ class Ledger:
     hops: tuple[Hop, ...]
     checked_at: datetime
     seconds: float
+    scope: LedgerScope = LedgerScope.FULL
 
     @property
     def state(self) -> LedgerState:
@@ -79,6 +88,7 @@ class Ledger:
         """The ledger as a JSON object."""
         return {
             "state": self.state.value,
+            "scope": self.scope.value,
             "closed": self.closed,
             "checked_at": self.checked_at.isoformat(),
             "seconds": round(self.seconds, 3),

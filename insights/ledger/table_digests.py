@@ -1,17 +1,22 @@
 """The hops of the user tables: Cassandra against PostgreSQL by count and content, naming the rows that differ."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
 
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
+from cassandra import InvalidRequest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, ExecutionProfile, Session
+from cassandra.protocol import ProtocolException
 from cassandra.query import SimpleStatement, tuple_factory
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.ledger.digest import (
     BUCKETS,
     build_bucket_sql,
+    build_cells_sql,
     build_digest_sql,
     build_image_sql,
     find_bucket,
@@ -29,6 +34,13 @@ MAX_COMPARED_ROWS = 1_000_000
 _PAGE_ROWS = 5000
 USER_ID = slice(4, 20)
 """The position of `user_id`, always the first column, in an image."""
+
+
+_COPY_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_COPY_HEADER_BYTES = len(_COPY_SIGNATURE) + 8
+_COPY_COUNT_BYTES = 2
+_FIRST_64_BITS = Struct(">q").unpack_from
+"""As `digest_bytes` does, which is too slow for every row."""
 
 
 class TableDigest(NamedTuple):
@@ -58,23 +70,49 @@ def list_compared_columns(table: str) -> list[str]:
 
 
 def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
-    """The digest that `table` should have, computed by PostgreSQL from `analytics.users`."""
-    digest = build_digest_sql(build_image_sql(list_compared_columns(table)))
-    cursor.execute(f"SELECT {build_bucket_sql()}, count(*), bit_xor({digest}) FROM analytics.users GROUP BY 1")
-    rows, buckets = 0, _make_buckets()
-    for number, count, total in cursor.fetchall():
-        rows += count
-        buckets[number] = total
-    return TableDigest(rows, buckets)
+    """The digest that `table` should have, computed from the rows of `analytics.users`."""
+    digester = _Digester()
+    query = f"SELECT {build_cells_sql(list_compared_columns(table))} FROM analytics.users"
+    cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT binary)", _CopiedImages(digester.add))
+    return digester.finish()
 
 
 def digest_cassandra(session: Session, table: str) -> TableDigest:
     """The digest that `table` has in Cassandra."""
-    rows, buckets = 0, _make_buckets()
+    digester = _Digester()
     for image in read_images(session, table):
-        rows += 1
-        buckets[find_bucket(image[USER_ID])] ^= digest_bytes(image)
-    return TableDigest(rows, buckets)
+        digester.add(image)
+    return digester.finish()
+
+
+class _Digester:
+    """Adds up the digests of rows by bucket."""
+
+    def __init__(self) -> None:
+        self._rows, self._buckets = 0, _make_buckets()
+
+    def add(self, image: bytes) -> None:
+        """Add a row."""
+        self._rows += 1
+        self._buckets[image[4] << 10 | image[5] << 2 | image[6] >> 6] ^= _FIRST_64_BITS(sha256(image).digest())[0]
+
+    def finish(self) -> TableDigest:
+        """The digest of the rows that were added."""
+        return TableDigest(self._rows, self._buckets)
+
+
+class _CopiedImages:
+    """A file for COPY in binary format, of which libpq writes one row at a time: a count of cells, then their image."""
+
+    def __init__(self, add: Callable[[bytes], None]) -> None:
+        self._add = add
+
+    def write(self, row: bytes) -> None:
+        """Add the image of a row. The first one follows the header, the last write is the trailer."""
+        if row.startswith(_COPY_SIGNATURE):
+            row = row[_COPY_HEADER_BYTES:]
+        if len(row) > _COPY_COUNT_BYTES:
+            self._add(row[_COPY_COUNT_BYTES:])
 
 
 def compare_table(
@@ -170,12 +208,43 @@ def _list_changed_columns(names: Sequence[str], left: bytes, right: bytes) -> li
     return [name for name, left_cell, right_cell in pairs if left_cell != right_cell]
 
 
-def read_images(session: Session, table: str, columns: Sequence[str] = ()) -> Iterator[bytes]:
+def read_images(
+    session: Session, table: str, columns: Sequence[str] = (), where: str = "", parameters: Sequence[object] = ()
+) -> Iterator[bytes]:
     """The image of every row of a table in Cassandra, by default of the compared columns.
 
     The session returns images (`ImageProtocol`).
     """
-    query = f"SELECT {', '.join(columns or list_compared_columns(table))} FROM {table}"
-    profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)
-    for (image,) in session.execute(SimpleStatement(query, fetch_size=_PAGE_ROWS), execution_profile=profile):
+    query = f"SELECT ({', '.join(columns or list_compared_columns(table))}) FROM {table} {where}"
+    statement = SimpleStatement(query, fetch_size=_PAGE_ROWS)
+    for (image,) in session.execute(statement, parameters or None, execution_profile=make_profile(session)):
         yield image
+
+
+def read_page(
+    session: Session, table: str, columns: Sequence[str], position: str | None, rows: int
+) -> tuple[list[bytes], str | None]:
+    """About `rows` images from a position on, in the order of tokens, and the position after them; None at the end.
+
+    A position that this version of Cassandra does not know counts as the beginning.
+    """
+    statement = SimpleStatement(f"SELECT {', '.join(columns)} FROM {table}", fetch_size=min(rows, _PAGE_ROWS))
+    profile, images = make_profile(session), list[bytes]()
+    state = bytes.fromhex(position) if position else None
+    while True:
+        try:
+            page = session.execute(statement, execution_profile=profile, paging_state=state)
+        except (InvalidRequest, ProtocolException):
+            if state is None:
+                raise
+            state = None
+            continue
+        images += [image for (image,) in page.current_rows]
+        state = page.paging_state
+        if state is None or len(images) >= rows:
+            return images, state.hex() if state else None
+
+
+def make_profile(session: Session) -> ExecutionProfile:
+    """The session's execution profile for rows that are images."""
+    return session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=tuple_factory)

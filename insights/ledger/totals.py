@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients.page_totals import PAGE_TOTALS
 from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks
 from insights.ledger.flow_state import FlowState, measure_flow_state
@@ -34,13 +35,13 @@ class FlowTotals:
 
 def read_flow_totals(cursor: PgCursor, topic: str, watermarks: Watermarks) -> FlowTotals:
     """The totals in the snapshot of the cursor: sums over batches, without a scan of the records."""
-    cursor.execute("""
-        SELECT coalesce(sum(fetched), 0), coalesce(sum(staged), 0),
+    cursor.execute(f"""
+        SELECT fetched, staged,
                (SELECT coalesce(sum(read), 0) FROM analytics.batches)
                + (SELECT coalesce(sum(read), 0) FROM analytics.pruned_batches),
                (SELECT coalesce(sum(count), 0) FROM analytics.user_counts WHERE dimension = 'gender'),
                (SELECT count(*) FROM quarantine.records WHERE resolved_at IS NULL)
-        FROM staging.batches""")
+        FROM {PAGE_TOTALS} AS pages""")
     fetched, staged, read, served, quarantined = (int(value) for value in fetch_row(cursor))
     published = sum(high for _, high in watermarks.values())
     return FlowTotals(

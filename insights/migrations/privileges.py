@@ -8,7 +8,7 @@ from insights.model.schema import CASSANDRA_TABLES
 
 _LEDGER = dict.fromkeys(
     (
-        *("TABLE staging.batches", "TABLE staging.pruned", "TABLE staging.publisher"),
+        *("TABLE staging.batches", "TABLE staging.page_totals", "TABLE staging.pruned", "TABLE staging.publisher"),
         *("TABLE staging.user_keys", "TABLE staging.users", "TABLE quarantine.records"),
         "TABLE staging.source_pace",
         *("TABLE analytics.batches", "TABLE analytics.superseded", "TABLE analytics.starting_offsets"),
@@ -23,6 +23,7 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
     | _EPOCH
     | {
         "TABLE staging.batches": "SELECT, INSERT",
+        "TABLE staging.page_totals": "SELECT, INSERT, DELETE",
         "TABLE staging.source_pace": "SELECT, INSERT, UPDATE",
         "TABLE staging.user_keys": "SELECT, INSERT",
         "TABLE staging.users": "SELECT, INSERT",
@@ -33,11 +34,15 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE analytics.moved": "SELECT, DELETE",
         "TABLE analytics.pruned_batches": "SELECT, INSERT",
         "TABLE analytics.starting_offsets": "SELECT, INSERT",
+        "TABLE analytics.verified": "SELECT, INSERT, DELETE",
+        "TABLE analytics.verified_counts": "SELECT, INSERT, DELETE",
+        "TABLE analytics.verified_records": "SELECT, INSERT, DELETE",
     },
     "publisher": _EPOCH
     | {
         "DATABASE": "CONNECT",
         "TABLE staging.batches": "SELECT",
+        "TABLE staging.page_totals": "SELECT",
         "TABLE staging.users": "SELECT",
         "TABLE staging.publisher": "SELECT, INSERT, UPDATE",
         "TABLE quarantine.records": "SELECT, INSERT",

@@ -12,6 +12,7 @@ from psycopg2.extensions import BYTES, register_type
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients.page_totals import PAGE_TOTALS
 from insights.clients.sql import fetch_row
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
@@ -133,10 +134,10 @@ def find_oldest_writer(connection: PgConnection) -> OpenTransaction | None:
 
 
 def count_lag(connection: PgConnection, name: str) -> int:
-    """The number of rows beyond the cursor, computed from the totals of the pages: costs O(pages), not O(rows)."""
+    """The number of rows beyond the cursor, computed from totals, so that the cost does not depend on it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT (SELECT coalesce(sum(staged), 0) FROM staging.batches)"
+            f"SELECT (SELECT staged FROM {PAGE_TOTALS} AS pages)"
             " - (SELECT coalesce(sum(published), 0) FROM staging.publisher WHERE name = %s)",
             (name,),
         )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from psycopg2.extensions import cursor as PgCursor
 
+from insights.clients.page_totals import PAGE_TOTALS
 from insights.clients.sql import fetch_row
 from insights.model.batch import RECOUNT
 
@@ -138,12 +139,14 @@ def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[Q
 
 
 def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:
-    """Totals of each hop, read in O(pages + groups + quarantined records); `topic` names the publisher's cursor."""
+    """Totals of each hop; `topic` names the publisher's cursor.
+
+    Costs O(pages staged since the last check + groups + quarantined records).
+    """
     cursor.execute(
-        """
+        f"""
         SELECT fetched, staged, duplicates, published, served, quarantined, publisher_moved_at, served_at, resumes_at
-        FROM (SELECT coalesce(sum(fetched), 0)::bigint AS fetched, coalesce(sum(staged), 0)::bigint AS staged,
-                     coalesce(sum(duplicates), 0)::bigint AS duplicates FROM staging.batches) AS b,
+        FROM {PAGE_TOTALS} AS b,
              (SELECT coalesce(sum(published), 0)::bigint AS published, max(moved_at) AS publisher_moved_at
               FROM staging.publisher WHERE name = %(topic)s AND published > 0) AS p,
              (SELECT coalesce(sum(count), 0)::bigint AS served

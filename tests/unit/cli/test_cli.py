@@ -34,7 +34,7 @@ def set_ledger(monkeypatch: pytest.MonkeyPatch, *hops: Hop) -> list[StoreSetting
     """Make the check return a ledger of these hops; the list collects the stores that it is called with."""
     checked: list[StoreSettings] = []
 
-    def check(stores: StoreSettings, _: float = 0) -> Ledger:
+    def check(stores: StoreSettings, *_: object, **__: object) -> Ledger:
         checked.append(stores)
         return Ledger(hops, datetime(2026, 1, 1, tzinfo=UTC), 0.1)
 
@@ -63,6 +63,21 @@ def test_check_says_what_a_hop_does_not_cover(monkeypatch: pytest.MonkeyPatch) -
     assert "served: Not covered: 3 dropped rows." in result.output
 
 
+@pytest.mark.parametrize(("options", "full"), [((), True), (("--full",), True), (("--incremental",), False)])
+def test_check_is_full_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], full: bool
+) -> None:
+    asked: list[bool] = []
+
+    def check(*_: object, full: bool, **__: object) -> Ledger:
+        asked.append(full)
+        return Ledger((CLOSED,), datetime(2026, 1, 1, tzinfo=UTC), 0.1)
+
+    monkeypatch.setattr(ledger_check, "check_ledger", check)
+    assert RUNNER.invoke(app, ["check", *options]).exit_code == 0
+    assert asked == [full]
+
+
 def test_check_prints_json_for_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     set_ledger(monkeypatch, LOST)
     result = RUNNER.invoke(app, ["check", "--json"])
@@ -71,7 +86,7 @@ def test_check_prints_json_for_programs(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_check_exits_2_with_a_sentence_when_it_cannot_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(*_: object) -> Ledger:
+    def unreachable(*_: object, **__: object) -> Ledger:
         raise UserError("PostgreSQL is out of reach; start it.")
 
     monkeypatch.setattr(ledger_check, "check_ledger", unreachable)

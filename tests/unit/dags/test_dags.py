@@ -78,6 +78,7 @@ def test_ingest_offers_its_parameters(dags: dict[str, Any]) -> None:
 
 
 def test_the_check_examines_topic_and_stream_before_the_ledger(dags: dict[str, Any]) -> None:
+    assert set(dags["check_data_flow"]["params"]) == {"wait_seconds", "full"}
     tasks = dags["check_data_flow"]["tasks"]
     assert {name: downstream for name, (downstream, _, _) in tasks.items()} == {
         "topic": ["ledger"],

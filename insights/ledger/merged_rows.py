@@ -1,0 +1,193 @@
+"""Merged users in the order of their merges: their rows are as merged, and Cassandra has them under the right keys.
+
+What Cassandra has besides is found by reading its keys in the order of its tokens.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
+from cassandra.query import PreparedStatement
+from psycopg2.extensions import cursor as PgCursor
+
+from insights.ledger.contents import MERGED_WITHOUT_DIGEST
+from insights.ledger.digest import build_digest_sql, build_image_sql
+from insights.ledger.in_flight import InFlightRows
+from insights.ledger.record_ranges import RANGE_ROWS
+from insights.ledger.record_sql import build_known_sql
+from insights.ledger.suspicion import Compared, require
+from insights.ledger.table_digests import TABLES, USER_ID, list_compared_columns, make_profile, read_page
+from insights.ledger.verified import Walk
+from insights.model.digest import digest_bytes
+
+_CHUNK_ROWS = 5000
+_KEYS_PER_STATEMENT = 100
+_CONCURRENT_STATEMENTS = 32
+
+_WHERE = "<the range>"
+"""Stands in the query for the condition that selects a range."""
+_DIGESTS = ", ".join(
+    f"{build_digest_sql(build_image_sql(list_compared_columns(table)))} AS {table}_digest" for table in TABLES
+)
+_SELECT_ROWS = f"""
+    SELECT user_id, seq, country_code, registered_month, registered_at, {", ".join(f"{t}_digest" for t in TABLES)},
+        digest <> users_by_id_digest AND NOT {MERGED_WITHOUT_DIGEST}, {build_known_sql("u.event_id")}
+    FROM (SELECT user_id::text, seq, country_code, registered_month, registered_at, event_id, digest, {_DIGESTS}
+          FROM analytics.users WHERE {_WHERE}) AS u
+"""
+_PARTITION_KEYS = {
+    "users_by_country": ("country_code", "bucket"),
+    "users_by_registration_month": ("registered_month", "bucket"),
+}
+_BEFORE_ALL = (-1, str(UUID(int=0)))
+
+
+class _Row(NamedTuple):
+    """A merged user: the keys of its rows in Cassandra, and the digests that they should have."""
+
+    user_id: str
+    seq: int
+    country_code: str
+    registered_month: str
+    registered_at: Any
+    digests: Mapping[str, int]
+
+    @property
+    def bucket(self) -> int:
+        return int(self.user_id[0], 16)
+
+
+class MergedRows:
+    """The merged users of the cursor's snapshot, compared with Cassandra.
+
+    Args:
+        cursor: reads the snapshot.
+        session: returns images (`ImageProtocol`).
+        in_flight: the rows in which Cassandra may differ from the snapshot.
+    """
+
+    def __init__(self, cursor: PgCursor, session: Session, in_flight: InFlightRows) -> None:
+        self._cursor, self._session, self._in_flight = cursor, session, in_flight
+        self._profile = make_profile(session)
+        self._statements: dict[str, PreparedStatement] = {}
+
+    def check_new(self, seq: int, compared: Mapping[str, Compared]) -> None:
+        """Check the users merged after `seq`.
+
+        Raises:
+            SuspicionError: something is wrong.
+        """
+        query = _SELECT_ROWS.replace(_WHERE, "seq > %(seq)s")
+        self._cursor.execute(f"DECLARE merged_rows NO SCROLL CURSOR FOR {query}", {"seq": seq})
+        while rows := self._fetch(f"FETCH FORWARD {_CHUNK_ROWS} FROM merged_rows"):
+            self._compare(rows, compared)
+        self._cursor.execute("CLOSE merged_rows")
+
+    def scrub(self, seq: int, walk: Walk, compared: Mapping[str, Compared]) -> None:
+        """Check the next of the users merged up to `seq` again.
+
+        Raises:
+            SuspicionError: something is wrong.
+        """
+        after_seq, after_user = walk.position or _BEFORE_ALL
+        where = (
+            "(seq, user_id) > (%(after_seq)s, %(after_user)s::uuid) AND seq <= %(seq)s"
+            " ORDER BY analytics.users.seq, analytics.users.user_id LIMIT %(rows)s"
+        )
+        rows = self._fetch(
+            _SELECT_ROWS.replace(_WHERE, where),
+            {"after_seq": after_seq, "after_user": after_user, "seq": seq, "rows": RANGE_ROWS},
+        )
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            self._compare(rows[start : start + _CHUNK_ROWS], compared)
+        walk.advance([rows[-1].seq, rows[-1].user_id] if len(rows) == RANGE_ROWS else None)
+
+    def scrub_keys(self, table: str, walk: Walk) -> None:
+        """Check the keys of the next rows of a table in Cassandra.
+
+        Raises:
+            SuspicionError: a row is not that of a user.
+        """
+        columns = ("user_id", *_PARTITION_KEYS[table], "registered_at") if table in _PARTITION_KEYS else ("user_id",)
+        images, position = read_page(self._session, table, columns, walk.position, RANGE_ROWS)
+        self._compare_keys(columns, images)
+        walk.advance(position)
+
+    def _fetch(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[_Row]:
+        self._cursor.execute(query, parameters)
+        rows = []
+        for user_id, seq, country, month, registered_at, *digests, changed, known in self._cursor.fetchall():
+            require(not changed, "a merged user was changed")
+            require(known, "a merged user is not that of a staged record")
+            rows.append(_Row(user_id, seq, country, month, registered_at, dict(zip(TABLES, digests, strict=True))))
+        return rows
+
+    def _compare(self, rows: Sequence[_Row], compared: Mapping[str, Compared]) -> None:
+        compared["users"].add(len(rows))
+        for table in TABLES:
+            expected = {UUID(row.user_id).bytes: row.digests[table] for row in rows}
+            for image in self._look_up(table, rows):
+                user_id = image[USER_ID]
+                if expected.get(user_id) == digest_bytes(image):
+                    del expected[user_id]
+            compared[table].add(len(rows), self._require_in_flight(expected, f"{table} lacks a merged user"))
+
+    def _compare_keys(self, columns: Sequence[str], images: Sequence[bytes]) -> None:
+        self._cursor.execute(
+            f"SELECT {build_image_sql(columns)} FROM analytics.users WHERE user_id = ANY(%s::uuid[])",
+            ([image[USER_ID].hex() for image in images],),
+        )
+        known = {bytes(image) for (image,) in self._cursor.fetchall()}
+        self._require_in_flight({image[USER_ID] for image in images if image not in known}, "a key is not of a user")
+
+    def _require_in_flight(self, differing: Collection[bytes], what: str) -> int:
+        if not differing:
+            return 0
+        in_flight = self._in_flight.select_users(differing)
+        require(len(in_flight) == len(differing), what)
+        return len(in_flight)
+
+    def _look_up(self, table: str, rows: Sequence[_Row]) -> Iterator[bytes]:
+        """The images that a table has under the keys of these users."""
+        for found in execute_concurrent_with_args(
+            self._session,
+            self._prepare(table),
+            list(_list_arguments(table, rows)),
+            concurrency=_CONCURRENT_STATEMENTS,
+            results_generator=True,
+            execution_profile=self._profile,
+        ):
+            for (image,) in found.result_or_exc:
+                yield image
+
+    def _prepare(self, table: str) -> PreparedStatement:
+        if table not in self._statements:
+            keys = _PARTITION_KEYS.get(table)
+            where = f"{keys[0]} = ? AND {keys[1]} = ? AND (registered_at, user_id) IN ?" if keys else "user_id IN ?"
+            columns = ", ".join(list_compared_columns(table))
+            self._statements[table] = self._session.prepare(f"SELECT {columns} FROM {table} WHERE {where}")
+        return self._statements[table]
+
+
+def _list_arguments(table: str, rows: Sequence[_Row]) -> Iterator[tuple[Any, ...]]:
+    """The arguments of the table's statement that select the rows of these users, a bounded number at a time."""
+    keys = _PARTITION_KEYS.get(table)
+    if keys is None:
+        for part in _split([UUID(row.user_id) for row in rows]):
+            yield (part,)
+        return
+
+    def partition(row: _Row) -> tuple[str, int]:
+        return (getattr(row, keys[0]), row.bucket)
+
+    for (value, bucket), group in groupby(sorted(rows, key=partition), key=partition):
+        for part in _split([(row.registered_at, UUID(row.user_id)) for row in group]):
+            yield (value, bucket, part)
+
+
+def _split(keys: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(keys), _KEYS_PER_STATEMENT):
+        yield keys[start : start + _KEYS_PER_STATEMENT]
