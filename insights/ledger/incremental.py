@@ -171,7 +171,7 @@ class _IncrementalCheck:
     def _check_users(self) -> None:
         rows = MergedRows(self._cursor, self._session, self._in_flight)
         rows.check_new(self._state.seq, self._compared)
-        rows.scrub(self._state.seq, self._state.walk("users"), self._compared)
+        rows.scrub(self._state.walk("users"), self._compared)
         for table in TABLES:
             rows.scrub_keys(table, self._state.walk(table))
 

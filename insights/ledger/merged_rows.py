@@ -1,4 +1,4 @@
-"""Merged users in the order of their merges: their rows are as merged, and Cassandra has them under the right keys.
+"""Merged users: their rows are as merged, and Cassandra has them under the right keys.
 
 What Cassandra has besides is found by reading its keys in the order of its tokens.
 """
@@ -23,7 +23,9 @@ from insights.ledger.table_digests import TABLES, USER_ID, list_compared_columns
 from insights.ledger.verified import Walk
 from insights.model.digest import digest_bytes
 
-_CHUNK_ROWS = 5000
+SCRUBBED_USERS = 10_000
+"""Users that one check looks up again in every table of Cassandra."""
+_CHUNK_ROWS = 10_000
 _KEYS_PER_STATEMENT = 100
 _CONCURRENT_STATEMENTS = 32
 
@@ -33,7 +35,7 @@ _DIGESTS = ", ".join(
     f"{build_digest_sql(build_image_sql(list_compared_columns(table)))} AS {table}_digest" for table in TABLES
 )
 _SELECT_ROWS = f"""
-    SELECT user_id, seq, country_code, registered_month, registered_at, {", ".join(f"{t}_digest" for t in TABLES)},
+    SELECT user_id, country_code, registered_month, registered_at, {", ".join(f"{t}_digest" for t in TABLES)},
         digest <> users_by_id_digest AND NOT {MERGED_WITHOUT_DIGEST}, {build_known_sql("u.event_id")}
     FROM (SELECT user_id::text, seq, country_code, registered_month, registered_at, event_id, digest, {_DIGESTS}
           FROM analytics.users WHERE {_WHERE}) AS u
@@ -42,14 +44,13 @@ _PARTITION_KEYS = {
     "users_by_country": ("country_code", "bucket"),
     "users_by_registration_month": ("registered_month", "bucket"),
 }
-_BEFORE_ALL = (-1, str(UUID(int=0)))
+_BEFORE_ALL = str(UUID(int=0))
 
 
 class _Row(NamedTuple):
     """A merged user: the keys of its rows in Cassandra, and the digests that they should have."""
 
     user_id: str
-    seq: int
     country_code: str
     registered_month: str
     registered_at: Any
@@ -86,24 +87,18 @@ class MergedRows:
             self._compare(rows, compared)
         self._cursor.execute("CLOSE merged_rows")
 
-    def scrub(self, seq: int, walk: Walk, compared: Mapping[str, Compared]) -> None:
-        """Check the next of the users merged up to `seq` again.
+    def scrub(self, walk: Walk, compared: Mapping[str, Compared]) -> None:
+        """Check the next users again, in the order of their ids: they share partitions of Cassandra's tables.
 
         Raises:
             SuspicionError: something is wrong.
         """
-        after_seq, after_user = walk.position or _BEFORE_ALL
-        where = (
-            "(seq, user_id) > (%(after_seq)s, %(after_user)s::uuid) AND seq <= %(seq)s"
-            " ORDER BY analytics.users.seq, analytics.users.user_id LIMIT %(rows)s"
-        )
-        rows = self._fetch(
-            _SELECT_ROWS.replace(_WHERE, where),
-            {"after_seq": after_seq, "after_user": after_user, "seq": seq, "rows": RANGE_ROWS},
-        )
+        where = "user_id > %(after)s::uuid ORDER BY analytics.users.user_id LIMIT %(rows)s"
+        parameters = {"after": walk.position or _BEFORE_ALL, "rows": SCRUBBED_USERS}
+        rows = self._fetch(_SELECT_ROWS.replace(_WHERE, where), parameters)
         for start in range(0, len(rows), _CHUNK_ROWS):
             self._compare(rows[start : start + _CHUNK_ROWS], compared)
-        walk.advance([rows[-1].seq, rows[-1].user_id] if len(rows) == RANGE_ROWS else None)
+        walk.advance(rows[-1].user_id if len(rows) == SCRUBBED_USERS else None)
 
     def scrub_keys(self, table: str, walk: Walk) -> None:
         """Check the keys of the next rows of a table in Cassandra.
@@ -119,10 +114,10 @@ class MergedRows:
     def _fetch(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[_Row]:
         self._cursor.execute(query, parameters)
         rows = []
-        for user_id, seq, country, month, registered_at, *digests, changed, known in self._cursor.fetchall():
+        for user_id, country, month, registered_at, *digests, changed, known in self._cursor.fetchall():
             require(not changed, "a merged user was changed")
             require(known, "a merged user is not that of a staged record")
-            rows.append(_Row(user_id, seq, country, month, registered_at, dict(zip(TABLES, digests, strict=True))))
+            rows.append(_Row(user_id, country, month, registered_at, dict(zip(TABLES, digests, strict=True))))
         return rows
 
     def _compare(self, rows: Sequence[_Row], compared: Mapping[str, Compared]) -> None:
