@@ -1,7 +1,6 @@
 """The hops from the source to the sinks: sets of event ids, compared in PostgreSQL, not in memory."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from psycopg2.extensions import cursor as PgCursor
 
@@ -24,6 +23,7 @@ CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE staged_event
         (event_id text, published boolean, pending boolean, recorded_digest bigint, stored_digest bigint);
     CREATE TEMP TABLE landed_event (event_id text, place text);
+    CREATE TEMP TABLE published_event (event_id text);
     CREATE TEMP TABLE arrival (user_id uuid, arrived_version bigint, arrived_digest bigint);
 """
 """Executed before the transaction of the snapshot, which is read-only."""
@@ -255,10 +255,12 @@ def check_published(cursor: PgCursor) -> Hop:
     )
 
 
-_PUBLISHED = f"""
-    (SELECT event_id FROM staged_event WHERE published
-     UNION SELECT event_id FROM topic_event WHERE {_IS_FOREIGN}
-     UNION SELECT event_id FROM landed_event WHERE {_IS_FOREIGN} AND %(pruned)s) AS p
+_FILL_PUBLISHED = f"""
+    INSERT INTO published_event
+    SELECT event_id FROM staged_event WHERE published
+    UNION SELECT event_id FROM topic_event WHERE {_IS_FOREIGN}
+    UNION SELECT event_id FROM landed_event WHERE {_IS_FOREIGN} AND %s;
+    ANALYZE published_event;
 """
 
 
@@ -267,28 +269,27 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
 
     `pruned`: whether retention has removed messages from the topic; a record in a sink may then be absent from it.
     """
-    parameters = {"pruned": pruned}
-    from_undelivered = f"""FROM {_PUBLISHED}
+    cursor.execute(_FILL_PUBLISHED, (pruned,))
+    from_undelivered = """FROM published_event
         LEFT JOIN landed_event AS l USING (event_id) LEFT JOIN topic_event AS t USING (event_id)
-        WHERE l.event_id IS NULL AND {{}}coalesce(t.unread, false)"""
-    cursor.execute(f"SELECT count(*) FROM {_PUBLISHED}", parameters)
+        WHERE l.event_id IS NULL AND {}coalesce(t.unread, false)"""
+    cursor.execute("SELECT count(*) FROM published_event")
     (total,) = fetch_row(cursor)
-    cursor.execute(f"SELECT count(*) {from_undelivered.format('')}", parameters)
+    cursor.execute(f"SELECT count(*) {from_undelivered.format('')}")
     (pending,) = fetch_row(cursor)
     cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
     counts = dict(cursor.fetchall())
     served, superseded, quarantined = (counts.get(name, 0) for name in ("1 served", "2 superseded", "3 quarantined"))
     missing = _select_ids(
-        cursor, f"SELECT event_id {from_undelivered.format('NOT ')} ORDER BY length(event_id), event_id", parameters
+        cursor, f"SELECT event_id {from_undelivered.format('NOT ')} ORDER BY length(event_id), event_id"
     )
     extra = _select_ids(
         cursor,
-        f"""
+        """
         SELECT event_id FROM landed_event AS l
-        WHERE NOT EXISTS (SELECT FROM {_PUBLISHED} WHERE p.event_id = l.event_id)
+        WHERE NOT EXISTS (SELECT FROM published_event AS p WHERE p.event_id = l.event_id)
         AND NOT EXISTS (SELECT FROM staged_event AS s WHERE s.event_id = l.event_id)
         ORDER BY length(event_id), event_id""",
-        parameters,
     )
     return evaluate_hop(
         "served",
@@ -302,6 +303,6 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
     )
 
 
-def _select_ids(cursor: PgCursor, query: str, parameters: dict[str, Any] | None = None) -> list[str]:
-    cursor.execute(f"{query} LIMIT {MAX_NAMED_IDS}", parameters)
+def _select_ids(cursor: PgCursor, query: str) -> list[str]:
+    cursor.execute(f"{query} LIMIT {MAX_NAMED_IDS}")
     return [str(row[0]) for row in cursor.fetchall()]

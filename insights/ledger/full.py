@@ -29,6 +29,8 @@ from insights.ledger.topic import RawTopic, TopicEvent
 from insights.settings import StoreSettings
 from insights.text import format_count
 
+_WORK_MEMORY = "64MB"
+"""For each step that compares sets: those of a million records then need no file, or few."""
 _REPORTED_ROWS = 20_000
 Progress = Callable[[str], None]
 """Called with what the check does now, from any of its threads."""
@@ -43,7 +45,7 @@ def check_everything(stores: StoreSettings, progress: Progress = lambda _: None)
         ThreadPoolExecutor(1) as executor,
     ):
         connection.autocommit = True
-        cursor.execute(CREATE_SCRATCH_TABLES)
+        cursor.execute(f"SET work_mem = '{_WORK_MEMORY}'; {CREATE_SCRATCH_TABLES}")
         connection.autocommit = False
         before = read_watermarks(stores)
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)

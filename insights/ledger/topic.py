@@ -10,12 +10,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from insights.clients.stream_position import Watermarks
 from insights.errors import UserError
-from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, digest_record
+from insights.model.digest import digest_cells
+from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES
 from insights.settings import KafkaSettings
 
 _MAX_MESSAGES = 5000
 _POLL_SECONDS = 0.1
 """Long enough to collect full batches, short enough to wait at the end of the topic."""
+_EVENT_ID = re.compile(EVENT_ID_FORMAT)
+_MAX_DIGITS = 19
 _TIMEOUT_SECONDS = 20.0
 """How long to wait for a broker that does not respond."""
 
@@ -102,16 +105,22 @@ def read_identity(message: Message) -> tuple[str, int | None]:
 
     The event id follows the rules of the stream: a valid header, or the message's coordinates.
     """
-    headers: dict[str, bytes] = {}
-    for name, content in message.headers() or ():
-        headers.setdefault(name, content or b"")
-    event_id = _decode(headers.get(EVENT_ID))
-    if not re.fullmatch(EVENT_ID_FORMAT, event_id):
+    headers = dict(reversed(message.headers() or ()))
+    name = headers.get(EVENT_ID) or b""
+    is_row = name.isdigit() and len(name) <= _MAX_DIGITS
+    event_id = name.decode() if is_row else _decode(name)
+    if not is_row and not _EVENT_ID.fullmatch(event_id):
         return f"{message.topic()}/{message.partition()}/{message.offset()}", None
-    if REDRIVES in headers or not event_id.isdecimal():
+    if REDRIVES in headers or not is_row:
         return event_id, None
-    milliseconds, batch_id = _decode(headers.get(EVENT_TIME)), _decode(headers.get(BATCH_ID))
-    return event_id, digest_record(event_id, _decode(message.key()), batch_id, milliseconds, message.value() or b"")
+    cells = [name, *map(_normalize, (message.key(), headers.get(BATCH_ID), headers.get(EVENT_TIME)))]
+    return event_id, digest_cells((*cells, message.value() or b""))
+
+
+def _normalize(content: bytes | None) -> bytes:
+    """The text as `digest_record` has it."""
+    content = content or b""
+    return content if content.isascii() else _decode(content).encode()
 
 
 def _decode(content: bytes | None) -> str:
