@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e fault fault-mutations screenshots fmt lint check lock chart-docs bench bench-dashboard images push kind kind-down
+.PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e fault fault-mutations screenshots fmt lint check lock chart-docs bench images push kind kind-down
 
 PYTEST := .venv/bin/python -m pytest
 
@@ -67,11 +67,8 @@ lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrit
 chart-docs: setup ## Generate the chart's values.schema.json and the table of values in its README from values.yaml.
 	@.venv/bin/python scripts/chart_docs.py
 
-bench: setup ## Run the benchmarks.
-	@.venv/bin/python -m benchmarks
-
-bench-dashboard: setup ## Measure the dashboard's pages with 10 million users in the stores; USERS=number changes that.
-	@.venv/bin/python -m benchmarks.dashboard $(if $(USERS),--users $(USERS))
+bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes 10 minutes, ONLY="leg ..." runs these.
+	@.venv/bin/python -m benchmarks $(if $(SMALL),--small) $(if $(ONLY),--only $(ONLY))
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 

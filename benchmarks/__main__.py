@@ -1,31 +1,58 @@
-"""Run every benchmark with sizes that take minutes: `python -m benchmarks`. Each module also runs alone."""
+"""Run the benchmarks, and generate `docs/performance.md` from their results.
 
+`python -m benchmarks [--small] [--only LEG ...]` runs each leg in a process of its own; `python -m benchmarks report`
+only generates the page.
+"""
+
+import argparse
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from benchmarks import cassandra_writer, dashboard, ingest
-from insights.errors import UserError, print_error
+from benchmarks.common.report import PAGE, write_page
+from benchmarks.common.results import REPOSITORY, RESULTS
 
-BENCHMARKS = {
-    "Pages of the API into staging": (ingest.main, ["--pages", "4", "--rounds", "5"]),
-    "Rows into Cassandra": (cassandra_writer.main, ["--rows", "20000", "--rounds", "3"]),
-    "The dashboard's pages": (dashboard.main, ["--users", "100000", "--colds", "1"]),
+SMALL: dict[str, list[str]] = {
+    "ingest": ["--pages", "2", "--rounds", "3"],
+    "cassandra_writer": ["--rows", "10000", "--rounds", "3"],
+    "chain": ["--records", "10000", "--rounds", "3", "--warm-up", "10000"],
+    "dashboard": ["--users", "100000", "--colds", "1", "--visits", "5", "--reruns", "20", "--crowd", "10"],
 }
+"""Every leg, with the arguments of a run that takes about a minute; by default a leg has its own defaults."""
 
 
-def main() -> None:
-    """Run the benchmarks one after another.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the legs and generate the page. Returns the exit code: 1 if a leg failed, whose result stays as it was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", nargs="?", choices=("run", "report"), default="run")
+    parser.add_argument("--small", action="store_true", help="run every leg with sizes that take about a minute")
+    parser.add_argument("--only", nargs="+", choices=list(SMALL), metavar="LEG", help=f"of {', '.join(SMALL)}")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FOLDER", help="where the results are written")
+    options = parser.parse_args(arguments)
+    failed = []
+    for leg in (options.only or SMALL) if options.action == "run" else ():
+        sizes = SMALL[leg] if options.small else []
+        print(f"{leg} {' '.join(sizes)}".strip(), flush=True)
+        started = time.monotonic()
+        if code := run_leg(leg, [*sizes, "--results", str(options.results)]):
+            failed.append(leg)
+        print(f"{leg} ended after {time.monotonic() - started:.0f} s with exit code {code}\n", flush=True)
+    if options.results == RESULTS:
+        write_page()
+        print(f"{PAGE.relative_to(REPOSITORY)} is generated from {RESULTS.relative_to(REPOSITORY)}.")
+    if failed:
+        print(f"{', '.join(failed)} failed: their results are those of earlier runs.", file=sys.stderr)
+    return 1 if failed else 0
 
-    Raises:
-        UserError: Java or a jar is missing, or a server does not start.
-    """
-    for title, (run, arguments) in BENCHMARKS.items():
-        print(f"{title} ({' '.join(arguments)})", flush=True)
-        run(arguments)
+
+def run_leg(leg: str, arguments: Sequence[str]) -> int:
+    """Run a leg in a process of its own, so that no leg leaves threads or memory to the next. Returns its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{leg}", *arguments], cwd=REPOSITORY, check=False
+    ).returncode
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print_error(error)
-        sys.exit(1)
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """Measure how many rows per second this project's writer and its alternatives write to Cassandra.
 
-`python -m benchmarks.cassandra_writer [--rows N] [--rounds N] [--connector] [--json FILE]` starts a node, creates the
+`python -m benchmarks.cassandra_writer [--rows N] [--rounds N] [--connector]` starts a node, creates the
 project's tables, and lets every contender write the same users in turn. A warm-up round checks that all contenders
 write the same rows. They start from rows in memory: the writer from Arrow, the driver's
 `execute_concurrent_with_args` from tuples of Python values. With `--connector`, Spark replaces the driver, with a
@@ -8,17 +8,11 @@ cached data frame of two partitions on `local[2]`: Spark 3.5 with the Cassandra 
 and Spark 4.1 with this project's writer inside `mapInArrow`.
 """
 
-import argparse
-import json
 import random
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -27,22 +21,26 @@ import pyarrow.parquet as pq
 from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
-from benchmarks.common.rounds import order_round, summarise
+from benchmarks.common.entry import conclude, list_arguments, make_parser, run
+from benchmarks.common.results import Case, Result
+from benchmarks.common.rounds import Turn, measure, take_turns
+from benchmarks.common.servers import configure, list_pids, run_servers
 from benchmarks.connector.contenders import Write, open_spark_contenders
 from insights.clients import connections
-from insights.local.cassandra import CassandraServer
-from insights.local.jars import ensure_jars, read_lock
-from insights.local.java import find_java
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
-from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
+from insights.settings import CassandraSettings, StreamSettings, load
 from insights.simulator.formats import list_nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.user_tables import USER_TABLES
 from tests.helpers.accepted_users import table, user
-from tests.helpers.support import free_port
 
+ABOUT = """\
+The same users, from memory, into each table of the project's keyspace. `writer` is the project's, from Arrow;
+`execute_concurrent` is the driver's `execute_concurrent_with_args` with a prepared statement, 64 requests in flight
+and tuples of Python values. CPU time is that of the node and, as `client`, of this process."""
+VALIDITY = "the rows, and their times of writing, that the contenders left in a round that is not counted were compared"
 CONCURRENCY = 64
 """Requests that the driver keeps in flight."""
 REGISTERED_FROM, REGISTERED_UNTIL = datetime(2002, 3, 21, tzinfo=UTC), datetime(2022, 5, 23, tzinfo=UTC)
@@ -56,41 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         UserError: Java or a jar is missing, or the node does not start.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connector", action="store_true", help="measure Spark; downloads Spark 3.5 the first time")
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args(arguments)
-    java, cache = find_java(load(LocalSettings).java_home), load(LocalSettings).jars
-    ensure_jars(read_lock(), cache, java)
-    with tempfile.TemporaryDirectory() as home:
-        server = CassandraServer(Path(home), free_port(), java=java, jars=cache, storage_port=free_port())
-        server.start()
-        try:
-            server.wait_ready(180)
-            settings = CassandraSettings(hosts=server.host, port=server.port, local_dc=server.local_dc)
-            migrate_cassandra(settings)
-            users, file = generate_users(options.rows), Path(home, "users.parquet")
-            pq.write_table(users, file)
-            with ExitStack() as stack:
-                spark = stack.enter_context(open_spark_contenders(settings, file, java)) if options.connector else {}
-                result = compare(settings, users, options.rounds, spark)
-        finally:
-            server.stop()
-    print(format_result(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    with configure() as c, run_servers(c.cassandra):
+        migrate_cassandra(c.cassandra_settings)
+        users, file = generate_users(options.rows), c.home / "users.parquet"
+        pq.write_table(users, file)
+        with ExitStack() as stack:
+            spark = (
+                stack.enter_context(open_spark_contenders(c.cassandra_settings, file, c.java))
+                if options.connector
+                else {}
+            )
+            cases = compare(c.cassandra_settings, users, options.rounds, spark, list_pids(c.cassandra))
+    title = "Rows into Cassandra"
+    result = Result("cassandra_writer", title, ABOUT, "rows", VALIDITY, cases, list_arguments(parser, options))
+    conclude(result, options.results)
 
 
-def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: Mapping[str, Write]) -> dict[str, Any]:
-    """Rows per second of each contender in each round, per table.
+def compare(
+    settings: CassandraSettings, users: pa.Table, rounds: int, others: Mapping[str, Write], pids: Mapping[str, int]
+) -> list[Case]:
+    """The turns of each contender, a case per table.
 
     Raises:
         RuntimeError: a contender left different rows in the table than the writer.
     """
-    stream = load(StreamSettings)
-    tables: dict[str, Any] = {}
+    stream, cases = load(StreamSettings), []
     with connections.open_cassandra(settings) as own, connections.open_cassandra(settings) as session:
         writer = CassandraWriter(own, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows)
         for name in USER_TABLES:
@@ -103,15 +96,13 @@ def compare(settings: CassandraSettings, users: pa.Table, rounds: int, others: M
             if not others:
                 contenders["execute_concurrent"] = prepare_driver(session, name, columns, users)
             require_same_rows(session, name, columns, contenders)
-            rates: dict[str, list[float]] = {contender: [] for contender in contenders}
-            for number in range(rounds):
-                for contender in order_round(list(contenders), number):
-                    started = time.perf_counter()
-                    contenders[contender]()
-                    rates[contender].append(users.num_rows / (time.perf_counter() - started))
-                    print(f"{name} round {number + 1} {contender} {rates[contender][-1]:,.0f}", file=sys.stderr)
-            tables[name] = {"columns": len(columns), "rates": rates}
-    return {"rows": users.num_rows, "rounds": rounds, "concurrency": CONCURRENCY, "tables": tables}
+            turns = {contender: partial(_measure_write, write, pids, users) for contender, write in contenders.items()}
+            cases.append(Case(f"`{name}`, {len(columns)} columns", take_turns(turns, rounds)))
+    return cases
+
+
+def _measure_write(write: Callable[[], Any], pids: Mapping[str, int], users: pa.Table, _: int) -> Turn:
+    return measure(write, pids, users.num_rows, memory=True)
 
 
 def require_same_rows(
@@ -166,18 +157,5 @@ def generate_users(rows: int) -> pa.Table:
     return users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
 
 
-def format_result(result: dict[str, Any]) -> str:
-    """A table per Cassandra table: rows per second of each contender, and the writer's ratio to it."""
-    lines = [f"{result['rows']:,} rows, {result['rounds']} rounds (min median max)"]
-    for name, measurement in result["tables"].items():
-        lines.append(f"{name}, {measurement['columns']} columns{'rows/s':>32}{'writer / this':>28}")
-        writer = measurement["rates"]["writer"]
-        for contender, rates in measurement["rates"].items():
-            ratios = summarise([writer_rate / rate for writer_rate, rate in zip(writer, rates, strict=True)])
-            line = f"  {contender:<20}" + "".join(f"{rate:>10,.0f}" for rate in summarise(rates))
-            lines.append(line + ("" if contender == "writer" else "".join(f"{ratio:>8.2f}" for ratio in ratios)))
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,13 +1,11 @@
 """Measure how fast the dashboard's pages are with millions of users in the stores.
 
-`python -m benchmarks.dashboard [--users N] [--data FOLDER] [--crowd N] [--json FILE]` starts the three servers, writes
+`python -m benchmarks.dashboard [--users N] [--data FOLDER] [--crowd N]` starts the three servers, writes
 generated users into them (FOLDER keeps them for the next run), and visits every page over Streamlit's own protocol, as
 a browser does, but without drawing. Times are from the request to the last message of the script run.
 """
 
-import argparse
 import asyncio
-import json
 import statistics
 import sys
 import tempfile
@@ -20,17 +18,24 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common.rounds import read_cpu_seconds
-from benchmarks.visits.stores import open_filled_stores, run_server
+from benchmarks.common.entry import list_arguments, make_parser, run
+from benchmarks.common.processes import read_cpu_seconds
+from benchmarks.common.results import Case, Result, save
+from benchmarks.common.rounds import Turn, compute_percentile
+from benchmarks.common.servers import free_port, run_servers
+from benchmarks.visits.stores import open_filled_stores
 from benchmarks.visits.visitor import Run, open_page
-from insights.errors import UserError, print_error
 from insights.local.services import REPOSITORY, DashboardService
 from insights.settings import LocalSettings, load, to_environment
-from tests.helpers.support import free_port
 
 PAGES = {path.stem.capitalize(): path.stem for path in sorted((REPOSITORY / "dashboard/views").glob("*.py"))}
 PAGES["Overview"] = ""
 """The path of each page's address; the first page's is empty."""
+ABOUT = """\
+Pages are visited over Streamlit's own protocol, as a browser does, but without drawing; times are from the request to
+the last message of the script run. The dashboard answers from its cache, or from the stores (*uncached*). The requests
+and rows are those of a render that nothing is cached for."""
+VALIDITY = "every page was required to show no error and no store that does not answer"
 CACHE_SECONDS = {"kept": 3600.0, "read": 0.0}
 """How long the dashboard caches answers: until the end of the benchmark, or not at all."""
 GOALS = {"cold": 3.0, "first": 1.0, "again": 0.2, "requests": 60}
@@ -62,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         UserError: Java or a jar is missing, or a server does not start.
         RuntimeError: a page shows an error.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--users", type=int, default=10_000_000)
     parser.add_argument("--data", type=Path, default=load(LocalSettings).cache.expanduser() / "benchmark")
     parser.add_argument("--colds", type=int, default=3, help="cold starts per page")
@@ -70,7 +75,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--reruns", type=int, default=60, help="reruns per page")
     parser.add_argument("--crowd", type=int, default=50, help="concurrent visitors")
     parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args(arguments)
     with open_filled_stores(options.data, options.users) as (stores, users):
         environment = to_environment(stores.postgres, stores.kafka, stores.cassandra)
@@ -87,8 +91,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 result["pages"][name] |= figures
         result["crowd"] = measure_crowd(list(pages.values()), environment, options.crowd)
     print(format_result(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    save(build_result(result, list_arguments(parser, options)), options.results)
+
+
+def build_result(result: dict[str, Any], arguments: list[str]) -> Result:
+    """The figures of each page, as a contender with a round for each visit that has one."""
+    pages = {name: [make_turn(page)] for name, page in result["pages"].items()}
+    about = f"{ABOUT} The stores hold {result['users']:,} users."
+    return Result("dashboard", "The dashboard's pages", about, "runs", VALIDITY, [Case("", pages, "Page")], arguments)
+
+
+def make_turn(page: dict[str, Any]) -> Turn:
+    """The medians of a page's renders and the 95th percentile of its reruns, in milliseconds."""
+    figures = {
+        "Cold start (ms)": statistics.median(page["cold"]),
+        "First render (ms)": statistics.median(page["first kept"]),
+        "First render, uncached (ms)": statistics.median(page["first read"]),
+        "Rerun, p95 (ms)": compute_percentile(page["again kept"], 95),
+        "Rerun, uncached, p95 (ms)": compute_percentile(page["again read"], 95),
+    }
+    counted = {"CQL requests": page["requests"], "Rows": page["rows"]}
+    return Turn(0.0, {}, figures={name: 1000 * seconds for name, seconds in figures.items()} | counted)
 
 
 def measure_cold_starts(pages: Pages, environment: dict[str, str], times: int) -> Iterator[Measurement]:
@@ -207,7 +230,7 @@ def run_dashboard(
     cache = {} if cache_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(cache_seconds)}
     with tempfile.TemporaryDirectory() as home:
         server = kind(Path(home), free_port(), environment | cache | {"PYTHONPATH": str(REPOSITORY)})
-        with run_server(server):
+        with run_servers(server):
             yield server
 
 
@@ -272,14 +295,5 @@ def format_percentiles(seconds: Sequence[float]) -> str:
     return " / ".join(f"{1000 * compute_percentile(seconds, part):,.0f}" for part in (50, 95, 100)) if seconds else "–"
 
 
-def compute_percentile(seconds: Sequence[float], part: int) -> float:
-    """The percentile by the nearest-rank method."""
-    return sorted(seconds)[max(0, -(-len(seconds) * part // 100) - 1)]
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as error:
-        print_error(error)
-        sys.exit(1)
+    run(main)

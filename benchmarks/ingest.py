@@ -1,6 +1,6 @@
 """Measure how many records per second are fetched from the API and staged in PostgreSQL, and their cost in CPU time.
 
-`python -m benchmarks.ingest [--pages N] [--page-size N] [--rounds N] [--json FILE]` starts PostgreSQL and a server of
+`python -m benchmarks.ingest [--pages N] [--page-size N] [--rounds N]` starts PostgreSQL and a server of
 pages that are generated beforehand. Each contender fetches the same pages and writes them to tables of its own:
 
 * `user-insights`: what a task of `ingest_users` does: verified pages, credentials removed, keys claimed, a row per
@@ -12,41 +12,39 @@ pages that are generated beforehand. Each contender fetches the same pages and w
 Every contender has to leave the same ids.
 """
 
-import argparse
 import io
 import json
-import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import psycopg2
 import requests
 from psycopg2.extensions import connection as PgConnection
 from psycopg2.extras import execute_values
-from pydantic import AnyHttpUrl, SecretStr
 
+from benchmarks.common.entry import conclude, list_arguments, make_parser, run
+from benchmarks.common.flow import load_pages
 from benchmarks.common.pages import SEED, serve_pages
-from benchmarks.common.rounds import Turn, measure, order_round, summarise
-from insights.local.postgres import PostgresServer
+from benchmarks.common.results import Case, Result
+from benchmarks.common.rounds import Turn, Turns, measure, take_turns
+from benchmarks.common.servers import configure, list_pids, run_servers
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.model.credentials import CREDENTIAL_FIELDS
-from insights.settings import PostgresSettings, SourceSettings
-from insights.source import SourceClient
-from insights.staging.load import load_page
-from tests.helpers.support import free_port
 
-DATABASE = "insights"
 OWN = "user-insights"
 IDS = {
     OWN: "SELECT user_key::text FROM staging.user_keys",
     "execute_values": "SELECT record #>> '{login,uuid}' FROM peer_values",
     "copy": "SELECT record #>> '{login,uuid}' FROM peer_copy",
 }
+ABOUT = """\
+Pages of 5,000 records, which a server has generated and compressed beforehand, from HTTP into a table.
+`user-insights` is what a task of the DAG does: it verifies the page, removes credentials, claims the keys, and writes a
+row per record and page in one transaction. `execute_values` is `requests`, the credentials popped, and psycopg2's
+`execute_values` into a column of `jsonb`; `copy` is the same with `COPY` into `json`. Neither verifies a page or finds
+duplicates."""
+VALIDITY = "the ids that the contenders left were compared in a round that is not counted"
 CLEAR = "TRUNCATE staging.user_keys, staging.users, staging.batches, peer_values, peer_copy"
 
 
@@ -57,39 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         RuntimeError: the contenders left different ids.
         UserError: PostgreSQL does not start.
     """
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = make_parser(__doc__)
     parser.add_argument("--pages", type=int, default=10)
     parser.add_argument("--page-size", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="also write the result to this file")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as home, serve_pages(options.pages, options.page_size) as url:
-        server = PostgresServer(Path(home), free_port())
-        server.start()
-        try:
-            server.wait_ready(60)
-            server.create_database(DATABASE)
-            settings = PostgresSettings(
-                host=server.host,
-                port=server.port,
-                dbname=DATABASE,
-                user=server.user,
-                password=SecretStr(server.password),
-            )
-            migrate_postgres(settings)
-            with closing(psycopg2.connect(**server.connection(DATABASE))) as connection:
-                turns = compare(connection, url, options.pages, options.page_size, options.rounds, server.pid)
-        finally:
-            server.stop()
-    result = {"records": options.pages * options.page_size, "turns": turns}
-    print(format_result(result))
-    if options.json:
-        options.json.write_text(json.dumps(result, default=asdict, indent=2) + "\n")
+    with configure() as c, serve_pages(options.pages, options.page_size) as url, run_servers(c.postgres):
+        database = c.postgres_settings.dbname
+        c.postgres.create_database(database)
+        migrate_postgres(c.postgres_settings)
+        with closing(psycopg2.connect(**c.postgres.connection(database))) as connection:
+            pids = list_pids(c.postgres)
+            turns = compare(connection, url, options.pages, options.page_size, options.rounds, pids)
+    cases = [Case("", turns)]
+    title = "Pages of the API into staging"
+    result = Result("ingest", title, ABOUT, "records", VALIDITY, cases, list_arguments(parser, options))
+    conclude(result, options.results)
 
 
 def compare(
-    connection: PgConnection, url: str, pages: int, page_size: int, rounds: int, server: int
-) -> dict[str, list[Turn]]:
+    connection: PgConnection, url: str, pages: int, page_size: int, rounds: int, pids: Mapping[str, int]
+) -> Turns:
     """The turns of each contender, after a round that is not counted and compares what they write.
 
     Raises:
@@ -98,7 +84,7 @@ def compare(
     run_sql(connection, "CREATE TABLE peer_values (record jsonb)", "CREATE TABLE peer_copy (record json)")
     numbers = range(1, pages + 1)
     contenders: dict[str, Callable[[], None]] = {
-        OWN: partial(ingest, connection, url, numbers, page_size),
+        OWN: partial(load_pages, connection, url, numbers, page_size),
         "execute_values": partial(ingest_simply, connection, url, numbers, page_size, insert_values),
         "copy": partial(ingest_simply, connection, url, numbers, page_size, copy_rows),
     }
@@ -106,19 +92,12 @@ def compare(
     for contender in contenders.values():
         contender()
     require_same_ids(connection, pages * page_size)
-    turns: dict[str, list[Turn]] = {name: [] for name in contenders}
-    for number in range(rounds):
-        for name in order_round(list(contenders), number):
-            run_sql(connection, CLEAR)
-            turns[name].append(measure(contenders[name], {"postgres": server}))
-            print(f"round {number + 1} {name} {turns[name][-1].seconds:.2f} s", file=sys.stderr)
-    return turns
 
+    def take_turn(name: str, _: int) -> Turn:
+        run_sql(connection, CLEAR)
+        return measure(contenders[name], pids, pages * page_size, memory=True)
 
-def ingest(connection: PgConnection, url: str, pages: Sequence[int], page_size: int) -> None:
-    with SourceClient(SourceSettings(url=AnyHttpUrl(url), page_size=page_size, deadline_seconds=120)) as source:
-        for page in pages:
-            load_page(connection, source.fetch_page(SEED, page), "benchmark", "benchmark")
+    return take_turns({name: partial(take_turn, name) for name in contenders}, rounds)
 
 
 def ingest_simply(
@@ -172,19 +151,5 @@ def run_sql(connection: PgConnection, *statements: str) -> None:
             cursor.execute(statement)
 
 
-def format_result(result: dict[str, Any]) -> str:
-    """A line per contender: records per second, and CPU seconds per million records by process."""
-    records, turns = result["records"], result["turns"]
-    rounds = len(turns[OWN])
-    lines = [f"{records:,} records, {rounds} rounds (min median max)", f"{'records/s':>46}{'CPU-s per million':>36}"]
-    for name, measured in turns.items():
-        rates = summarise([records / turn.seconds for turn in measured])
-        lines.append(f"  {name:<16}" + "".join(f"{rate:>10,.0f}" for rate in rates))
-        for process in measured[0].cpu_seconds:
-            costs = summarise([turn.cpu_seconds[process] / records * 1e6 for turn in measured])
-            lines[-1] += f"   {process}" + "".join(f"{cost:>7.1f}" for cost in costs)
-    return "\n".join(lines)
-
-
 if __name__ == "__main__":
-    main()
+    run(main)

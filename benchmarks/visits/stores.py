@@ -19,6 +19,7 @@ from cassandra.cluster import Session
 from pydantic import SecretStr
 
 from benchmarks.cassandra_writer import REGISTERED_UNTIL
+from benchmarks.common.servers import free_port, run_servers, wait_until
 from benchmarks.visits.population import CHUNK, Chunk, count_users, generate_chunks
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
@@ -26,7 +27,6 @@ from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
-from insights.local.process import Component
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
@@ -42,7 +42,6 @@ from insights.settings import (
 )
 from insights.sinks.cassandra import CassandraWriter
 from tests.helpers.accepted_users import table, user
-from tests.helpers.support import eventually, free_port
 
 BATCH = 500
 """Users per batch of the stream."""
@@ -54,7 +53,6 @@ MESSAGES = 2000
 ARRIVALS = 1000
 CARD_PERIOD = timedelta(days=5)
 """Users who registered in the last days, which the lists show first, are also in the table of single users."""
-PATIENCE_SECONDS = 600
 
 
 @contextmanager
@@ -73,8 +71,7 @@ def open_filled_stores(data: Path, users: int) -> Iterator[tuple[StoreSettings, 
         postgres = PostgresServer(scratch, free_port())
         kafka = KafkaServer(scratch, free_port(), java=java, jars=jars, controller_port=free_port())
         cassandra = CassandraServer(data, free_port(), java=java, jars=jars, storage_port=free_port())
-        for server in (postgres, kafka, cassandra):
-            stack.enter_context(run_server(server))
+        stack.enter_context(run_servers(postgres, kafka, cassandra))
         postgres.create_database("insights")
         stores = StoreSettings(
             PostgresSettings(port=postgres.port, user=postgres.user, password=SecretStr(postgres.password)),
@@ -90,17 +87,6 @@ def open_filled_stores(data: Path, users: int) -> Iterator[tuple[StoreSettings, 
         fill_postgres(stores, users, counts)
         wait_for_compactions(stores.cassandra)
         yield stores, users
-
-
-@contextmanager
-def run_server(server: Component) -> Iterator[None]:
-    """Run the server for the length of a `with` block."""
-    server.start()
-    try:
-        server.wait_ready(PATIENCE_SECONDS)
-        yield
-    finally:
-        server.stop()
 
 
 def fill_users(settings: CassandraSettings, progress: Path, users: int) -> int:
@@ -221,9 +207,8 @@ FROM (SELECT n, now() - random() * interval '7 days' AS at FROM generate_series(
 def wait_for_compactions(settings: CassandraSettings) -> None:
     """Return when Cassandra has no compaction left, which would slow down reads."""
     with connections.open_cassandra(settings) as session:
-        eventually(
+        wait_until(
             lambda: not list(session.execute("SELECT task_id FROM system_views.sstable_tasks")),
-            PATIENCE_SECONDS,
-            "Cassandra did not finish its compactions",
-            1,
+            "Cassandra had not finished its compactions",
+            pause=1,
         )

@@ -15,7 +15,7 @@ def test_every_contender_stages_the_same_records(postgres: PostgresSettings) -> 
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT pg_backend_pid()")
             [pid] = cursor.fetchone() or [0]
-        turns = ingest.compare(connection, url, 2, 50, 1, pid)
+        turns = ingest.compare(connection, url, 2, 50, 1, {"PostgreSQL": pid})
         assert {name: len(measured) for name, measured in turns.items()} == dict.fromkeys(ingest.IDS, 1)
         ingest.run_sql(connection, ingest.CLEAR)
         with pytest.raises(RuntimeError, match="left 0 ids"):

@@ -1,38 +1,11 @@
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import __main__ as bench
 from benchmarks import cassandra_writer
 from benchmarks.common import rounds
 from benchmarks.connector import environment
 from insights.local.jars import read_lock
-
-
-def test_every_benchmark_of_the_folder_is_run_with_its_arguments(monkeypatch, capsys):
-    calls: list[list[str]] = []
-    runs = {title: (run.__module__, arguments) for title, (run, arguments) in bench.BENCHMARKS.items()}
-    for title, (_, arguments) in runs.items():
-        monkeypatch.setitem(bench.BENCHMARKS, title, (calls.append, arguments))
-    bench.main()
-    folder = Path(bench.__file__).parent
-    assert {module for module, _ in runs.values()} == {f"benchmarks.{path.stem}" for path in folder.glob("[a-z]*.py")}
-    assert calls == [arguments for _, arguments in runs.values()]
-    output = capsys.readouterr().out
-    assert [title for title in runs if title not in output] == []
-
-
-def test_the_result_is_a_table_with_the_writers_ratio_to_each_contender_over_the_rounds():
-    rates = {"writer": [20.0, 30.0], "execute_concurrent": [10.0, 10.0], "connector": [40.0, 30.0]}
-    result = {"rows": 2, "rounds": 2, "tables": {"users_by_id": {"columns": 3, "rates": rates}}}
-    lines = cassandra_writer.format_result(result).splitlines()
-    assert lines[1].startswith("users_by_id, 3 columns")
-    assert [line.split() for line in lines[2:]] == [
-        ["writer", "20", "25", "30"],
-        ["execute_concurrent", "10", "10", "10", "2.00", "2.50", "3.00"],
-        ["connector", "30", "35", "40", "0.50", "0.75", "1.00"],
-    ]
 
 
 def test_each_round_starts_with_another_contender():
