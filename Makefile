@@ -62,7 +62,7 @@ check: lint ## Run what every commit must pass: lint, generated files and the qu
 lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrite the lock files.
 	@scripts/lock
 	@.venv/bin/python -m insights.local.jars --lock
-	@.venv/bin/python -m benchmarks.connector.environment --lock
+	@.venv/bin/python -m benchmarks.peers.environment --lock
 
 chart-docs: setup ## Generate the chart's values.schema.json and the table of values in its README from values.yaml.
 	@.venv/bin/python scripts/chart_docs.py

@@ -17,7 +17,9 @@ from benchmarks.common.results import REPOSITORY, RESULTS
 SMALL: dict[str, list[str]] = {
     "ingest": ["--pages", "2", "--rounds", "3"],
     "cassandra_writer": ["--rows", "10000", "--rounds", "3"],
+    "publish": ["--records", "20000", "--rounds", "3"],
     "chain": ["--records", "10000", "--rounds", "3", "--warm-up", "10000"],
+    "latency": ["--seconds", "50", "--rounds", "1"],
     "dashboard": ["--users", "100000", "--colds", "1", "--visits", "5", "--reruns", "20", "--crowd", "10"],
 }
 """Every leg, with the arguments of a run that takes about a minute; by default a leg has its own defaults."""

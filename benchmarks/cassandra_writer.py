@@ -25,7 +25,7 @@ from benchmarks.common.entry import conclude, list_arguments, make_parser, run
 from benchmarks.common.results import Case, Result
 from benchmarks.common.rounds import Turn, measure, take_turns
 from benchmarks.common.servers import configure, list_pids, run_servers
-from benchmarks.connector.contenders import Write, open_spark_contenders
+from benchmarks.peers.contenders import Write, open_spark_contenders
 from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES

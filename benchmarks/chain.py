@@ -13,7 +13,7 @@ from benchmarks.common import flow
 from benchmarks.common.entry import conclude, list_arguments, make_parser, run
 from benchmarks.common.pages import serve_pages
 from benchmarks.common.results import Case, Result
-from benchmarks.common.rounds import Turn, measure, take_turns
+from benchmarks.common.rounds import Turn, take_turns
 from benchmarks.common.servers import configure, list_pids, run_servers, run_stores
 from insights.local.configuration import Configuration
 from insights.settings import StoreSettings
@@ -53,9 +53,8 @@ class Chain:
 
     def run(self, records: int) -> Turn:
         """Stage records and measure their way through the chain."""
-        with flow.pause(self.configuration.publisher.pid):
-            self.stage(records)
-        return measure(self.wait, self.pids, records, counts_client=False, memory=True)
+        publisher = self.configuration.publisher.pid
+        return flow.measure_backlog(publisher, lambda: self.stage(records), self.wait, self.pids, records)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Stage generated pages, let the publisher start on them, and follow the stream's deliveries."""
+"""Stage generated pages, measure from the continuation of a stopped process, and follow the stream's deliveries."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from urllib.request import urlopen
 
 import psutil
@@ -10,6 +10,7 @@ from psycopg2.extensions import connection as PgConnection
 from pydantic import AnyHttpUrl
 
 from benchmarks.common.pages import SEED
+from benchmarks.common.rounds import Turn, measure
 from benchmarks.common.servers import wait_until
 from insights.clients import connections
 from insights.ledger.check import check_ledger
@@ -34,13 +35,23 @@ def stage_pages(postgres: PostgresSettings, url: str, pages: Sequence[int], page
         load_pages(connection, url, pages, page_size)
 
 
-@contextmanager
-def pause(pid: int) -> Iterator[None]:
-    """Stop a process for the length of a `with` block, without ending it."""
+def measure_backlog(
+    pid: int, write: Callable[[], object], wait: Callable[[], object], pids: Mapping[str, int], records: int
+) -> Turn:
+    """Call `write` while a process is stopped by a signal; then measure from its continuation until `wait` returns.
+
+    The process finds its backlog at once, without the cost of its start or that of writing the backlog.
+    """
     process = psutil.Process(pid)
     process.suspend()
     try:
-        yield
+        write()
+
+        def run() -> None:
+            process.resume()
+            wait()
+
+        return measure(run, pids, records, counts_client=False, memory=True)
     finally:
         process.resume()
 

@@ -16,11 +16,11 @@ SEED = "benchmark"
 
 
 @contextmanager
-def serve_pages(pages: int, page_size: int) -> Iterator[str]:
-    """The address of a server of the pages 1 to `pages` of `SEED`, compressed as the API does."""
+def serve_pages(pages: int, page_size: int, first: int = 1) -> Iterator[str]:
+    """The address of a server of `pages` pages of `SEED` from the page `first` on, compressed as the API does."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(
-        target=_serve, args=(sender, pages, page_size), daemon=True, name="pages"
+        target=_serve, args=(sender, range(first, first + pages), page_size), daemon=True, name="pages"
     )
     process.start()
     try:
@@ -30,8 +30,8 @@ def serve_pages(pages: int, page_size: int) -> Iterator[str]:
         process.join()
 
 
-def _serve(ready: Connection, pages: int, page_size: int) -> None:
-    bodies = {str(page): gzip.compress(_generate_page(page, page_size), 6) for page in range(1, pages + 1)}
+def _serve(ready: Connection, pages: range, page_size: int) -> None:
+    bodies = {str(page): gzip.compress(_generate_page(page, page_size), 6) for page in pages}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

@@ -34,11 +34,14 @@ def order_round(contenders: Sequence[str], number: int) -> list[str]:
     return [*contenders[first:], *contenders[:first]]
 
 
-def take_turns(contenders: Mapping[str, Callable[[int], Turn]], rounds: int) -> Turns:
-    """Call every contender once per round, with the number of the round, and report each turn on standard error."""
+def take_turns(contenders: Mapping[str, Callable[[int], Turn]], rounds: int, first: int = 0) -> Turns:
+    """Call every contender once per round, and report each turn on standard error.
+
+    A contender is given the number of the round, from `first` on.
+    """
     turns: Turns = {name: [] for name in contenders}
     for number, name in _list_turns(list(contenders), rounds):
-        turn = contenders[name](number)
+        turn = contenders[name](first + number)
         turns[name].append(turn)
         print(f"round {number + 1} of {rounds}, {name}: {turn.seconds:.2f} s", file=sys.stderr, flush=True)
     return turns

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import cassandra_writer
 from benchmarks.common import rounds
-from benchmarks.connector import environment
+from benchmarks.peers import environment
 from insights.local.jars import read_lock
 
 

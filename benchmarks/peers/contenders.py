@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks.connector.environment import ensure_connector_jars, ensure_spark_python
+from benchmarks.peers.environment import ensure_peer_jars, ensure_spark_python
 from insights.environment import read_inherited_environment
 from insights.errors import UserError
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
@@ -36,7 +36,7 @@ def open_spark_contenders(settings: CassandraSettings, users: Path, java: Path) 
         UserError: the connector's environment cannot be created, or Spark does not start.
     """
     local, stream = load(LocalSettings), load(StreamSettings)
-    jars = ensure_connector_jars(local.jars, java)
+    jars = ensure_peer_jars(local.jars, java, "connector")
     connector = {
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.cassandra.connection.host": settings.hosts,
@@ -66,7 +66,7 @@ def open_spark_contenders(settings: CassandraSettings, users: Path, java: Path) 
 def run_spark(python: Path, conf: Mapping[str, str], users: Path, java: Path) -> Iterator[Connection]:
     """A connection to a process of `spark_writes` that holds the users in memory."""
     connection, child_connection = Pipe()
-    command = [str(python), "-m", "benchmarks.connector.spark_writes", str(child_connection.fileno()), json.dumps(conf)]
+    command = [str(python), "-m", "benchmarks.peers.spark_writes", str(child_connection.fileno()), json.dumps(conf)]
     environment = read_inherited_environment() | {
         "JAVA_HOME": str(java.parents[1]),
         "PYTHONPATH": str(ROOT),

@@ -50,7 +50,7 @@ def write_by_connector(users: DataFrame, table: str, columns: list[str], options
 
 def write_by_workers(users: DataFrame, table: str, columns: list[str], settings: dict[str, Any]) -> None:
     """Write with the project's writer in Spark's Python workers."""
-    from benchmarks.connector.workers import write  # Spark 3.5's environment lacks its imports.
+    from benchmarks.peers.workers import write  # Spark 3.5's environment lacks its imports.
 
     written = users.select(*dict.fromkeys((*columns, "version")))
     rows = written.mapInArrow(partial(write, table, tuple(columns), settings), "rows long").collect()
