@@ -15,14 +15,21 @@ from benchmarks.common.report import PAGE, write_page
 from benchmarks.common.results import REPOSITORY, RESULTS
 
 SMALL: dict[str, list[str]] = {
+    "chain": ["--records", "10000", "--rounds", "2", "--warm-up", "10000"],
+    "latency": ["--seconds", "40", "--rounds", "1"],
     "ingest": ["--pages", "2", "--rounds", "3"],
-    "cassandra_writer": ["--rows", "10000", "--rounds", "3"],
-    "publish": ["--records", "20000", "--rounds", "3"],
-    "chain": ["--records", "10000", "--rounds", "3", "--warm-up", "10000"],
-    "latency": ["--seconds", "50", "--rounds", "1"],
-    "dashboard": ["--users", "100000", "--colds", "1", "--visits", "5", "--reruns", "20", "--crowd", "10"],
+    "publish": ["--records", "10000", "--rounds", "3"],
+    "transform": ["--records", "10000", "--rounds", "3"],
+    "cassandra_writer": ["--rows", "5000", "--rounds", "3"],
+    "merge": ["--records", "10000", "--rounds", "3"],
+    "growth": ["--sizes", "20000", "50000", "--records", "5000", "--rounds", "1"],
+    "check": ["--records", "10000", "--rounds", "2"],
+    "startup": ["--rounds", "1"],
+    "dashboard": "--users 20000 --colds 1 --visits 3 --reruns 10 --crowd 5 --pages Overview Demographics".split(),
 }
-"""Every leg, with the arguments of a run that takes about a minute; by default a leg has its own defaults."""
+"""Every leg, with the arguments of a run that takes about a minute."""
+FULL: dict[str, list[str]] = {"chain": ["--peers"], "cassandra_writer": ["--connector"], "startup": ["--demo"]}
+"""Arguments of a full run, where they differ from the leg's defaults."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     failed = []
     for leg in (options.only or SMALL) if options.action == "run" else ():
-        sizes = SMALL[leg] if options.small else []
+        sizes = SMALL[leg] if options.small else FULL.get(leg, [])
         print(f"{leg} {' '.join(sizes)}".strip(), flush=True)
         started = time.monotonic()
         if code := run_leg(leg, [*sizes, "--results", str(options.results)]):

@@ -8,10 +8,8 @@ cached data frame of two partitions on `local[2]`: Spark 3.5 with the Cassandra 
 and Spark 4.1 with this project's writer inside `mapInArrow`.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,6 +20,7 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from benchmarks.common.entry import conclude, list_arguments, make_parser, run
+from benchmarks.common.population import generate_chunks
 from benchmarks.common.results import Case, Result
 from benchmarks.common.rounds import Turn, measure, take_turns
 from benchmarks.common.servers import configure, list_pids, run_servers
@@ -30,11 +29,9 @@ from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings, StreamSettings, load
-from insights.simulator.formats import list_nationalities
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.user_tables import USER_TABLES
-from tests.helpers.accepted_users import table, user
 
 ABOUT = """\
 The same users, from memory, into each table of the project's keyspace. `writer` is the project's, from Arrow;
@@ -43,7 +40,6 @@ and tuples of Python values. CPU time is that of the node and, as `client`, of t
 VALIDITY = "the rows, and their times of writing, that the contenders left in a round that is not counted were compared"
 CONCURRENCY = 64
 """Requests that the driver keeps in flight."""
-REGISTERED_FROM, REGISTERED_UNTIL = datetime(2002, 3, 21, tzinfo=UTC), datetime(2022, 5, 23, tzinfo=UTC)
 COMPARED_ROWS = 1000
 """Rows of a table that are compared value by value."""
 
@@ -138,22 +134,7 @@ def prepare_driver(session: Session, name: str, columns: tuple[str, ...], users:
 
 def generate_users(rows: int) -> pa.Table:
     """Users of as many nationalities and months as the API has, because rows that share a partition cost less."""
-    generator = random.Random(1)
-    countries, people = list_nationalities("1.4"), []
-    for number in range(rows):
-        registered = REGISTERED_FROM + generator.random() * (REGISTERED_UNTIL - REGISTERED_FROM)
-        person = user(
-            generator,
-            UUID(int=generator.getrandbits(128)),
-            1_000_000 + number,
-            str(number),
-            country_code=generator.choice(countries),
-            registered_at=registered,
-            registered_year=registered.year,
-            registered_month=registered.strftime("%Y-%m"),
-        )
-        people.append(person)
-    users = table(people)
+    users = pa.concat_tables(chunk.accepted() for chunk in generate_chunks(rows)).combine_chunks()
     return users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
 
 

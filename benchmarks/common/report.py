@@ -11,7 +11,19 @@ from typing import Any
 from benchmarks.common.results import REPOSITORY, RESULTS
 
 PAGE = REPOSITORY / "docs" / "performance.md"
-LEGS = ("chain", "latency", "ingest", "publish", "cassandra_writer", "dashboard")
+LEGS = (
+    "chain",
+    "latency",
+    "ingest",
+    "publish",
+    "transform",
+    "cassandra_writer",
+    "merge",
+    "growth",
+    "check",
+    "startup",
+    "dashboard",
+)
 """The legs in the order of the page."""
 INTRODUCTION = """\
 # Performance

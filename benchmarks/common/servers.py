@@ -88,11 +88,17 @@ def run_stores(configuration: Configuration) -> Iterator[StoreSettings]:
     """
     c = configuration
     with run_servers(c.postgres, c.kafka, c.cassandra):
-        c.postgres.create_database(c.postgres_settings.dbname)
-        migrate_postgres(c.postgres_settings)
-        ensure_topics(c.kafka_settings)
-        migrate_cassandra(c.cassandra_settings)
+        create_schemas(c)
         yield StoreSettings(c.postgres_settings, c.kafka_settings, c.cassandra_settings)
+
+
+def create_schemas(configuration: Configuration) -> None:
+    """Create the database, this version's schemas and the topics on running servers."""
+    c = configuration
+    c.postgres.create_database(c.postgres_settings.dbname)
+    migrate_postgres(c.postgres_settings)
+    ensure_topics(c.kafka_settings)
+    migrate_cassandra(c.cassandra_settings)
 
 
 def list_pids(*components: Component) -> dict[str, int]:

@@ -9,8 +9,6 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from random import Random
-from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +16,8 @@ import pyarrow.compute as pc
 from cassandra.cluster import Session
 from pydantic import SecretStr
 
-from benchmarks.cassandra_writer import REGISTERED_UNTIL
+from benchmarks.common.population import CHUNK, REGISTERED_UNTIL, Chunk, count_users, generate_chunks
 from benchmarks.common.servers import free_port, run_servers, wait_until
-from benchmarks.visits.population import CHUNK, Chunk, count_users, generate_chunks
 from insights.clients import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure_jars, read_lock
@@ -41,7 +38,6 @@ from insights.settings import (
     load,
 )
 from insights.sinks.cassandra import CassandraWriter
-from tests.helpers.accepted_users import table, user
 
 BATCH = 500
 """Users per batch of the stream."""
@@ -110,15 +106,9 @@ def write_chunk(writer: CassandraWriter, chunk: Chunk) -> None:
     for name in ("users_by_country", "users_by_registration_month"):
         writer.upsert(name, CASSANDRA_TABLES[name][1], rows, "version")
     since = pa.scalar(REGISTERED_UNTIL - CARD_PERIOD, pa.timestamp("ms", "UTC"))
-    recent = rows.filter(pc.greater_equal(rows["registered_at"], since)).to_pylist()
-    columns, generator = CASSANDRA_TABLES["users_by_id"][1], Random(chunk.first)
-    cards = []
-    for row in recent:
-        fields = {name: row[name] for name in columns if name in row} | {"registered_year": int(row["registered_year"])}
-        card = user(generator, UUID(row["user_id"]), row["version"], str(row["version"]))
-        cards.append(card | fields)
-    if cards:
-        writer.upsert("users_by_id", columns, table(cards), "version")
+    recent = chunk.accepted().filter(pc.greater_equal(rows["registered_at"], since))
+    if recent.num_rows:
+        writer.upsert("users_by_id", CASSANDRA_TABLES["users_by_id"][1], recent, "version")
 
 
 def fill_counts(settings: CassandraSettings, counts: dict[str, dict[str, int]], now: datetime) -> None:

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.dashboard import GOALS
 from benchmarks.visits import record_requests, stores
-from benchmarks.visits.population import Chunk, count_users
+from benchmarks.common.population import Chunk, count_users
 from insights.clients import connections
 from insights.settings import StoreSettings, to_environment
 from tests.helpers.support import REPOSITORY

@@ -44,14 +44,13 @@ def test_a_contender_that_leaves_other_rows_than_the_writer_ends_the_benchmark(o
         )
 
 
-def test_the_connectors_lock_is_separate_from_the_platforms():
+def test_the_lock_of_the_peers_has_every_root_and_shares_no_group_with_the_platforms():
     locked = read_lock(environment.LOCK)
-    assert {(jar.organisation, jar.name, jar.version) for jar in locked} >= {
-        (root.organisation, root.name, root.version) for root in environment.ROOTS["connector"]
-    }
-    assert {jar.group for jar in locked} == {"connector"}
+    roots = {(group, *root[:3]) for group, members in environment.ROOTS.items() for root in members}
+    assert {(jar.group, jar.organisation, jar.name, jar.version) for jar in locked} >= roots
+    assert {jar.group for jar in locked} == set(environment.ROOTS)
     assert "://" not in environment.LOCK.read_text()
-    assert not {jar.group for jar in read_lock()} & {"connector"}
+    assert not {jar.group for jar in read_lock()} & set(environment.ROOTS)
 
 
 def test_an_argument_that_is_not_a_number_is_rejected():

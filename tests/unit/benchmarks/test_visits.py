@@ -12,7 +12,8 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from benchmarks import dashboard
-from benchmarks.visits import population, record_requests, stores
+from benchmarks.common import population
+from benchmarks.visits import record_requests, stores
 from benchmarks.visits.visitor import Visitor
 from insights.model.schema import CASSANDRA_TABLES
 from insights.model.user import DIMENSIONS

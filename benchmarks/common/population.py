@@ -6,7 +6,7 @@ per country.
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from math import prod
 from typing import Any
 from uuid import UUID
@@ -16,15 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmarks.cassandra_writer import REGISTERED_FROM, REGISTERED_UNTIL
 from insights.model.age_bands import AGE_BANDS, BAND_NAMES
 from insights.model.countries import load_countries
 from insights.model.user import DIMENSIONS
 from insights.simulator.formats import list_nationalities
 from insights.simulator.places import load_lists
 from insights.sinks.cql_encoding import compute_buckets
+from insights.sinks.orphaned_batches import build_user_schema
 from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
+REGISTERED_FROM, REGISTERED_UNTIL = datetime(2002, 3, 21, tzinfo=UTC), datetime(2022, 5, 23, tzinfo=UTC)
 CHUNK = 100_000
 CITIES = 400
 """Cities per country; `country_city` is the dimension with the most values."""
@@ -32,6 +33,7 @@ YOUNGEST, OLDEST = 23, 82
 """The range of the API's ages."""
 FETCHED_YEAR = 2026
 _DAYS = [REGISTERED_FROM + timedelta(days=n) for n in range((REGISTERED_UNTIL - REGISTERED_FROM).days)]
+USERS = build_user_schema()
 _DAY_MILLISECONDS = 86_400_000
 _FIRST_DAY = int(REGISTERED_FROM.timestamp() * 1000) // _DAY_MILLISECONDS * _DAY_MILLISECONDS
 _COUNTRIES = list_nationalities("1.4")
@@ -116,6 +118,50 @@ class Chunk:
             "tenure_days": pa.array((len(_DAYS) - self._day).astype(np.int32)),
         }
         return pa.table(columns)
+
+    def accepted(self, partition: int = 0) -> pa.Table:
+        """All fields of the users, as accepted messages of a partition of the raw topic, from offset `first` on.
+
+        The users are complete, but what no table and no page looks at is the same for many of them.
+        """
+        rows = self.rows()
+        count, numbers = self.count, np.arange(self.first, self.first + self.count)
+        texts = pa.array(numbers).cast(pa.string())
+        born = pc.subtract(rows["registered_at"], pa.scalar(timedelta(days=9000), pa.duration("ms")))
+        country = [load_countries()[code] for code in _COUNTRIES]
+
+        def repeat(value: Any) -> pa.Array:
+            return pa.array([value] * count)
+
+        columns = {name: rows[name] for name in rows.column_names if name != "bucket"} | {
+            "registered_year": rows["registered_year"].cast(pa.int32()),
+            "event_id": texts,
+            "event_time": pa.array(np.full(count, 1_780_000_000_000), pa.timestamp("ms", "UTC")),
+            "batch_id": pc.binary_join_element_wise(
+                "5eed000000000000/", pc.divide(pa.array(numbers), 5000).cast(pa.string()), ""
+            ),
+            "title": repeat("Ms"),
+            "first_name": pc.list_element(pc.split_pattern(rows["full_name"], " ", max_splits=1), 0),
+            "last_name": pc.list_element(pc.split_pattern(rows["full_name"], " ", max_splits=1), 1),
+            "username": pc.binary_join_element_wise("orangeduck", texts, ""),
+            "phone": pc.binary_join_element_wise("+4930", texts, ""),
+            "phone_valid": repeat(True),
+            "cell": pc.binary_join_element_wise("+49151", texts, ""),
+            "cell_valid": repeat(True),
+            "street": pc.binary_join_element_wise(texts, "Valwood Parkway", " "),
+            "postcode": texts,
+            "address": pc.binary_join_element_wise(texts, "Valwood Parkway,", texts, rows["city"], " "),
+            "continent": _take([one.continent for one in country], self.codes["country_code"]),
+            "sub_region": _take([one.sub_region for one in country], self.codes["country_code"]),
+            "distance_km": pa.array(numbers % 9000 / 10),
+            "timezone": repeat("Bangkok, Hanoi, Jakarta"),
+            "utc_offset_minutes": pa.array(np.full(count, 420, np.int32)),
+            "born_at": born,
+            "picture_url": pc.binary_join_element_wise("https://example.com/api/portraits/", texts, ".jpg", ""),
+        }
+        origins = pc.binary_join_element_wise(f"users.raw/{partition}", texts, "/")
+        users = pa.table([columns[field.name].cast(field.type) for field in USERS], USERS)
+        return users.append_column("origin", origins).append_column("unversioned", repeat(False))
 
 
 def generate_chunks(users: int, first: int = 0) -> Iterator[Chunk]:

@@ -1,0 +1,73 @@
+"""Measure what it costs to be sure: `check_ledger` over a filled platform, and again after a few further records.
+
+`python -m benchmarks.check [--records N] [--new N] [--rounds N]` starts the servers, the publisher and the stream,
+moves generated records through the chain, and checks. Before every further check, new records are moved.
+"""
+
+from collections.abc import Sequence
+
+from benchmarks.chain import PAGE_SIZE, run_chain
+from benchmarks.common.entry import conclude, list_arguments, make_parser, run
+from benchmarks.common.results import Case, Result
+from benchmarks.common.rounds import Turn, measure, take_turns
+from insights.ledger.check import check_ledger
+from insights.settings import StoreSettings
+
+ABOUT = """\
+`check_ledger`, which compares every store with the one before it, record by record, as `insights check` does; `client`
+is the checking process. *First* is the first check of all records, *again* a check after a page of new ones has passed
+through the chain. The publisher and the stream run but are idle. Records per second are those in the stores."""
+VALIDITY = "every check was required to close"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and save the result. `arguments` default to the process's own.
+
+    Raises:
+        RuntimeError: a check does not close.
+        UserError: Java or a jar is missing, or a server does not start.
+    """
+    parser = make_parser(__doc__)
+    parser.add_argument("--records", type=int, default=200_000, help=f"a multiple of {PAGE_SIZE:,}")
+    parser.add_argument(
+        "--new", type=int, default=PAGE_SIZE, help=f"before a further check, a multiple of {PAGE_SIZE:,}"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    with run_chain((options.records + options.new * options.rounds) // PAGE_SIZE) as chain:
+        servers = {name: chain.pids[name] for name in ("PostgreSQL", "Kafka", "Cassandra")}
+        chain.stage(options.records)
+        chain.wait()
+        first = check(chain.stores, servers, chain.staged)
+
+        def check_again(_: int) -> Turn:
+            chain.stage(options.new)
+            chain.wait()
+            return check(chain.stores, servers, chain.staged)
+
+        turns = {"first": [first]} | take_turns({"again": check_again}, options.rounds)
+    title = "The check of the ledger"
+    case = Case("", turns, "Check")
+    conclude(
+        Result("check", title, ABOUT, "records", VALIDITY, [case], list_arguments(parser, options)), options.results
+    )
+
+
+def check(stores: StoreSettings, servers: dict[str, int], records: int) -> Turn:
+    """A check of stores that hold so many records.
+
+    Raises:
+        RuntimeError: it does not close.
+    """
+
+    def require_closed() -> None:
+        ledger = check_ledger(stores)
+        if not ledger.closed:
+            raise RuntimeError(" ".join(hop.sentence for hop in ledger.open_hops()))
+
+    turn = measure(require_closed, servers, records, memory=True)
+    return Turn(turn.seconds, turn.cpu_seconds, records, turn.peak_bytes, {"Seconds": turn.seconds})
+
+
+if __name__ == "__main__":
+    run(main)
