@@ -25,7 +25,7 @@ SMALL: dict[str, list[str]] = {
     "growth": ["--sizes", "20000", "50000", "--records", "5000", "--rounds", "1"],
     "check": ["--records", "10000", "--rounds", "2"],
     "startup": ["--rounds", "1"],
-    "dashboard": "--users 20000 --colds 1 --visits 3 --reruns 10 --crowd 5 --pages Overview Demographics".split(),
+    "dashboard": ["--users", "20000", "--colds", "1", "--visits", "3", "--reruns", "10", "--crowd", "5"],
 }
 """Every leg, with the arguments of a run that takes about a minute."""
 FULL: dict[str, list[str]] = {"chain": ["--peers"], "cassandra_writer": ["--connector"], "startup": ["--demo"]}

@@ -1,0 +1,138 @@
+"""The legs' own logic, without servers: latencies, the steps of a batch, rows for COPY, and the peers' messages."""
+
+import json
+import time
+from functools import partial
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from benchmarks import latency, publish
+from benchmarks.common import flow, open_loop
+from benchmarks.common.population import Chunk
+from benchmarks.common.rounds import Turn, compute_percentile, take_turns
+from benchmarks.peers import debezium_source, simple_rules, spark_chain
+from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS
+
+IDS = [UUID(int=number) for number in range(3)]
+METRICS = """\
+insights_stream_records_total{verdict="accepted"} 20.0
+insights_stream_records_total{verdict="rejected"} 1.0
+insights_stream_last_batch_id 4.0
+insights_stream_stage_seconds{stage="postgres"} 0.25
+"""
+
+
+class Session:
+    """Has another record after each poll, and records what was asked for."""
+
+    def __init__(self) -> None:
+        self.polls: list[list[UUID]] = []
+
+    def prepare(self, cql: str) -> str:
+        return cql
+
+    def execute(self, _: str, parameters: list[list[UUID]]) -> list[SimpleNamespace]:
+        self.polls.append(parameters[0])
+        return [SimpleNamespace(user_id=parameters[0][0])] if len(self.polls) > 1 else []
+
+
+def test_a_record_is_polled_for_until_it_is_readable(monkeypatch):
+    monkeypatch.setattr(open_loop, "POLL_SECONDS", 0)
+    loop = SimpleNamespace(ended=True, committed=dict.fromkeys(IDS, time.monotonic() - 10), error=None)
+    session = Session()
+    seconds = open_loop.watch(loop, session)  # type: ignore[arg-type]
+    assert session.polls == [IDS, IDS, IDS[1:], IDS[2:]]
+    assert set(seconds) == set(IDS)
+    assert min(seconds.values()) >= 10
+
+
+def test_a_record_that_never_becomes_readable_ends_the_benchmark(monkeypatch):
+    monkeypatch.setattr(open_loop, "POLL_SECONDS", 0)
+    monkeypatch.setattr(open_loop, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(Session, "execute", lambda *_: [])
+    loop = SimpleNamespace(ended=True, committed=dict.fromkeys(IDS, 0.0), error=None)
+    with pytest.raises(RuntimeError, match="3 records were not readable"):
+        open_loop.watch(loop, Session())  # type: ignore[arg-type]
+
+
+def test_the_metrics_of_the_stream_are_read_by_name_and_label(monkeypatch):
+    monkeypatch.setattr(flow, "urlopen", lambda *_, **__: _Answer(METRICS))
+    assert flow.read_metrics("http://stream")["stage_seconds", "postgres"] == 0.25
+    assert flow.read_metrics("http://stream")["last_batch_id", ""] == 4
+    assert flow.count_delivered("http://stream") == 21
+
+
+class _Answer:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self) -> bytes:
+        return self._text.encode()
+
+
+def test_the_steps_of_the_rounds_are_listed_with_the_longest_first():
+    turns = latency.list_steps([{"mark": 0.1, "addBatch": 2.0}, {"addBatch": 3.0}])
+    assert list(turns) == ["`addBatch`", "`mark`"]
+    assert [turn.figures["Seconds"] for turn in turns["`addBatch`"]] == [2.0, 3.0]
+
+
+def test_every_contender_has_a_turn_in_each_round_with_the_rounds_number(capsys):
+    calls: list[tuple[str, int]] = []
+
+    def contend(name: str, number: int) -> Turn:
+        calls.append((name, number))
+        return Turn(1.0, {})
+
+    turns = take_turns({name: partial(contend, name) for name in "ab"}, 2, first=5)
+    assert calls == [("a", 5), ("b", 5), ("b", 6), ("a", 6)]
+    assert {name: len(rounds) for name, rounds in turns.items()} == {"a": 2, "b": 2}
+    assert "round 2 of 2, a" in capsys.readouterr().err
+
+
+def test_percentiles_are_those_of_the_nearest_rank():
+    assert [compute_percentile(list(range(1, 101)), part) for part in (50, 95, 99, 100)] == [50, 95, 99, 100]
+    assert compute_percentile([7.0], 50) == 7.0
+
+
+def test_rows_for_copy_escape_backslashes(monkeypatch):
+    record = json.dumps({"login": {"uuid": str(IDS[1])}, "city": 'a"\\b'}).encode()
+    backlog = publish.Backlog("http://127.0.0.1:1/", 1)
+    monkeypatch.setattr(backlog, "fetch", lambda _: [SimpleNamespace(records=[record])])
+    key, _, text = backlog.format(0).rstrip(b"\n").partition(b"\t")
+    assert key.decode() == str(IDS[1])
+    assert text == record.replace(b"\\", b"\\\\")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"user_key": "u", "payload": "{}"},
+        {"before": None, "after": {"user_key": "u", "payload": "{}"}, "op": "c"},
+        {"schema": {}, "payload": {"after": {"user_key": "u", "payload": "{}"}}},
+    ],
+)
+def test_a_change_event_is_decoded_in_each_of_its_forms(event):
+    message = SimpleNamespace(value=lambda: json.dumps(event).encode())
+    assert debezium_source.decode(message) == ("u", b"{}")
+
+
+def test_generated_users_are_complete_accepted_messages():
+    users = Chunk(0, 100).accepted()
+    assert tuple(users.column_names) == ACCEPTED_FIELDS
+    assert Chunk(0, 40).accepted() == users.slice(0, 40)
+    assert len(set(users["user_id"].to_pylist())) == 100
+    assert users["origin"].to_pylist()[:2] == ["users.raw/0/0", "users.raw/0/1"]
+
+
+def test_the_peers_derive_fields_of_the_user_only():
+    named = {text.rpartition(" AS ")[2] for text in spark_chain.RAW} | {*spark_chain.DERIVED, *spark_chain.FROM_DERIVED}
+    of_countries = {"country", "continent", "sub_region"}
+    assert named - {"timezone_offset"} | of_countries == set(USER_FIELDS)
+    assert set(simple_rules.FIELDS) < set(USER_FIELDS)
