@@ -2,10 +2,12 @@
 
 import json
 import time
+from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 from uuid import UUID
 
+import pandas as pd
 import pytest
 
 from benchmarks import latency, publish
@@ -14,6 +16,8 @@ from benchmarks.common.population import Chunk
 from benchmarks.common.rounds import Turn, compute_percentile, take_turns
 from benchmarks.peers import debezium_source, simple_rules, spark_chain
 from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS
+from insights.simulator.formats import list_nationalities
+from insights.simulator.people import Crowd, generate_people
 
 IDS = [UUID(int=number) for number in range(3)]
 METRICS = """\
@@ -136,3 +140,16 @@ def test_the_peers_derive_fields_of_the_user_only():
     of_countries = {"country", "continent", "sub_region"}
     assert named - {"timezone_offset"} | of_countries == set(USER_FIELDS)
     assert set(simple_rules.FIELDS) < set(USER_FIELDS)
+
+
+def test_both_simplified_rules_derive_the_same_fields_of_a_user():
+    crowd = Crowd("1.4", "seed", 1, tuple(list_nationalities("1.4")))
+    records = [json.dumps(record).encode() for record in generate_people(crowd, 60)]
+    fetched = datetime(2026, 11, 1, tzinfo=UTC)
+    rows = [simple_rules.clean_row(record, n, str(n), fetched) for n, record in enumerate(records)]
+    numbers = pd.Series(range(len(records)))
+    frame = simple_rules.clean_rows(records, numbers, numbers.astype(str), fetched)
+    exact = [name for name in simple_rules.FIELDS if name != "distance_km"]
+    by_row = pd.DataFrame(rows, columns=list(simple_rules.FIELDS))
+    pd.testing.assert_frame_equal(by_row[exact], frame[exact], check_dtype=False)
+    assert simple_rules.clean_row(b"{", 0, "0", fetched) is None
