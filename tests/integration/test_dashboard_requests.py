@@ -8,9 +8,9 @@ import streamlit as st
 from cassandra.connection import Connection
 from streamlit.testing.v1 import AppTest
 
+from benchmarks.common.population import Chunk, count_users
 from benchmarks.dashboard import GOALS
 from benchmarks.visits import record_requests, stores
-from benchmarks.common.population import Chunk, count_users
 from insights.clients import connections
 from insights.settings import StoreSettings, to_environment
 from tests.helpers.support import REPOSITORY
