@@ -25,7 +25,7 @@ from insights.settings import StoreSettings
 PAGES_PER_SECOND = 10
 START_SECONDS = 30
 """How long after its start the stream is considered to be cold."""
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.25
 MIN_SHARE = 0.97
 """The share of the intended rate at which the pages have to be staged."""
 ABOUT = f"""\

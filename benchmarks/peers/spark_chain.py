@@ -5,7 +5,6 @@ functions, and writes every batch to four tables of a keyspace of its own and, b
 runs in the environment of the peers, without this project's packages.
 """
 
-import json
 import sys
 from functools import partial
 from multiprocessing.connection import Connection
@@ -73,8 +72,9 @@ FROM_DERIVED = {
 
 
 def main() -> None:
-    """Serve requests. The arguments are the file descriptor of the connection and the configuration as JSON."""
-    connection, settings = Connection(int(sys.argv[1])), json.loads(sys.argv[2])
+    """Serve requests. The argument is the file descriptor of the connection, on which the settings come first."""
+    connection = Connection(int(sys.argv[1]))
+    settings = connection.recv()
     spark = SparkSession.builder.master(MASTER).config(map=settings["conf"]).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     countries = F.broadcast(spark.createDataFrame(settings["countries"]).cache())

@@ -1,6 +1,5 @@
 """The chain behind Kafka with Spark 3.5 and the Cassandra connector, with its defaults and tuned."""
 
-import json
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -74,13 +73,7 @@ def run_spark_chain(c: Configuration, stores: StoreSettings) -> Iterator[SparkCh
     jars = ensure_peer_jars(c.jars, c.java, "connector", "spark3")
     _create_tables(stores)
     connection, child = Pipe()
-    command = [
-        str(python),
-        "-m",
-        "benchmarks.peers.spark_chain",
-        str(child.fileno()),
-        json.dumps(_configure(c, stores, [str(jar) for jar in jars])),
-    ]
+    command = [str(python), "-m", "benchmarks.peers.spark_chain", str(child.fileno())]
     environment = read_inherited_environment() | {
         "JAVA_HOME": str(c.java.parents[1]),
         "PYTHONPATH": str(ROOT),
@@ -89,6 +82,7 @@ def run_spark_chain(c: Configuration, stores: StoreSettings) -> Iterator[SparkCh
     process = subprocess.Popen(command, cwd=c.home, env=environment, pass_fds=[child.fileno()])
     child.close()
     try:
+        connection.send(_configure(c, stores, [str(jar) for jar in jars]))
         spark = SparkChain(connection, process.pid)
         spark.wait()
         yield spark
