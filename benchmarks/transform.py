@@ -5,6 +5,7 @@ records in its memory, and writes each contender's users to Spark's sink `noop`,
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "messages.parquet")
         pq.write_table(generate_messages(options.records), file)
+        os.environ["PYSPARK_PYTHON"] = sys.executable
         spark = make_spark_session(StreamSettings(master="local[2]", jars=connectors, driver_memory="1g"))
         try:
             turns = compare(spark, file, options.records, options.rounds)
