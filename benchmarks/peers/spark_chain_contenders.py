@@ -137,6 +137,7 @@ def _configure(c: Configuration, stores: StoreSettings, jars: list[str]) -> dict
     postgres, cassandra = stores.postgres, stores.cassandra
     url = f"jdbc:postgresql://{postgres.host}:{postgres.port}/{postgres.dbname}"
     login = {"user": postgres.user, "password": postgres.password.get_secret_value(), "stringtype": "unspecified"}
+    login["driver"] = "org.postgresql.Driver"
     contenders = {
         name: {
             "checkpoint": str(c.home / "spark3" / keyspace),
