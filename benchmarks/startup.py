@@ -4,6 +4,7 @@
 `--demo` also `insights demo --once`, which starts everything with Airflow and follows the first batch.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -83,9 +84,12 @@ def start_part(part: Component) -> Turn:
         part.start()
         part.wait_ready(PATIENCE_SECONDS)
 
+    before = sum(os.times()[2:4])
     seconds = measure(start, {}).seconds
-    memory = sum(read_memory_by_component({"": part.pid}).values())
-    return Turn(seconds, {}, 0, {"total": memory}, {"Seconds": seconds, "CPU seconds": read_cpu_seconds(part.pid)})
+    # Programs that create a database or format a directory have ended and were waited for.
+    cpu = read_cpu_seconds(part.pid) + sum(os.times()[2:4]) - before
+    memory = sum(read_memory_by_component({"": part.pid}).values()) / 2**20
+    return Turn(seconds, {}, figures={"Seconds": seconds, "CPU seconds": cpu, "Memory (MiB)": memory})
 
 
 def run_demo() -> Turn:
@@ -109,7 +113,7 @@ def run_demo() -> Turn:
                 raise RuntimeError(f"the demo failed: {' | '.join(output[-3:])}")
 
         seconds = measure(demo, {}).seconds
-    return Turn(seconds, {}, 0, {}, {"Seconds": seconds})
+    return Turn(seconds, {}, figures={"Seconds": seconds})
 
 
 if __name__ == "__main__":
