@@ -30,6 +30,7 @@ from insights.local.configuration import Configuration
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.model.schema import USER_FIELDS, build_sql_table
 from insights.sinks import postgres
+from insights.sinks.accepted_rows import encode_rows
 
 OWN, BARE = "user-insights", "bare COPY"
 TABLES = {
@@ -131,7 +132,7 @@ def merge(connection: PgConnection, users: pa.Table, number: int) -> None:
         rows = users.slice(start, BATCH)
         offsets = {"users.raw": {str(number): [start, start + rows.num_rows]}}
         batch = postgres.MicroBatchId("benchmark", number * CHUNK + start, offsets, datetime.now(UTC))
-        postgres.merge_batch(connection, batch, rows, ())
+        postgres.merge_batch(connection, batch, encode_rows(rows), ())
 
 
 def copy_users(connection: PgConnection, users: pa.Table) -> None:

@@ -2,52 +2,38 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
 
 import pyarrow as pa
-from cassandra.cluster import Session
-from psycopg2.extensions import connection as PgConnection
 
 from benchmarks.common.population import Chunk
-from insights.clients import connections
+from insights.model.quarantine import Refusal
 from insights.settings import StoreSettings, StreamSettings, load
 from insights.sinks import delivery, postgres
+from insights.sinks.accepted_rows import encode_rows
 from insights.sinks.batch_contents import BatchContents, RejectedRecords
-from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.executor_writes import write_range
+from insights.sinks.stores import StoreConnections, StoreConnectionSettings
+from insights.sinks.user_ranges import ALL_USERS
 
 BATCH = 20_000
 QUERY = "benchmark"
 
 
-class _Stores:
-    def __init__(self, connection: PgConnection, session: Session) -> None:
-        stream = load(StreamSettings)
-        self._connection, self._session = connection, session
-        self._writer = CassandraWriter(
-            session, in_flight=stream.cassandra_in_flight, batch_rows=stream.cassandra_batch_rows
-        )
+class _Stores(StoreConnections):
+    """Both stores, to which this process writes the users."""
 
-    def with_postgres(self, work: Callable[[PgConnection], Any]) -> Any:
-        return work(self._connection)
-
-    def connect_cassandra(self) -> tuple[Session, CassandraWriter]:
-        return self._session, self._writer
-
-
-@contextmanager
-def _open(settings: StoreSettings) -> Iterator[_Stores]:
-    with ExitStack() as stack:
-        connection = stack.enter_context(closing(connections.connect_postgres(settings.postgres, QUERY)))
-        yield _Stores(connection, stack.enter_context(connections.open_cassandra(settings.cassandra)))
+    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
+        return write_range(self, seqs, ALL_USERS, skip_refused=skip_refused) if rows else {}
 
 
 def fill(settings: StoreSettings, first: int, users: int) -> None:
     """Deliver the generated users `first` to `users - 1`, in batches. No stream may run."""
     started = time.monotonic()
-    with _open(settings) as stores:
+    connections = StoreConnectionSettings(load(StreamSettings), settings.postgres, settings.cassandra)
+    with closing(_Stores(connections)) as stores:
         for start in range(first, users, BATCH):
             rows = Chunk(start, min(BATCH, users - start)).accepted()
             _deliver(stores, start, rows)
@@ -58,6 +44,6 @@ def fill(settings: StoreSettings, first: int, users: int) -> None:
 def _deliver(stores: _Stores, number: int, rows: pa.Table) -> None:
     offsets = {"generated": {"0": [number, number + rows.num_rows]}}
     batch = postgres.MicroBatchId(QUERY, number, offsets, datetime.now(UTC))
-    contents = BatchContents(batch, rows, RejectedRecords(), lambda _: RejectedRecords())
+    contents = BatchContents(batch, encode_rows(rows), RejectedRecords(), lambda _: RejectedRecords())
     delivery.write_cassandra(stores, contents, delivery.merge(stores, contents))
     stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch))

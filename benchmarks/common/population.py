@@ -22,7 +22,7 @@ from insights.model.user import DIMENSIONS
 from insights.simulator.formats import list_nationalities
 from insights.simulator.places import load_lists
 from insights.sinks.cql_encoding import compute_buckets
-from insights.sinks.orphaned_batches import build_user_schema
+from insights.sinks.user_rows import build_user_schema
 from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
 REGISTERED_FROM, REGISTERED_UNTIL = datetime(2002, 3, 21, tzinfo=UTC), datetime(2022, 5, 23, tzinfo=UTC)

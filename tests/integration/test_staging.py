@@ -163,7 +163,7 @@ def close_hops(connection: Any) -> list[tuple[LedgerState, str]]:
     """The state of the ledger's hops up to staging."""
     with connection, connection.cursor() as cursor:
         cursor.execute(events.CREATE_SCRATCH_TABLES)
-        events.load_events(cursor, "raw", [], {}, {})
+        events.load_events(cursor, "raw")
         hops = [(hop.state, hop.sentence) for hop in (events.check_fetched(cursor), events.check_staged(cursor))]
         connection.rollback()
         return hops
