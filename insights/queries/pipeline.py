@@ -19,9 +19,8 @@ RECENT_PAGES = 1000
 _BATCH_COLUMNS = "batch_id, started_at, merged_at, served_at, read, accepted, rejected, inserted, updated"
 _LATENCY_COLUMNS = ", ".join(f"extract(epoch FROM served_at - event_times[{101 - p}])::float8" for p in PERCENTILES)
 # `seq` is the instant of the merge in microseconds, and indexed.
-_MERGED_RECENTLY = (
-    "seq >= extract(epoch FROM date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)) * 1000000"
-)
+_FIRST_MINUTE = "date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1)"
+_MERGED_RECENTLY = f"seq >= (extract(epoch FROM {_FIRST_MINUTE}) * 1000000)::bigint"
 
 
 class BatchSummary(NamedTuple):
@@ -175,7 +174,7 @@ def count_arrivals_per_minute(cursor: PgCursor, minutes: int) -> list[MinuteTota
         f"""
         SELECT minute, coalesce(sum(inserted), 0)::bigint, coalesce(sum(updated), 0)::bigint,
             coalesce(sum(rejected), 0)::bigint
-        FROM generate_series(date_trunc('minute', now()) - make_interval(mins => %(minutes)s - 1), now(), '1 minute')
+        FROM generate_series({_FIRST_MINUTE}, now(), '1 minute')
             AS minute
         LEFT JOIN (
             SELECT date_trunc('minute', merged_at) AS minute, inserted, updated, rejected FROM analytics.batches
