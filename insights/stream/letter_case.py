@@ -19,6 +19,7 @@ from insights.model.letter_case import (
     PARTICLES,
     list_words,
 )
+from insights.stream.text_fields import read_texts, replace_texts
 
 TITLED = ("name__title", "name__first", "name__last", "location__street", "location__city", "location__state")
 
@@ -32,17 +33,19 @@ _AFTER_WORD = rf"(?<=[\p{{L}}\p{{M}}.,)'\u2019]{{1,2}}|[\p{{L}}\p{{M}}]{{1,2}}-{
 
 
 def capitalise_texts(frame: DataFrame) -> DataFrame:
-    """Capitalise those of the columns `TITLED` that are all lower or all upper case, by the language of `nat`."""
-    needed = {name: _needs_capitals(F.col(name)) for name in TITLED}
+    """Capitalise those of the texts `TITLED` that are all lower or all upper case, by the language of `nat`."""
+    text = read_texts()
+    needed = {name: _needs_capitals(text[name]) for name in TITLED}
     any_needed = F.coalesce(*(F.when(condition, True) for condition in needed.values()))
-    frame = frame.withColumn("words", F.when(any_needed, _begin_words(_lower(_join_texts(), F.col("nat")))))
-    frame = frame.withColumn("words", F.when(F.col("words").isNotNull(), _keep_particles(F.col("words"), F.col("nat"))))
-    frame = frame.withColumn("words", F.when(F.col("words").isNotNull(), _split(F.col("words"), F.col("nat"))))
+    joined = _join_texts(text)
+    frame = frame.withColumn("words", F.when(any_needed, _begin_words(_lower(joined, text["nat"]))))
+    frame = frame.withColumn("words", F.when(F.col("words").isNotNull(), _keep_particles(F.col("words"), text["nat"])))
+    frame = frame.withColumn("words", F.when(F.col("words").isNotNull(), _split(F.col("words"), text["nat"])))
     capitalised = {
-        name: F.when(F.col("words").isNotNull() & needed[name], F.get("words", F.lit(position)))
+        name: F.when(needed[name], F.get("words", F.lit(position))).otherwise(text[name])
         for position, name in enumerate(TITLED, start=1)
     }
-    return frame.withColumns({name: F.coalesce(text, F.col(name)) for name, text in capitalised.items()}).drop("words")
+    return replace_texts(frame, F.col("words").isNotNull(), capitalised).drop("words")
 
 
 def _needs_capitals(text: Column) -> Column:
@@ -50,9 +53,11 @@ def _needs_capitals(text: Column) -> Column:
     return (lower & ~upper) | (upper & ~lower & (F.char_length(text) > 3))
 
 
-def _join_texts() -> Column:
+def _join_texts(text: Mapping[str, Column]) -> Column:
     marks = {"name__last": _LAST_NAME}
-    parts = [part for name in TITLED for part in (F.lit(f"{marks.get(name, _TEXT)} "), F.coalesce(name, F.lit("")))]
+    parts = [
+        part for name in TITLED for part in (F.lit(f"{marks.get(name, _TEXT)} "), F.coalesce(text[name], F.lit("")))
+    ]
     return F.concat(*parts)
 
 

@@ -23,9 +23,8 @@ from insights.model.countries import load_countries
 from insights.model.credentials import KEY_HINT_PATTERN, KEY_PATTERN, TEXT_MASK, TEXT_PATTERN
 from insights.model.reasons import MAX_AGE_YEARS, MAX_LENGTHS, Rule
 from insights.model.telephony import load_telephony
-from insights.model.user import MANDATORY, RawUser, read_field_types, to_dotted_path
+from insights.model.user import MANDATORY, to_dotted_path
 
-RAW_FIELDS = tuple(read_field_types(RawUser))
 EARTH_RADIUS_KM = 6371.0088
 """The mean radius R1 of the WGS 84 ellipsoid (IUGG)."""
 
@@ -100,7 +99,7 @@ def names_secret(texts: Column) -> Column:
 
 def mask_secret(text: Column) -> Column:
     """Return a text that is cut off after the first key of a credential or of the national id that it contains."""
-    return F.regexp_replace(text, TEXT_PATTERN, TEXT_MASK)
+    return F.when(text.rlike(KEY_HINT_PATTERN), F.regexp_replace(text, TEXT_PATTERN, TEXT_MASK)).otherwise(text)
 
 
 def parse_instant(text: Column) -> Column:
@@ -225,7 +224,7 @@ def list_record_checks(fields: Fields, key: Column, event_time: Column) -> list[
             Rule.NOT_TEXT: [fields["structure"] == to_dotted_path(name) for name in MANDATORY],
             Rule.NO_ID: [user_id.isNull()],
             Rule.ID_NOT_UUID: [~user_id.rlike(_UUID)],
-            Rule.KEY_NOT_ID: [~normalise_uuid(key).eqNullSafe(user_id)],
+            Rule.KEY_NOT_ID: [~(key.eqNullSafe(user_id) | normalise_uuid(key).eqNullSafe(user_id))],
             Rule.ABSENT: [fields[name].isNull() for name in MANDATORY],
             Rule.TEXT_TOO_LONG: [F.char_length(fields[name]) > length for name, length in MAX_LENGTHS.items()],
             Rule.UNKNOWN_NATIONALITY: [fields["country"].isNull()],

@@ -3,7 +3,7 @@
 Both steps follow libphonenumber's `parse` and `is_valid_number_for_region`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -12,8 +12,8 @@ from insights.model.countries import load_countries
 from insights.model.telephony import EXTENSION, NUMBER, Telephony, load_telephony, map_digits
 
 _PLAIN_PUNCTUATION = " ()-./"
-_UNUSUAL = r"[^+0-9 ()./\n-]|[0-9][ ()./-]*\+"
-"""A character that no usual number has, or a plus sign after a digit. Numbers are separated by line ends."""
+_UNUSUAL = r"[^+0-9 ()./-]|[0-9][ ()./-]*\+"
+"""A character that no usual number has, or a plus sign after a digit."""
 _MAX_LENGTH = 250
 """Longer texts are no numbers for libphonenumber either."""
 _CONTEXT = (
@@ -23,20 +23,22 @@ _CONTEXT = (
 _KEYPAD = ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "22233344455566677778889999")
 
 
-def read_dialled(frame: DataFrame, names: Sequence[str]) -> DataFrame:
-    """Add `<name>_dialled` for each of these columns: the digits, after `+` if it has one; empty if it is no number."""
-    frame = frame.withColumn("unusual", F.concat_ws("\n", *names).rlike(_UNUSUAL))
-    frame = frame.withColumns(
-        {f"{name}_dialled": _if_unusual(_find_number(F.col(name)), F.col(name)) for name in names}
-    )
-    dialled = {f"{name}_dialled": F.col(f"{name}_dialled") for name in names}
-    frame = frame.withColumns({name: _if_unusual(_drop_extension(text), text) for name, text in dialled.items()})
-    digits = {name: _if_unusual(_convert_to_digits(text), _compact(text)) for name, text in dialled.items()}
-    return frame.withColumns(digits).drop("unusual")
+def read_dialled(frame: DataFrame, paths: Mapping[str, str]) -> DataFrame:
+    """Add `<name>_dialled` for each of these paths of texts, by name: the digits, after `+` if the text has one.
 
-
-def _if_unusual(then: Column, otherwise: Column) -> Column:
-    return F.when(F.col("unusual"), then).otherwise(otherwise)
+    It is empty if the text is no number.
+    """
+    numbers = {
+        f"{name}_dialled": F.when(F.col(path).rlike(_UNUSUAL), _find_number(F.col(path)))
+        for name, path in paths.items()
+    }
+    frame = frame.withColumns(numbers)
+    frame = frame.withColumns({name: _drop_extension(F.col(name)) for name in numbers})
+    digits = {
+        f"{name}_dialled": F.coalesce(_convert_to_digits(F.col(f"{name}_dialled")), _compact(F.col(path)))
+        for name, path in paths.items()
+    }
+    return frame.withColumns(digits)
 
 
 def _find_number(text: Column) -> Column:
@@ -56,7 +58,8 @@ def _drop_extension(number: Column) -> Column:
     """Return a number without its extension, empty if it cannot be a number."""
     before = F.regexp_extract(number, f"(?iU)^(.*?)(?:{EXTENSION})$", 1)
     return (
-        F.when(before.rlike(f"(?U)^(?:{NUMBER})$"), before)
+        F.when(number.isNull(), number)
+        .when(before.rlike(f"(?U)^(?:{NUMBER})$"), before)
         .when(number.rlike(f"(?iU)^(?:{NUMBER})(?:{EXTENSION})?$"), number)
         .otherwise("")
     )
@@ -76,15 +79,17 @@ def _compact(text: Column) -> Column:
 
 def extract_national_number(dialled: Column, nationality: Column) -> Column:
     """Return the national significant number; empty or null if the digits are not a number of that country."""
-    number = F.lit(None).cast("string")
-    for code in reversed(load_countries()):
-        national_number = F.regexp_extract(dialled, build_pattern(load_telephony(code)), 1)
-        number = F.when(nationality == code, national_number).otherwise(number)
-    return number
+    countries = "|".join(f"{code}{_build_prefix(load_telephony(code))}" for code in load_countries())
+    return F.regexp_extract(F.concat(nationality, dialled), f"^(?:{countries})([0-9]+)$", 1)
 
 
 def build_pattern(telephony: Telephony) -> str:
-    """Return a pattern that matches the digits of a valid number; its only group is the national significant number.
+    """Return a pattern that matches the digits of a valid number; its only group is the national significant number."""
+    return f"^{_build_prefix(telephony)}([0-9]+)$"
+
+
+def _build_prefix(telephony: Telephony) -> str:
+    """Return a pattern that matches what precedes the national significant number of a valid number.
 
     Each step commits to its choice, as in libphonenumber: the calling code, after `+`, an international prefix or
     nothing; then the national prefix, unless only the number with the prefix looks like one of the country.
@@ -100,4 +105,4 @@ def build_pattern(telephony: Telephony) -> str:
     )
     lead = rf"(?>\++{code}|(?:\++(?=0))?{international}{code}|(?!{international}){bare}|(?!{international}))"
     kinds = "|".join(f"(?:{kind})" for kind in telephony.kinds)
-    return rf"^{lead}{drop_prefix}(?={general})({kinds})$"
+    return rf"{lead}{drop_prefix}(?={general})(?=(?:{kinds})$)"

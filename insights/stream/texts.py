@@ -6,6 +6,8 @@ A value that `from_json` read as text may have been an object or array, which it
 with a bracket, the value's type is looked up in `variant`: the record as `try_parse_json` parses it, in an array.
 """
 
+from collections.abc import Iterable
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -74,25 +76,23 @@ def extract_date(date: Column, variant: Column, name: str) -> tuple[Column, Colu
     return text, structure & ~usual & F.coalesce(nested, F.lit(False))
 
 
-def needs_tidying(texts: Column) -> Column:
+def needs_tidying(texts: Iterable[Column]) -> Column:
     """Return whether a text may need `tidy`. One test of all fields together lets most records skip it."""
-    return texts.contains("  ") | texts.rlike(_UNTIDY)
+    together = F.concat(F.lit("|"), F.concat_ws("|", *texts), F.lit("|"))
+    surrounded = together.contains("||") | together.contains("| ") | together.contains(" |")
+    return together.contains("  ") | together.rlike(_UNTIDY) | surrounded
 
 
-def may_be_invisible(texts: Column) -> Column:
-    """Return whether a text may have characters that `tidy` removes."""
-    return texts.rlike(_MAYBE_INVISIBLE)
+def tidy(text: Column) -> Column:
+    """Remove invisible characters, collapse white space, normalise to NFC and trim.
 
-
-def tidy(text: Column, may_be_invisible: Column) -> Column:
-    """Remove invisible characters, collapse white space and normalise to NFC.
-
-    The latter by the ICU classes that Spark ships for its collations.
+    NFC by the ICU classes that Spark ships for its collations.
     """
     present = F.coalesce(text, F.lit(""))
-    visible = F.when(may_be_invisible, F.regexp_replace(present, _INVISIBLE, "$1")).otherwise(present)
+    visible = F.when(present.rlike(_MAYBE_INVISIBLE), F.regexp_replace(present, _INVISIBLE, "$1")).otherwise(present)
     spaced = F.regexp_replace(visible, _BLANK, " ")
-    return F.call_function("try_reflect", F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose"), spaced, F.lit(False))
+    compose = F.lit("com.ibm.icu.text.Normalizer"), F.lit("compose")
+    return F.trim(F.call_function("try_reflect", *compose, spaced, F.lit(False)))
 
 
 def drop_blank(text: Column) -> Column:

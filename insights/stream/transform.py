@@ -9,6 +9,8 @@ The value is parsed once. Spark's parser alone accepts three kinds of bad JSON, 
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import reduce
+from operator import or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -16,10 +18,11 @@ from pyspark.sql import functions as F
 from insights.model.message import BATCH_ID, EVENT_ID, EVENT_ID_FORMAT, EVENT_TIME, REDRIVES, VERSION
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import MAX_DEPTH, Reason
-from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS, build_raw_spark_ddl
+from insights.model.schema import ACCEPTED_FIELDS, build_raw_spark_ddl
 from insights.model.user import MANDATORY, to_dotted_path
 from insights.stream import letter_case, rules, telephone, texts
 from insights.stream.rules import RuleCheck
+from insights.stream.text_fields import RAW_FIELDS, change_texts, read_texts, replace_texts
 
 MAX_VALUE_BYTES = 1_048_588
 """Kafka's default of `max.message.bytes`. A larger value is rejected without being parsed."""
@@ -67,11 +70,12 @@ _LAST_MILLISECOND = 253_402_300_799_999
 def transform_messages(messages: DataFrame, max_value_bytes: int = MAX_VALUE_BYTES) -> DataFrame:
     """Transform rows of the Kafka source, read with `includeHeaders`, one to one.
 
-    The result has the fields of `User`, those of `QuarantineRecord`, and `rejection`: the rule that the message breaks,
-    or null. Persist it before taking more than one selection from it.
+    The result is for `select_outcomes`, `select_rejected` and `select_refused`: the structs `message`, `user`, and
+    `rejection`, the rule that the message breaks, of which one of the last two is null. Persist it before taking more
+    than one selection from it.
     """
     envelopes = _read_envelope(messages, max_value_bytes)
-    return _build_user(_derive_values(_cleanse(_parse_value(envelopes))))
+    return _build_user(_derive_values(_cleanse(_parse_value(envelopes, max_value_bytes))))
 
 
 def select_outcomes(transformed: DataFrame, max_payload_bytes: int) -> DataFrame:
@@ -81,19 +85,16 @@ def select_outcomes(transformed: DataFrame, max_payload_bytes: int) -> DataFrame
     version of a message that is `unversioned` is only its timestamp; the merge orders such messages by offset.
     `rejected` has the fields of `select_rejected`, without a payload larger than `max_payload_bytes`.
     """
-    is_accepted = F.col(_REJECTION).isNull()
     columns = _get_quarantine_columns()
     columns["payload"] = F.when(F.octet_length("value") <= max_payload_bytes, F.col("value"))
     return transformed.select(
-        _pack(is_accepted, {name: F.col(name) for name in ACCEPTED_FIELDS}).alias("accepted"),
-        _pack(~is_accepted, columns).alias("rejected"),
+        F.col("user").alias("accepted"), _pack(F.col(_REJECTION).isNotNull(), columns).alias("rejected")
     )
 
 
 def select_rejected(transformed: DataFrame) -> DataFrame:
     """Select the rejected records, in the fields of `QuarantineRecord`, which removes credentials from the payload."""
-    columns = [column.alias(name) for name, column in _get_quarantine_columns().items()]
-    return transformed.where(F.col(_REJECTION).isNotNull()).select(*columns)
+    return _select_quarantine(transformed.where(F.col(_REJECTION).isNotNull()), {})
 
 
 def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> DataFrame:
@@ -103,13 +104,22 @@ def select_refused(transformed: DataFrame, refusals: Mapping[str, Refusal]) -> D
     """
     rows = [(origin, *refusal) for origin, refusal in refusals.items()]
     schema = "origin STRING, store STRING, words STRING, stored_version BIGINT"
-    refused = transformed.join(F.broadcast(transformed.sparkSession.createDataFrame(rows, schema)), "origin")
-    rejection = F.struct(
-        F.lit(Reason.SINK_REFUSED.value).alias("reason"), F.col("store").alias("field"), F.col("words").alias("detail")
+    refused = F.broadcast(transformed.sparkSession.createDataFrame(rows, schema))
+    return _select_quarantine(
+        transformed.join(refused, F.col("message.origin") == F.col("origin")),
+        {
+            "reason": F.lit(Reason.SINK_REFUSED.value),
+            "field": F.col("store"),
+            "detail": F.col("words"),
+            "version": F.col("stored_version"),
+            "key": F.col("user.user_id"),
+        },
     )
-    return select_rejected(
-        refused.withColumns({_REJECTION: rejection, "version": F.col("stored_version"), "key": F.col("user_id")})
-    )
+
+
+def _select_quarantine(transformed: DataFrame, changed: dict[str, Column]) -> DataFrame:
+    columns = _get_quarantine_columns() | changed
+    return transformed.select(*(column.alias(name) for name, column in columns.items()))
 
 
 def _pack(present: Column, columns: Mapping[str, Column]) -> Column:
@@ -122,49 +132,68 @@ def _get_quarantine_columns() -> dict[str, Column]:
         "reason": F.col("rejection.reason"),
         "field": F.col("rejection.field"),
         "detail": F.col("rejection.detail"),
-        "sha256": F.coalesce(F.col("sha256"), F.sha2(F.coalesce(F.col("value"), F.lit(b"")), 256)),
+        "sha256": F.coalesce(F.col("message.sha256"), F.sha2(F.coalesce(F.col("value"), F.lit(b"")), 256)),
         "payload": F.col("value"),
     }
-    return {name: columns.get(name, F.col(name)) for name in QUARANTINED_FIELDS}
+    return {name: columns.get(name, F.col(f"message.{name}")) for name in QUARANTINED_FIELDS}
 
 
 def _read_envelope(messages: DataFrame, max_value_bytes: int) -> DataFrame:
-    """Read coordinates and headers, ignoring malformed headers, and apply the rules on the bytes of the value."""
+    """Read coordinates and headers into the struct `message`, ignoring malformed headers."""
     origin = F.concat_ws("/", "topic", "partition", "offset")
     key, value = F.substr("key", F.lit(1), F.lit(_MAX_KEY_BYTES)), F.col("value")
-    too_large = rules.is_too_large(value, max_value_bytes)
-    version = _read_header(VERSION, _VERSION_FORMAT).try_cast("bigint")
-    event_time = _read_header(EVENT_TIME, "[0-9]{1,15}").try_cast("bigint")
-    return messages.select(
-        origin.alias("origin"),
-        F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin).alias("event_id"),
-        F.replace(F.make_valid_utf8(key.cast("string")), F.lit("\0"), F.lit("\ufffd")).alias("key"),
-        rules.mask_secret(_read_header(BATCH_ID, _BATCH_ID_FORMAT)).alias("batch_id"),
-        F.coalesce(version, F.unix_millis("timestamp") * 1000).alias("version"),
-        version.isNull().alias("unversioned"),
-        F.when(event_time <= _LAST_MILLISECOND, F.timestamp_millis(event_time))
-        .otherwise(F.date_trunc("millisecond", "timestamp"))
-        .alias("event_time"),
-        F.coalesce(_read_header(REDRIVES, "[0-9]{1,4}").try_cast("int"), F.lit(0)).alias("redrives"),
-        # Every later step copies the value.
-        F.when(~too_large, value).alias("value"),
-        F.coalesce(F.octet_length(value), F.lit(0)).alias("size"),
-        F.when(too_large, F.sha2(value, 256)).alias("sha256"),
-        _find_first(rules.list_value_checks(value, max_value_bytes)).alias("unreadable"),
-    )
+    version = _read_number(VERSION, _VERSION_FORMAT, "bigint")
+    event_time = _read_number(EVENT_TIME, "[0-9]{1,15}", "bigint")
+    fields = {
+        "origin": origin,
+        "event_id": F.coalesce(_read_header(EVENT_ID, EVENT_ID_FORMAT), origin),
+        "key": F.replace(F.make_valid_utf8(key.cast("string")), F.lit("\0"), F.lit("\ufffd")),
+        "batch_id": rules.mask_secret(_read_header(BATCH_ID, _BATCH_ID_FORMAT)),
+        "version": F.coalesce(version, F.unix_millis("timestamp") * 1000),
+        "unversioned": version.isNull(),
+        "event_time": F.when(event_time <= _LAST_MILLISECOND, F.timestamp_millis(event_time)).otherwise(
+            F.date_trunc("millisecond", "timestamp")
+        ),
+        "redrives": F.coalesce(_read_number(REDRIVES, "[0-9]{1,4}", "int"), F.lit(0)),
+        "size": F.coalesce(F.octet_length(value), F.lit(0)),
+        "sha256": F.when(rules.is_too_large(value, max_value_bytes), F.sha2(value, 256)),
+    }
+    return messages.select(F.struct(*(column.alias(name) for name, column in fields.items())).alias("message"), value)
 
 
 def _read_header(name: str, pattern: str) -> Column:
     """Return the text of the first header of this name, null if there is none or it does not match the pattern."""
-    text = F.get("headers.value", F.array_position("headers.key", name) - 1).cast("string")
+    text = _find_header(name)
     return F.when(text.rlike(rf"^(?:{pattern})(?![\s\S])"), text)
 
 
-def _parse_value(messages: DataFrame) -> DataFrame:
-    """Parse the value, unless a rule has rejected it, and apply the rules on its shape."""
-    text, readable = F.col("value").cast("string"), F.col("unreadable").isNull()
+def _read_number(name: str, pattern: str, kind: str) -> Column:
+    """Return the number in the first header of this name, null if there is none or it does not match the pattern."""
+    return F.regexp_extract(_find_header(name), rf"^(?:{pattern})(?![\s\S])", 0).try_cast(kind)
+
+
+def _find_header(name: str) -> Column:
+    return F.get("headers.value", F.array_position("headers.key", name) - 1).cast("string")
+
+
+def _parse_value(messages: DataFrame, max_value_bytes: int) -> DataFrame:
+    """Parse the value into the struct `texts`, and apply the rules on its bytes and its shape."""
+    value = F.col("value")
+    too_large = rules.is_too_large(value, max_value_bytes)
+    frame = messages.withColumns(
+        {
+            "unreadable": _find_first(rules.list_value_checks(value, max_value_bytes)),
+            "value": F.when(~too_large, value),  # Every later step copies it.
+        }
+    )
+    return _read_texts(_parse_json(frame))
+
+
+def _parse_json(messages: DataFrame) -> DataFrame:
+    """Parse the value, unless a rule has rejected it."""
+    text, unread = F.col("value").cast("string"), F.col("unreadable").isNull()
     wrapped = F.from_json(F.concat(F.lit('{"record":'), text, F.lit("}")), _WRAPPED, _OPTIONS)
-    parsed = messages.withColumn("json", F.when(readable, wrapped)).withColumn(
+    frame = messages.withColumn("json", F.when(unread, wrapped)).withColumn(
         "variant",
         F.when(
             F.col("json.record").isNotNull() & F.col(f"json.{_CORRUPT}").isNull(),
@@ -172,56 +201,53 @@ def _parse_value(messages: DataFrame) -> DataFrame:
         ),
     )
     checks = rules.list_shape_checks(F.col("variant"), F.col("json.record"), F.col(f"json.{_CORRUPT}"))
-    return parsed.withColumn("unreadable", F.coalesce("unreadable", _find_first(checks)))
-
-
-def _cleanse(messages: DataFrame) -> DataFrame:
-    """Add the columns of `RawUser`: the raw fields as text, cleansed and case-normalised."""
-    frame = _read_texts(messages)
-    frame = frame.withColumn("together", F.concat_ws("/", *rules.RAW_FIELDS))
-    frame = frame.withColumn("untidy", texts.needs_tidying(F.col("together")))
-    frame = frame.withColumn("invisible", F.col("untidy") & texts.may_be_invisible(F.col("together"))).drop("together")
-    frame = frame.withColumns(
-        {
-            name: F.trim(F.when(F.col("untidy"), texts.tidy(F.col(name), F.col("invisible"))).otherwise(F.col(name)))
-            for name in rules.RAW_FIELDS
-        }
-    ).drop("untidy", "invisible")
-    frame = frame.withColumns({name: texts.drop_blank(F.col(name)) for name in rules.RAW_FIELDS})
-    frame = _mask_secrets(frame).withColumns(rules.standardise(_get_columns(frame)))
-    return letter_case.capitalise_texts(frame)
-
-
-def _mask_secrets(frame: DataFrame) -> DataFrame:
-    """Cut off the texts that name a credential, as the source client does."""
-    url_without_scheme = F.substr("picture__large", F.lit(len("https://")))
-    together = F.concat_ws("/", *_FREE_TEXTS[:-1], url_without_scheme)
-    frame = frame.withColumn("names_secret", rules.names_secret(together))
-    masked = {
-        name: F.when(F.col("names_secret"), rules.mask_secret(F.col(name))).otherwise(F.col(name))
-        for name in _FREE_TEXTS
-    }
-    return frame.withColumns(masked).drop("names_secret")
+    return frame.withColumn("unreadable", F.when(unread, _find_first(checks)).otherwise(F.col("unreadable")))
 
 
 def _read_texts(messages: DataFrame) -> DataFrame:
-    """Add the raw fields as text, and in `structure` the first mandatory one that is an object or array."""
+    """Add the struct `texts`, and in `structure` the first mandatory field that is an object or array."""
     variant = F.col("variant")
-    read = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in rules.RAW_FIELDS}
+    read = {name: F.col(f"json.record.{to_dotted_path(name)}") for name in RAW_FIELDS}
     structures = {name: texts.is_structure(text, variant, to_dotted_path(name)) for name, text in read.items()}
     for name in ("dob", "registered"):
         read[name], structures[name] = texts.extract_date(read[name], variant, name)
-    read["login__uuid"] = rules.normalise_uuid(read["login__uuid"])
     present = {name: text if name in MANDATORY else F.when(~structures[name], text) for name, text in read.items()}
     present["location__street"] = texts.extract_street(read["location__street"], variant)
     first = F.coalesce(*(F.when(structures[name], to_dotted_path(name)) for name in MANDATORY))
-    return messages.withColumns(present | {"structure": first}).drop("json", "variant")
+    return messages.withColumns({"texts": _make_texts(present), "structure": first}).drop("json", "variant")
+
+
+def _make_texts(field: Mapping[str, Column]) -> Column:
+    columns = dict(field) | {"login__uuid": rules.normalise_uuid(field["login__uuid"])}
+    return F.struct(*(columns[name].alias(name) for name in RAW_FIELDS))
+
+
+def _cleanse(messages: DataFrame) -> DataFrame:
+    """Cleanse the texts, cut off those that name a credential as the source client does, and normalise their case."""
+    needs_tidying = texts.needs_tidying(read_texts().values())
+    frame = change_texts(messages, needs_tidying, RAW_FIELDS, texts.tidy, texts.drop_blank)
+    names_secret = rules.names_secret(_join_free_texts())
+    frame = change_texts(frame, names_secret, _FREE_TEXTS, rules.mask_secret)
+    return letter_case.capitalise_texts(_standardise(frame))
+
+
+def _join_free_texts() -> Column:
+    field = read_texts()
+    url_without_scheme = F.substr(field["picture__large"], F.lit(len("https://")))
+    return F.concat_ws("/", *(field[name] for name in _FREE_TEXTS[:-1]), url_without_scheme)
+
+
+def _standardise(frame: DataFrame) -> DataFrame:
+    field = read_texts()
+    standard = rules.standardise(field)
+    differs = reduce(or_, (column != field[name] for name, column in standard.items()))
+    return replace_texts(frame, differs, standard)
 
 
 def _derive_values(messages: DataFrame) -> DataFrame:
     """Add the numbers, instants, dates and country facts derived from the texts."""
-    messages = telephone.read_dialled(messages, ("phone", "cell"))
-    field = _get_columns(messages)
+    messages = telephone.read_dialled(messages, {name: f"texts.{name}" for name in ("phone", "cell")})
+    field = read_texts()
     parsed = messages.withColumns(
         {
             "born_at": rules.parse_instant(field["dob"]),
@@ -229,15 +255,15 @@ def _derive_values(messages: DataFrame) -> DataFrame:
             "latitude": rules.parse_degrees(field["location__coordinates__latitude"]),
             "longitude": rules.parse_degrees(field["location__coordinates__longitude"]),
             "facts": rules.look_up_country(field["nat"]),
-            "phone_number": telephone.extract_national_number(field["phone_dialled"], field["nat"]),
-            "cell_number": telephone.extract_national_number(field["cell_dialled"], field["nat"]),
+            "phone_number": telephone.extract_national_number(F.col("phone_dialled"), field["nat"]),
+            "cell_number": telephone.extract_national_number(F.col("cell_dialled"), field["nat"]),
         }
-    )
+    ).drop("phone_dialled", "cell_dialled")
     return parsed.withColumns(
         {
             "born_on": rules.to_day(F.col("born_at")),
             "registered_on": rules.to_day(F.col("registered_at")),
-            "age": rules.count_years(rules.to_day(F.col("born_at")), rules.to_day(F.col("event_time"))),
+            "age": rules.count_years(rules.to_day(F.col("born_at")), rules.to_day(F.col("message.event_time"))),
             "distance_km": rules.compute_distance_km(
                 F.col("latitude"), F.col("longitude"), F.col("facts.latitude"), F.col("facts.longitude")
             ),
@@ -246,50 +272,54 @@ def _derive_values(messages: DataFrame) -> DataFrame:
 
 
 def _build_user(messages: DataFrame) -> DataFrame:
-    """Select the fields of `User` and of `QuarantineRecord`, and the first rule that the message breaks."""
-    field = _get_columns(messages) | {"country": F.col("facts")}
-    checks = rules.list_record_checks(field, field["key"], field["event_time"])
-    place = F.concat_ws(" ", "location__postcode", "location__city")
+    """Add the first rule that the message breaks, and the struct `user` if it breaks none."""
+    field = read_texts()
+    derived = {name: F.col(name) for name in ("structure", "born_at", "registered_at", "latitude", "longitude", "age")}
+    checks = rules.list_record_checks(
+        field | derived | {"country": F.col("facts")}, F.col("message.key"), F.col("message.event_time")
+    )
+    frame = messages.withColumn(_REJECTION, _prevent_pushdown(F.coalesce("unreadable", _find_first(checks)))).drop(
+        "unreadable", "structure"
+    )
+    place = F.concat_ws(" ", field["location__postcode"], field["location__city"])
     user = {
-        "user_id": F.col("login__uuid"),
-        "title": F.col("name__title"),
-        "first_name": F.col("name__first"),
-        "last_name": F.col("name__last"),
-        "full_name": F.concat_ws(" ", "name__first", "name__last"),
-        "username": F.col("login__username"),
-        "email_domain": F.substring_index("email", "@", -1),
+        "user_id": field["login__uuid"],
+        "title": field["name__title"],
+        "first_name": field["name__first"],
+        "last_name": field["name__last"],
+        "full_name": F.concat_ws(" ", field["name__first"], field["name__last"]),
+        "username": field["login__username"],
+        "email_domain": F.substring_index(field["email"], "@", -1),
         **_format_telephone("phone"),
         **_format_telephone("cell"),
-        "street": F.col("location__street"),
-        "city": F.col("location__city"),
-        "state": F.col("location__state"),
-        "postcode": F.col("location__postcode"),
-        "address": F.concat_ws(", ", "location__street", F.when(place != "", place), "location__state", "facts.name"),
-        "country_code": F.col("nat"),
+        "street": field["location__street"],
+        "city": field["location__city"],
+        "state": field["location__state"],
+        "postcode": field["location__postcode"],
+        "address": F.concat_ws(
+            ", ", field["location__street"], F.when(place != "", place), field["location__state"], "facts.name"
+        ),
+        "country_code": field["nat"],
         "country": F.col("facts.name"),
         "continent": F.col("facts.continent"),
         "sub_region": F.col("facts.sub_region"),
         "location_plausible": F.col("distance_km") <= F.col("facts.reach_km"),
-        "timezone": F.col("location__timezone__description"),
+        "timezone": field["location__timezone__description"],
         "utc_offset_minutes": rules.parse_offset_minutes(field["location__timezone__offset"]),
-        "age_band": rules.find_age_band(field["age"]),
+        "age_band": rules.find_age_band(F.col("age")),
         "generation": rules.find_generation(F.year("born_on")),
         "registered_year": F.year("registered_on"),
         "registered_month": F.substring(F.col("registered_on").cast("string"), 1, 7),
-        "tenure_days": F.floor((F.unix_millis("event_time") - F.unix_millis("registered_at")) / 86_400_000).cast("int"),
-        "picture_url": F.when(rules.is_web_address(F.col("picture__large")), F.col("picture__large")),
+        "tenure_days": F.floor(
+            (F.unix_millis("message.event_time") - F.unix_millis("registered_at")) / 86_400_000
+        ).cast("int"),
+        "picture_url": F.when(rules.is_web_address(field["picture__large"]), field["picture__large"]),
     }
-    return messages.select(
-        *(user.get(name, F.col(name)).alias(name) for name in USER_FIELDS),
-        "origin",
-        "unversioned",
-        "key",
-        "redrives",
-        "value",
-        "size",
-        "sha256",
-        _prevent_pushdown(F.coalesce("unreadable", _find_first(checks))).alias(_REJECTION),
-    )
+    for name in ("version", "event_id", "event_time", "batch_id", "origin", "unversioned"):
+        user[name] = F.col(f"message.{name}")
+    columns = {name: user.get(name, field.get(name, F.col(name))) for name in ACCEPTED_FIELDS}
+    accepted = _pack(F.col(_REJECTION).isNull(), columns)
+    return frame.select("message", "value", accepted.alias("user"), _REJECTION)
 
 
 def _format_telephone(name: str) -> dict[str, Column]:
@@ -297,7 +327,7 @@ def _format_telephone(name: str) -> dict[str, Column]:
     number = F.col(f"{name}_number")
     valid = F.coalesce(number != "", F.lit(False))
     international = F.concat(F.lit("+"), F.col("facts.calling_code"), number)
-    return {name: F.when(valid, international).otherwise(F.col(name)), f"{name}_valid": valid}
+    return {name: F.when(valid, international).otherwise(F.col(f"texts.{name}")), f"{name}_valid": valid}
 
 
 def _find_first(checks: list[RuleCheck]) -> Column:
@@ -319,7 +349,3 @@ def _prevent_pushdown(column: Column) -> Column:
     Otherwise a filter on it would be pushed below every projection and repeat their work for each reference.
     """
     return F.when(F.spark_partition_id() >= 0, column)
-
-
-def _get_columns(frame: DataFrame) -> dict[str, Column]:
-    return {name: F.col(name) for name in frame.columns}

@@ -17,6 +17,7 @@ from insights.model.reasons import MAX_LENGTHS, Rule
 from insights.model.telephony import load_telephony
 from insights.model.user import DIMENSIONS, User
 from insights.stream import rules
+from insights.stream.text_fields import RAW_FIELDS
 from tests.helpers import oracle
 from tests.helpers.oracle import Message
 from tests.helpers.oracle.document import Rejection
@@ -182,7 +183,7 @@ def test_every_nationality_has_a_country():
 
 @pytest.mark.usefixtures("spark")
 def test_every_rule_of_the_catalogue_has_a_condition_for_each_field_in_the_order_of_the_catalogue():
-    names = (*rules.RAW_FIELDS, "structure", "born_at", "registered_at", "latitude", "longitude", "country", "age")
+    names = (*RAW_FIELDS, "structure", "born_at", "registered_at", "latitude", "longitude", "country", "age")
     violations = [
         *rules.list_value_checks(F.col("value"), 1),
         *rules.list_shape_checks(F.col("value"), F.col("record"), F.col("corrupt")),

@@ -39,7 +39,12 @@ def read(spark):
         rows = [(position, sample.text, sample.nationality) for position, sample in enumerate(samples)]
         frame = spark.createDataFrame(rows, "position INT, phone STRING, nat STRING").coalesce(1)
         number = telephone.extract_national_number(F.col("phone_dialled"), F.col("nat"))
-        result = telephone.read_dialled(frame, ["phone"]).select("nat", number.alias("number")).toArrow().to_pylist()
+        result = (
+            telephone.read_dialled(frame, {"phone": "phone"})
+            .select("nat", number.alias("number"))
+            .toArrow()
+            .to_pylist()
+        )
         codes = {nationality: load_telephony(nationality).calling_code for nationality in load_countries()}
         return [f"+{codes[row['nat']]}{row['number']}" if row["number"] else None for row in result]
 
