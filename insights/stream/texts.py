@@ -76,11 +76,14 @@ def extract_date(date: Column, variant: Column, name: str) -> tuple[Column, Colu
     return text, structure & ~usual & F.coalesce(nested, F.lit(False))
 
 
-def needs_tidying(texts: Iterable[Column]) -> Column:
-    """Return whether a text may need `tidy`. One test of all fields together lets most records skip it."""
+def needs_tidying(texts: Iterable[Column], is_usual: Column) -> Column:
+    """Return whether a text may need `tidy`. One test of all fields together lets most records skip it.
+
+    No text in the usual form is blank or surrounded by spaces.
+    """
     together = F.concat(F.lit("|"), F.concat_ws("|", *texts), F.lit("|"))
     surrounded = together.contains("||") | together.contains("| ") | together.contains(" |")
-    return together.contains("  ") | together.rlike(_UNTIDY) | surrounded
+    return together.contains("  ") | together.rlike(_UNTIDY) | (~is_usual & surrounded)
 
 
 def tidy(text: Column) -> Column:

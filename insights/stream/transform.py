@@ -1,6 +1,7 @@
 """Transform messages of the raw topic into users and quarantine records: columns only, no session and no I/O.
 
-The value is parsed once. Spark's parser alone accepts three kinds of bad JSON, which are rejected as follows:
+A value in the usual form is read by `usual_form`, any other is parsed as JSON, once. Spark's parser alone accepts three
+kinds of bad JSON, which are rejected as follows:
  * Text after the end of the value: the value is parsed inside an object and validated inside an array, and no such text
    passes both.
  * A repeated key in one object: the validation (`try_parse_json`) rejects it.
@@ -20,7 +21,7 @@ from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import MAX_DEPTH, Reason
 from insights.model.schema import ACCEPTED_FIELDS, build_raw_spark_ddl
 from insights.model.user import MANDATORY, to_dotted_path
-from insights.stream import letter_case, rules, telephone, texts
+from insights.stream import letter_case, rules, telephone, texts, usual_form
 from insights.stream.rules import RuleCheck
 from insights.stream.text_fields import RAW_FIELDS, change_texts, read_texts, replace_texts
 
@@ -177,21 +178,28 @@ def _find_header(name: str) -> Column:
 
 
 def _parse_value(messages: DataFrame, max_value_bytes: int) -> DataFrame:
-    """Parse the value into the struct `texts`, and apply the rules on its bytes and its shape."""
-    value = F.col("value")
+    """Parse the value into the struct `texts`, and apply the rules on its bytes and its shape.
+
+    A message in the usual form breaks none of these rules.
+    """
+    value, text = F.col("value"), F.col("value").cast("string")
     too_large = rules.is_too_large(value, max_value_bytes)
-    frame = messages.withColumns(
+    frame = messages.withColumn("marked", F.when(~too_large & F.is_valid_utf8(text), usual_form.mark_texts(text)))
+    is_usual = F.coalesce(F.col("marked") != text, F.lit(False))
+    unreadable = F.when(~is_usual, _find_first(rules.list_value_checks(value, max_value_bytes)))
+    frame = frame.withColumns(
         {
-            "unreadable": _find_first(rules.list_value_checks(value, max_value_bytes)),
+            "unreadable": unreadable,
+            "usual": F.when(is_usual, usual_form.split_texts(F.col("marked"))),
             "value": F.when(~too_large, value),  # Every later step copies it.
         }
-    )
+    ).drop("marked")
     return _read_texts(_parse_json(frame))
 
 
 def _parse_json(messages: DataFrame) -> DataFrame:
-    """Parse the value, unless a rule has rejected it."""
-    text, unread = F.col("value").cast("string"), F.col("unreadable").isNull()
+    """Parse values that are not in the usual form, unless a rule has rejected them."""
+    text, unread = F.col("value").cast("string"), F.col("usual").isNull() & F.col("unreadable").isNull()
     wrapped = F.from_json(F.concat(F.lit('{"record":'), text, F.lit("}")), _WRAPPED, _OPTIONS)
     frame = messages.withColumn("json", F.when(unread, wrapped)).withColumn(
         "variant",
@@ -213,8 +221,11 @@ def _read_texts(messages: DataFrame) -> DataFrame:
         read[name], structures[name] = texts.extract_date(read[name], variant, name)
     present = {name: text if name in MANDATORY else F.when(~structures[name], text) for name, text in read.items()}
     present["location__street"] = texts.extract_street(read["location__street"], variant)
+    usual = F.col("usual").isNotNull()
     first = F.coalesce(*(F.when(structures[name], to_dotted_path(name)) for name in MANDATORY))
-    return messages.withColumns({"texts": _make_texts(present), "structure": first}).drop("json", "variant")
+    fields = F.when(usual, _make_texts(usual_form.name_texts(F.col("usual")))).otherwise(_make_texts(present))
+    columns = {"texts": fields, "structure": F.when(~usual, first), "is_usual": usual}
+    return messages.withColumns(columns).drop("json", "variant", "usual")
 
 
 def _make_texts(field: Mapping[str, Column]) -> Column:
@@ -224,8 +235,8 @@ def _make_texts(field: Mapping[str, Column]) -> Column:
 
 def _cleanse(messages: DataFrame) -> DataFrame:
     """Cleanse the texts, cut off those that name a credential as the source client does, and normalise their case."""
-    needs_tidying = texts.needs_tidying(read_texts().values())
-    frame = change_texts(messages, needs_tidying, RAW_FIELDS, texts.tidy, texts.drop_blank)
+    needs_tidying = texts.needs_tidying(read_texts().values(), F.col("is_usual"))
+    frame = change_texts(messages, needs_tidying, RAW_FIELDS, texts.tidy, texts.drop_blank).drop("is_usual")
     names_secret = rules.names_secret(_join_free_texts())
     frame = change_texts(frame, names_secret, _FREE_TEXTS, rules.mask_secret)
     return letter_case.capitalise_texts(_standardise(frame))
