@@ -43,8 +43,9 @@ KEY_PATTERN = (
 )
 """Matches the key of a credential or of the national id, up to the beginning of its value, in any text: broken JSON,
 single or no quotes, `=` or `=>` for a colon, or JSON inside a JSON string."""
-KEY_HINT_PATTERN = r"""[:=>"`\\]|'[^A-Za-z]"""
-"""Matches a part of every such key. Few texts of a record have it, and it is found much faster."""
+KEY_HINT_PATTERN = r"""[:=>"`\\'](?:(?<!')|(?=[^A-Za-z]))"""
+"""Matches a part of every such key: one of these characters, but an apostrophe only before another character than a
+letter. Few texts of a record have it, and it is found much faster: by a character, and not by alternatives."""
 TEXT_PATTERN = rf"({KEY_PATTERN})[\s\S]+"
 """Matches a text from such a key to its end; the replacement is `TEXT_MASK`."""
 TEXT_MASK = "$1null"

@@ -49,8 +49,9 @@ def capitalise_texts(frame: DataFrame) -> DataFrame:
 
 
 def _needs_capitals(text: Column) -> Column:
+    """Return whether a text is all lower or all upper case; most are found to be neither by their first two letters."""
     lower, upper = text == F.lower(text), text == F.upper(text)
-    return (lower & ~upper) | (upper & ~lower & (F.char_length(text) > 3))
+    return ~text.rlike("[A-Z][a-z]") & ((lower & ~upper) | (upper & ~lower & (F.char_length(text) > 3)))
 
 
 def _join_texts(text: Mapping[str, Column]) -> Column:
