@@ -99,8 +99,12 @@ def transform_own(messages: DataFrame) -> DataFrame:
 
 def transform_rows(messages: DataFrame) -> DataFrame:
     """The users by a UDF per row."""
-    clean = F.udf(partial(simple_rules.clean_row, now=FETCHED_AT), simple_rules.DDL)
-    return messages.select(clean("value", *_select_headers()).alias("accepted"))
+
+    def clean(value: bytes, version: int, event_id: str) -> tuple[Any, ...] | None:
+        return simple_rules.clean_row(value, version, event_id, FETCHED_AT)
+
+    udf = F.udf(clean, simple_rules.DDL)
+    return messages.select(udf("value", *_select_headers()).alias("accepted"))
 
 
 def transform_batches(messages: DataFrame) -> DataFrame:
