@@ -55,9 +55,13 @@ class Chain:
         """Return when every staged record is delivered.
 
         Raises:
-            RuntimeError: that takes too long.
+            RuntimeError: that takes too long, or the stream has exited.
         """
-        flow.wait_delivered(self.configuration.stream.url, self.staged - self.delivered_before)
+        stream = self.configuration.stream
+        try:
+            flow.wait_delivered(stream.url, self.staged - self.delivered_before)
+        except OSError as error:
+            raise RuntimeError(f"the stream does not answer: {stream.read_log_tail(5)}") from error
 
     def run(self, records: int) -> Turn:
         """Stage records and measure their way through the chain."""

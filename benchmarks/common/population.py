@@ -119,14 +119,15 @@ class Chunk:
         }
         return pa.table(columns)
 
-    def accepted(self, partition: int = 0) -> pa.Table:
-        """All fields of the users, as accepted messages of a partition of the raw topic, from offset `first` on.
+    def accepted(self) -> pa.Table:
+        """All fields of the users, as accepted messages of the topic `generated`, from offset `first` on.
 
         The users are complete, but what no table and no page looks at is the same for many of them.
         """
         rows = self.rows()
         count, numbers = self.count, np.arange(self.first, self.first + self.count)
         texts = pa.array(numbers).cast(pa.string())
+        origins = pc.binary_join_element_wise("generated/0", texts, "/")
         born = pc.subtract(rows["registered_at"], pa.scalar(timedelta(days=9000), pa.duration("ms")))
         country = [load_countries()[code] for code in _COUNTRIES]
 
@@ -135,7 +136,7 @@ class Chunk:
 
         columns = {name: rows[name] for name in rows.column_names if name != "bucket"} | {
             "registered_year": rows["registered_year"].cast(pa.int32()),
-            "event_id": texts,
+            "event_id": origins,
             "event_time": pa.array(np.full(count, 1_780_000_000_000), pa.timestamp("ms", "UTC")),
             "batch_id": pc.binary_join_element_wise(
                 "5eed000000000000/", pc.divide(pa.array(numbers), 5000).cast(pa.string()), ""
@@ -159,7 +160,6 @@ class Chunk:
             "born_at": born,
             "picture_url": pc.binary_join_element_wise("https://example.com/api/portraits/", texts, ".jpg", ""),
         }
-        origins = pc.binary_join_element_wise(f"users.raw/{partition}", texts, "/")
         users = pa.table([columns[field.name].cast(field.type) for field in USERS], USERS)
         return users.append_column("origin", origins).append_column("unversioned", repeat(False))
 

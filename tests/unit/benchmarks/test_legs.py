@@ -132,7 +132,7 @@ def test_generated_users_are_complete_accepted_messages():
     assert tuple(users.column_names) == ACCEPTED_FIELDS
     assert Chunk(0, 40).accepted() == users.slice(0, 40)
     assert len(set(users["user_id"].to_pylist())) == 100
-    assert users["origin"].to_pylist()[:2] == ["users.raw/0/0", "users.raw/0/1"]
+    assert users["origin"].to_pylist()[:2] == ["generated/0/0", "generated/0/1"]
 
 
 def test_the_peers_derive_fields_of_the_user_only():
