@@ -12,7 +12,6 @@ KINDS = (
     "cassandra",
     "stream-jvm",
     "stream-python",
-    "stream-worker",
     "publisher",
     "airflow-scheduler",
     "airflow-task",

@@ -19,7 +19,6 @@ from tests.helpers.demo_platform import Demo
 CQL_OPTIONS = bytes.fromhex("050000000500000000")
 """A request of Cassandra's protocol, which a node answers once it serves clients."""
 PROBE_SECONDS = 2
-WORKER_MODULE = "insights.sinks.worker_daemon"
 WORKER_TITLE = "airflow worker -- "
 IDLE_TITLE = "<idle>"
 AIRFLOW_WORKERS = ("airflow-task", "airflow-worker")
@@ -43,8 +42,6 @@ class RunningPlatform:
                 return find_child(self._demo.pid("postgres"), lambda title: " idle" in title or " SELECT" in title)
             case "stream-jvm":
                 return find_child(self._demo.pid("stream"), lambda title: "java" in title.partition(" ")[0])
-            case "stream-worker":
-                return find_child(self._demo.pid("stream"), lambda title: WORKER_MODULE in title)
             case "stream-python":
                 return self._demo.pid("stream")
             case "airflow-task" | "airflow-worker":
