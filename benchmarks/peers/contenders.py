@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.environment import ensure_peer_jars, ensure_spark_python
+from benchmarks.peers.spark_conf import COMMON, configure_connector
 from insights.environment import read_inherited_environment
 from insights.errors import UserError
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
@@ -37,12 +38,7 @@ def open_spark_contenders(settings: CassandraSettings, users: Path, java: Path) 
     """
     local, stream = load(LocalSettings), load(StreamSettings)
     jars = ensure_peer_jars(local.jars, java, "connector")
-    connector = {
-        "spark.jars": ",".join(str(jar) for jar in jars),
-        "spark.cassandra.connection.host": settings.hosts,
-        "spark.cassandra.connection.port": str(settings.port),
-        "spark.cassandra.connection.localDC": settings.local_dc,
-    }
+    connector = configure_connector(settings, jars)
     server = {
         "host": settings.hosts,
         "port": settings.port,
@@ -52,7 +48,7 @@ def open_spark_contenders(settings: CassandraSettings, users: Path, java: Path) 
         "batch_rows": stream.cassandra_batch_rows,
     }
     open_spark3 = partial(run_spark, ensure_spark_python(local.cache.expanduser()), connector)
-    open_spark4 = partial(run_spark, Path(sys.executable), {})
+    open_spark4 = partial(run_spark, Path(sys.executable), COMMON)
     with open_spark3(users, java) as spark3, open_spark4(users, java) as spark4:
         defaults = {"keyspace": settings.keyspace}
         yield {

@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as PgConnection
 
 from benchmarks.peers.contenders import ROOT, TUNED
 from benchmarks.peers.environment import ensure_peer_jars, ensure_spark_python
+from benchmarks.peers.spark_conf import configure_connector
 from insights.clients import connections
 from insights.environment import read_inherited_environment
 from insights.errors import UserError
@@ -24,7 +25,7 @@ from insights.model.schema import (
     build_raw_spark_ddl,
     build_sql_table,
 )
-from insights.settings import CassandraSettings, LocalSettings, StoreSettings, StreamSettings, load
+from insights.settings import LocalSettings, StoreSettings, StreamSettings, load
 
 PEERS = {"Spark 3.5 and connector": "peer_default", "Spark 3.5 and connector, tuned": "peer_tuned"}
 """The name of the keyspace, and of the schema in PostgreSQL, of each contender."""
@@ -153,29 +154,13 @@ def _configure(c: Configuration, stores: StoreSettings, jars: list[str]) -> dict
         "maxOffsetsPerTrigger": str(load(StreamSettings).max_offsets_per_trigger),
     }
     return {
-        "conf": _configure_spark(cassandra, jars),
+        "conf": configure_connector(cassandra, jars) | {"spark.sql.shuffle.partitions": "2"},
         "countries": [_describe_country(country) for country in load_countries().values()],
         "contenders": contenders,
         "source": source,
         "schema": build_raw_spark_ddl(),
         "fields": list(USER_FIELDS),
         "tables": {table: list(columns) for table, (_, columns) in TABLES.items()},
-    }
-
-
-def _configure_spark(cassandra: CassandraSettings, jars: list[str]) -> dict[str, str]:
-    return {
-        "spark.jars": ",".join(jars),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.memory": "2g",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.cassandra.connection.host": cassandra.hosts,
-        "spark.cassandra.connection.port": str(cassandra.port),
-        "spark.cassandra.connection.localDC": cassandra.local_dc,
     }
 
 

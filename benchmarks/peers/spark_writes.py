@@ -22,15 +22,7 @@ WRITTEN_AT = "written_at"
 def main() -> None:
     """Serve requests. The arguments are the file descriptor of the connection and Spark's configuration as JSON."""
     connection, conf = Connection(int(sys.argv[1])), json.loads(sys.argv[2])
-    common = {
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.memory": "2g",
-        "spark.sql.session.timeZone": "UTC",
-    }
-    spark = SparkSession.builder.master(MASTER).config(map=common | conf).getOrCreate()
+    spark = SparkSession.builder.master(MASTER).config(map=conf).getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     users = spark.read.parquet(connection.recv()).withColumn(WRITTEN_AT, functions.col("version"))
     users = users.repartition(PARTITIONS).cache()
