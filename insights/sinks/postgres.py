@@ -23,6 +23,7 @@ from insights.sinks import merge_statements as statements
 from insights.sinks.accepted_rows import AcceptedRows
 from insights.sinks.refused_rows import SkippedRows, raise_versions, skip_refused
 from insights.sinks.row_digests import digest_users
+from insights.sinks.user_rows import read_table
 from insights.sinks.version_order import order_unversioned
 
 Offsets = dict[str, dict[str, list[int]]]
@@ -119,9 +120,7 @@ def read_undelivered_counts(connection: PgConnection) -> pa.Table:
         SELECT dimension, value, count, seq FROM analytics.user_counts
         WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
     types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
-    with connection, connection.cursor() as cursor:
-        cursor.execute(query)
-        return fetch_table(cursor, pa.schema(types))
+    return read_table(connection, query, {}, pa.schema(types))
 
 
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
@@ -218,10 +217,3 @@ def _apply_batch(
         [tuple(row.values())],
     )
     return seq, accepted, len(rejected_ids)
-
-
-def fetch_table(cursor: PgCursor, schema: pa.Schema) -> pa.Table:
-    """Fetch the rows of the cursor's statement as a table."""
-    rows = cursor.fetchall()
-    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.table([pa.array(column, field.type) for field, column in zip(schema, columns, strict=True)], schema)

@@ -4,8 +4,7 @@ Cassandra is written from these: a task on an executor reads the rows of its ran
 a repeated attempt reads what is stored by then.
 """
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
@@ -14,7 +13,7 @@ import pyarrow as pa
 from psycopg2.extensions import connection as PgConnection
 
 from insights.model.schema import MAX_ARRIVALS
-from insights.sinks.user_rows import STORED_SCHEMA, parse_csv
+from insights.sinks.user_rows import STORED_SCHEMA, read_table
 
 _COLUMNS = ", ".join(STORED_SCHEMA.names)
 _SELECT_RANGE = f"""
@@ -25,7 +24,7 @@ _SELECT_NEWEST = f"""
     SELECT {_COLUMNS} FROM analytics.users WHERE seq = ANY(%(seqs)s)
     ORDER BY event_time DESC, version DESC LIMIT %(limit)s
 """
-_MOVES_SCHEMA = pa.schema(
+MOVES_SCHEMA = pa.schema(
     {
         "user_id": pa.string(),
         "version": pa.int64(),
@@ -35,7 +34,7 @@ _MOVES_SCHEMA = pa.schema(
     }
 )
 _SELECT_MOVES = f"""
-    SELECT {", ".join(_MOVES_SCHEMA.names)} FROM analytics.moved
+    SELECT {", ".join(MOVES_SCHEMA.names)} FROM analytics.moved
     WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)
         AND user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
 """
@@ -62,12 +61,12 @@ def split_users(parts: int) -> list[UserRange]:
 
 def read_users(connection: PgConnection, seqs: Sequence[int], users: UserRange = ALL_USERS) -> pa.Table:
     """The rows that the batches with these sequence numbers wrote last, in the columns of `STORED_SCHEMA`."""
-    return _read_table(connection, _SELECT_RANGE, {"seqs": list(seqs)} | users._asdict(), STORED_SCHEMA)
+    return read_table(connection, _SELECT_RANGE, {"seqs": list(seqs)} | users._asdict(), STORED_SCHEMA)
 
 
 def read_newest_users(connection: PgConnection, seqs: Sequence[int]) -> pa.Table:
     """The newest `MAX_ARRIVALS` of these rows."""
-    return _read_table(connection, _SELECT_NEWEST, {"seqs": list(seqs), "limit": MAX_ARRIVALS}, STORED_SCHEMA)
+    return read_table(connection, _SELECT_NEWEST, {"seqs": list(seqs), "limit": MAX_ARRIVALS}, STORED_SCHEMA)
 
 
 def read_undelivered_moves(connection: PgConnection, users: UserRange = ALL_USERS) -> pa.Table:
@@ -75,11 +74,4 @@ def read_undelivered_moves(connection: PgConnection, users: UserRange = ALL_USER
 
     The country is null if the user's row in `users_by_country` did not move; likewise the month.
     """
-    return _read_table(connection, _SELECT_MOVES, users._asdict(), _MOVES_SCHEMA)
-
-
-def _read_table(connection: PgConnection, query: str, parameters: Mapping[str, object], schema: pa.Schema) -> pa.Table:
-    text = io.BytesIO()
-    with connection, connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY ({cursor.mogrify(query, parameters).decode()}) TO STDOUT (FORMAT csv)", text)
-    return parse_csv(text.getvalue(), schema)
+    return read_table(connection, _SELECT_MOVES, users._asdict(), MOVES_SCHEMA)

@@ -1,11 +1,13 @@
-"""Users as Arrow tables, and as the CSV text in which they go to PostgreSQL and come back."""
+"""Rows as Arrow tables, and as the CSV text in which they go to PostgreSQL and come back."""
 
 import io
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.csv
+from psycopg2.extensions import connection as PgConnection
 
 from insights.model.user import User, read_field_types
 
@@ -65,3 +67,11 @@ def parse_csv(text: bytes, schema: pa.Schema) -> pa.Table:
         ),
     )
     return rows.cast(schema)
+
+
+def read_table(connection: PgConnection, query: str, parameters: Mapping[str, object], schema: pa.Schema) -> pa.Table:
+    """The result of a query, in a transaction of its own."""
+    text = io.BytesIO()
+    with connection, connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY ({cursor.mogrify(query, parameters).decode()}) TO STDOUT (FORMAT csv)", text)
+    return parse_csv(text.getvalue(), schema)

@@ -131,7 +131,7 @@ def select_candidates(
     """
     of_users = pc.is_in(accepted["user_id"], pa.array(user_ids, pa.string()))
     taken = pc.invert(pc.is_in(accepted["origin"], pa.array(refused, pa.string())))
-    others = accepted.filter(pc.and_(of_users, taken)).cast(ACCEPTED_SCHEMA)
+    others = accepted.filter(pc.and_(of_users, taken))
     earlier = delivered.append_column("origin", pa.nulls(delivered.num_rows, pa.string()))
     earlier = earlier.append_column("unversioned", pa.array([False] * delivered.num_rows, pa.bool_()))
     return pa.concat_tables([others, earlier.cast(ACCEPTED_SCHEMA)]).sort_by([("version", "descending")])

@@ -6,22 +6,13 @@ import pyarrow as pa
 
 from insights.sinks import user_tables
 from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.user_ranges import MOVES_SCHEMA
 from tests.helpers.accepted_users import table
-
-_MOVES = pa.schema(
-    {
-        "user_id": pa.string(),
-        "version": pa.int64(),
-        "country_code": pa.string(),
-        "registered_month": pa.string(),
-        "registered_at": pa.timestamp("us", "UTC"),
-    }
-)
 
 
 def write_users(writer: CassandraWriter, users: pa.Table) -> Mapping[int, str]:
     """Write users to every table. Returns what Cassandra refuses, by index."""
-    refused = user_tables.write_users(writer, users, _MOVES.empty_table())
+    refused = user_tables.write_users(writer, users, MOVES_SCHEMA.empty_table())
     if not refused:
         user_tables.write_arrivals(writer, users)
     return refused
@@ -29,4 +20,4 @@ def write_users(writer: CassandraWriter, users: pa.Table) -> Mapping[int, str]:
 
 def delete_moved(writer: CassandraWriter, moves: list[dict[str, object]]) -> None:
     """Delete the rows under old keys."""
-    user_tables.write_users(writer, table([]), pa.Table.from_pylist(moves, _MOVES))
+    user_tables.write_users(writer, table([]), pa.Table.from_pylist(moves, MOVES_SCHEMA))
