@@ -142,6 +142,8 @@ def _digest_again(cursor: PgCursor, accepted: AcceptedRows) -> None:
     """Set the digests of the rows of `incoming` that have none because their versions changed."""
     cursor.execute("SELECT n, version FROM incoming WHERE digest IS NULL")
     changed = cursor.fetchall()
+    if not changed:
+        return
     numbers, versions = (pa.array([row[column] for row in changed], pa.int64()) for column in (0, 1))
     rows = accepted.numbered.take(pc.index_in(numbers, accepted.numbered["n"]))
     rows = rows.set_column(rows.schema.get_field_index("version"), "version", versions)
@@ -188,7 +190,8 @@ def _apply_batch(
     if accepted:
         write_winners(cursor, seq)
         failpoints.reach("merge.users_written")
-    cursor.execute(statements.DELIVER_AGAIN, {"seq": seq, "skipped": skipped.user_ids})
+    if written < accepted or skipped.user_ids:
+        cursor.execute(statements.DELIVER_AGAIN, {"seq": seq, "skipped": skipped.user_ids})
     rejected_ids = list(skipped.event_ids)
     for records in rejected:
         quarantine_table.insert_records(cursor, records)
