@@ -1,7 +1,7 @@
 """Walks through the rows of PostgreSQL that are neither staged records nor users: quarantine, superseded, batches."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg2.extensions import cursor as PgCursor
 
@@ -43,13 +43,35 @@ _CHECK_SUPERSEDED = f"""
 """
 
 
+class _Kind(NamedTuple):
+    """Rows that are walked through in the order of a key.
+
+    `query` selects their number, the last key and, for each of `complaints`, the number of rows of which it is true.
+    """
+
+    query: str
+    complaints: tuple[str, str]
+    key: str
+    before_all: Any
+
+
+_BATCHES = _Kind(_CHECK_BATCHES, ("a batch was changed", "a batch is missing"), "seq", -1)
+_QUARANTINE = _Kind(
+    _CHECK_QUARANTINE,
+    ("a record in quarantine was changed", "a record in quarantine is not that of a staged one"),
+    "origin",
+    "",
+)
+
+
 def check_new_quarantine(cursor: PgCursor, since: datetime, compared: Compared) -> None:
     """Check the records quarantined since then.
 
     Raises:
         SuspicionError: something is wrong.
     """
-    _check_quarantine(cursor, "quarantined_at >= %(since)s", {"since": since - LONGEST_TRANSACTION}, compared)
+    parameters = {"since": since - LONGEST_TRANSACTION}
+    _check_rows(cursor, _QUARANTINE, "quarantined_at >= %(since)s", parameters, compared)
 
 
 def scrub_quarantine(cursor: PgCursor, walk: Walk, compared: Compared) -> None:
@@ -58,10 +80,7 @@ def scrub_quarantine(cursor: PgCursor, walk: Walk, compared: Compared) -> None:
     Raises:
         SuspicionError: something is wrong.
     """
-    where = "origin > %(after)s ORDER BY origin LIMIT %(rows)s"
-    parameters = {"after": walk.position or "", "rows": SCRUBBED_RECORDS}
-    rows, last = _check_quarantine(cursor, where, parameters, compared)
-    walk.advance(last if rows == SCRUBBED_RECORDS else None)
+    _scrub(cursor, _QUARANTINE, walk, SCRUBBED_RECORDS, compared)
 
 
 def check_new_batches(cursor: PgCursor, seq: int, compared: Compared) -> None:
@@ -70,7 +89,7 @@ def check_new_batches(cursor: PgCursor, seq: int, compared: Compared) -> None:
     Raises:
         SuspicionError: something is wrong.
     """
-    _check_batches(cursor, "seq > %(seq)s", {"seq": seq}, compared)
+    _check_rows(cursor, _BATCHES, "seq > %(seq)s", {"seq": seq}, compared)
 
 
 def scrub_batches(cursor: PgCursor, walk: Walk, compared: Compared) -> None:
@@ -79,10 +98,7 @@ def scrub_batches(cursor: PgCursor, walk: Walk, compared: Compared) -> None:
     Raises:
         SuspicionError: something is wrong.
     """
-    where = "seq > %(after)s ORDER BY seq LIMIT %(rows)s"
-    parameters = {"after": -1 if walk.position is None else walk.position, "rows": SCRUBBED_BATCHES}
-    rows, last = _check_batches(cursor, where, parameters, compared)
-    walk.advance(last if rows == SCRUBBED_BATCHES else None)
+    _scrub(cursor, _BATCHES, walk, SCRUBBED_BATCHES, compared)
 
 
 def scrub_superseded(cursor: PgCursor, walk: Walk) -> None:
@@ -112,23 +128,20 @@ def scrub_superseded(cursor: PgCursor, walk: Walk) -> None:
     walk.advance(list(last) if last else None)
 
 
-def _check_quarantine(
-    cursor: PgCursor, where: str, parameters: dict[str, Any], compared: Compared
-) -> tuple[int, str | None]:
-    cursor.execute(_CHECK_QUARANTINE.replace(_WHERE, where), parameters)
-    rows, last, changed, unknown = fetch_row(cursor)
-    require(not changed, "a record in quarantine was changed")
-    require(not unknown, "a record in quarantine is not that of a staged one")
-    compared.add(rows)
-    return rows, last
+def _scrub(cursor: PgCursor, kind: _Kind, walk: Walk, limit: int, compared: Compared) -> None:
+    where = f"{kind.key} > %(after)s ORDER BY {kind.key} LIMIT %(rows)s"
+    after = kind.before_all if walk.position is None else walk.position
+    rows, last = _check_rows(cursor, kind, where, {"after": after, "rows": limit}, compared)
+    walk.advance(last if rows == limit else None)
 
 
-def _check_batches(
-    cursor: PgCursor, where: str, parameters: dict[str, Any], compared: Compared
-) -> tuple[int, int | None]:
-    cursor.execute(_CHECK_BATCHES.replace(_WHERE, where), parameters)
-    rows, last, changed, missing = fetch_row(cursor)
-    require(not changed, "a batch was changed")
-    require(not missing, "a batch is missing")
+def _check_rows(
+    cursor: PgCursor, kind: _Kind, where: str, parameters: dict[str, Any], compared: Compared
+) -> tuple[int, Any]:
+    """Check a range of rows. Returns their number and the last key."""
+    cursor.execute(kind.query.replace(_WHERE, where), parameters)
+    rows, last, *wrong = fetch_row(cursor)
+    for number, complaint in zip(wrong, kind.complaints, strict=True):
+        require(not number, complaint)
     compared.add(rows)
     return rows, last
