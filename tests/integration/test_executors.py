@@ -1,7 +1,8 @@
 """The work of the executors: killed, repeated, twice at once, late, and shared by the executors of a cluster."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,13 @@ def stores(connection: Any, cassandra: CassandraSettings) -> Iterator[RealStores
         yield RealStores(connection, session)
 
 
+@pytest.fixture
+def make_stream(
+    tmp_path: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
+) -> Callable[..., Stream]:
+    return partial(Stream, tmp_path, jars, postgres, kafka, cassandra)
+
+
 def produce_users(kafka: KafkaSettings, count: int) -> None:
     producer = Producer(kafka.client())
     for number in range(count):
@@ -57,17 +65,14 @@ def count_delivered(postgres_settings: PostgresSettings) -> int:
 
 
 def test_the_stream_goes_on_when_processes_of_executors_die(
-    tmp_path: Path,
-    jars: Path,
+    make_stream: Callable[..., Stream],
     postgres: PostgresSettings,
     kafka: KafkaSettings,
     cassandra: CassandraSettings,
     connection: Any,
     warm_spark: WarmSpark,
 ) -> None:
-    stream = Stream(
-        tmp_path, jars, postgres, kafka, cassandra, warm_spark, INSIGHTS_STREAM_MAX_OFFSETS_PER_TRIGGER="60"
-    )
+    stream = make_stream(warm_spark, INSIGHTS_STREAM_MAX_OFFSETS_PER_TRIGGER="60")
     produce_users(kafka, 240)
     # A batch visits the window three times, so every second batch kills the process that writes it, and repeats it.
     with stream.running(set_task_window("cassandra.users_written:5")) as running:
@@ -78,15 +83,14 @@ def test_the_stream_goes_on_when_processes_of_executors_die(
 
 
 def test_every_executor_of_a_cluster_transforms_and_writes(
-    tmp_path: Path,
-    jars: Path,
+    make_stream: Callable[..., Stream],
     postgres: PostgresSettings,
     kafka: KafkaSettings,
     cassandra: CassandraSettings,
     connection: Any,
 ) -> None:
     count = 2 * executor_writes.LEAST_ROWS
-    stream = Stream(tmp_path, jars, postgres, kafka, cassandra, INSIGHTS_STREAM_MASTER="local-cluster[2,1,1024]")
+    stream = make_stream(INSIGHTS_STREAM_MASTER="local-cluster[2,1,1024]")
     produce_users(kafka, count)
     with stream.running() as running:
         running.wait(lambda: count_delivered(postgres) == count)
