@@ -27,11 +27,10 @@ from benchmarks.common.servers import configure, list_pids, run_servers
 from benchmarks.peers.contenders import Write, open_spark_contenders
 from insights.clients import connections
 from insights.migrations.migrate_cassandra import migrate_cassandra
-from insights.model.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
 from insights.settings import CassandraSettings, StreamSettings, load
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.cql_encoding import compute_buckets
-from insights.sinks.user_tables import USER_TABLES
+from insights.sinks.user_tables import USER_TABLES, add_derived_columns
 
 ABOUT = """\
 The same users, from memory, into each table of the project's keyspace. `writer` is the project's, from Arrow;
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with configure() as c, run_servers(c.cassandra):
         migrate_cassandra(c.cassandra_settings)
         users, file = generate_users(options.rows), c.home / "users.parquet"
-        pq.write_table(users, file)
+        pq.write_table(users.drop_columns(list(PACKED_COLUMNS)), file)
         with ExitStack() as stack:
             spark = (
                 stack.enter_context(open_spark_contenders(c.cassandra_settings, file, c.java))
@@ -109,7 +108,7 @@ def require_same_rows(
     Raises:
         RuntimeError: they differ.
     """
-    cql = f"SELECT {', '.join(columns)}, writetime(full_name) FROM {name} LIMIT {COMPARED_ROWS}"
+    cql = f"SELECT {', '.join(columns)}, writetime({columns[-1]}) FROM {name} LIMIT {COMPARED_ROWS}"
     written: dict[str, tuple[int, list[Any]]] = {}
     for contender, write in contenders.items():
         session.execute(f"TRUNCATE {name}", timeout=60)
@@ -126,16 +125,21 @@ def prepare_driver(session: Session, name: str, columns: tuple[str, ...], users:
     cql = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks}) USING TIMESTAMP ?"
     statement = session.prepare(cql)
     rows = [
-        (*(UUID(row[column]) if column == "user_id" else row[column] for column in columns), row["version"])
-        for row in users.select(dict.fromkeys((*columns, "version"))).to_pylist()
+        (*(_get_value(row, column) for column in columns), row["version"])
+        for row in users.drop_columns(list(PACKED_COLUMNS)).to_pylist()
     ]
     return partial(execute_concurrent_with_args, session, statement, rows, concurrency=CONCURRENCY)
 
 
+def _get_value(row: dict[str, Any], column: str) -> Any:
+    if column in PACKED_COLUMNS:
+        return tuple(row[name] for name in PACKED_COLUMNS[column])
+    return UUID(row[column]) if column == "user_id" else row[column]
+
+
 def generate_users(rows: int) -> pa.Table:
     """Users of as many nationalities and months as the API has, because rows that share a partition cost less."""
-    users = pa.concat_tables(chunk.accepted() for chunk in generate_chunks(rows)).combine_chunks()
-    return users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
+    return add_derived_columns(pa.concat_tables(chunk.accepted() for chunk in generate_chunks(rows)).combine_chunks())
 
 
 if __name__ == "__main__":

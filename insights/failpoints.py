@@ -27,6 +27,8 @@ WINDOWS: Mapping[str, str] = {
     "publish.cursor_committed": "the cursor has moved, and the next batch is not read",
     "loss.recorded": "the loss of messages is recorded, and the stream has not started behind them",
     "start.recorded": "the stream's starting offsets are recorded, and it has no checkpoint for them",
+    "refill.written": "Cassandra has the users and counts of PostgreSQL, and does not record that",
+    "refill.marked": "Cassandra is recorded as filled, and the query has not started",
     "orphans.written": "Cassandra has the batches that no query repeats, and PostgreSQL has not recorded that",
     "orphans.marked": "the batches that no query repeats are delivered, and the query has not started",
     "batch.started": "Spark has recorded a micro-batch's offsets, and no sink has any of it",

@@ -13,6 +13,7 @@ from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from insights.sinks.executor_writes import SparkStores
 from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.sinks.orphaned_batches import deliver_orphans
+from insights.sinks.refill import refill_cassandra
 from insights.sinks.stores import StoreConnectionSettings
 from insights.stream import query as streaming_query
 from insights.stream import transform
@@ -57,6 +58,8 @@ def _stream() -> None:
         def prepare() -> StreamStart:
             if new := count_new_dimensions(postgres, cassandra, settings):
                 logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
+            if refilled := refill_cassandra(stores, metrics.record_idle):
+                logging.info("Cassandra has the %d users that PostgreSQL had", refilled)
             start = resolve_start(spark, settings.checkpoint, kafka, postgres)
             if orphans := deliver_orphans(stores, start.orphaned_before):
                 logging.info("delivered %d merged batches that the query does not repeat", orphans)

@@ -16,7 +16,7 @@ from insights.sinks.accepted_rows import encode_rows
 from insights.sinks.batch_contents import BatchContents, RejectedRecords
 from insights.sinks.executor_writes import write_range
 from insights.sinks.stores import StoreConnections, StoreConnectionSettings
-from insights.sinks.user_ranges import ALL_USERS
+from insights.sinks.user_ranges import ALL_USERS, UserRange
 
 BATCH = 20_000
 QUERY = "benchmark"
@@ -25,8 +25,10 @@ QUERY = "benchmark"
 class _Stores(StoreConnections):
     """Both stores, to which this process writes the users."""
 
-    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
-        return write_range(self, seqs, ALL_USERS, skip_refused=skip_refused) if rows else {}
+    def write_users(
+        self, seqs: Sequence[int] | None, rows: int, *, users: UserRange = ALL_USERS, skip_refused: bool
+    ) -> Mapping[str, Refusal]:
+        return write_range(self, seqs, users, skip_refused=skip_refused) if rows else {}
 
 
 def fill(settings: StoreSettings, first: int, users: int) -> None:

@@ -69,7 +69,7 @@ def watch(loop: OpenLoop, session: Session) -> dict[UUID, float]:
     Raises:
         RuntimeError: pages were not staged, or a record was not readable in time.
     """
-    query = session.prepare("SELECT user_id FROM users_by_id WHERE user_id IN ?")
+    query = session.prepare("SELECT user_id FROM user_profiles WHERE user_id IN ?")
     seconds: dict[UUID, float] = {}
     ended_at = float("inf")
     while True:

@@ -21,7 +21,6 @@ from insights.model.countries import load_countries
 from insights.model.user import DIMENSIONS
 from insights.simulator.formats import list_nationalities
 from insights.simulator.places import load_lists
-from insights.sinks.cql_encoding import compute_buckets
 from insights.sinks.user_rows import build_user_schema
 from insights.stream.rules import GENERATIONS, NEWEST_GENERATION
 
@@ -104,7 +103,6 @@ class Chunk:
         )
         columns: dict[str, Any] = texts | {
             "user_id": user_ids,
-            "bucket": compute_buckets(user_ids),
             "version": pa.array(numbers + 1_000_000),
             "registered_at": pa.array(registered).cast(pa.timestamp("ms", "UTC")),
             "full_name": pc.binary_join_element_wise(first, last, " "),
@@ -134,7 +132,7 @@ class Chunk:
         def repeat(value: Any) -> pa.Array:
             return pa.array([value] * count)
 
-        columns = {name: rows[name] for name in rows.column_names if name != "bucket"} | {
+        columns = {name: rows[name] for name in rows.column_names} | {
             "registered_year": rows["registered_year"].cast(pa.int32()),
             "event_id": origins,
             "event_time": pa.array(np.full(count, 1_780_000_000_000), pa.timestamp("ms", "UTC")),

@@ -15,6 +15,7 @@ from benchmarks.peers.environment import ensure_peer_jars, ensure_spark_python
 from benchmarks.peers.spark_conf import COMMON, configure_connector
 from insights.environment import read_inherited_environment
 from insights.errors import UserError
+from insights.model.schema import PACKED_COLUMNS
 from insights.settings import CassandraSettings, LocalSettings, StreamSettings, load
 
 Write = Callable[[str, Sequence[str]], None]
@@ -83,7 +84,8 @@ def run_spark(python: Path, conf: Mapping[str, str], users: Path, java: Path) ->
 def _request_write(
     connection: Connection, method: str, arguments: Mapping[str, Any], table: str, columns: Sequence[str]
 ) -> None:
-    connection.send((method, {"table": table, "columns": list(columns), **arguments}))
+    packed = {column: list(fields) for column, fields in PACKED_COLUMNS.items()}
+    connection.send((method, {"table": table, "columns": list(columns), "packed": packed, **arguments}))
     _wait_for_answer(connection)
 
 

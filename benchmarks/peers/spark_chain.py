@@ -83,7 +83,7 @@ def main() -> None:
         contender = settings["contenders"][name]
         source = spark.readStream.format("kafka").options(**settings["source"]).load()
         users = derive(source, countries, settings["schema"], settings["fields"])
-        write = partial(write_batch, tables=settings["tables"], contender=contender)
+        write = partial(write_batch, tables=settings["tables"], packed=settings["packed"], contender=contender)
         writer = users.writeStream.foreachBatch(write).option("checkpointLocation", contender["checkpoint"])
         writer.trigger(availableNow=True).start().awaitTermination()
         connection.send(None)
@@ -102,10 +102,16 @@ def derive(messages: DataFrame, countries: DataFrame, schema: str, fields: list[
     return users.where("user_id RLIKE '^[0-9a-f-]{36}$' AND email LIKE '%@%'").select(*fields)
 
 
-def write_batch(users: DataFrame, _: int, tables: dict[str, list[str]], contender: dict[str, Any]) -> None:
-    """Write a micro-batch to every table."""
+def write_batch(
+    users: DataFrame, _: int, tables: dict[str, list[str]], packed: dict[str, list[str]], contender: dict[str, Any]
+) -> None:
+    """Write a micro-batch to every table. A packed column is a struct of its fields."""
     fields = users.columns
-    users = users.withColumns({name: F.expr(text) for name, text in KEYS.items()}).persist()
+    users = users.withColumns(
+        {name: F.expr(text) for name, text in KEYS.items()}
+        | {column: F.struct(*fields) for column, fields in packed.items()}
+    )
+    users = users.persist()
     try:
         users.select(*fields).write.format("jdbc").mode("append").options(**contender["jdbc"]).save()
         for table, columns in tables.items():

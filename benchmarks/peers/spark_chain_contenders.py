@@ -20,7 +20,10 @@ from insights.local.configuration import Configuration
 from insights.model.countries import load_countries
 from insights.model.schema import (
     CASSANDRA_TABLES,
+    CASSANDRA_TYPES,
+    PACKED_COLUMNS,
     USER_FIELDS,
+    build_cql_type,
     build_cql_types,
     build_raw_spark_ddl,
     build_sql_table,
@@ -29,15 +32,13 @@ from insights.settings import LocalSettings, StoreSettings, StreamSettings, load
 
 PEERS = {"Spark 3.5 and connector": "peer_default", "Spark 3.5 and connector, tuned": "peer_tuned"}
 """The name of the keyspace, and of the schema in PostgreSQL, of each contender."""
-TABLES = CASSANDRA_TABLES | {"users_by_id": ("user_id", USER_FIELDS)}
-"""Key and columns of each table. The connector writes the users field by field."""
 OPTIONS: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
     "Spark 3.5 and connector": ({}, {}, ""),
     "Spark 3.5 and connector, tuned": (TUNED, {"batchsize": "10000"}, "?reWriteBatchedInserts=true"),
 }
 """Options of the connector and of JDBC, and those of the URL."""
 COMPARED = ("user_id", "version", "email", "country_code", "city", "registered_month", "born_at")
-COUNTED = ("users_by_id", "users_by_country", "users_by_registration_month")
+COUNTED = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month")
 
 
 class SparkChain:
@@ -120,7 +121,9 @@ def _create_tables(stores: StoreSettings) -> None:
     with connections.open_cassandra(stores.cassandra) as session:
         for keyspace in PEERS.values():
             session.execute(f"CREATE KEYSPACE {keyspace} WITH replication = {stores.cassandra.replication}")
-            for table, (key, columns) in TABLES.items():
+            for name in CASSANDRA_TYPES:
+                session.execute(build_cql_type(name).replace(name, f"{keyspace}.{name}", 1), timeout=60)
+            for table, (key, columns) in CASSANDRA_TABLES.items():
                 definitions = ", ".join(f"{name} {types[name]}" for name in columns)
                 session.execute(f"CREATE TABLE {keyspace}.{table} ({definitions}, PRIMARY KEY ({key}))", timeout=60)
     with closing(connections.connect_postgres(stores.postgres, "benchmark")) as connection:
@@ -160,7 +163,8 @@ def _configure(c: Configuration, stores: StoreSettings, jars: list[str]) -> dict
         "source": source,
         "schema": build_raw_spark_ddl(),
         "fields": list(USER_FIELDS),
-        "tables": {table: list(columns) for table, (_, columns) in TABLES.items()},
+        "packed": {column: list(fields) for column, fields in PACKED_COLUMNS.items()},
+        "tables": {table: list(columns) for table, (_, columns) in CASSANDRA_TABLES.items()},
     }
 
 

@@ -34,17 +34,23 @@ def main() -> None:
     spark.stop()
 
 
-def write_by_connector(users: DataFrame, table: str, columns: list[str], options: dict[str, str]) -> None:
-    """Write with the connector; every row's timestamp is its version."""
+def write_by_connector(
+    users: DataFrame, table: str, columns: list[str], packed: dict[str, list[str]], options: dict[str, str]
+) -> None:
+    """Write with the connector; every row's timestamp is its version. A packed column is a struct of its fields."""
+    users = users.withColumns({column: functions.struct(*fields) for column, fields in packed.items()})
     writer = users.select(*columns, WRITTEN_AT).write.format("org.apache.spark.sql.cassandra").mode("append")
     writer.options(table=table, writetime=WRITTEN_AT, **options).save()
 
 
-def write_by_workers(users: DataFrame, table: str, columns: list[str], settings: dict[str, Any]) -> None:
-    """Write with the project's writer in Spark's Python workers."""
+def write_by_workers(
+    users: DataFrame, table: str, columns: list[str], packed: dict[str, list[str]], settings: dict[str, Any]
+) -> None:
+    """Write with the project's writer in Spark's Python workers, which encode packed columns from their fields."""
     from benchmarks.peers.workers import write  # Spark 3.5's environment lacks its imports.
 
-    written = users.select(*dict.fromkeys((*columns, "version")))
+    fields = [name for column in columns for name in packed.get(column, [column])]
+    written = users.select(*dict.fromkeys((*fields, "version")))
     rows = written.mapInArrow(partial(write, table, tuple(columns), settings), "rows long").collect()
     if sum(row.rows for row in rows) != users.count():
         raise RuntimeError(f"the workers did not write every row of {table}")

@@ -7,15 +7,20 @@ from typing import Any
 import pyarrow as pa
 
 from insights.clients.connections import make_cassandra_cluster
+from insights.model.schema import PACKED_COLUMNS
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.cql_encoding import encode_fields
 
 
 def write(
     table: str, columns: tuple[str, ...], settings: dict[str, Any], batches: Iterable[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """Write a partition and yield the number of its rows."""
-    written = _make_writer(**settings).upsert(table, columns, pa.Table.from_batches(list(batches)), "version")
+    rows = pa.Table.from_batches(list(batches)).combine_chunks()
+    for column in PACKED_COLUMNS.keys() & set(columns):
+        rows = rows.append_column(column, encode_fields(rows, PACKED_COLUMNS[column]))
+    written = _make_writer(**settings).upsert(table, columns, rows, "version")
     yield pa.RecordBatch.from_pydict({"rows": [written]})
 
 

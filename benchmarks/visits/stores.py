@@ -38,6 +38,7 @@ from insights.settings import (
     load,
 )
 from insights.sinks.cassandra import CassandraWriter
+from insights.sinks.user_tables import add_derived_columns
 
 BATCH = 500
 """Users per batch of the stream."""
@@ -102,13 +103,14 @@ def fill_users(settings: CassandraSettings, progress: Path, users: int) -> int:
 
 def write_chunk(writer: CassandraWriter, chunk: Chunk) -> None:
     """Write the chunk's users by country and by month, and the single users of `CARD_PERIOD`."""
-    rows = chunk.rows()
-    for name in ("users_by_country", "users_by_registration_month"):
+    rows = add_derived_columns(chunk.rows())
+    for name in ("user_summaries_by_country", "user_summaries_by_month"):
         writer.upsert(name, CASSANDRA_TABLES[name][1], rows, "version")
     since = pa.scalar(REGISTERED_UNTIL - CARD_PERIOD, pa.timestamp("ms", "UTC"))
     recent = chunk.accepted().filter(pc.greater_equal(rows["registered_at"], since))
     if recent.num_rows:
-        writer.upsert("users_by_id", CASSANDRA_TABLES["users_by_id"][1], recent, "version")
+        profiles = add_derived_columns(recent.combine_chunks())
+        writer.upsert("user_profiles", CASSANDRA_TABLES["user_profiles"][1], profiles, "version")
 
 
 def fill_counts(settings: CassandraSettings, counts: dict[str, dict[str, int]], now: datetime) -> None:

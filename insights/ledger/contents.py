@@ -11,7 +11,7 @@ from insights.ledger.digest import (
     build_texts_digest_sql,
 )
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
-from insights.ledger.table_digests import TableDigest, list_compared_columns
+from insights.ledger.table_digests import PROFILES, TableDigest, list_compared_columns
 from insights.model.batch import BATCH_DIGESTED, RECOUNT
 from insights.text import format_count
 
@@ -35,7 +35,7 @@ RECORD_DIGEST = build_cells_digest_sql(*(f"convert_to(({text})::text, 'UTF8')" f
 def check_users(cursor: PgCursor, stored: TableDigest) -> Hop:
     """Check that the rows of `analytics.users` are as they were merged.
 
-    `stored` is the digest of their present content, which `digest_postgres` computes for `users_by_id`.
+    `stored` is the digest of their present content, which `digest_postgres` computes for `PROFILES`.
     """
     cursor.execute(
         f"SELECT {build_bucket_sql()}, coalesce(bit_xor(digest), 0), count(*) - count(digest)"
@@ -48,7 +48,7 @@ def check_users(cursor: PgCursor, stored: TableDigest) -> Hop:
             suspicious.append(bucket)
     changed = []
     if suspicious:
-        digest = build_digest_sql(build_image_sql(list_compared_columns("users_by_id")))
+        digest = build_digest_sql(build_image_sql(list_compared_columns(PROFILES)))
         cursor.execute(
             f"SELECT user_id FROM analytics.users AS u WHERE {build_bucket_sql()} = ANY(%s) AND digest <> {digest}"
             f" AND NOT {MERGED_WITHOUT_DIGEST} ORDER BY user_id LIMIT %s",

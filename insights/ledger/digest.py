@@ -17,6 +17,9 @@ BUCKETS = 1 << 18
 """Digest buckets, by the first 18 bits of the user id: so many that the rows of a batch change few of them."""
 
 _LENGTH = Struct(">i")
+_NULL_CELL = _LENGTH.pack(-1)
+_PACKED_AT = 4 + 16
+"""The position of the second cell of an image whose first is a user id."""
 _NULL_CELL_SQL = r"'\xffffffff'::bytea"
 _CELL_SQL = {
     "uuid": "uuid_send({})",
@@ -88,6 +91,15 @@ def parse_cell(image: bytes, position: int) -> bytes | None:
     """The cell that begins at a position of the image."""
     (length,) = _LENGTH.unpack_from(image, position)
     return None if length < 0 else image[position + 4 : position + 4 + length]
+
+
+def unpack_image(image: bytes, fields: int) -> bytes:
+    """The image with the fields of its second cell in place of that cell; the first cell is a user id."""
+    (length,) = _LENGTH.unpack_from(image, _PACKED_AT)
+    start = _PACKED_AT + 4
+    if length < 0:
+        return image[:_PACKED_AT] + _NULL_CELL * fields + image[start:]
+    return image[:_PACKED_AT] + image[start:]
 
 
 def split_cells(image: bytes) -> list[bytes | None]:

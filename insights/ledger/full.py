@@ -132,7 +132,7 @@ class _FullCheck:
         count_digests.fill_buckets(cursor)
         self._progress("computing digests in PostgreSQL")
         expected = {table: table_digests.digest_postgres(cursor, table) for table in table_digests.TABLES}
-        yield contents.check_users(cursor, expected["users_by_id"])
+        yield contents.check_users(cursor, expected[table_digests.PROFILES])
         digests = {table: future.result() for table, future in futures.items()}
         self._progress("comparing the tables of both stores")
         in_flight = InFlightRows(cursor, flow.last_batch, lambda: open_cursor(self._stores))

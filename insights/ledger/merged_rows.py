@@ -19,7 +19,16 @@ from insights.ledger.in_flight import InFlightRows
 from insights.ledger.record_ranges import RANGE_ROWS
 from insights.ledger.record_sql import build_known_sql
 from insights.ledger.suspicion import Compared, require
-from insights.ledger.table_digests import TABLES, USER_ID, list_compared_columns, make_profile, read_page
+from insights.ledger.table_digests import (
+    PROFILES,
+    TABLES,
+    USER_ID,
+    complete_image,
+    list_compared_columns,
+    list_read_columns,
+    make_profile,
+    read_page,
+)
 from insights.ledger.verified import Walk
 from insights.model.digest import digest_bytes
 
@@ -36,13 +45,13 @@ _DIGESTS = ", ".join(
 )
 _SELECT_ROWS = f"""
     SELECT user_id, country_code, registered_month, registered_at, {", ".join(f"{t}_digest" for t in TABLES)},
-        digest <> users_by_id_digest AND NOT {MERGED_WITHOUT_DIGEST}, {build_known_sql("u.event_id")}
+        digest <> {PROFILES}_digest AND NOT {MERGED_WITHOUT_DIGEST}, {build_known_sql("u.event_id")}
     FROM (SELECT user_id::text, seq, country_code, registered_month, registered_at, event_id, digest, {_DIGESTS}
           FROM analytics.users WHERE {_WHERE}) AS u
 """
 _PARTITION_KEYS = {
-    "users_by_country": ("country_code", "bucket"),
-    "users_by_registration_month": ("registered_month", "bucket"),
+    "user_summaries_by_country": ("country_code", "bucket"),
+    "user_summaries_by_month": ("registered_month", "bucket"),
 }
 _BEFORE_ALL = str(UUID(int=0))
 
@@ -156,13 +165,13 @@ class MergedRows:
             execution_profile=self._profile,
         ):
             for (image,) in found.result_or_exc:
-                yield image
+                yield complete_image(table, image)
 
     def _prepare(self, table: str) -> PreparedStatement:
         if table not in self._statements:
             keys = _PARTITION_KEYS.get(table)
             where = f"{keys[0]} = ? AND {keys[1]} = ? AND (registered_at, user_id) IN ?" if keys else "user_id IN ?"
-            columns = ", ".join(list_compared_columns(table))
+            columns = ", ".join(list_read_columns(table))
             self._statements[table] = self._session.prepare(f"SELECT {columns} FROM {table} WHERE {where}")
         return self._statements[table]
 

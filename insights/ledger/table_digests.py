@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import zip_longest
 from struct import Struct
 from typing import NamedTuple
 from uuid import UUID
@@ -21,14 +22,16 @@ from insights.ledger.digest import (
     build_image_sql,
     find_bucket,
     split_cells,
+    unpack_image,
 )
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
 from insights.ledger.in_flight import InFlightRows
 from insights.model.digest import digest_bytes
-from insights.model.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
 from insights.text import format_count
 
-TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
+PROFILES = "user_profiles"
+TABLES = (PROFILES, "user_summaries_by_country", "user_summaries_by_month")
 MAX_COMPARED_ROWS = 1_000_000
 """Rows of buckets in flight that are compared one by one, which bounds the memory of a check."""
 _PAGE_ROWS = 5000
@@ -65,8 +68,25 @@ class TableDifferences(NamedTuple):
 
 
 def list_compared_columns(table: str) -> list[str]:
-    """The columns that are compared, `user_id` first."""
-    return ["user_id", *(name for name in CASSANDRA_TABLES[table][1] if name != "user_id")]
+    """The columns that are compared, `user_id` first, then the fields of the table's packed column."""
+    _, *columns = list_read_columns(table)
+    return ["user_id", *(field for column in columns for field in PACKED_COLUMNS.get(column, (column,)))]
+
+
+def list_read_columns(table: str) -> list[str]:
+    """The columns of Cassandra's table that have these, `user_id` first, then the packed column."""
+    columns = CASSANDRA_TABLES[table][1]
+    packed = [name for name in columns if name in PACKED_COLUMNS]
+    return ["user_id", *packed, *(name for name in columns if name not in ("user_id", *packed))]
+
+
+def complete_image(table: str, image: bytes) -> bytes:
+    """The image of the compared columns, from that of the columns that are read."""
+    fields = _PACKED_FIELDS[table]
+    return unpack_image(image, fields) if fields else image
+
+
+_PACKED_FIELDS = {table: len(PACKED_COLUMNS.get(list_read_columns(table)[1], ())) for table in CASSANDRA_TABLES}
 
 
 def digest_postgres(cursor: PgCursor, table: str) -> TableDigest:
@@ -204,8 +224,9 @@ def describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -
 
 
 def _list_changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:
-    pairs = zip(names, split_cells(left), split_cells(right), strict=True)
-    return [name for name, left_cell, right_cell in pairs if left_cell != right_cell]
+    # A value that was written before a field was added to its type ends earlier.
+    pairs = zip_longest(names, split_cells(left), split_cells(right))
+    return list(dict.fromkeys(name for name, left_cell, right_cell in pairs if left_cell != right_cell))
 
 
 def read_images(
@@ -215,10 +236,10 @@ def read_images(
 
     The session returns images (`ImageProtocol`).
     """
-    query = f"SELECT ({', '.join(columns or list_compared_columns(table))}) FROM {table} {where}"
+    query = f"SELECT ({', '.join(columns or list_read_columns(table))}) FROM {table} {where}"
     statement = SimpleStatement(query, fetch_size=_PAGE_ROWS)
     for (image,) in session.execute(statement, parameters or None, execution_profile=make_profile(session)):
-        yield image
+        yield image if columns else complete_image(table, image)
 
 
 def read_page(

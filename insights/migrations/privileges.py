@@ -70,7 +70,7 @@ CASSANDRA: Mapping[str, str] = {"ingest": "SELECT", "stream": "SELECT, MODIFY", 
 
 POSTGRES_SCHEMAS = ("staging", "quarantine", "analytics", "public")
 _POSTGRES_MIGRATIONS = ("TABLE public._yoyo_migration", "SELECT")
-_CASSANDRA_TABLES = (*CASSANDRA_TABLES, "user_counts")
+_CASSANDRA_TABLES = (*CASSANDRA_TABLES, "user_counts", "refills")
 _CASSANDRA_MIGRATIONS = "schema_migrations"
 
 

@@ -11,6 +11,28 @@ USER_FIELDS = tuple(read_field_types(User))
 ACCEPTED_FIELDS = (*USER_FIELDS, "origin", "unversioned")
 """The columns of accepted records on their way to the sinks: those of `User`, the message as `topic/partition/offset`,
 and whether it has no version of its own."""
+CASSANDRA_TYPES: dict[str, tuple[str, ...]] = {
+    "user_profile": tuple(name for name in USER_FIELDS if name != "user_id"),
+    "user_summary": (
+        "version",
+        "full_name",
+        "age_band",
+        "generation",
+        "email",
+        "email_domain",
+        "city",
+        "state",
+        "country_code",
+        "country",
+        "latitude",
+        "longitude",
+        "location_plausible",
+        "tenure_days",
+    ),
+}
+"""The fields of Cassandra's types, each of which is one cell of a row."""
+PACKED_COLUMNS = {"profile": CASSANDRA_TYPES["user_profile"], "summary": CASSANDRA_TYPES["user_summary"]}
+"""The columns of these types, with their fields."""
 
 _SPARK = {UUID: "STRING", str: "STRING", int: "INT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 _CQL = {UUID: "uuid", str: "text", int: "int", float: "double", bool: "boolean", datetime: "timestamp"}
@@ -18,45 +40,14 @@ _SQL = {UUID: "uuid", str: "text", int: "integer", float: "double precision", bo
 _WIDE = {"version": ("BIGINT", "bigint", "bigint")}
 
 CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "users_by_id": ("user_id", USER_FIELDS),
-    "users_by_country": (
+    "user_profiles": ("user_id", ("user_id", "profile")),
+    "user_summaries_by_country": (
         "(country_code, bucket), registered_at, user_id",
-        (
-            "country_code",
-            "bucket",
-            "registered_at",
-            "user_id",
-            "version",
-            "full_name",
-            "gender",
-            "age",
-            "age_band",
-            "generation",
-            "email",
-            "email_domain",
-            "city",
-            "state",
-            "latitude",
-            "longitude",
-            "location_plausible",
-        ),
+        ("country_code", "bucket", "registered_at", "user_id", "gender", "age", "summary"),
     ),
-    "users_by_registration_month": (
+    "user_summaries_by_month": (
         "(registered_month, bucket), registered_at, user_id",
-        (
-            "registered_month",
-            "bucket",
-            "registered_at",
-            "user_id",
-            "version",
-            "full_name",
-            "gender",
-            "age",
-            "country_code",
-            "country",
-            "email_domain",
-            "tenure_days",
-        ),
+        ("registered_month", "bucket", "registered_at", "user_id", "gender", "age", "summary"),
     ),
     "latest_arrivals": (
         "hour, event_time, user_id",
@@ -75,7 +66,8 @@ CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
         ),
     ),
 }
-"""Cassandra's user tables: primary key and columns. `bucket` splits partitions (see `BUCKETS`)."""
+"""Cassandra's user tables: primary key and columns. `bucket` splits partitions (see `BUCKETS`). A column by which the
+server filters is not packed."""
 
 BUCKETS = 16
 """Partitions per country or month, by the first hexadecimal digit of `user_id`. With 10 million users of 21 countries,
@@ -86,7 +78,12 @@ ARRIVALS_KEPT = timedelta(days=7)
 MAX_ARRIVALS = 200
 """Users of one batch that are written to `latest_arrivals`: the newest."""
 
-_DERIVED_CQL = {"bucket": "int", "hour": "text"}
+_DERIVED_CQL = {
+    "bucket": "int",
+    "hour": "text",
+    "profile": "frozen<user_profile>",
+    "summary": "frozen<user_summary>",
+}
 
 DERIVED_FROM = {"registered_weekday": "registered_at"}
 DERIVED_SQL = {"registered_weekday": "extract(isodow FROM {} AT TIME ZONE 'UTC')::integer"}
@@ -127,6 +124,13 @@ def build_cql_types() -> dict[str, str]:
         name: _WIDE[name][1] if name in _WIDE else _CQL[kind] for name, (kind, _) in read_field_types(User).items()
     }
     return types | _DERIVED_CQL
+
+
+def build_cql_type(name: str) -> str:
+    """Return the `CREATE TYPE` statement of one of `CASSANDRA_TYPES`."""
+    types = build_cql_types()
+    fields = ",\n".join(f"    {field} {types[field]}" for field in CASSANDRA_TYPES[name])
+    return f"CREATE TYPE {name} (\n{fields}\n)"
 
 
 def build_cql_table(table: str) -> str:

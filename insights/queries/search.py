@@ -3,8 +3,8 @@
 Users are sorted by registration instant, newest first; users of one instant by bucket, then in Cassandra's order of
 ids. A cursor is a position in that order, so that pages neither repeat nor omit a user, whoever arrives between them.
 
-With a country, the search reads that country's partitions of `users_by_country`, otherwise the partitions of
-`users_by_registration_month`. It proceeds in steps of consecutive months which, by the stored counts, hold at most
+With a country, the search reads that country's partitions of `user_summaries_by_country`, otherwise the partitions of
+`user_summaries_by_month`. It proceeds in steps of consecutive months which, by the stored counts, hold at most
 `STEP_USERS` users, or of one month. The server filters by gender and age within partitions that the statement names in
 full, so that the size of a step bounds what a statement scans.
 """
@@ -22,7 +22,7 @@ from cassandra.cluster import Session
 
 from insights.errors import UserError
 from insights.model.age_bands import get_age_range
-from insights.model.schema import BUCKETS
+from insights.model.schema import BUCKETS, CASSANDRA_TYPES
 from insights.queries.users import MAX_PARTITIONS, execute, read_counts, read_cross_counts, read_cross_counts_since
 
 STEP_USERS = 40_000
@@ -229,10 +229,13 @@ class _StepReader:
         self._session = session
         self._country = filters.country_code
         if self._country is None:
-            table, key, self._keys = "users_by_registration_month", "registered_month", list(months)
+            table, key, self._keys = "user_summaries_by_month", "registered_month", list(months)
         else:
-            table, key, self._keys = "users_by_country", "country_code", [self._country]
-        self._select = f"SELECT {', '.join(UserSummary._fields)} FROM {session.keyspace}.{table} WHERE {key}"
+            table, key, self._keys = "user_summaries_by_country", "country_code", [self._country]
+        fields = [
+            f"summary.{name}" if name in CASSANDRA_TYPES["user_summary"] else name for name in UserSummary._fields
+        ]
+        self._select = f"SELECT {', '.join(fields)} FROM {session.keyspace}.{table} WHERE {key}"
         self._conditions, self._values = _build_conditions(filters)
         self._filtering = " ALLOW FILTERING" if self._values else ""
         self._start = _start_of(months[-1])

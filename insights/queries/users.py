@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from cassandra.cluster import Session
 
-from insights.model.schema import ARRIVALS_KEPT, BUCKETS, USER_FIELDS
+from insights.model.schema import ARRIVALS_KEPT, BUCKETS
 
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
 """Arrivals are read from the last hours first, and from earlier ones only if those hold too few."""
@@ -95,10 +95,11 @@ def list_latest_arrivals(session: Session, limit: int) -> list[Arrival]:
 
 
 def fetch_user(session: Session, user_id: UUID) -> dict[str, Any] | None:
-    """Every column of a user; None if there is no such user."""
-    columns = ", ".join(USER_FIELDS)
-    row = execute(session, f"SELECT {columns} FROM {session.keyspace}.users_by_id WHERE user_id = ?", user_id).one()
-    return dict(row._asdict()) if row else None
+    """Every field of a user; None if there is no such user."""
+    row = execute(
+        session, f"SELECT user_id, profile FROM {session.keyspace}.user_profiles WHERE user_id = ?", user_id
+    ).one()
+    return {"user_id": row.user_id, **row.profile._asdict()} if row else None
 
 
 def sample_places(session: Session, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:
@@ -113,7 +114,8 @@ def sample_places(session: Session, country_codes: Sequence[str], per_bucket: in
     buckets = list(range(min(BUCKETS, MAX_PARTITIONS // len(countries))))
     rows = execute(
         session,
-        f"SELECT country_code, city, latitude, longitude, location_plausible FROM {session.keyspace}.users_by_country"
+        "SELECT country_code, summary.city AS city, summary.latitude AS latitude, summary.longitude AS longitude,"
+        f" summary.location_plausible AS location_plausible FROM {session.keyspace}.user_summaries_by_country"
         " WHERE country_code IN ? AND bucket IN ? PER PARTITION LIMIT ?",
         countries,
         buckets,

@@ -128,6 +128,7 @@ class CassandraWriter:
             return 0
         statement = self._prepare(cql)
         failed: list[FailedBlock] = []
+        rows = rows.select(dict.fromkeys(columns))
         for batch in slice_by_partition(rows, [columns[i] for i in statement.routing_key_indexes]):
             failed += self._send(self._encode_blocks(statement, batch, columns))
         self._retry(failed)

@@ -7,6 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from insights.model.schema import build_cql_types
+
 NULL_CELL = b"\xff\xff\xff\xff"
 _HEX_DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
 _NIBBLES = np.full(256, 0xFF, np.uint8)
@@ -19,7 +21,8 @@ def encode_rows(columns: Sequence[pa.Array], cql_types: Sequence[str], prefix: b
     """Encode each row as `prefix` followed by its values in CQL's `[length][bytes]` form.
 
     Args:
-        columns: arrays of equal length without chunks; UUIDs as text, timestamps are truncated to milliseconds.
+        columns: arrays of equal length without chunks; UUIDs as text, timestamps are truncated to milliseconds, binary
+            values are already encoded.
         cql_types: the type of each column by the driver's name (`varchar` for text).
     Raises:
         ValueError: a UUID is not in its 36-character form, or a type is not used by the user tables.
@@ -27,8 +30,20 @@ def encode_rows(columns: Sequence[pa.Array], cql_types: Sequence[str], prefix: b
     count = len(columns[0])
     parts = [pa.repeat(pa.scalar(prefix, pa.binary()), count)]
     for column, cql_type in zip(columns, cql_types, strict=True):
-        parts += _encode_text_cells(column) if cql_type == "varchar" else [_encode_fixed_cells(column, cql_type)]
+        is_bytes = cql_type == "varchar" or pa.types.is_binary(column.type)
+        parts += _encode_text_cells(column) if is_bytes else [_encode_fixed_cells(column, cql_type)]
     return pc.binary_join_element_wise(*parts, pa.scalar(b"", pa.binary()))
+
+
+def encode_fields(users: pa.Table, fields: Sequence[str]) -> pa.BinaryArray:
+    """Encode these fields of each user in CQL's `[length][bytes]` form, which is also that of a value of a type.
+
+    Raises:
+        ValueError: as for `encode_rows`.
+    """
+    types = build_cql_types()
+    columns = [users[name].combine_chunks() for name in fields]
+    return encode_rows(columns, [types[name].replace("text", "varchar") for name in fields], b"")
 
 
 def encode_routing_keys(columns: Sequence[pa.Array], cql_types: Sequence[str]) -> pa.BinaryArray:

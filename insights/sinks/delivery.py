@@ -71,7 +71,7 @@ def write_cassandra(stores: Stores, batch: BatchContents, merged: postgres.Merge
 def write_merged(stores: Stores, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> RefusedWrites:
     """Write merged batches to Cassandra: the counts first, and last the arrivals.
 
-    `users_by_id` is written after everything else that Cassandra may refuse of a user, so that until then it has the
+    `user_profiles` is written after everything else that Cassandra may refuse of a user, so that until then it has the
     user's earlier row. Work ends at the first step of which something is refused, unless `skip_refused` is true.
 
     Args:
@@ -93,9 +93,19 @@ def write_merged(stores: Stores, seqs: Sequence[int], rows: int, *, skip_refused
     refused = RefusedWrites(stores.write_users(seqs, rows, skip_refused=skip_refused), refused.counts)
     if refused and not skip_refused:
         return refused
-    newest = stores.with_postgres(lambda connection: user_ranges.read_newest_users(connection, seqs))
-    user_tables.write_arrivals(writer, newest)
+    write_arrivals(stores, seqs)
     return refused
+
+
+def write_arrivals(stores: Stores, seqs: Sequence[int]) -> None:
+    """Write the newest users of each of these merged batches to `latest_arrivals`.
+
+    Raises:
+        Exception: the driver's first error.
+    """
+    newest = stores.with_postgres(lambda connection: user_ranges.read_newest_users(connection, seqs))
+    _, writer = stores.connect_cassandra()
+    user_tables.write_arrivals(writer, newest)
 
 
 def _withdraw(stores: Stores, batch: BatchContents, merged: postgres.MergeResult, refused: RefusedWrites) -> bool:

@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from insights.model.quarantine import Refusal
 from insights.sinks import user_tables
 from insights.sinks.stores import Connections, StoreConnections, StoreConnectionSettings
-from insights.sinks.user_ranges import UserRange, read_undelivered_moves, read_users, split_users
+from insights.sinks.user_ranges import ALL_USERS, UserRange, read_undelivered_moves, read_users, split_users
 
 LEAST_ROWS = 2500
 """Rows that are worth a task of their own."""
@@ -27,17 +27,21 @@ class SparkStores(StoreConnections):
         super().__init__(settings)
         self._spark, self._shared_settings = spark, settings
 
-    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
-        """Write the users of merged batches, about `rows`, to their tables. Returns what is refused, by origin.
+    def write_users(
+        self, seqs: Sequence[int] | None, rows: int, *, users: UserRange = ALL_USERS, skip_refused: bool
+    ) -> Mapping[str, Refusal]:
+        """Write a range of the users of merged batches, about `rows`, to their tables; without `seqs`, of all batches.
+
+        Returns what is refused, by origin.
 
         Raises:
             Py4JJavaError: a task failed as often as Spark repeats it.
         """
-        context, settings, batches = self._spark.sparkContext, self._shared_settings, list(seqs)
-        ranges = split_users(count_tasks(rows, context.defaultParallelism))
+        context, settings, batches = self._spark.sparkContext, self._shared_settings, seqs
+        ranges = split_users(count_tasks(rows, context.defaultParallelism), users)
 
-        def run_task(users: UserRange) -> dict[str, Refusal]:
-            return write_range(_connect(settings), batches, users, skip_refused=skip_refused)
+        def run_task(part: UserRange) -> dict[str, Refusal]:
+            return write_range(_connect(settings), batches, part, skip_refused=skip_refused)
 
         refused = context.parallelize(ranges, len(ranges)).map(run_task).collect()
         return {origin: refusal for part in refused for origin, refusal in part.items()}
@@ -50,9 +54,9 @@ def count_tasks(rows: int, parallelism: int) -> int:
 
 
 def write_range(
-    stores: Connections, seqs: Sequence[int], users: UserRange, *, skip_refused: bool
+    stores: Connections, seqs: Sequence[int] | None, users: UserRange, *, skip_refused: bool
 ) -> dict[str, Refusal]:
-    """Write a range of the users of merged batches. Returns what is refused, by origin.
+    """Write a range of the users of merged batches, or of all. Returns what is refused, by origin.
 
     Raises:
         Exception: the driver's first error that is not about the rows, or PostgreSQL's.

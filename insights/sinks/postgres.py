@@ -26,6 +26,9 @@ from insights.sinks.row_digests import digest_users
 from insights.sinks.user_rows import read_table
 from insights.sinks.version_order import order_unversioned
 
+_SELECT_COUNTS = "SELECT dimension, value, count, seq FROM analytics.user_counts"
+_COUNTS_SCHEMA = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
+
 Offsets = dict[str, dict[str, list[int]]]
 """By topic and partition: the first offset of a batch and its end offset."""
 RejectedPortions = Iterable[Sequence[QuarantineRecord]]
@@ -116,11 +119,13 @@ def write_winners(cursor: PgCursor, seq: int) -> None:
 
 def read_undelivered_counts(connection: PgConnection) -> pa.Table:
     """The counts (dimension, value, count, seq) last changed by undelivered batches."""
-    query = """
-        SELECT dimension, value, count, seq FROM analytics.user_counts
-        WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"""
-    types = {"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()}
-    return read_table(connection, query, {}, pa.schema(types))
+    undelivered = "WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)"
+    return read_table(connection, f"{_SELECT_COUNTS} {undelivered}", {}, _COUNTS_SCHEMA)
+
+
+def read_counts(connection: PgConnection) -> pa.Table:
+    """All counts, in the same columns."""
+    return read_table(connection, _SELECT_COUNTS, {}, _COUNTS_SCHEMA)
 
 
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:

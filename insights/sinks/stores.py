@@ -17,6 +17,7 @@ from insights.model.quarantine import Refusal
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.store_errors import is_postgres_outage
+from insights.sinks.user_ranges import ALL_USERS, UserRange
 
 T = TypeVar("T")
 
@@ -38,8 +39,13 @@ class Connections(Protocol):
 class Stores(Connections, Protocol):
     """Both stores, as the delivery of a batch uses them."""
 
-    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
-        """Write the users of merged batches, about `rows`, to their tables. Returns what is refused, by origin."""
+    def write_users(
+        self, seqs: Sequence[int] | None, rows: int, *, users: UserRange = ALL_USERS, skip_refused: bool
+    ) -> Mapping[str, Refusal]:
+        """Write a range of the users of merged batches, about `rows`, to their tables; without `seqs`, of all batches.
+
+        Returns what is refused, by origin.
+        """
 
 
 @dataclass(frozen=True, slots=True)

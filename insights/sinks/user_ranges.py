@@ -18,11 +18,14 @@ from insights.sinks.user_rows import STORED_SCHEMA, read_table
 _COLUMNS = ", ".join(STORED_SCHEMA.names)
 _SELECT_RANGE = f"""
     SELECT {_COLUMNS} FROM analytics.users
-    WHERE seq = ANY(%(seqs)s) AND user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
+    WHERE user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
 """
+_OF_BATCHES = "AND seq = ANY(%(seqs)s)"
 _SELECT_NEWEST = f"""
-    SELECT {_COLUMNS} FROM analytics.users WHERE seq = ANY(%(seqs)s)
-    ORDER BY event_time DESC, version DESC LIMIT %(limit)s
+    SELECT newest.* FROM unnest(%(seqs)s) AS batch (seq) CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM analytics.users WHERE users.seq = batch.seq
+        ORDER BY event_time DESC, version DESC LIMIT %(limit)s
+    ) AS newest
 """
 MOVES_SCHEMA = pa.schema(
     {
@@ -47,31 +50,38 @@ class UserRange(NamedTuple):
     last: str
 
 
-def split_users(parts: int) -> list[UserRange]:
-    """Split all users into ranges of equal size.
+ALL_USERS = UserRange(str(UUID(int=0)), str(UUID(int=(1 << 128) - 1)))
 
-    A power of two up to `BUCKETS` splits no partition of a country or month.
+
+def split_users(parts: int, users: UserRange = ALL_USERS) -> list[UserRange]:
+    """Split users into ranges of equal size.
+
+    A power of two of all users, up to `BUCKETS`, splits no partition of a country or month.
     """
-    edges = [(part << 128) // parts for part in range(parts + 1)]
-    return [UserRange(str(UUID(int=first)), str(UUID(int=end - 1))) for first, end in pairwise(edges)]
+    first, size = UUID(users.first).int, UUID(users.last).int + 1 - UUID(users.first).int
+    edges = [first + part * size // parts for part in range(parts + 1)]
+    return [UserRange(str(UUID(int=low)), str(UUID(int=high - 1))) for low, high in pairwise(edges)]
 
 
-(ALL_USERS,) = split_users(1)
+def read_users(connection: PgConnection, seqs: Sequence[int] | None, users: UserRange = ALL_USERS) -> pa.Table:
+    """The rows that the batches with these sequence numbers wrote last, in the columns of `STORED_SCHEMA`.
 
-
-def read_users(connection: PgConnection, seqs: Sequence[int], users: UserRange = ALL_USERS) -> pa.Table:
-    """The rows that the batches with these sequence numbers wrote last, in the columns of `STORED_SCHEMA`."""
-    return read_table(connection, _SELECT_RANGE, {"seqs": list(seqs)} | users._asdict(), STORED_SCHEMA)
+    Without sequence numbers, those of all batches.
+    """
+    query, parameters = _SELECT_RANGE, dict[str, object](users._asdict())
+    if seqs is not None:
+        query, parameters = query + _OF_BATCHES, parameters | {"seqs": list(seqs)}
+    return read_table(connection, query, parameters, STORED_SCHEMA)
 
 
 def read_newest_users(connection: PgConnection, seqs: Sequence[int]) -> pa.Table:
-    """The newest `MAX_ARRIVALS` of these rows."""
+    """The newest `MAX_ARRIVALS` of these rows of each batch."""
     return read_table(connection, _SELECT_NEWEST, {"seqs": list(seqs), "limit": MAX_ARRIVALS}, STORED_SCHEMA)
 
 
 def read_undelivered_moves(connection: PgConnection, users: UserRange = ALL_USERS) -> pa.Table:
     """Old keys (user_id, version, country_code, registered_month, registered_at) that undelivered batches left behind.
 
-    The country is null if the user's row in `users_by_country` did not move; likewise the month.
+    The country is null if the user's row in `user_summaries_by_country` did not move; likewise the month.
     """
     return read_table(connection, _SELECT_MOVES, users._asdict(), MOVES_SCHEMA)

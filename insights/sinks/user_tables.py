@@ -6,18 +6,17 @@ from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from cassandra.cluster import EXEC_PROFILE_DEFAULT, Session
+from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
-from cassandra.query import dict_factory
 
 from insights import failpoints
 from insights.model.quarantine import Refusal
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.cql_encoding import compute_buckets
+from insights.sinks.cql_encoding import compute_buckets, encode_fields
 from insights.sinks.refused_rows import CountKey
 
-USER_TABLES = ("users_by_country", "users_by_registration_month", "users_by_id")
+USER_TABLES = ("user_summaries_by_country", "user_summaries_by_month", "user_profiles")
 """In the order in which they are written: until a user is in the last one, it has the user's earlier row."""
 
 
@@ -46,8 +45,7 @@ def write_users(
     """
     refused: dict[int, str] = {}
     if users.num_rows:
-        users = users.combine_chunks()
-        users = users.append_column("bucket", compute_buckets(users["user_id"].chunk(0)))
+        users = add_derived_columns(users.combine_chunks())
         for table in USER_TABLES:
             refused |= writer.upsert_valid(table, CASSANDRA_TABLES[table][1], users, "version")
             failpoints.reach("cassandra.users_written")
@@ -82,13 +80,21 @@ def write_arrivals(writer: CassandraWriter, arrivals: pa.Table) -> None:
 
 
 def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The rows that `users_by_id` has of these users, in the columns of `schema`: those of `User`."""
-    statement = session.prepare(f"SELECT {', '.join(USER_FIELDS)} FROM users_by_id WHERE user_id = ?")
-    profile = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=dict_factory)
+    """The rows that `user_profiles` has of these users, in the columns of `schema`: those of `User`."""
+    statement = session.prepare("SELECT user_id, profile FROM user_profiles WHERE user_id = ?")
     keys = [(UUID(user_id),) for user_id in user_ids]
-    answers = execute_concurrent_with_args(session, statement, keys, execution_profile=profile)
-    rows = [row | {"user_id": str(row["user_id"])} for _, answer in answers for row in answer]
+    answers = execute_concurrent_with_args(session, statement, keys)
+    rows = [row.profile._asdict() | {"user_id": str(row.user_id)} for _, answer in answers for row in answer]
     return pa.Table.from_pylist(rows, schema)
+
+
+def add_derived_columns(users: pa.Table) -> pa.Table:
+    """Add the columns that the tables have besides the fields of a user, as far as the users have those fields."""
+    users = users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
+    for column, fields in PACKED_COLUMNS.items():
+        if set(fields) <= set(users.column_names):
+            users = users.append_column(column, encode_fields(users, fields))
+    return users
 
 
 def _delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
@@ -100,7 +106,7 @@ def _delete_moved(writer: CassandraWriter, moves: pa.Table) -> None:
         return
     moves = moves.combine_chunks()
     moves = moves.append_column("bucket", compute_buckets(moves["user_id"].chunk(0)))
-    for table, key in (("users_by_country", "country_code"), ("users_by_registration_month", "registered_month")):
+    for table, key in (("user_summaries_by_country", "country_code"), ("user_summaries_by_month", "registered_month")):
         keys = moves.filter(moves[key].is_valid()).select([key, "bucket", "registered_at", "user_id", "version"])
         writer.delete_valid(table, keys, "version")
         failpoints.reach("cassandra.moved_deleted")

@@ -74,7 +74,7 @@ class StreamMetrics:
                 self._lag.labels(topic, partition).set(lag)
 
     def record_idle(self) -> None:
-        """Record that the query is alive and has nothing to read."""
+        """Record that the stream is alive, although it has delivered nothing."""
         self._last_report = self._clock()
 
     def record_start(self) -> None:

@@ -18,7 +18,7 @@ from psycopg2.extensions import cursor as PgCursor
 from tests.fault.flow_state import FlowState, LedgerPage, QuarantineRow, Rows, StagedRow
 from tests.helpers.oracle import Message
 
-CASSANDRA_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month", "latest_arrivals")
+CASSANDRA_TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "latest_arrivals")
 FETCH_MESSAGES = 1000
 BATCH_COLUMNS = "batch_id, fetched, staged, duplicates, quarantined, answer_sha256"
 ROW_COLUMNS = "id::text, user_key::text, version, event_time, batch_id, payload::text"
@@ -131,7 +131,9 @@ def _to_message(message: Any) -> Message:
 
 
 def _normalise(row: dict[str, Any]) -> dict[str, Any]:
-    """Instants with their time zone, which Cassandra's driver omits, and ids as text."""
+    """Packed fields as columns, instants with the time zone that Cassandra's driver omits, and ids as text."""
+    for packed in row.keys() & {"profile", "summary"}:
+        row |= row.pop(packed)._asdict()
     return {name: _normalise_value(value) for name, value in row.items()} | {"user_id": str(row["user_id"])}
 
 

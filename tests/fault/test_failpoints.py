@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from insights.clients import connections
+from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.settings import StoreSettings
 from insights.simulator import create_app
 from tests.fault.checker import describe
@@ -24,6 +25,7 @@ from tests.fault.windows import (
     PUBLISHING,
     RECOUNTING,
     REDRIVING,
+    REFILLING,
     REPUBLISHING,
     STAGING,
     WITHDRAWING,
@@ -134,6 +136,20 @@ def test_a_crash_while_the_stream_goes_on_behind_messages_that_are_gone(flow: Fl
     with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as reader:
         users, counts = read_postgres_users(reader), read_postgres_counts(reader)
     assert_cassandra_equals(flow.stores.cassandra, users, counts)
+
+
+def test_a_crash_while_cassandra_is_filled_again(flow: FlowUnderTest) -> None:
+    cassandra = flow.stores.cassandra
+    with connections.open_cassandra(cassandra, use_keyspace=False) as session:
+        session.execute(f'DROP KEYSPACE "{cassandra.keyspace}"', timeout=60)
+    migrate_cassandra(cassandra)
+    for window in REFILLING:
+        flow.crash_stream(window)
+    flow.deliver_users()
+    with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as reader:
+        users, counts = read_postgres_users(reader), read_postgres_counts(reader)
+    assert users
+    assert_cassandra_equals(cassandra, users, counts)
 
 
 @pytest.mark.parametrize("window", WITHDRAWING)

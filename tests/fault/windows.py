@@ -39,6 +39,7 @@ WITHDRAWING = ("withdraw.committed",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
 REDRIVING = ("redrive.recorded",)
 RECOUNTING = ("recount.merged", "recount.counts_written", "recount.counts_deleted", "recount.marked")
+REFILLING = ("refill.written", "refill.marked")
 ORPHANING = ("orphans.written", "orphans.marked")
 LOSING = ("loss.recorded:2",)
 PRUNING = (
@@ -74,6 +75,7 @@ ALL = (
     *REPUBLISHING,
     *REDRIVING,
     *RECOUNTING,
+    *REFILLING,
     *ORPHANING,
     *LOSING,
     *PRUNING,

@@ -37,36 +37,36 @@ def remove_page(flow: IdleFlow) -> None:
 
 
 def remove_by_id(flow: IdleFlow) -> None:
-    flow.cql("DELETE FROM users_by_id WHERE user_id = %s", user_id(7))
+    flow.cql("DELETE FROM user_profiles WHERE user_id = %s", user_id(7))
 
 
 def remove_by_country(flow: IdleFlow) -> None:
-    flow.cql(f"DELETE FROM users_by_country WHERE {COUNTRY}", *country_key(7))
+    flow.cql(f"DELETE FROM user_summaries_by_country WHERE {COUNTRY}", *country_key(7))
 
 
 def remove_by_month(flow: IdleFlow) -> None:
     (row,) = (
         row
-        for row in flow.cql("SELECT registered_month, bucket, registered_at, user_id FROM users_by_registration_month")
+        for row in flow.cql("SELECT registered_month, bucket, registered_at, user_id FROM user_summaries_by_month")
         if row.user_id == user_id(7)
     )
     flow.cql(
-        "DELETE FROM users_by_registration_month"
+        "DELETE FROM user_summaries_by_month"
         " WHERE registered_month = %s AND bucket = %s AND registered_at = %s AND user_id = %s",
         *row,
     )
 
 
 def change_cell(flow: IdleFlow) -> None:
-    flow.cql("UPDATE users_by_id SET city = 'Elsewhere' WHERE user_id = %s", user_id(7))
+    flow.change_profile(7, city="Elsewhere")
 
 
 def blank_cell(flow: IdleFlow) -> None:
-    flow.cql("UPDATE users_by_id SET full_name = '' WHERE user_id = %s", user_id(7))
+    flow.change_profile(7, full_name="")
 
 
 def null_cell(flow: IdleFlow) -> None:
-    flow.cql("UPDATE users_by_id SET full_name = null WHERE user_id = %s", user_id(7))
+    flow.change_profile(7, full_name=None)
 
 
 def change_served(flow: IdleFlow) -> None:
@@ -75,14 +75,14 @@ def change_served(flow: IdleFlow) -> None:
 
 def leave_a_stale_row(flow: IdleFlow) -> None:
     flow.cql(
-        "INSERT INTO users_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
+        "INSERT INTO user_summaries_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
         "ZZ",
         *country_key(7)[1:],
     )
 
 
 def invent_a_user(flow: IdleFlow) -> None:
-    flow.cql("INSERT INTO users_by_id (user_id) VALUES (%s)", user_id(999))
+    flow.cql("INSERT INTO user_profiles (user_id) VALUES (%s)", user_id(999))
 
 
 def wrong_count(flow: IdleFlow) -> None:
@@ -126,7 +126,7 @@ def publish_another_value(flow: IdleFlow) -> None:
 
 def change_first_name_alike_in_both_stores(flow: IdleFlow) -> None:
     flow.sql("UPDATE analytics.users SET first_name = 'Other' WHERE event_id = '7'")
-    flow.cql("UPDATE users_by_id SET first_name = 'Other' WHERE user_id = %s", user_id(7))
+    flow.change_profile(7, first_name="Other")
 
 
 def change_quarantined_payload(flow: IdleFlow) -> None:

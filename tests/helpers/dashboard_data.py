@@ -13,7 +13,7 @@ from insights.clients import connections
 from insights.clients.quarantine_table import insert_records
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
 from tests.helpers.dimension_oracle import value
@@ -51,15 +51,18 @@ def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]
     """Write `people` and their counts to every table of the keyspace."""
     with connections.open_cassandra(settings) as session:
         for table, (_, columns) in CASSANDRA_TABLES.items():
-            if table == "users_by_id":
-                columns = tuple(column for column in columns if column in people[0])
             markers = ", ".join("?" * len(columns))
             insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({markers})")
             rows = people[:200] if table == "latest_arrivals" else people
-            execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in rows])
+            cells = [row | _pack(row) for row in rows]
+            execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in cells])
         counts = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
-        cells = [(dimension, *item) for dimension, counter in counts_of(people).items() for item in counter.items()]
-        execute_concurrent_with_args(session, counts, cells)
+        counted = [(dimension, *item) for dimension, counter in counts_of(people).items() for item in counter.items()]
+        execute_concurrent_with_args(session, counts, counted)
+
+
+def _pack(row: dict[str, Any]) -> dict[str, Any]:
+    return {column: tuple(row.get(name) for name in fields) for column, fields in PACKED_COLUMNS.items()}
 
 
 class Hops(NamedTuple):

@@ -19,7 +19,7 @@ from insights.model.batch import digest_batch, digest_page
 from insights.model.message import RawMessage, digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_user_counts_sql
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS, build_user_counts_sql
 from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
 from insights.sinks.row_digests import digest_users
@@ -47,6 +47,20 @@ class IdleFlow:
         """Execute a statement in Cassandra. Returns its rows."""
         with connections.open_cassandra(self.stores.cassandra) as session:
             return list(session.execute(statement, parameters))
+
+    def change_profile(self, number: int, **fields: Any) -> None:
+        """Change fields of a user's profile in Cassandra."""
+        self.change_packed("user_profiles", "profile", number, **fields)
+
+    def change_packed(self, table: str, column: str, number: int, **fields: Any) -> None:
+        """Change fields of a packed column in Cassandra's row of a user, which may be missing."""
+        key = make_cells(number, list_key(table))
+        where = " AND ".join(f"{name} = ?" for name in list_key(table))
+        with connections.open_cassandra(self.stores.cassandra) as session:
+            found = session.execute(session.prepare(f"SELECT {column} FROM {table} WHERE {where}"), key).one()
+            if found and found[0]:
+                update = session.prepare(f"UPDATE {table} SET {column} = ? WHERE {where}")
+                session.execute(update, [found[0]._replace(**fields), *key])
 
     def publish(self, *messages: RawMessage, foreign: int = 0) -> None:
         """Produce messages to the raw topic, and `foreign` messages without headers."""
@@ -224,11 +238,17 @@ def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) 
         execute_concurrent_with_args(session, statement, counts)
 
 
+def list_key(table: str) -> tuple[str, ...]:
+    """The columns of the primary key of a Cassandra table."""
+    return tuple(name.strip("() ") for name in CASSANDRA_TABLES[table][0].split(","))
+
+
 def make_cells(number: int, names: tuple[str, ...]) -> list[Any]:
     """The values of a user in these columns of a Cassandra table."""
     cells = dict(zip(USER_FIELDS, user(number), strict=True))
     cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
     cells["hour"] = f"{cells['event_time']:%Y-%m-%dT%H}"
+    cells |= {column: tuple(cells[name] for name in fields) for column, fields in PACKED_COLUMNS.items()}
     return [cells[name] for name in names]
 
 

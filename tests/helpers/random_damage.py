@@ -11,20 +11,15 @@ from cassandra.cluster import Session
 from cassandra.concurrent import execute_concurrent_with_args
 
 from insights.clients import connections
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS, build_cql_types
-from tests.helpers.idle_flow import IdleFlow, make_cells, user_id
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS, build_cql_types
+from tests.helpers.idle_flow import IdleFlow, list_key, make_cells, user_id
 
 _TABLES = (
     *("staging.batches", "staging.user_keys", "staging.users", "staging.pruned", "quarantine.records"),
     *("analytics.users", "analytics.superseded", "analytics.batches", "analytics.user_counts"),
 )
 _TEXTS = ("", "Other", "名前", "7", "null")
-_KEYS = {
-    "users_by_id": ("user_id",),
-    "users_by_country": ("country_code", "bucket", "registered_at", "user_id"),
-    "users_by_registration_month": ("registered_month", "bucket", "registered_at", "user_id"),
-    "latest_arrivals": ("hour", "event_time", "user_id"),
-}
+_KEYS = {table: list_key(table) for table in CASSANDRA_TABLES}
 _CHANGED_COLUMNS = {
     "staging.batches": ("fetched", "duplicates", "staged", "quarantined", "seed", "digest", "answer_bytes"),
     "staging.user_keys": ("id", "staged_on", "batch_id"),
@@ -175,13 +170,18 @@ class DamagedStores:
 
     def _change_cell(self, dice: random.Random) -> str:
         table, number = dice.choice(list(_KEYS)), dice.randrange(self._users)
-        column = dice.choice([name for name in CASSANDRA_TABLES[table][1] if name not in _KEYS[table]])
+        packed = {field: name for name in CASSANDRA_TABLES[table][1] for field in PACKED_COLUMNS.get(name, ())}
+        plain = [name for name in CASSANDRA_TABLES[table][1] if name not in PACKED_COLUMNS]
+        column = dice.choice([name for name in (*plain, *packed) if name not in _KEYS[table]])
         text: Any = dice.choice((*_TEXTS, None))
         values = {"text": text, "boolean": dice.choice((True, False, None)), "double": 0.125, "timestamp": 1000}
         value = values.get(build_cql_types()[column], dice.choice((None, 7)))
-        where = " AND ".join(f"{name} = %s" for name in _KEYS[table])
-        key = tuple(make_cells(number, _KEYS[table]))
-        self._session.execute(f"UPDATE {table} SET {column} = %s WHERE {where}", (value, *key))
+        if column in packed:
+            self._flow.change_packed(table, packed[column], number, **{column: value})
+        else:
+            where = " AND ".join(f"{name} = %s" for name in _KEYS[table])
+            key = tuple(make_cells(number, _KEYS[table]))
+            self._session.execute(f"UPDATE {table} SET {column} = %s WHERE {where}", (value, *key))
         return f"{table}: {column} = {value!r} of user {number}"
 
     def _add_cells(self, dice: random.Random) -> str:

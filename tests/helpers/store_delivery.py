@@ -13,7 +13,7 @@ from cassandra.cluster import Session
 from psycopg2.extensions import connection as PgConnection
 
 from insights.ledger.digest import build_digest_sql, build_image_sql, build_texts_digest_sql
-from insights.ledger.table_digests import list_compared_columns
+from insights.ledger.table_digests import PROFILES, list_compared_columns
 from insights.model.batch import BATCH_DIGESTED
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.model.reasons import Reason
@@ -25,7 +25,7 @@ from insights.sinks.accepted_rows import encode_rows
 from insights.sinks.batch_contents import BatchContents
 from insights.sinks.cassandra import CassandraWriter
 from insights.sinks.executor_writes import write_range
-from insights.sinks.user_ranges import split_users
+from insights.sinks.user_ranges import ALL_USERS, UserRange, split_users
 from tests.helpers import dimension_oracle
 from tests.helpers.accepted_users import table, user
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
@@ -34,7 +34,7 @@ TOPIC = "users.raw"
 Row = dict[str, Any]
 _CHANGED_ROWS = f"""
     SELECT user_id::text FROM analytics.users
-    WHERE digest IS DISTINCT FROM {build_digest_sql(build_image_sql(list_compared_columns("users_by_id")))}
+    WHERE digest IS DISTINCT FROM {build_digest_sql(build_image_sql(list_compared_columns(PROFILES)))}
     UNION ALL SELECT query_id || batch_id FROM analytics.batches
     WHERE digest IS DISTINCT FROM {build_texts_digest_sql(*BATCH_DIGESTED)}
 """
@@ -60,10 +60,12 @@ class RealStores:
     def connect_cassandra(self) -> tuple[Session, CassandraWriter]:
         return self._session, self._writer
 
-    def write_users(self, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> Mapping[str, Refusal]:
+    def write_users(
+        self, seqs: Sequence[int] | None, rows: int, *, users: UserRange = ALL_USERS, skip_refused: bool
+    ) -> Mapping[str, Refusal]:
         refused: dict[str, Refusal] = {}
-        for users in split_users(min(2, max(1, rows))):
-            refused |= write_range(self, seqs, users, skip_refused=skip_refused)
+        for part in split_users(min(2, max(1, rows)), users):
+            refused |= write_range(self, seqs, part, skip_refused=skip_refused)
         return refused
 
 

@@ -18,7 +18,7 @@ from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
 from insights.local.jars import list_group_files
-from insights.model.schema import CASSANDRA_TABLES, USER_FIELDS
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.support import REPOSITORY, eventually, free_port
 from tests.helpers.warm_spark import WarmSpark
@@ -202,9 +202,12 @@ def assert_cassandra_equals(
 ) -> None:
     """Assert that every user table of Cassandra has exactly these users, and that the counts are equal."""
     with connections.open_cassandra(settings) as session:
-        for name in ("users_by_id", "users_by_country", "users_by_registration_month"):
+        for name in ("user_profiles", "user_summaries_by_country", "user_summaries_by_month"):
             columns = CASSANDRA_TABLES[name][1]
             rows = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
+            for packed in [column for column in columns if column in PACKED_COLUMNS]:
+                rows = [row | row.pop(packed)._asdict() for row in rows]
+                columns = (*(column for column in columns if column != packed), *PACKED_COLUMNS[packed])
             expected = [
                 {
                     column: value

@@ -205,10 +205,10 @@ FORBIDDEN_SQL = [
 ]
 FORBIDDEN_CQL = [
     ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
-    ("dashboard", "TRUNCATE users_by_id"),
+    ("dashboard", "TRUNCATE user_profiles"),
     ("ingest", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("stream", "INSERT INTO schema_migrations (name) VALUES ('9999')"),
-    ("stream", "DROP TABLE users_by_id"),
+    ("stream", "DROP TABLE user_profiles"),
     ("stream", "SELECT * FROM schema_lock"),
     ("stream", "CREATE ROLE other"),
     ("stream", "SELECT salted_hash FROM system_auth.roles"),
@@ -246,7 +246,7 @@ def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
     with connections.open_cassandra(superuser.cassandra) as session:
         name = logins.cassandra_roles["dashboard"]
         session.execute(f"GRANT MODIFY ON KEYSPACE {superuser.cassandra.keyspace} TO {name}")
-        session.execute(f"REVOKE SELECT ON users_by_id FROM {name}")
+        session.execute(f"REVOKE SELECT ON user_profiles FROM {name}")
     logins.grant()
     assert caplog.messages == [
         f"role {role}: privileges updated, 1 granted, 3 revoked",

@@ -29,9 +29,9 @@ def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> Non
         "published": (32, 32),
         "read": (32, 32),
         "served": (32, 32),
-        "users_by_id": (30, 30),
-        "users_by_country": (30, 30),
-        "users_by_registration_month": (30, 30),
+        "user_profiles": (30, 30),
+        "user_summaries_by_country": (30, 30),
+        "user_summaries_by_month": (30, 30),
         "latest_arrivals": (30, 30),
         "users": (30, 30),
         "batches": (1, 1),
@@ -85,7 +85,7 @@ def test_a_user_that_an_earlier_version_merged_after_a_rollback_is_not_taken_for
     add_batch(flow)
     flow.sql("UPDATE analytics.batches SET digest = NULL WHERE seq = 2")
     flow.sql("UPDATE analytics.users SET first_name = 'Other', seq = 2 WHERE event_id = '7'")
-    flow.cql("UPDATE users_by_id SET first_name = 'Other' WHERE user_id = %s", user_id(7))
+    flow.change_profile(7, first_name="Other")
     assert check_ledger(flow.stores).closed
 
 

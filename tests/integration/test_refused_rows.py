@@ -125,15 +125,15 @@ def test_an_error_that_is_not_about_rows_quarantines_nothing(stores: RealStores)
         deliver(stores, 0, place(0, [make_user(1, 1)]))
     run_sql(stores, "ALTER TABLE analytics.users RENAME COLUMN town TO city")
     session, _ = stores.connect_cassandra()
-    session.execute("DROP TABLE users_by_registration_month")
+    session.execute("DROP TABLE user_summaries_by_month")
     with pytest.raises(InvalidRequest):
         deliver(stores, 0, place(0, [make_user(1, 1)]))
     assert read_refusals(stores) == {}
 
 
 CASSANDRA_REFUSALS = {
-    "users_by_country": {"country_code": TOO_LONG_FOR_CASSANDRA},
-    "users_by_registration_month": {"registered_month": TOO_LONG_FOR_CASSANDRA},
+    "user_summaries_by_country": {"country_code": TOO_LONG_FOR_CASSANDRA},
+    "user_summaries_by_month": {"registered_month": TOO_LONG_FOR_CASSANDRA},
     "user_counts": {"city": TOO_LONG_FOR_CASSANDRA},
 }
 """Fields of a user that one table refuses, while the tables before it take the row."""

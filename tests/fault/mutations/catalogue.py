@@ -137,13 +137,19 @@ MUTATIONS = (
         "tests/integration/test_postgres_sink.py",
     ),
     Mutation(
+        "refill-once",
+        "a keyspace that was never filled is filled before the stream reads on",
+        "insights/sinks/refill.py",
+        "    if _is_filled(session):\n",
+        "    if True:\n",
+        "tests/integration/test_refill.py::test_every_user_and_count_is_written_once",
+    ),
+    Mutation(
         "undelivered-counts",
         "counts that Cassandra lacks are written with the next batch",
         "insights/sinks/postgres.py",
-        "SELECT dimension, value, count, seq FROM analytics.user_counts\n"
-        "        WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)",
-        "SELECT dimension, value, count, seq FROM analytics.user_counts\n"
-        "        WHERE seq = (SELECT max(seq) FROM analytics.batches WHERE served_at IS NULL)",
+        "WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)",
+        "WHERE seq = (SELECT max(seq) FROM analytics.batches WHERE served_at IS NULL)",
         "tests/integration/test_postgres_sink.py::"
         "test_counts_missing_in_cassandra_are_undelivered_until_a_batch_is_delivered",
     ),

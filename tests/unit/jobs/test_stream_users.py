@@ -16,6 +16,7 @@ def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: 
     monkeypatch.setenv("INSIGHTS_STREAM_HTTP_PORT", "0")
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
+    monkeypatch.setattr(stream_users, "refill_cassandra", lambda *_: 0)
     monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0))
     monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)

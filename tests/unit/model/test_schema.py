@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from insights.migrations import MIGRATIONS
+from insights.migrations.migrate_cassandra import split_cql_statements
 from insights.model import schema
 from insights.model.user import DIMENSIONS, User, read_field_types
 
@@ -21,8 +22,9 @@ def get_column_names(ddl: str) -> list[str]:
 def test_spark_sql_and_cql_have_the_fields_of_the_record_in_its_order():
     assert get_column_names(schema.build_spark_ddl()) == USER_FIELDS
     assert list(schema.build_sql_columns()) == USER_FIELDS
-    assert [name for name in schema.build_cql_types() if name not in ("bucket", "hour")] == USER_FIELDS
-    assert list(schema.CASSANDRA_TABLES["users_by_id"][1]) == USER_FIELDS
+    derived = ("bucket", "hour", "profile", "summary")
+    assert [name for name in schema.build_cql_types() if name not in derived] == USER_FIELDS
+    assert ["user_id", *schema.PACKED_COLUMNS["profile"]] == USER_FIELDS
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,16 @@ def test_spark_sql_and_cql_have_the_fields_of_the_record_in_its_order():
         ("user.spark.ddl", schema.build_spark_ddl().replace(", ", ",\n") + "\n"),
         ("raw_user.spark.ddl", schema.build_raw_spark_ddl() + "\n"),
         ("user.sql", schema.build_sql_table()),
-        ("users.cql", ";\n\n".join(schema.build_cql_table(table) for table in schema.CASSANDRA_TABLES) + ";\n"),
+        (
+            "users.cql",
+            ";\n\n".join(
+                [
+                    *map(schema.build_cql_type, schema.CASSANDRA_TYPES),
+                    *map(schema.build_cql_table, schema.CASSANDRA_TABLES),
+                ]
+            )
+            + ";\n",
+        ),
         ("raw_user.schema.json", json.dumps(schema.build_wire_json_schema(), indent=2) + "\n"),
     ],
 )
@@ -45,11 +56,20 @@ def test_the_sql_migration_creates_the_table_of_the_schema():
 
 
 @pytest.mark.parametrize("table", schema.CASSANDRA_TABLES)
-def test_the_cql_migration_creates_the_table_of_the_schema(table):
-    migration = (MIGRATIONS / "cassandra" / "0001_users.cql").read_text(encoding="utf-8")
-    statements = migration.replace("IF NOT EXISTS ", "").split(";")
-    statement = next(text.strip() for text in statements if f"CREATE TABLE {table} (" in text)
+def test_the_cql_migrations_create_the_table_of_the_schema(table):
+    statement = find_cql_statement(f"CREATE TABLE {table} (")
     assert re.sub(r"\) WITH .*", ")", statement, flags=re.DOTALL) == schema.build_cql_table(table)
+
+
+@pytest.mark.parametrize("name", schema.CASSANDRA_TYPES)
+def test_the_cql_migrations_create_the_type_of_the_schema(name):
+    assert find_cql_statement(f"CREATE TYPE {name} (") == schema.build_cql_type(name)
+
+
+def find_cql_statement(beginning):
+    files = sorted((MIGRATIONS / "cassandra").glob("*.cql"))
+    statements = [text for path in files for text in split_cql_statements(path.read_text(encoding="utf-8"))]
+    return next(text for text in (text.replace("IF NOT EXISTS ", "") for text in statements) if beginning in text)
 
 
 def test_every_dimension_becomes_one_row_with_its_value():

@@ -40,6 +40,8 @@ WITHOUT_A_WINDOW = {
     "redrive": "only reads; what it publishes and records has windows of its own",
     "is_loaded": "only reads",
     "_list_orphans": "only reads",
+    "_list_recent_batches": "only reads",
+    "_count_users": "only reads",
     "read_table": "only reads",
     "read_batch": "only reads",
     "read_period": "only reads",

@@ -1,0 +1,72 @@
+"""Filling Cassandra from PostgreSQL."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from insights.clients import connections
+from insights.settings import CassandraSettings
+from insights.sinks import postgres, refill
+from insights.sinks.refill import refill_cassandra
+from tests.helpers.store_delivery import RealStores, deliver, make_user, place
+from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
+
+TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "user_counts", "latest_arrivals")
+
+
+@pytest.fixture
+def session(cassandra: CassandraSettings) -> Iterator[Any]:
+    with connections.open_cassandra(cassandra) as session:
+        yield session
+
+
+@pytest.fixture
+def stores(connection: Any, session: Any) -> RealStores:
+    """Stores with 40 users, one of whom has moved, which Cassandra has lost."""
+    stores = RealStores(connection, session)
+    deliver(stores, 0, place(0, [make_user(number, 1) for number in range(40)]))
+    deliver(stores, 1, place(1, [make_user(7, 2, country_code="US", title="Mx")]))
+    for table in (*TABLES, "refills"):
+        session.execute(f"TRUNCATE {table}")
+    return stores
+
+
+def test_every_user_and_count_is_written_once(
+    stores: RealStores, cassandra: CassandraSettings, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refill, "PORTION_ROWS", 7)
+    reports: list[int] = []
+    assert refill_cassandra(stores, lambda: reports.append(1)) == 40
+    assert len(reports) == 6 + 1
+    users, counts = read_postgres_users(stores.connection), read_postgres_counts(stores.connection)
+    assert_cassandra_equals(cassandra, users, counts)
+    assert {row.user_id for row in session.execute("SELECT user_id FROM latest_arrivals")} == users.keys()
+
+    session.execute("TRUNCATE user_summaries_by_country")
+    assert refill_cassandra(stores, lambda: reports.append(1)) == 0
+    assert session.execute("SELECT * FROM user_summaries_by_country").one() is None
+
+
+def test_a_refill_does_not_undo_what_is_newer(
+    stores: RealStores, cassandra: CassandraSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_all, newer = postgres.read_counts, [make_user(3, 9, country_code="FR")]
+
+    def read_before_a_batch(connection: Any) -> Any:
+        counts = read_all(connection)
+        deliver(stores, 2, place(2, newer))
+        return counts
+
+    monkeypatch.setattr(postgres, "read_counts", read_before_a_batch)
+    refill_cassandra(stores, lambda: None)
+    users, counts = read_postgres_users(stores.connection), read_postgres_counts(stores.connection)
+    assert {row["country_code"] for row in users.values()} == {"DE", "US", "FR"}
+    assert_cassandra_equals(cassandra, users, counts)
+
+
+def test_a_first_start_has_nothing_to_fill(connection: Any, session: Any) -> None:
+    stores = RealStores(connection, session)
+    assert refill_cassandra(stores, lambda: pytest.fail("there is no portion")) == 0
+    deliver(stores, 0, place(0, [make_user(1, 1)]))
+    assert refill_cassandra(stores, lambda: pytest.fail("the keyspace counts as filled")) == 0
