@@ -10,15 +10,18 @@ from insights.clients.retry import retry_until_ready
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
+from insights.sinks.batch_contents import COLLECTED_BYTES
 from insights.sinks.executor_writes import SparkStores
 from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.sinks.orphaned_batches import deliver_orphans
+from insights.sinks.outcomes import encode_outcomes
 from insights.sinks.refill import refill_cassandra
 from insights.sinks.stores import StoreConnectionSettings
 from insights.stream import query as streaming_query
 from insights.stream import transform
 from insights.stream.metrics import ProgressListener, StreamMetrics
 from insights.stream.start import StreamStart, TopicWatch, explain_loss, resolve_start
+from insights.stream.transformation import Transformation
 
 PATIENCE_SECONDS = 300
 """How long a start waits for stores that do not answer."""
@@ -68,13 +71,20 @@ def _stream() -> None:
         # Spark took long to start: starting it again would take longer than the stores' return.
         start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
-        outputs = TransformOutputs(transform.select_outcomes, transform.select_rejected, transform.select_refused)
+        messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
+        transformation = Transformation(messages, kafka.max_message_bytes, COLLECTED_BYTES, encode_outcomes)
+        outputs = TransformOutputs(
+            transformation.encode_outcomes,
+            transformation.transform,
+            transform.select_rejected,
+            transform.select_refused,
+        )
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
-        messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
-        transformed = transform.transform_messages(messages, kafka.max_message_bytes)
+        transformation.warm_up()
+        stores.warm_up()
         with explain_loss(kafka, postgres):
-            query = streaming_query.start_query(transformed, sink, query_settings)
+            query = streaming_query.start_query(messages, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
             streaming_query.run_query(query, sink, query_settings, watch)
 

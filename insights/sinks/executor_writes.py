@@ -46,6 +46,10 @@ class SparkStores(StoreConnections):
         refused = context.parallelize(ranges, len(ranges)).map(run_task).collect()
         return {origin: refusal for part in refused for origin, refusal in part.items()}
 
+    def warm_up(self) -> None:
+        """Connect the executors to both stores."""
+        self.write_users([], LEAST_ROWS * self._spark.sparkContext.defaultParallelism, skip_refused=False)
+
 
 def count_tasks(rows: int, parallelism: int) -> int:
     """The number of tasks for so many rows: one for each core, unless they would be too small or too large."""

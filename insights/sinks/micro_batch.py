@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from confluent_kafka import Producer
 from pyspark.sql import DataFrame, SparkSession
@@ -32,10 +33,12 @@ _COMMIT_POLL_SECONDS = 0.05
 class TransformOutputs:
     """The outputs of the transformation in `insights.stream`: what became of each message, and quarantine records.
 
-    The latter are the records that a rule rejects, or those that a sink refuses, given by their origins.
+    The latter are the records that a rule rejects, or those that a sink refuses, given by their origins, and are
+    selected from the transformed messages.
     """
 
-    outcomes: Callable[[DataFrame, int], DataFrame]
+    outcomes: Callable[[DataFrame], DataFrame]
+    transformed: Callable[[DataFrame], DataFrame]
     rejected: Callable[[DataFrame], DataFrame]
     refused: Callable[[DataFrame, Mapping[str, Refusal]], DataFrame]
 
@@ -51,7 +54,7 @@ class DeliveredBatch:
 
 
 class MicroBatchSink:
-    """The function for `foreachBatch`: delivers a transformed micro-batch to every sink.
+    """The function for `foreachBatch`: transforms a micro-batch and delivers it to every sink.
 
     The producer of the quarantine topic is made on first use and kept. `on_delivered` is called after each delivered
     batch. `check_topic` is called when a batch has been read: its error keeps the batch, which may be of another topic,
@@ -110,20 +113,21 @@ class MicroBatchSink:
         spark = batch.sparkSession
         offsets = read_batch_offsets(spark, self._checkpoint, number)
         batch_id = postgres.MicroBatchId(read_query_id(spark), number, offsets, started_at)
-        accepted, collected, has_large = collect_outcomes(self._outputs.outcomes(batch, COLLECTED_BYTES))
+        accepted, collected, has_large = collect_outcomes(self._outputs.outcomes(batch))
         self._check_topic()
+        transform = cache(lambda: self._outputs.transformed(batch))
         try:
             large = None
             if has_large:
-                batch.persist(StorageLevel.DISK_ONLY)
-                large = self._outputs.rejected(batch).where(F.octet_length("payload") > COLLECTED_BYTES)
+                transform().persist(StorageLevel.DISK_ONLY)
+                large = self._outputs.rejected(transform()).where(F.octet_length("payload") > COLLECTED_BYTES)
             rejected = RejectedRecords(collected, large)
             contents = BatchContents(
                 batch_id,
                 accepted,
                 rejected,
                 lambda refusals: RejectedRecords(
-                    remaining=self._outputs.refused(batch, refusals) if refusals else None
+                    remaining=self._outputs.refused(transform(), refusals) if refusals else None
                 ),
             )
             timer.finish("transform")
@@ -137,7 +141,7 @@ class MicroBatchSink:
             timer.finish("quarantine")
         finally:
             if has_large:
-                batch.unpersist()
+                transform().unpersist()
         self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
         timer.finish("mark")
         self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds))

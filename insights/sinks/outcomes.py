@@ -22,13 +22,18 @@ _DDL = "accepted BIGINT, unversioned BOOLEAN, rows BINARY, rejected BINARY, has_
 _NUMBERS_PER_TASK = 1 << 40
 
 
-def collect_outcomes(outcomes: DataFrame) -> tuple[AcceptedRows, pa.Table | None, bool]:
-    """Transform and encode a batch on the executors: one job, whose result has a row for every few thousand messages.
+def encode_outcomes(outcomes: DataFrame) -> DataFrame:
+    """Encode the outcomes of a batch on the executors: the result has a row for every few thousand messages."""
+    return outcomes.mapInArrow(_encode_partition, _DDL)
+
+
+def collect_outcomes(encoded: DataFrame) -> tuple[AcceptedRows, pa.Table | None, bool]:
+    """Execute a batch of encoded outcomes, in one job.
 
     Returns the accepted rows, the rejected records in the fields of `QuarantineRecord` or None if there are none, and
     whether some of the records have a payload that was too large to be collected; these records are not in the table.
     """
-    parts = outcomes.mapInArrow(encode_outcomes, _DDL).toArrow()
+    parts = encoded.toArrow()
     accepted = AcceptedRows(
         [text for text in parts["rows"].to_pylist() if text],
         sum(parts["accepted"].to_pylist()),
@@ -38,7 +43,7 @@ def collect_outcomes(outcomes: DataFrame) -> tuple[AcceptedRows, pa.Table | None
     return accepted, pa.concat_tables(rejected) if rejected else None, any(parts["has_large"].to_pylist())
 
 
-def encode_outcomes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _encode_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Encode the outcomes of a partition, in the task that derives them. Yields a row for each of Arrow's batches."""
     context = TaskContext.get()
     number = _NUMBERS_PER_TASK * (context.partitionId() if context else 0)

@@ -110,7 +110,7 @@ def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettin
 
 
 def start_query(messages: DataFrame, sink: MicroBatchSink, settings: StreamSettings) -> StreamingQuery:
-    """Start the query that passes each micro-batch of transformed messages to the sink.
+    """Start the query that passes each micro-batch of messages to the sink.
 
     Raises:
         UserError: the checkpoint is damaged.

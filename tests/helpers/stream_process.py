@@ -155,9 +155,9 @@ class Running:
             return str(answer.read().decode())
 
     def list_processes(self) -> list[psutil.Process]:
-        """The processes that the stream has started, and those that they have started."""
+        """The running processes that the stream has started, and those that they have started."""
         children: list[psutil.Process] = psutil.Process(self._process.pid).children(recursive=True)
-        return children
+        return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
 
     def metric(self, name: str) -> float:
         lines = [line for line in self.get("/metrics").splitlines() if line.startswith(f"insights_stream_{name} ")]

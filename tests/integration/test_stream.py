@@ -218,6 +218,7 @@ def test_a_failed_query_ends_the_process_with_a_readable_error(stream: Stream, t
     assert message.startswith("error: ")
     assert "no_such_keyspace" in message
 
+    assert stream.crash_at("sinks.delivery", "write_merged") == CRASHED
     offsets = stream.checkpoint / "offsets" / "0"
     offsets.write_text("")
     (offsets.parent / ".0.crc").unlink()

@@ -12,6 +12,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.user import User
 from insights.stream import transform
+from insights.stream.planned_frame import PlannedFrame, make_template
 from insights.stream.query import PYTHON_CONF
 from tests.helpers.oracle import Message, read_envelope
 from tests.helpers.oracle.values import EPOCH
@@ -70,13 +71,16 @@ def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
 
 @pytest.fixture(scope="session")
 def process(
+    spark: SparkSession,
     messages_frame: Callable[[list[Message]], DataFrame],
 ) -> Callable[[list[Message]], list[User | QuarantineRecord]]:
     """Return a function that transforms messages with distinct offsets and returns their outcomes in their order."""
 
+    template = make_template(spark, messages_frame([]).schema)
+    planned = PlannedFrame(transform.select_outcomes(transform.transform_messages(template), 2**31 - 1))
+
     def process_messages(messages: list[Message]) -> list[User | QuarantineRecord]:
-        transformed = transform.transform_messages(messages_frame(messages))
-        outcomes = transform.select_outcomes(transformed, 2**31 - 1).toArrow().to_pylist()
+        outcomes = planned.apply(messages_frame(messages)).toArrow().to_pylist()
         unversioned = {
             f"{message.topic}/{message.partition}/{message.offset}": read_envelope(message).unversioned
             for message in messages

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 
 from insights.sinks.batch_contents import COLLECTED_BYTES
-from insights.sinks.outcomes import collect_outcomes
+from insights.sinks.outcomes import collect_outcomes, encode_outcomes
 from insights.stream import transform
 from tests.helpers.oracle import Message
 from tests.helpers.raw_users import message, user
@@ -27,7 +27,7 @@ def make_messages(count: int) -> list[Message]:
 def collect(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[..., Any]:
     def collect_messages(messages: list[Message], partitions: int = 1) -> Any:
         frame = transform.transform_messages(messages_frame(messages).repartition(partitions, "offset"))
-        return collect_outcomes(transform.select_outcomes(frame, COLLECTED_BYTES))
+        return collect_outcomes(encode_outcomes(transform.select_outcomes(frame, COLLECTED_BYTES)))
 
     return collect_messages
 

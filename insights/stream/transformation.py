@@ -1,0 +1,43 @@
+"""The transformation of micro-batches, planned once for all of them."""
+
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+
+from insights.stream.planned_frame import PlannedFrame, make_template
+from insights.stream.transform import select_outcomes, transform_messages
+
+
+class Transformation:
+    """What becomes of messages with the columns of `messages`.
+
+    Args:
+        messages: rows of the Kafka source, of which only the columns matter here.
+        max_value_bytes: a message with a larger value is rejected.
+        max_payload_bytes: the largest payload in the outcome of a rejected message.
+        encode: encodes the outcomes, row by row.
+    """
+
+    def __init__(
+        self,
+        messages: DataFrame,
+        max_value_bytes: int,
+        max_payload_bytes: int,
+        encode: Callable[[DataFrame], DataFrame],
+    ) -> None:
+        self._template = make_template(messages.sparkSession, messages.schema)
+        transformed = transform_messages(self._template, max_value_bytes)
+        self._transformed = PlannedFrame(transformed)
+        self._outcomes = PlannedFrame(encode(select_outcomes(transformed, max_payload_bytes)))
+
+    def transform(self, messages: DataFrame) -> DataFrame:
+        """`transform_messages` of a micro-batch."""
+        return self._transformed.apply(messages)
+
+    def encode_outcomes(self, messages: DataFrame) -> DataFrame:
+        """The encoded outcomes of a micro-batch."""
+        return self._outcomes.apply(messages)
+
+    def warm_up(self) -> None:
+        """Compile the generated code, and start the executors' Python processes."""
+        self._outcomes.apply(self._template).toArrow()
