@@ -70,7 +70,9 @@ CASSANDRA: Mapping[str, str] = {"ingest": "SELECT", "stream": "SELECT, MODIFY", 
 
 POSTGRES_SCHEMAS = ("staging", "quarantine", "analytics", "public")
 _POSTGRES_MIGRATIONS = ("TABLE public._yoyo_migration", "SELECT")
-_CASSANDRA_TABLES = (*CASSANDRA_TABLES, "user_counts", "refills")
+FORMER_TABLES = ("users_by_id", "users_by_country", "users_by_registration_month")
+"""Tables of the former release, which needs its permissions while it is replaced and after a rollback."""
+_CASSANDRA_TABLES = (*CASSANDRA_TABLES, *FORMER_TABLES, "user_counts", "refills")
 _CASSANDRA_MIGRATIONS = "schema_migrations"
 
 

@@ -99,7 +99,7 @@ def fetch_user(session: Session, user_id: UUID) -> dict[str, Any] | None:
     row = execute(
         session, f"SELECT user_id, profile FROM {session.keyspace}.user_profiles WHERE user_id = ?", user_id
     ).one()
-    return {"user_id": row.user_id, **row.profile._asdict()} if row else None
+    return {"user_id": row.user_id, **row.profile._asdict()} if row and row.profile else None
 
 
 def sample_places(session: Session, country_codes: Sequence[str], per_bucket: int) -> list[SampledPlace]:

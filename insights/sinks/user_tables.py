@@ -84,7 +84,8 @@ def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> 
     statement = session.prepare("SELECT user_id, profile FROM user_profiles WHERE user_id = ?")
     keys = [(UUID(user_id),) for user_id in user_ids]
     answers = execute_concurrent_with_args(session, statement, keys)
-    rows = [row.profile._asdict() | {"user_id": str(row.user_id)} for _, answer in answers for row in answer]
+    found = [row for _, answer in answers for row in answer if row.profile]
+    rows = [row.profile._asdict() | {"user_id": str(row.user_id)} for row in found]
     return pa.Table.from_pylist(rows, schema)
 
 

@@ -55,6 +55,12 @@ def test_only_the_stream_writes_to_cassandra_and_not_to_the_migrations() -> None
     assert 'TABLE "k"."schema_migrations"' not in written
 
 
+def test_the_former_release_can_be_rolled_back_to() -> None:
+    for user, names in CASSANDRA.items():
+        privileges = list_cassandra_privileges([user], "k")
+        assert {Privilege(name, 'TABLE "k"."users_by_id"') for name in names.split(", ")} <= privileges
+
+
 class FakeSession:
     """Raises `error` on the first statement that begins with `verb`, and records every statement."""
 
