@@ -1,6 +1,7 @@
 """The transformation of micro-batches, planned once for all of them."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 from pyspark.sql import DataFrame
 
@@ -26,17 +27,20 @@ class Transformation:
         encode: Callable[[DataFrame], DataFrame],
     ) -> None:
         self._template = make_template(messages.sparkSession, messages.schema)
-        transformed = transform_messages(self._template, max_value_bytes)
-        self._transformed = PlannedFrame(transformed)
-        self._outcomes = PlannedFrame(encode(select_outcomes(transformed, max_payload_bytes)))
+        self._transformed = transform_messages(self._template, max_value_bytes)
+        self._outcomes = PlannedFrame(encode(select_outcomes(self._transformed, max_payload_bytes)))
 
     def transform(self, messages: DataFrame) -> DataFrame:
-        """`transform_messages` of a micro-batch."""
-        return self._transformed.apply(messages)
+        """`transform_messages` of a micro-batch, which few batches need besides the outcomes."""
+        return self._planned_transform.apply(messages)
 
     def encode_outcomes(self, messages: DataFrame) -> DataFrame:
         """The encoded outcomes of a micro-batch."""
         return self._outcomes.apply(messages)
+
+    @cached_property
+    def _planned_transform(self) -> PlannedFrame:
+        return PlannedFrame(self._transformed)
 
     def warm_up(self) -> None:
         """Compile the generated code, and start the executors' Python processes."""

@@ -140,11 +140,14 @@ def test_a_crash_while_the_stream_goes_on_behind_messages_that_are_gone(flow: Fl
 
 def test_a_crash_while_cassandra_is_filled_again(flow: FlowUnderTest) -> None:
     cassandra = flow.stores.cassandra
+    flow.publish_page("seed-before-the-loss-of-cassandra", PAGE_SIZE)
+    flow.deliver_users()
     with connections.open_cassandra(cassandra, use_keyspace=False) as session:
         session.execute(f'DROP KEYSPACE "{cassandra.keyspace}"', timeout=60)
     migrate_cassandra(cassandra)
     for window in REFILLING:
         flow.crash_stream(window)
+    flow.publish_page("seed-after-the-loss-of-cassandra", PAGE_SIZE)
     flow.deliver_users()
     with closing(connections.connect_postgres(flow.stores.postgres, "tests")) as reader:
         users, counts = read_postgres_users(reader), read_postgres_counts(reader)

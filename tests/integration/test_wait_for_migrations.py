@@ -94,7 +94,7 @@ def test_after_the_wait_one_sentence_names_the_store_and_what_is_missing(
     assert job(postgres, empty_cassandra, "--wait", "0", "--store", "cassandra") == 1
     [sentence] = capsys.readouterr().err.splitlines()
     assert sentence.startswith(
-        f"error: Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migration 0001"
+        f"error: Cassandra at 127.0.0.1, keyspace {empty_cassandra.keyspace!r}, lacks the migrations 0001"
     )
 
 
