@@ -69,7 +69,8 @@ def _stream() -> None:
             return start
 
         # Spark took long to start: starting it again would take longer than the stores' return.
-        start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
+        with streaming_query.explain_failure(settings):
+            start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
         messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
         transformation = Transformation(messages, kafka.max_message_bytes, COLLECTED_BYTES, encode_outcomes)
@@ -81,8 +82,9 @@ def _stream() -> None:
         )
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
-        transformation.warm_up()
-        stores.warm_up()
+        with streaming_query.explain_failure(query_settings):
+            transformation.warm_up()
+            stores.warm_up()
         with explain_loss(kafka, postgres):
             query = streaming_query.start_query(messages, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)

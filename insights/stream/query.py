@@ -4,12 +4,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from py4j.protocol import Py4JJavaError
-from pyspark.errors import AnalysisException, PySparkRuntimeError, StreamingQueryException
+from pyspark.errors import AnalysisException, PySparkException, PySparkRuntimeError, StreamingQueryException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming import StreamingQuery
 
@@ -120,6 +121,19 @@ def start_query(messages: DataFrame, sink: MicroBatchSink, settings: StreamSetti
     try:
         return writer.option("checkpointLocation", settings.checkpoint).start()
     except Exception as error:
+        raise _explain_error(error, settings) from error
+
+
+@contextmanager
+def explain_failure(settings: StreamSettings) -> Iterator[None]:
+    """Replace an error of Spark, in a job before the query starts, as those of the query are replaced.
+
+    Raises:
+        UserError: a job failed.
+    """
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
         raise _explain_error(error, settings) from error
 
 

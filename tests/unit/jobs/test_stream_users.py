@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from pyspark.errors import PySparkException
 
 from insights.sinks.executor_writes import SparkStores
 from insights.stream import query
@@ -10,20 +11,22 @@ from insights.stream.start import StreamStart
 from jobs import stream_users
 
 
-def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[int] = []
+class FakeTransformation:
+    """A transformation without Spark, which records the limit of values."""
 
-    class Transformation:
-        encode_outcomes = transform = None
+    limits: list[int]
+    encode_outcomes = transform = None
 
-        def __init__(self, _messages: object, max_value_bytes: int, *_: object) -> None:
-            limits.append(max_value_bytes)
+    def __init__(self, _messages: object, max_value_bytes: int, *_: object) -> None:
+        self.limits.append(max_value_bytes)
 
-        def warm_up(self) -> None:
-            pass
+    def warm_up(self) -> None:
+        pass
 
+
+@pytest.fixture(autouse=True)
+def without_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     spark = SimpleNamespace(streams=SimpleNamespace(addListener=lambda _: None), stop=lambda: None)
-    monkeypatch.setenv("INSIGHTS_KAFKA_MAX_MESSAGE_BYTES", "2000000")
     monkeypatch.setenv("INSIGHTS_STREAM_HTTP_PORT", "0")
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
@@ -31,9 +34,26 @@ def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: 
     monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0))
     monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
-    monkeypatch.setattr(stream_users, "Transformation", Transformation)
+    monkeypatch.setattr(FakeTransformation, "limits", [], raising=False)
+    monkeypatch.setattr(stream_users, "Transformation", FakeTransformation)
     monkeypatch.setattr(SparkStores, "warm_up", lambda _: None)
     monkeypatch.setattr(query, "start_query", lambda *_: None)
     monkeypatch.setattr(query, "run_query", lambda *_: None)
+
+
+def test_the_stream_rejects_messages_larger_than_the_topic_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INSIGHTS_KAFKA_MAX_MESSAGE_BYTES", "2000000")
     assert stream_users.main() == 0
-    assert limits == [2_000_000]
+    assert FakeTransformation.limits == [2_000_000]
+
+
+@pytest.mark.parametrize("step", ["refill_cassandra", "warm_up"])
+def test_a_failed_job_before_the_query_ends_the_stream_with_a_sentence(
+    step: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise PySparkException("no executor reaches Cassandra")
+
+    monkeypatch.setattr(SparkStores if step == "warm_up" else stream_users, step, fail)
+    assert stream_users.main() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: The stream failed: no executor reaches Cassandra"

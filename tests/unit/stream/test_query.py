@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from py4j.protocol import Py4JJavaError
 
+from insights.errors import UserError
 from insights.settings import StreamSettings
 from insights.stream import query
 
@@ -49,3 +50,16 @@ def make_exception(text: str, cause: Any) -> SimpleNamespace:
 )
 def test_a_failed_query_ends_with_the_innermost_cause(error: Exception, sentence: str) -> None:
     assert str(query._explain_error(error, StreamSettings())) == f"The stream failed: {sentence}"
+
+
+def test_a_failed_job_before_the_query_ends_with_the_same_sentence() -> None:
+    with (
+        pytest.raises(UserError, match=r"^The stream failed: TimeoutException: no broker$"),
+        query.explain_failure(StreamSettings()),
+    ):
+        raise JavaError("SparkException: Job aborted", "TimeoutException: no broker")
+
+
+def test_what_a_user_can_mend_before_the_query_keeps_its_sentence() -> None:
+    with pytest.raises(UserError, match=r"^run the migrations$"), query.explain_failure(StreamSettings()):
+        raise UserError("run the migrations")
