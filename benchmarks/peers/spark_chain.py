@@ -107,16 +107,14 @@ def write_batch(
 ) -> None:
     """Write a micro-batch to every table. A packed column is a struct of its fields."""
     fields = users.columns
-    users = users.withColumns(
-        {name: F.expr(text) for name, text in KEYS.items()}
-        | {column: F.struct(*fields) for column, fields in packed.items()}
-    )
-    users = users.persist()
+    users = users.withColumns({name: F.expr(text) for name, text in KEYS.items()}).persist()
+    structs = {column: F.struct(*names) for column, names in packed.items()}
     try:
         users.select(*fields).write.format("jdbc").mode("append").options(**contender["jdbc"]).save()
         for table, columns in tables.items():
             rows = users.orderBy(F.desc("event_time")).limit(200) if table == "latest_arrivals" else users
-            writer = rows.select(*columns, "written_at").write.format("org.apache.spark.sql.cassandra").mode("append")
+            written = rows.withColumns(structs).select(*columns, "written_at").write
+            writer = written.format("org.apache.spark.sql.cassandra").mode("append")
             writer.options(table=table, writetime="written_at", **contender["cassandra"]).save()
     finally:
         users.unpersist()

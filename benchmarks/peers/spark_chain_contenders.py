@@ -29,6 +29,7 @@ from insights.model.schema import (
     build_sql_table,
 )
 from insights.settings import LocalSettings, StoreSettings, StreamSettings, load
+from insights.sinks.user_tables import USER_TABLES
 
 PEERS = {"Spark 3.5 and connector": "peer_default", "Spark 3.5 and connector, tuned": "peer_tuned"}
 """The name of the keyspace, and of the schema in PostgreSQL, of each contender."""
@@ -38,7 +39,6 @@ OPTIONS: dict[str, tuple[dict[str, str], dict[str, str], str]] = {
 }
 """Options of the connector and of JDBC, and those of the URL."""
 COMPARED = ("user_id", "version", "email", "country_code", "city", "registered_month", "born_at")
-COUNTED = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month")
 
 
 class SparkChain:
@@ -110,7 +110,7 @@ def require_same_users(stores: StoreSettings) -> None:
     [[users, _]] = found["analytics"]
     with connections.open_cassandra(stores.cassandra) as session:
         for keyspace in PEERS.values():
-            for table in COUNTED:
+            for table in USER_TABLES:
                 count = session.execute(f"SELECT count(*) FROM {keyspace}.{table}", timeout=300).one()[0]
                 if count != users:
                     raise RuntimeError(f"{keyspace}.{table} has {count:,} of {users:,} users")

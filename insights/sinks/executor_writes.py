@@ -37,11 +37,11 @@ class SparkStores(StoreConnections):
         Raises:
             Py4JJavaError: a task failed as often as Spark repeats it.
         """
-        context, settings, batches = self._spark.sparkContext, self._shared_settings, seqs
+        context, settings = self._spark.sparkContext, self._shared_settings
         ranges = split_users(count_tasks(rows, context.defaultParallelism), users)
 
         def run_task(part: UserRange) -> dict[str, Refusal]:
-            return write_range(_connect(settings), batches, part, skip_refused=skip_refused)
+            return write_range(_connect(settings), seqs, part, skip_refused=skip_refused)
 
         refused = context.parallelize(ranges, len(ranges)).map(run_task).collect()
         return {origin: refusal for part in refused for origin, refusal in part.items()}

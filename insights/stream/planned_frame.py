@@ -9,6 +9,7 @@ uses the classes of the pinned version.
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.classic.column import _to_seq
 from pyspark.sql.types import StructType
 
 _LEAF = "Scan ExistingRDD"
@@ -43,7 +44,7 @@ class PlannedFrame:
         arguments[arguments.index(leaf.rdd())] = rows._jdf.queryExecution().toRdd()
         node = leaf.copy(*arguments)
         for parent in parents:
-            node = parent.withNewChildren(_to_seq(spark, node))
+            node = parent.withNewChildren(_to_seq(spark.sparkContext, [node]))
         return _make_frame(spark, node.execute(), self._schema)
 
 
@@ -59,7 +60,3 @@ def _list_nodes(plan: Any) -> list[Any]:
 
 def _make_frame(spark: SparkSession, rdd: Any, schema: Any) -> DataFrame:
     return DataFrame(spark._jsparkSession.internalCreateDataFrame(rdd, schema, False), spark)
-
-
-def _to_seq(spark: SparkSession, node: Any) -> Any:
-    return spark._jvm.PythonUtils.toSeq([node])  # type: ignore[union-attr]

@@ -20,6 +20,7 @@ from insights.clients import connections
 from insights.local.jars import list_group_files
 from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
+from insights.sinks.user_tables import USER_TABLES
 from tests.helpers.support import REPOSITORY, eventually, free_port
 from tests.helpers.warm_spark import WarmSpark
 
@@ -202,7 +203,7 @@ def assert_cassandra_equals(
 ) -> None:
     """Assert that every user table of Cassandra has exactly these users, and that the counts are equal."""
     with connections.open_cassandra(settings) as session:
-        for name in ("user_profiles", "user_summaries_by_country", "user_summaries_by_month"):
+        for name in USER_TABLES:
             columns = CASSANDRA_TABLES[name][1]
             rows = [row._asdict() for row in session.execute(f"SELECT {', '.join(columns)} FROM {name}")]
             for packed in [column for column in columns if column in PACKED_COLUMNS]:
