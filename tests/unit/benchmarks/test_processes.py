@@ -18,11 +18,11 @@ sys.stdin.read()
 
 MEASURE = """
 import os, time
-from benchmarks.common import rounds
+from benchmarks.common.rounds import measure
 def burn():
     end = time.process_time() + 0.3
     while time.process_time() < end: pass
-seconds = rounds.measure(burn, {"own": os.getpid()}).cpu_seconds
+seconds = measure(burn, {"own": os.getpid()}).cpu_seconds
 print(seconds["own"], seconds["client"])
 """
 
