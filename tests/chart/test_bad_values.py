@@ -67,9 +67,6 @@ CONTRADICTIONS = [
     Case("kafka.topics.replicas=3", r"which exceeds kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
     Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath and", DEFAULTS),
-    Case(
-        "cassandra.storageClass=''", "cassandra.storageClass is empty, and no default storage class was found", DEFAULTS
-    ),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
@@ -151,7 +148,16 @@ def test_a_missing_operator_is_named_with_the_remedy(case: Case) -> None:
 
 
 def test_a_profile_with_external_stores_needs_no_operator() -> None:
-    assert render("small", api_versions=()).resources
+    assert render("small", api_versions=API_VERSIONS[:1]).resources
+
+
+def test_operators_can_be_required_where_there_is_no_cluster_to_ask() -> None:
+    with pytest.raises(HelmError, match="is not defined in this cluster"):
+        render(overlaid(DEFAULTS, {"requireCrds": True}), api_versions=())
+
+
+def test_operators_need_not_be_there() -> None:
+    assert render(overlaid(DEFAULTS, {"requireCrds": False}), api_versions=API_VERSIONS[:1]).resources
 
 
 def test_every_failure_in_the_templates_is_tested_here() -> None:

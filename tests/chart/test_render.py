@@ -20,6 +20,10 @@ def test_rendering_twice_gives_the_same_manifests(profile: str, rendered: Render
     assert helm_template_again(values, "insights", "default", API_VERSIONS, CHART) == rendered.text
 
 
+def test_the_manifests_are_the_same_without_a_cluster(profile: str, rendered: Rendered) -> None:
+    assert render(profile, api_versions=()).text == rendered.text
+
+
 def test_built_in_kinds_have_only_known_fields(rendered: Rendered) -> None:
     within = [document for _, document in documents(rendered) if isinstance(document, dict) and "kind" in document]
     assert invalid(filter(is_built_in, within), kubernetes_schemas()) == []

@@ -133,7 +133,7 @@ def test_only_the_development_cluster_deletes_kafkas_volumes_with_its_pools(prof
 
 @pytest.mark.parametrize("profile", ["defaults", "production"])
 def test_volumes_are_of_the_default_class_unless_the_values_name_one(profile: str) -> None:
-    text = render(profile).text.replace("storageClassName: fast", "")
+    text = render(overlaid(values_of(profile), {"cassandra": {"storageClass": ""}})).text
     assert [line for line in text.splitlines() if "storageClass" in line or " class: " in line] == []
 
 

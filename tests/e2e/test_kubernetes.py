@@ -69,18 +69,12 @@ def release(kubernetes: Kubernetes) -> Release:
 @pytest.mark.skipif(not CRDS.is_dir(), reason=f"the operators' CRDs are not in {CRDS}")
 @pytest.mark.parametrize("profile", ["small", "kind", "production"])
 def test_the_api_server_accepts_every_object_of_a_profile(profile: str) -> None:
-    classes = {"production": ",cassandra.storageClass=fast"}
     for crd in sorted(CRDS.glob("*.yaml")):
         run("kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(crd))
     namespace = Kubernetes(f"insights-{profile}")
     run("kubectl", "create", "namespace", namespace.namespace)
     try:
-        values = (
-            "--values",
-            f"{CHART}/profiles/{profile}.yaml",
-            "--set",
-            f"requireCrds=false,images.preloaded=true{classes.get(profile, '')}",
-        )
+        values = ("--values", f"{CHART}/profiles/{profile}.yaml", "--set", "images.preloaded=true")
         rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values))
         objects = [item for item in rendered if item and not item["apiVersion"].startswith("cert-manager.io")]
         # The API server rejects a pod whose service account does not exist.

@@ -7,7 +7,7 @@
 {{- if not .Values.cassandra.external.enabled -}}
 {{- include "user-insights.cassandra.validate" . -}}
 {{- end -}}
-{{- if .Values.requireCrds -}}
+{{- if eq (include "user-insights.requiresCrds" .) "true" -}}
 {{- include "user-insights.validate.crds" . -}}
 {{- end -}}
 {{- include "user-insights.validate.secrets" . -}}
@@ -93,6 +93,15 @@
 {{- else if and (eq .stream.runner "deployment") .stream.executor.dynamicAllocation.enabled -}}
 {{- fail "stream.executor.dynamicAllocation.enabled is true but stream.runner is deployment, which has no executors: set the runner to sparkOperator, or dynamicAllocation.enabled to false." -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Without a cluster, Helm knows the kinds of Kubernetes itself only; every cluster also serves those of its API aggregator. */}}
+{{- define "user-insights.requiresCrds" -}}
+{{- if eq (toString .Values.requireCrds) "auto" -}}
+{{- .Capabilities.APIVersions.Has "apiregistration.k8s.io/v1" -}}
+{{- else -}}
+{{- .Values.requireCrds -}}
 {{- end -}}
 {{- end -}}
 

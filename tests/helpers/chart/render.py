@@ -16,10 +16,9 @@ from tests.helpers.support import REPOSITORY
 CHART = REPOSITORY / "charts" / "user-insights"
 PROFILES = ("defaults", "small", "kind", "production")
 REGISTRY = {"images": {"registry": "registry.test"}}
-STORAGE_CLASS = {"cassandra": {"storageClass": "fast"}}
-"""There is no cluster in which helm could look up the default class."""
 KUBERNETES_VERSION = "1.35"
 API_VERSIONS = (
+    "apiregistration.k8s.io/v1",  # Every cluster serves it.
     "kafka.strimzi.io/v1",
     "kafka.strimzi.io/v1/Kafka",
     "kafka.strimzi.io/v1/KafkaNodePool",
@@ -67,7 +66,7 @@ def values_of(profile: str) -> dict[str, Any]:
     """Return the values of a file in profiles/, none for `defaults`, with those that the chart requires."""
     file = CHART / "profiles" / f"{profile}.yaml"
     values: dict[str, Any] = {} if profile == "defaults" else yaml.safe_load(file.read_text())
-    return overlaid({} if profile == "kind" else REGISTRY | STORAGE_CLASS, values)
+    return overlaid({} if profile == "kind" else REGISTRY, values)
 
 
 def render(

@@ -36,7 +36,8 @@ containers:
 {{- end }}
 {{- end -}}
 
-{{/* Name of the storage class: that of the values, of the existing cluster, whose class cannot change, or the default class. */}}
+{{/* Name of the storage class: that of the values, of the existing cluster, whose class cannot change, or the default class.
+     Empty where Helm cannot look that up: Kubernetes then chooses it, but the operator cannot enlarge the volumes. */}}
 {{- define "user-insights.cassandra.storageClass" -}}
 {{- $name := .Values.cassandra.storageClass -}}
 {{- if not $name -}}
@@ -49,9 +50,6 @@ containers:
 {{- $name = .metadata.name -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- if not $name -}}
-{{- fail "cassandra.storageClass is empty, and no default storage class was found, which `helm template` and Argo CD cannot look up: set it to the name of a storage class." -}}
 {{- end -}}
 {{- $name -}}
 {{- end -}}
