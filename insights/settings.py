@@ -226,6 +226,18 @@ class PublisherSettings(BaseSettings):
     """Port of `/healthz`, `/readyz` and `/metrics`."""
 
 
+class ExporterSettings(BaseSettings):
+    """The exporter, which measures the flow for Prometheus."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_EXPORTER_", frozen=True)
+
+    interval_seconds: float = Field(default=15, ge=1, le=60)
+    """Time between two measurements; the liveness probe fails after two minutes without one."""
+    http_host: kinds.Word = "127.0.0.1"
+    http_port: kinds.ListenPort = 8087
+    """Port of `/healthz`, `/readyz` and `/metrics`."""
+
+
 class StreamSettings(BaseSettings):
     """The Spark streaming job."""
 

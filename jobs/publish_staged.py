@@ -8,8 +8,8 @@ from insights import entrypoint
 from insights.probes import ProbeServer
 from insights.publisher.loop import Publisher
 from insights.publisher.metrics import PublisherMetrics
-from insights.publisher.wakeup import WakeUp
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, load
+from insights.wakeup import WakeUp
 
 
 def main() -> int:

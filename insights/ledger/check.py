@@ -13,6 +13,7 @@ from insights.errors import UserError
 from insights.ledger import incremental
 from insights.ledger.flow_state import FlowState, measure_flow_state
 from insights.ledger.full import check_everything
+from insights.ledger.history import record_check
 from insights.ledger.hops import Ledger, LedgerScope
 from insights.ledger.stores import open_cursor, read_watermarks
 from insights.ledger.totals import FlowTotals, read_flow_totals
@@ -36,8 +37,8 @@ def check_ledger(
     It becomes a full one if none was made for a week or anything looks wrong: a ledger that does not close is always
     the result of a full check.
 
-    Writes to no store but `analytics.verified*` and `staging.page_totals`, and there only if
-    this login may.
+    Writes to no store but `analytics.checks`, `analytics.verified*` and `staging.page_totals`, and there only if this
+    login may.
 
     Args:
         stores: what to compare.
@@ -54,7 +55,9 @@ def check_ledger(
         hops = None if full else incremental.check_increment(stores)
         scope = LedgerScope.FULL if hops is None else LedgerScope.INCREMENTAL
         hops = check_everything(stores, progress) if hops is None else hops
-        return Ledger(hops, checked_at, time.monotonic() - started, scope)
+        ledger = Ledger(hops, checked_at, time.monotonic() - started, scope)
+        record_check(stores.postgres, ledger)
+        return ledger
 
 
 def measure_flow(stores: StoreSettings) -> FlowState:

@@ -15,8 +15,8 @@ from insights.publisher import staged_rows
 from insights.publisher.leader import FencedError, LeaderCursor
 from insights.publisher.metrics import PublisherMetrics
 from insights.publisher.producer import BatchProducer, UndeliveredError
-from insights.publisher.wakeup import WakeUp
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings
+from insights.wakeup import WakeUp
 
 _log = logging.getLogger(__name__)
 _APPLICATION = "insights-publisher"

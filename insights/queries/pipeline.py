@@ -1,9 +1,10 @@
 """The dashboard's queries on PostgreSQL: totals of every hop, micro-batches, latency, quarantine and ingestion runs."""
 
+from bisect import bisect_left
 from datetime import datetime
+from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients.page_totals import PAGE_TOTALS
@@ -212,12 +213,10 @@ def measure_latency(cursor: PgCursor, minutes: int) -> LatencyPercentiles | None
     batches = cursor.fetchall()
     if not batches:
         return None
-    seconds = np.concatenate([values for _, values in batches])
-    weights = np.concatenate([np.full(len(values), records / len(values)) for records, values in batches])
-    order = np.argsort(seconds)
-    reached = np.cumsum(weights[order]) / weights.sum()
-    ranks = np.minimum(np.searchsorted(reached, [p / 100 for p in PERCENTILES]), len(order) - 1)
-    p50, p95, p99 = (float(value) for value in seconds[order][ranks])
+    weighted = sorted((value, records / len(values)) for records, values in batches for value in values)
+    reached = list(accumulate(weight for _, weight in weighted))
+    ranks = (bisect_left(reached, reached[-1] * p / 100) for p in PERCENTILES)
+    p50, p95, p99 = (weighted[min(rank, len(weighted) - 1)][0] for rank in ranks)
     return LatencyPercentiles(p50, p95, p99, sum(records for records, _ in batches))
 
 

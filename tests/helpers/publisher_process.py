@@ -12,8 +12,8 @@ from typing import Any
 
 from insights.publisher.loop import Publisher
 from insights.publisher.metrics import PublisherMetrics
-from insights.publisher.wakeup import WakeUp
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, to_environment
+from insights.wakeup import WakeUp
 from tests.helpers.staged_pages import read_user_id, run_sql
 from tests.helpers.support import REPOSITORY, eventually, free_port
 

@@ -18,6 +18,8 @@ from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.errors import NotReadyError, RefusedError, UserError
 from insights.ingest.pacer import Pacer
 from insights.ledger.check import check_ledger, read_totals
+from insights.ledger.history import read_last_check
+from insights.ledger.stores import open_cursor
 from insights.migrations.grant_cassandra import grant_cassandra
 from insights.migrations.grant_postgres import grant_postgres
 from insights.migrations.wait import require_cassandra, require_postgres
@@ -154,11 +156,16 @@ def query(logins: Logins) -> None:
 
 
 def maintain(logins: Logins) -> None:
-    """Do the work of the other DAGs: re-drive, check, and both retentions."""
+    """Do the work of the other DAGs: re-drive, check, record the check, and both retentions."""
     stores = logins.of("ingest")
     selection = RedriveSelection(Reason.BAD_EMAIL)
     assert redrive(stores.postgres, selection, publish=lambda messages: len(list(messages))).published == 1
-    assert check_ledger(stores).closed
+    ledger = check_ledger(stores)
+    assert ledger.closed
+    with open_cursor(logins.of("dashboard")) as cursor:
+        check = read_last_check(cursor)
+    assert check is not None
+    assert check.checked_at == ledger.checked_at
     now = datetime.now(UTC) + timedelta(days=30)
     with closing(connections.connect_postgres(stores.postgres, "prune")) as connection:
         assert len(drop_expired(connection, now, 14, stores.kafka.raw_topic)) == 1

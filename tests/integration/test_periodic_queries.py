@@ -8,7 +8,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as PgCursor
 
+from insights.exporter.measurement import measure
+from insights.ledger import record_ranges
 from insights.ledger.flow_state import measure_flow_state
+from insights.ledger.scratch_tables import CREATE_SCRATCH_TABLES
 from insights.publisher import staged_rows
 from insights.publisher.staged_rows import CommitPosition
 from insights.queries import pipeline
@@ -64,6 +67,7 @@ QUERIES: dict[str, Callable[[PgCursor, IdleFlow], object]] = {
     "latency": lambda cursor, _: pipeline.measure_latency(cursor, 60),
     "rejections": lambda cursor, _: pipeline.count_rejections_per_hour(cursor, 24),
     "runs": lambda cursor, _: pipeline.list_ingest_runs(cursor, 5),
+    "exporter": lambda cursor, flow: measure(cursor, flow.stores.kafka.raw_topic, {}),
 }
 
 
@@ -78,3 +82,27 @@ def test_a_scan_of_all_pages_would_be_noted(explained: Any) -> None:
     with explained.cursor() as cursor:
         cursor.execute("SELECT sum(staged) FROM staging.batches")
         assert any("on batches" in scan for scan in cursor.unbounded)
+
+
+def test_records_are_joined_with_the_messages_and_not_searched_one_by_one(flow: IdleFlow) -> None:
+    """A scan of the new messages for each new record made an incremental check quadratic."""
+    parameters = {"topic": flow.stores.kafka.raw_topic, "after": 0, "last": 100, "days": []}
+    _, insert, _ = record_ranges.CHECK_RANGE.strip().split(";\n")
+    with (
+        closing(psycopg2.connect(**flow.stores.postgres.connection("tests"))) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(CREATE_SCRATCH_TABLES)
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {insert}", parameters | {"settled_after": record_ranges.SETTLED_AFTER})
+        ((plan,),) = cursor.fetchall()
+    scans = list(find_scans(plan[0]["Plan"], "topic_event"))
+    assert scans == [False]
+
+
+def find_scans(node: dict[str, Any], table: str, in_subplan: bool = False) -> Iterator[bool]:
+    """For each scan of the table, whether it is in a subplan, which runs for every row."""
+    in_subplan = in_subplan or node.get("Parent Relationship") == "SubPlan"
+    if node.get("Relation Name") == table:
+        yield in_subplan
+    for child in node.get("Plans", ()):
+        yield from find_scans(child, table, in_subplan)

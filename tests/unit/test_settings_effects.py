@@ -21,6 +21,8 @@ from dashboard.data import stores as dashboard_stores
 from insights.cli import app
 from insights.clients import airflow, connections
 from insights.errors import UserError
+from insights.exporter.loop import Exporter
+from insights.exporter.metrics import FlowMetrics
 from insights.local import platform as platform_module
 from insights.local.configuration import Configuration, DemoOptions
 from insights.local.platform import Platform, build_steps
@@ -31,6 +33,7 @@ from insights.publisher.metrics import PublisherMetrics
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
+    ExporterSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
@@ -44,7 +47,7 @@ from insights.source import client
 from insights.source.errors import FetchFailure, SourceError
 from insights.staging import retention
 from insights.stream import query
-from jobs import migrate, publish_staged, stream_users
+from jobs import export_metrics, migrate, publish_staged, stream_users
 from tests.helpers.support import REPOSITORY
 from tests.unit.test_settings import LOCAL, list_variables
 
@@ -180,6 +183,24 @@ def publish(patch: Patch) -> object:
     groups: Any = (load(PostgresSettings), load(KafkaSettings), load(PublisherSettings), wake, PublisherMetrics())
     loop.Publisher(*groups)._lead(SimpleNamespace(), cursor)  # type: ignore[arg-type]
     return calls
+
+
+def export(patch: Patch) -> object:
+    calls: list[Any] = []
+    wake: Any = SimpleNamespace(stopped=False)
+
+    def wait(seconds: float) -> None:
+        calls.append(seconds)
+        wake.stopped = True
+
+    wake.wait = wait
+    patch.setattr(connections, "connect_postgres", stop)
+    Exporter(load(PostgresSettings), load(KafkaSettings), load(ExporterSettings), wake, FlowMetrics()).run()
+    return calls
+
+
+def serve_exporter_probes(patch: Patch) -> object:
+    return _record_probes(patch, export_metrics)
 
 
 def serve_publisher_probes(patch: Patch) -> object:
@@ -355,6 +376,9 @@ EFFECTS = {
     "PUBLISHER_FLUSH_SECONDS": Effect(publish, "7"),
     "PUBLISHER_HTTP_HOST": Effect(serve_publisher_probes, "0.0.0.0"),
     "PUBLISHER_HTTP_PORT": Effect(serve_publisher_probes, "9999"),
+    "EXPORTER_INTERVAL_SECONDS": Effect(export, "7"),
+    "EXPORTER_HTTP_HOST": Effect(serve_exporter_probes, "0.0.0.0"),
+    "EXPORTER_HTTP_PORT": Effect(serve_exporter_probes, "9999"),
     "STREAM_CHECKPOINT": Effect(start_query, "/elsewhere"),
     "STREAM_TRIGGER_SECONDS": Effect(start_query, "7"),
     "STREAM_MAX_OFFSETS_PER_TRIGGER": Effect(read_topic, "7"),

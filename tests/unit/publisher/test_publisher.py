@@ -13,7 +13,7 @@ from insights.model.message import RawMessage
 from insights.probes import ProbeServer
 from insights.publisher.message_size import compute_wire_size, fits_topic
 from insights.publisher.metrics import MAX_HEARTBEAT_AGE_SECONDS, PublisherMetrics
-from insights.publisher.wakeup import WakeUp
+from insights.wakeup import WakeUp
 
 
 def make_message(value: bytes, batch_id: str = "seed/1") -> RawMessage:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 
 from insights import settings
 from insights.cli import app
+from insights.exporter.metrics import FlowMetrics
 from insights.model.reasons import Reason, Rule
 from insights.publisher.metrics import PublisherMetrics
 from insights.settings import LocalSettings
@@ -62,7 +63,12 @@ def test_every_port_is_documented_with_its_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "registry"), [("publisher", PublisherMetrics().registry), ("stream", StreamMetrics().registry)]
+    ("prefix", "registry"),
+    [
+        ("publisher", PublisherMetrics().registry),
+        ("stream", StreamMetrics().registry),
+        ("flow", FlowMetrics().registry),
+    ],
 )
 def test_every_metric_is_documented_with_its_labels(prefix: str, registry: CollectorRegistry) -> None:
     documented = {row[0].strip("`") for row in rows(OPERATIONS, "Metrics") if f"insights_{prefix}_" in row[0]}

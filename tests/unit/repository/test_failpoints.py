@@ -33,6 +33,7 @@ WITHOUT_A_WINDOW = {
     "_read_image": "only reads",
     "_FullCheck.record": "ends the snapshot, which only reads",
     "_IncrementalCheck.record": "ends the snapshot, which only reads",
+    "record_check": "a check that is not recorded is made again",
     "replace_verified": "what is not recorded as verified is compared again",
     "forget_verified": "what is verified is compared again",
     "read_images": "only reads",

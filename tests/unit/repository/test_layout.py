@@ -21,7 +21,7 @@ UNFORMATTED = re.compile(r"fmt: *(skip|off)")
 LAYERS = (
     ("insights.environment", "insights.errors", "insights.model", "insights.text"),
     ("insights.setting_types",),
-    ("insights.probes", "insights.settings"),
+    ("insights.probes", "insights.settings", "insights.wakeup"),
     ("insights.failpoints",),
     ("insights.clients",),
     (
@@ -34,7 +34,7 @@ LAYERS = (
         "insights.source",
         "insights.staging",
     ),
-    ("insights.entrypoint", "insights.ingest", "insights.repair", "insights.stream"),
+    ("insights.entrypoint", "insights.exporter", "insights.ingest", "insights.repair", "insights.stream"),
     ("dags", "dashboard", "insights.local", "jobs"),
     ("benchmarks", "insights.cli"),
 )

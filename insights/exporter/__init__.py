@@ -1,0 +1,1 @@
+"""The state of the flow as Prometheus metrics, read from the stores."""
