@@ -81,6 +81,10 @@ CONTRADICTIONS = [
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
     Case("dashboard.httpRoute.enabled=true", "name the Gateway"),
+    Case(
+        "monitoring.enabled=true, monitoring.alerts.disabled=[Stale]",
+        'monitoring.alerts.disabled names "Stale", which is not an alert',
+    ),
     Case("dashboard.auth.allowAnonymous=false", "dashboard.ingress.enabled is true: set the mode to oidc or proxy"),
     Case(
         "dashboard.httpRoute.enabled=true, dashboard.httpRoute.gateway=g",
@@ -112,6 +116,11 @@ MISSING_OPERATORS = [
         "sparkoperator.k8s.io/v1beta2/SparkApplication.* is not defined in this cluster",
         DEFAULTS,
         "sparkoperator.k8s.io/",
+    ),
+    Case(
+        "monitoring.enabled=true",
+        "monitoring.coreos.com/v1/PodMonitor of the Prometheus operator.* is not defined in this cluster",
+        unknown_api="monitoring.coreos.com/",
     ),
     Case(
         "dashboard.httpRoute.enabled=true, dashboard.httpRoute.gateway=public",

@@ -71,7 +71,7 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
         case list() if described["items"].get("type") == "object":
             yield from ([{"name": "r9", "zone": "z9"}], [{"key": "k", "operator": "Exists"}])
         case list():
-            yield from (["other"], ["10.7.0.0/16"])
+            yield from (["other"], ["10.7.0.0/16"], ["UserInsightsDataStale"])
         case dict() if "properties" in described:
             yield {"requests": {"cpu": "7m"}}
         case dict():

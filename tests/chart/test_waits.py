@@ -9,9 +9,13 @@ from tests.helpers.chart.network_policies import may_send
 from tests.helpers.chart.render import Rendered, render
 
 ALL = {"postgres", "kafka", "cassandra"}
-USES = {"publisher": {"postgres", "kafka"}, "stream": ALL, "dashboard": ALL, "airflow-task": ALL, "test": ALL}
+USES = {
+    "publisher": {"postgres", "kafka"},
+    "exporter": {"postgres", "kafka"},
+    **dict.fromkeys(("stream", "dashboard", "airflow-task", "test", "toolbox"), ALL),
+}
 """The stores that a component uses; Airflow's own database is not one of them."""
-WAITS = {"publisher": {"postgres"}, "stream": ALL, "test": ALL}
+WAITS = {"publisher": {"postgres"}, "exporter": {"postgres"}, "stream": ALL, "test": ALL}
 """Those without which it cannot start. A publisher reports a broker that does not answer in its readiness."""
 
 

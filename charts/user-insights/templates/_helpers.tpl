@@ -112,11 +112,17 @@ topologySpreadConstraints:
         {{- include "user-insights.selectorLabels" . | nindent 8 }}
 {{- end -}}
 
-{{/* The annotations that Prometheus's usual scrape configuration looks for. Calling convention: the port */}}
+{{/* The annotations that a Prometheus without its operator looks for, with those of the values.
+     Calling convention: (dict "root" $ "port" 8085) */}}
 {{- define "user-insights.metricsAnnotations" -}}
-prometheus.io/scrape: "true"
-prometheus.io/port: {{ . | quote }}
-prometheus.io/path: /metrics
+{{- $annotations := dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .port) "prometheus.io/path" "/metrics" -}}
+{{- if .root.Values.monitoring.enabled -}}
+{{- $annotations = dict -}}
+{{- end -}}
+{{- with merge (deepCopy .root.Values.podAnnotations) $annotations -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{/* Calling convention: (dict "root" $ "component" "publisher") */}}

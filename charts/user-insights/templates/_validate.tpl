@@ -126,6 +126,9 @@
 {{- if eq .Values.stream.runner "sparkOperator" -}}
 {{- $needed = append $needed (list "sparkoperator.k8s.io/v1beta2/SparkApplication" "Spark operator 2.5" $operators "stream.runner=deployment") -}}
 {{- end -}}
+{{- if .Values.monitoring.enabled -}}
+{{- $needed = append $needed (list "monitoring.coreos.com/v1/PodMonitor" "the Prometheus operator" "it" "monitoring.enabled=false") -}}
+{{- end -}}
 {{- if .Values.dashboard.httpRoute.enabled -}}
 {{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "the Gateway API" "dashboard.httpRoute.enabled=false") -}}
 {{- end -}}

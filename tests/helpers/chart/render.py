@@ -43,6 +43,9 @@ API_VERSIONS = (
     "sparkoperator.k8s.io/v1beta2/SparkApplication",
     "gateway.networking.k8s.io/v1",
     "gateway.networking.k8s.io/v1/HTTPRoute",
+    "monitoring.coreos.com/v1",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
 )
 Resource = dict[str, Any]
 

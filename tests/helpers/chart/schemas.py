@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.helpers.chart.tools import CACHE, CERT_MANAGER, GATEWAY_API, KUBERNETES, module, program
+from tests.helpers.chart.tools import (
+    CACHE,
+    CERT_MANAGER,
+    GATEWAY_API,
+    KUBERNETES,
+    PROMETHEUS_OPERATOR,
+    module,
+    program,
+)
 from tests.helpers.support import REPOSITORY
 
 Schema = dict[str, Any]
@@ -32,7 +40,7 @@ def kubernetes_schemas() -> Path:
 
 
 def custom_schemas() -> Path:
-    """Return the folder of the schemas of the operators', cert-manager's and the Gateway API's kinds."""
+    """Return the folder of the schemas of the operators' kinds, cert-manager's, Prometheus's and the Gateway API's."""
     if not OPERATORS_CRDS.is_dir():
         pytest.skip(f"{OPERATORS_CRDS} is absent: put the operators' CustomResourceDefinitions there.")
     folders = [
@@ -40,7 +48,9 @@ def custom_schemas() -> Path:
         module(*CERT_MANAGER) / "deploy" / "crds",
         module(*GATEWAY_API) / "config" / "crd" / "standard",
     ]
+    monitoring = module(*PROMETHEUS_OPERATOR) / "example" / "prometheus-operator-crd"
     files = sorted(path for folder in folders for path in folder.glob("*.yaml"))
+    files += [monitoring / f"monitoring.coreos.com_{kind}.yaml" for kind in ("podmonitors", "prometheusrules")]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
     return _made(f"custom-{digest}", lambda: (schema for path in files for schema in _custom(path)))
 

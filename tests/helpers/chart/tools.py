@@ -20,9 +20,12 @@ KUBERNETES = "v1.35.4"
 PROGRAMS = {
     "helm": ("helm.sh/helm/v4/cmd/helm", "v4.3.1"),
     "kubeconform": ("github.com/yannh/kubeconform/cmd/kubeconform", "v0.8.0"),
+    "prometheus": ("github.com/prometheus/prometheus/cmd/prometheus", "v0.316.0"),
+    "promtool": ("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
 }
 CERT_MANAGER = ("github.com/cert-manager/cert-manager", "v1.21.2")
 GATEWAY_API = ("sigs.k8s.io/gateway-api", "v1.5.1")
+PROMETHEUS_OPERATOR = ("github.com/prometheus-operator/prometheus-operator", "v0.85.0")
 ELSEWHERE = Path("~/.cache/kind-offline/bin").expanduser()
 
 

@@ -18,9 +18,9 @@ matchExpressions:
 
 {{/* The components that connect to each store. */}}
 {{- define "user-insights.edge.users" -}}
-postgres: [publisher, stream, stream-executor, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, check-schema, airflow-task]
-kafka: [publisher, stream, stream-executor, dashboard, migrations, test, airflow-task]
-cassandra: [stream, stream-executor, dashboard, migrations, test, airflow-task]
+postgres: [publisher, exporter, toolbox, stream, stream-executor, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, check-schema, airflow-task]
+kafka: [publisher, exporter, toolbox, stream, stream-executor, dashboard, migrations, test, airflow-task]
+cassandra: [toolbox, stream, stream-executor, dashboard, migrations, test, airflow-task]
 {{- end -}}
 
 {{/* Labels of the pods that an operator creates for a store. Calling convention: (dict "root" $ "store" "postgres") */}}

@@ -1,0 +1,199 @@
+"""Each alert fires when its condition has lasted, not before, and clears; each has a runbook."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.chart.promtool import Scenario, check, find_wrong, list_rules
+from tests.helpers.chart.render import Rendered, overlaid, render, values_of
+from tests.helpers.support import REPOSITORY
+
+RUNBOOKS = REPOSITORY / "docs" / "runbooks"
+MONITORED = overlaid(values_of("production"), {"postgres": {"synchronousReplicas": 1}})
+JOB = 'job="default/insights-user-insights"'
+STORE = 'job="default/insights-user-insights-{}"'
+
+
+def flow(name: str, labels: str = "") -> str:
+    return f"insights_flow_{name}{{{JOB}{labels}}}"
+
+
+def stream(name: str, labels: str = "") -> str:
+    return f"insights_stream_{name}{{{JOB}{labels}}}"
+
+
+def of_store(store: str, name: str, labels: str = "") -> str:
+    return f"{name}{{{STORE.format(store)}{labels}}}"
+
+
+DEPLOYMENT = '{namespace="default", deployment="insights-user-insights-publisher"}'
+STATEFUL_SET = '{namespace="default", statefulset="insights-user-insights-cassandra-dc1-r1-sts"}'
+VOLUME = '{namespace="default", persistentvolumeclaim="data"}'
+
+# Timestamps: promtool's clock starts at 0, so a series of `0x40 2400x20` is 40 minutes without and then one with news.
+SCENARIOS = {
+    "UserInsightsDataStale": Scenario({flow("newest_record_timestamp_seconds"): "0x40 2400x20"}, 36, 42),
+    "UserInsightsLedgerBroken": Scenario({flow("ledger_state", ', state="broken"'): "0x4 1x4 0x9"}, 5, 10),
+    "UserInsightsCheckStale": Scenario({flow("checked_timestamp_seconds"): "0x125 7500x20"}, 121, 127),
+    "UserInsightsFlowUnmeasured": Scenario({flow("measured_timestamp_seconds"): "0x10 660x2 720x9"}, 8, 12),
+    "UserInsightsIngestLate": Scenario({flow("staged_timestamp_seconds"): "0x40 2400x20"}, 36, 42),
+    "UserInsightsPublisherWithoutLeader": Scenario(
+        {
+            f"insights_publisher_leader{{{JOB}, pod='{pod}'}}": values
+            for pod, values in (("a", "1x4 0x5 1x9"), ("b", "0x20"))
+        },
+        7,
+        11,
+    ),
+    "UserInsightsPublisherGateHeld": Scenario(
+        {f"insights_publisher_gate_wait_seconds{{{JOB}}}": "0x4 61x5 0x9"}, 7, 11
+    ),
+    "UserInsightsPublisherLagGrowing": Scenario({flow("unpublished_rows"): "10001+100x25 0x30"}, 11, 27),
+    "UserInsightsStreamLagGrowing": Scenario({flow("unread_messages"): "50001+100x25 0x30"}, 11, 27),
+    "UserInsightsStreamNotProgressing": Scenario(
+        {flow("unread_messages"): "5x20 0x9", flow("delivered_timestamp_seconds"): "0x30"}, 11, 22
+    ),
+    "UserInsightsDeliveryOverdue": Scenario({flow("overdue_batches"): "0x4 1x5 0x9"}, 7, 11),
+    "UserInsightsBatchesSlowerThanArrivals": Scenario(
+        {
+            stream("input_rows_per_second"): "100x30 10x60",
+            stream("processed_rows_per_second"): "90x90",
+            flow("unread_messages"): "5x90",
+        },
+        15,
+        45,
+    ),
+    "UserInsightsQuarantineRate": Scenario(
+        {
+            stream("records_total", ', verdict="accepted"'): "0+90x90",
+            stream("records_total", ', verdict="rejected"'): "0+10x30 300x60",
+        },
+        16,
+        46,
+    ),
+    "UserInsightsQuarantineBurst": Scenario(
+        {flow("rejected_records", ', reason="INVALID_EMAIL"'): "0x4 1001x5 0x9"}, 5, 11
+    ),
+    "UserInsightsPodNotReady": Scenario(
+        {
+            f"kube_deployment_status_replicas_available{DEPLOYMENT}": "2x4 1x15 2x9",
+            f"kube_deployment_spec_replicas{DEPLOYMENT}": "2x30",
+        },
+        15,
+        21,
+    ),
+    "UserInsightsDiskFillingUp": Scenario(
+        {
+            f"kubelet_volume_stats_available_bytes{VOLUME}": "390-1x120 390x90",
+            f"kubelet_volume_stats_capacity_bytes{VOLUME}": "1000x300",
+        },
+        61,
+        211,
+    ),
+    "UserInsightsCertificateExpires": Scenario(
+        {'certmanager_certificate_expiration_timestamp_seconds{exported_namespace="default"}': "1000000x90 9000000x9"},
+        60,
+        92,
+    ),
+    "UserInsightsKafkaUnderReplicated": Scenario(
+        {of_store("kafka", "kafka_server_replicamanager_underreplicatedpartitions"): "0x4 2x15 0x9"}, 15, 21
+    ),
+    "UserInsightsPostgresReplicaLag": Scenario(
+        {of_store("postgres", "cnpg_pg_replication_lag"): "0x4 61x9 0x9"}, 10, 15
+    ),
+    "UserInsightsPostgresNoSynchronousReplica": Scenario(
+        {
+            of_store("postgres", "cnpg_collector_sync_replicas", ', value="observed"'): "1x4 0x5 1x9",
+            of_store("postgres", "cnpg_collector_sync_replicas", ', value="expected"'): "1x30",
+        },
+        7,
+        11,
+    ),
+    "UserInsightsWalArchiveFailing": Scenario(
+        {
+            of_store("postgres", "cnpg_pg_stat_archiver_last_failed_time"): "0x4 300x30",
+            of_store("postgres", "cnpg_pg_stat_archiver_last_archived_time"): "200x24 1500x9",
+        },
+        20,
+        26,
+    ),
+    "UserInsightsBackupTooOld": Scenario(
+        {of_store("postgres", "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"): ("-129601x70 4200x9")},
+        60,
+        72,
+    ),
+    "UserInsightsCassandraNodeDown": Scenario(
+        {
+            f"kube_statefulset_status_replicas_ready{STATEFUL_SET}": "1x4 0x9 1x9",
+            f"kube_statefulset_replicas{STATEFUL_SET}": "1x30",
+        },
+        10,
+        15,
+    ),
+    "UserInsightsCassandraCompactionsPending": Scenario(
+        {of_store("cassandra", "org_apache_cassandra_metrics_compaction_pending_tasks"): "0x4 101x35 0x9"}, 35, 41
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def monitored() -> Rendered:
+    return render(MONITORED)
+
+
+def test_the_rules_are_valid(monitored: Rendered, tmp_path: Path) -> None:
+    assert check(monitored, tmp_path) == ""
+
+
+def test_every_alert_has_a_scenario(monitored: Rendered) -> None:
+    assert [rule["alert"] for rule in list_rules(monitored)] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize("alert", SCENARIOS)
+def test_an_alert_fires_in_time_and_clears(monitored: Rendered, alert: str, tmp_path: Path) -> None:
+    assert find_wrong(monitored, {alert: SCENARIOS[alert]}, tmp_path) == ""
+
+
+def test_every_alert_has_a_runbook_with_the_same_parts(monitored: Rendered) -> None:
+    alerts = {rule["alert"] for rule in list_rules(monitored)}
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == alerts | {"README"}
+    for alert in alerts:
+        lines = (RUNBOOKS / f"{alert}.md").read_text().splitlines()
+        headings = [line for line in lines if line.startswith("#")]
+        assert headings == [f"# {alert}", "## Meaning", "## Impact", "## Look", "## Do"]
+        assert f"| [{alert}]({alert}.md) |" in (RUNBOOKS / "README.md").read_text()
+
+
+def test_an_alert_names_its_release_severity_and_runbook() -> None:
+    alerts = {"runbookUrl": "https://example.org/runbooks/", "disabled": ["UserInsightsDataStale"]}
+    rules = list_rules(render(overlaid(MONITORED, {"monitoring": {"alerts": alerts}}), namespace="insights-ns"))
+    assert "UserInsightsDataStale" not in [rule["alert"] for rule in rules]
+    for rule in rules:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert (rule["labels"]["release"], rule["labels"]["release_namespace"]) == ("insights", "insights-ns")
+        assert rule["annotations"]["runbook_url"] == f"https://example.org/runbooks/{rule['alert']}.md"
+        assert "$namespace" not in rule["expr"]
+        assert 'namespace="insights-ns"' in rule["expr"] or 'job="insights-ns/insights-user-insights' in rule["expr"]
+
+
+def test_alerts_on_stores_come_with_the_stores() -> None:
+    alone = list_rules(render(overlaid(values_of("small"), {"monitoring": {"enabled": True}})))
+    names = [rule["alert"] for rule in alone]
+    assert [name for name in names if "Cassandra" in name or "Postgres" in name or "Kafka" in name] == []
+    assert "UserInsightsLedgerBroken" in names
+
+
+def test_what_prometheus_scrapes_is_what_the_pods_serve(monitored: Rendered) -> None:
+    monitors = {one["metadata"]["name"]: one["spec"] for one in monitored.of("PodMonitor")}
+    assert set(monitors) == {f"insights-user-insights{end}" for end in ("", "-postgres", "-kafka", "-cassandra")}
+    ours = monitors["insights-user-insights"]
+    [expression] = ours["selector"]["matchExpressions"]
+    assert set(expression["values"]) == {"publisher", "stream", "exporter"}
+    assert [endpoint["port"] for endpoint in ours["podMetricsEndpoints"]] == ["http"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_pods_are_annotated_for_prometheus_only_without_its_operator(enabled: bool) -> None:
+    rendered = render(overlaid(values_of("kind"), {"monitoring": {"enabled": enabled}}))
+    assert ("prometheus.io/scrape" in rendered.text) is not enabled
+    assert bool(rendered.of("PodMonitor", "PrometheusRule")) is enabled

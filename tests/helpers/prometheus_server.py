@@ -1,0 +1,71 @@
+"""A real Prometheus with the alerts of the chart, which scrapes processes on this machine."""
+
+import json
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tests.helpers.chart.promtool import list_rules
+from tests.helpers.chart.render import overlaid, render, values_of
+from tests.helpers.chart.tools import program
+from tests.helpers.support import eventually, free_port
+
+JOB = "default/insights-user-insights"
+"""What the rules of the release `insights` in the namespace `default` select."""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+
+    def list_firing(self) -> set[str]:
+        """The names of the alerts that fire."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/alerts", timeout=10) as answer:
+            alerts = json.load(answer)["data"]["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+    def wait_until_firing(self, alert: str) -> None:
+        eventually(lambda: alert in self.list_firing(), 60, f"{alert} does not fire")
+
+    def wait_until_clear(self, alert: str) -> None:
+        eventually(lambda: alert not in self.list_firing(), 60, f"{alert} does not clear")
+
+
+@contextmanager
+def run_prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
+    """Run Prometheus on the metrics of processes, by name, with the chart's alerts, which fire without delay."""
+    rules = list_rules(render(overlaid(values_of("small"), {"monitoring": {"enabled": True}})))
+    groups = [{"name": "alerts", "rules": [rule | {"for": "0s"} for rule in rules]}]
+    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": name}} for name, port in ports.items()]
+    configuration = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": ["rules.yaml"],
+        "scrape_configs": [{"job_name": JOB, "static_configs": targets}],
+    }
+    (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
+    address = f"127.0.0.1:{free_port()}"
+    command = [program("prometheus"), f"--config.file={folder / 'prometheus.yaml'}"]
+    command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}", "--log.level=error"]
+    with subprocess.Popen(command) as process:
+        try:
+            server = Prometheus(f"http://{address}")
+            eventually(lambda: _answers(server), 60, "Prometheus does not answer")
+            yield server
+        finally:
+            process.kill()
+
+
+def _answers(server: Prometheus) -> bool:
+    try:
+        server.list_firing()
+    except OSError:
+        return False
+    return True
