@@ -1,22 +1,27 @@
 """Measure what it costs to be sure: `check_ledger` over a filled platform, and again after a few further records.
 
 `python -m benchmarks.check [--records N] [--new N] [--rounds N]` starts the servers, the publisher and the stream,
-moves generated records through the chain, and checks. Before every further check, new records are moved.
+moves generated records through the chain, and checks. Full and incremental checks then take turns, and new records are
+moved before each of them.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks.chain import PAGE_SIZE, run_chain
 from benchmarks.common.entry import conclude, list_arguments, make_parser, run
 from benchmarks.common.results import Case, Result
 from benchmarks.common.rounds import Turn, measure, take_turns
 from insights.ledger.check import check_ledger
+from insights.ledger.hops import LedgerScope
 from insights.settings import StoreSettings
 
 ABOUT = """\
-`check_ledger`, which compares every store with the one before it, record by record, as `insights check` does; `client`
-is the checking process. *First* is the first check of all records, *again* a check after a page of new ones has passed
-through the chain. The publisher and the stream run but are idle. Records per second are those in the stores."""
+`check_ledger`, which compares every store with the one before it, record by record; `client` is the checking process.
+*First* is the first check of all records. *Full* and *incremental* follow when a page of new ones has passed through
+the chain: *full* compares everything again, as `insights check` does, and *incremental* compares what is new and a part
+of what was verified before, as the DAG `check_data_flow` does. The publisher and the stream run but are idle. Records
+per second are those in the stores."""
 VALIDITY = "every check was required to close"
 
 
@@ -34,18 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    with run_chain((options.records + options.new * options.rounds) // PAGE_SIZE) as chain:
+    with run_chain((options.records + 2 * options.new * options.rounds) // PAGE_SIZE) as chain:
         servers = {name: chain.pids[name] for name in ("PostgreSQL", "Kafka", "Cassandra")}
         chain.stage(options.records)
         chain.wait()
-        first = check(chain.stores, servers, chain.staged)
+        first = check(chain.stores, servers, chain.staged, full=True)
 
-        def check_again(_: int) -> Turn:
+        def check_again(_: int, *, full: bool) -> Turn:
             chain.stage(options.new)
             chain.wait()
-            return check(chain.stores, servers, chain.staged)
+            return check(chain.stores, servers, chain.staged, full=full)
 
-        turns = {"first": [first]} | take_turns({"again": check_again}, options.rounds)
+        contenders = {name: partial(check_again, full=name == "full") for name in ("full", "incremental")}
+        turns = {"first": [first]} | take_turns(contenders, options.rounds)
     title = "The check of the ledger"
     case = Case("", turns, "Check")
     conclude(
@@ -53,17 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def check(stores: StoreSettings, servers: dict[str, int], records: int) -> Turn:
+def check(stores: StoreSettings, servers: dict[str, int], records: int, *, full: bool) -> Turn:
     """A check of stores that hold so many records.
 
     Raises:
-        RuntimeError: it does not close.
+        RuntimeError: it does not close, or it was to be incremental and was not.
     """
 
     def require_closed() -> None:
-        ledger = check_ledger(stores)
+        ledger = check_ledger(stores, full=full)
         if not ledger.closed:
             raise RuntimeError(" ".join(hop.sentence for hop in ledger.open_hops()))
+        if (ledger.scope is LedgerScope.FULL) is not full:
+            raise RuntimeError("an incremental check became a full one: something looked wrong")
 
     turn = measure(require_closed, servers, records, memory=True)
     return Turn(turn.seconds, turn.cpu_seconds, records, turn.peak_bytes, {"Seconds": turn.seconds})

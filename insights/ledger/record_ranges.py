@@ -53,12 +53,12 @@ _FILL_SETTLED = f"""
     ) AS settled GROUP BY number / %(rows)s
 """
 # The days are given so that every partition is read by the index on (staged_on, id).
-_CHECK_RANGE = f"""
+CHECK_RANGE = f"""
     DELETE FROM checked_record;
     INSERT INTO checked_record
     SELECT id, page, keyed, kept, pruned, {build_rejected_sql("r.id::text")}, changed, beyond,
         EXISTS (SELECT FROM quarantine.records AS q WHERE q.event_id = r.id::text), {build_landed_sql("r.id::text")},
-        (SELECT bool_and(unread) FROM topic_event AS t WHERE t.event_id = r.id::text),
+        t.unread,
         EXISTS (SELECT FROM staging.batches AS b WHERE b.batch_id = r.page AND b.staged_at < now() - %(settled_after)s)
     FROM (
         SELECT coalesce(k.id, u.id) AS id, k.batch_id AS page, k.id IS NOT NULL AS keyed, u.id IS NOT NULL AS kept,
@@ -68,7 +68,8 @@ _CHECK_RANGE = f"""
             AS u
         FULL JOIN (SELECT * FROM staging.user_keys WHERE id > %(after)s AND id <= %(last)s) AS k ON k.id = u.id
         CROSS JOIN {PUBLISHER}
-    ) AS r;
+    ) AS r
+    LEFT JOIN topic_event AS t ON t.event_id = r.id::text;
     ANALYZE checked_record;
 """
 _DAYS = """
@@ -174,7 +175,7 @@ def list_days(cursor: PgCursor) -> list[date]:
 
 def _check_range(cursor: PgCursor, topic: str, after: int, last: int, compared: Compared) -> RecordRange:
     parameters = {"topic": topic, "after": after, "last": last, "days": list_days(cursor)}
-    cursor.execute(_CHECK_RANGE, parameters | {"settled_after": SETTLED_AFTER})
+    cursor.execute(CHECK_RANGE, parameters | {"settled_after": SETTLED_AFTER})
     cursor.execute(f"""
         SELECT count(*) FILTER (WHERE keyed), coalesce(sum({_PAGE_HASH.format("page")}), 0),
             count(*) FILTER (WHERE NOT keyed OR CASE WHEN pruned THEN kept ELSE kept = rejected END),
