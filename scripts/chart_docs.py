@@ -27,6 +27,22 @@ RESOURCES: dict[str, Any] = {
 }
 
 
+_OBJECTS: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
+_STRINGS: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+PODS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        **dict.fromkeys(("env", "envFrom", "volumes", "volumeMounts"), _OBJECTS),
+        **dict.fromkeys(("tolerations", "topologySpreadConstraints"), _OBJECTS),
+        **dict.fromkeys(("labels", "annotations", "nodeSelector"), _STRINGS),
+        "affinity": {"type": "object"},
+        "priorityClassName": {"type": "string"},
+    },
+}
+"""What `pods` adds to the pods of a component."""
+
+
 class ChartError(Exception):
     """values.yaml or the README is incomplete; the message names what is missing."""
 
@@ -128,6 +144,8 @@ def _build_type(value: Value) -> dict[str, Any]:
     hint = value.comment.hint
     if _is_resources(value.path):
         return RESOURCES
+    if value.path[0] == "pods":
+        return PODS
     match value.default:
         case bool():
             return {"type": "boolean"} | hint

@@ -76,7 +76,11 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
             yield {"requests": {"cpu": "7m"}}
         case dict():
             users = ("migrations", "ingest", "publisher", "stream", "dashboard")
-            yield from (dict.fromkeys(users, "other"), {"AIRFLOW__CORE__OTHER": "other"})
+            yield from (
+                dict.fromkeys(users, "other"),
+                {"priorityClassName": "other"},
+                {"AIRFLOW__CORE__OTHER": "other"},
+            )
 
 
 def changed(leaf: Value, base: dict[str, Any]) -> bool:

@@ -82,14 +82,17 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- include "user-insights.podSecurityContext" .uid | nindent 2 }}
+  {{- include "user-insights.podSecurityContext" . | nindent 2 }}
 {{- end -}}
 
+{{/* Calling convention: (dict "root" $ "uid" 10001) */}}
 {{- define "user-insights.podSecurityContext" -}}
 runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
+{{- if .root.Values.fixedUserIds }}
+runAsUser: {{ .uid }}
+runAsGroup: {{ .uid }}
+fsGroup: {{ .uid }}
+{{- end }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile: {type: RuntimeDefault}
 {{- end -}}

@@ -1,5 +1,9 @@
 {{/* The pod that KubernetesExecutor creates for a task; it adds the pod's name and the arguments of the container `base`. */}}
 {{- define "user-insights.airflow.podTemplate" -}}
+{{- include "user-insights.pods.extend" (dict "root" . "component" "airflow-task" "pod" (include "user-insights.airflow-task.pod" .)) -}}
+{{- end -}}
+
+{{- define "user-insights.airflow-task.pod" -}}
 {{- $component := dict "root" . "component" "airflow-task" -}}
 apiVersion: v1
 kind: Pod

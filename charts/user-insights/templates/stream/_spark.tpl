@@ -1,7 +1,7 @@
 {{/* Fields that driver and executors have in common. */}}
 {{- define "user-insights.stream.pod" -}}
 podSecurityContext:
-  {{- include "user-insights.podSecurityContext" 185 | nindent 2 }}
+  {{- include "user-insights.podSecurityContext" (dict "root" $ "uid" 185) | nindent 2 }}
 securityContext:
   {{- include "user-insights.containerSecurityContext" . | nindent 2 }}
 {{- with .Values.nodeSelector }}
