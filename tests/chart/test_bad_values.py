@@ -66,7 +66,7 @@ CONTRADICTIONS = [
     Case("kafka.topics.minInSyncReplicas=2", r"which exceeds kafka.topics.replicas \(1\)"),
     Case("kafka.topics.replicas=3", r"which exceeds kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
-    Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath and", DEFAULTS),
+    Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath, and", DEFAULTS),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
@@ -80,7 +80,12 @@ CONTRADICTIONS = [
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
-    Case("dashboard.httpRoute.enabled=true", "name the Gateway"),
+    Case("dashboard.httpRoute.enabled=true", "httpRoute.enabled is true for insights.localhost .* name the Gateway"),
+    Case("airflow.httpRoute.enabled=true", "httpRoute.enabled is true for airflow.localhost .* name the Gateway"),
+    Case(
+        "dashboard.autoscaling.enabled=true, dashboard.autoscaling.minReplicas=9",
+        r"minReplicas is 9, which exceeds dashboard.autoscaling.maxReplicas \(5\)",
+    ),
     Case(
         "monitoring.enabled=true, monitoring.alerts.disabled=[Stale]",
         'monitoring.alerts.disabled names "Stale", which is not an alert',

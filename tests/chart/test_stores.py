@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.chart.manifests import pods
 from tests.helpers.chart.render import Resource, effective, overlaid, render, values_of
+from tests.helpers.chart.schemas import custom_schemas, invalid
 
 OPERATORS = ["defaults", "kind", "production"]
 DATA = {"Kafka", "KafkaNodePool", "KafkaTopic", "Cluster", "ObjectStore", "K8ssandraCluster"}
@@ -178,3 +179,15 @@ def test_the_migrations_wait_for_the_logins_that_operators_create(profile: str, 
     [job] = [one for one in render(profile).of("Job") if "-migrations-" in one["metadata"]["name"]]
     command = job["spec"]["template"]["spec"]["containers"][0]["command"]
     assert [after for before, after in pairwise(command) if before == "--new-logins"] == waited_for
+
+
+def test_backups_use_the_identity_of_the_pods_if_told_so() -> None:
+    backup = {"enabled": True, "destinationPath": "s3://b/p", "inheritFromIAMRole": True}
+    role = {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/backup"}
+    rendered = render(
+        overlaid(values_of("defaults"), {"postgres": {"backup": backup, "serviceAccountAnnotations": role}})
+    )
+    [store], [cluster] = rendered.of("ObjectStore"), rendered.of("Cluster")
+    assert store["spec"]["configuration"]["s3Credentials"] == {"inheritFromIAMRole": True}
+    assert cluster["spec"]["serviceAccountTemplate"] == {"metadata": {"annotations": role}}
+    assert invalid([store, cluster], custom_schemas()) == []

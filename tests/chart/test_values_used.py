@@ -19,6 +19,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "airflow": {"existingDatabaseSecret": "d"},
     },
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
+    "airflow.httpRoute.enabled": {"airflow": {"httpRoute": {"gateway": "g"}}},
     "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
 }
 """Other values that a changed value requires."""
@@ -30,7 +31,8 @@ EVERYTHING = {
     "cassandra": {"backup": {"enabled": True, "medusaConfiguration": "m"}},
     "kafka": {"controllers": {"replicas": 3}},
     "stream": {"executor": {"dynamicAllocation": {"enabled": True}}},
-    "airflow": {"ingress": {"enabled": True}},
+    "airflow": {"ingress": {"enabled": True}, "httpRoute": {"enabled": True, "gateway": "g"}},
+    "monitoring": {"enabled": True},
     "dashboard": {
         "replicas": 2,
         "auth": {"allowAnonymous": True},
@@ -44,12 +46,13 @@ EXTERNAL = {
     "cassandra": {"external": LOGIN},
 }
 LOGIN_SECRETS = {"oidc": {"existingSecret": "s"}, "proxy": {"existingSecret": "s"}}
+SCALED = {"dashboard": {"autoscaling": {"enabled": True}}}
 OBJECT_STORE: dict[str, Any] = {"stream": {"checkpoint": {"uri": "s3a://b/p", "existingSecret": "s"}}}
 LOGINS: list[dict[str, Any]] = [
     {"dashboard": {"auth": {"mode": mode, "viewers": ["*"]} | LOGIN_SECRETS}} for mode in ("oidc", "proxy")
 ]
 BASES: list[dict[str, Any]] = [
-    *(overlaid(values_of("defaults"), over) for over in (EVERYTHING, OBJECT_STORE, *LOGINS)),
+    *(overlaid(values_of("defaults"), over) for over in (EVERYTHING, OBJECT_STORE, SCALED, *LOGINS)),
     overlaid(values_of("small"), EXTERNAL),
     *(values_of(profile) for profile in PROFILES),
 ]
@@ -73,12 +76,11 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
         case list():
             yield from (["other"], ["10.7.0.0/16"], ["UserInsightsDataStale"])
         case dict() if "properties" in described:
-            yield {"requests": {"cpu": "7m"}}
+            yield from ({"requests": {"cpu": "7m"}}, {"priorityClassName": "other"})
         case dict():
             users = ("migrations", "ingest", "publisher", "stream", "dashboard")
             yield from (
                 dict.fromkeys(users, "other"),
-                {"priorityClassName": "other"},
                 {"AIRFLOW__CORE__OTHER": "other"},
             )
 

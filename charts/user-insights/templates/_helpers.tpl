@@ -143,6 +143,27 @@ spec:
       {{- include "user-insights.selectorLabels" . | nindent 6 }}
 {{- end -}}
 
+{{/* A route from a Gateway to a component's Service. Calling convention: (dict "root" $ "component" "dashboard" "route" .Values.dashboard.httpRoute "port" 80) */}}
+{{- define "user-insights.httpRoute" -}}
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: {{ include "user-insights.componentName" . }}
+  labels:
+    {{- include "user-insights.labels" . | nindent 4 }}
+spec:
+  parentRefs:
+    - name: {{ .route.gateway }}
+      {{- with .route.gatewayNamespace }}
+      namespace: {{ . }}
+      {{- end }}
+  hostnames: [{{ .route.host }}]
+  rules:
+    - backendRefs:
+        - name: {{ include "user-insights.componentName" . }}
+          port: {{ .port }}
+{{- end -}}
+
 {{/* URL of the API that the DAG fetches from. Calling convention: $ */}}
 {{- define "user-insights.source.url" -}}
 {{- default (printf "http://%s-source:8084/api/1.4/" (include "user-insights.fullname" .)) .Values.source.url -}}

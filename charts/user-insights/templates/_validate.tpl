@@ -67,8 +67,8 @@
 {{- with .Values.postgres -}}
 {{- if and (not .external.enabled) (ge (int .synchronousReplicas) (int .instances)) -}}
 {{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d, so no commit could complete: lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
-{{- else if and .backup.enabled (or (not .backup.destinationPath) (not .backup.existingSecret)) -}}
-{{- fail "postgres.backup.enabled is true: also set postgres.backup.destinationPath and postgres.backup.existingSecret." -}}
+{{- else if and .backup.enabled (or (not .backup.destinationPath) (and (not .backup.existingSecret) (not .backup.inheritFromIAMRole))) -}}
+{{- fail "postgres.backup.enabled is true: also set postgres.backup.destinationPath, and postgres.backup.existingSecret or postgres.backup.inheritFromIAMRole." -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.cassandra -}}
@@ -81,6 +81,18 @@
 {{- end -}}
 
 {{- define "user-insights.validate.components" -}}
+{{- range list "dashboard" "airflow" -}}
+{{- with (get $.Values .).httpRoute -}}
+{{- if and .enabled (not .gateway) -}}
+{{- fail (printf "httpRoute.enabled is true for %s but httpRoute.gateway is empty: name the Gateway." .host) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.dashboard.autoscaling -}}
+{{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
+{{- fail (printf "dashboard.autoscaling.minReplicas is %d, which exceeds dashboard.autoscaling.maxReplicas (%d): lower it." (int .minReplicas) (int .maxReplicas)) -}}
+{{- end -}}
+{{- end -}}
 {{- with .Values -}}
 {{- if gt (len .fullnameOverride) 26 -}}
 {{- fail (printf "fullnameOverride %q has %d characters: shorten it to at most 26, because operators append to it." .fullnameOverride (len .fullnameOverride)) -}}
@@ -129,8 +141,10 @@
 {{- if .Values.monitoring.enabled -}}
 {{- $needed = append $needed (list "monitoring.coreos.com/v1/PodMonitor" "the Prometheus operator" "it" "monitoring.enabled=false") -}}
 {{- end -}}
-{{- if .Values.dashboard.httpRoute.enabled -}}
-{{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "the Gateway API" "dashboard.httpRoute.enabled=false") -}}
+{{- range list "dashboard" "airflow" -}}
+{{- if (get $.Values .).httpRoute.enabled -}}
+{{- $needed = append $needed (list "gateway.networking.k8s.io/v1/HTTPRoute" "Gateway API 1" "the Gateway API" (printf "%s.httpRoute.enabled=false" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- range $needed -}}
 {{- if not ($.Capabilities.APIVersions.Has (index . 0)) -}}

@@ -59,8 +59,6 @@ exec:
 {{- fail "dashboard.auth.mode is oidc but dashboard.auth.oidc.existingSecret is empty: name the Secret with secrets.toml." -}}
 {{- else if and (eq .auth.mode "proxy") (not .auth.proxy.existingSecret) -}}
 {{- fail "dashboard.auth.mode is proxy but dashboard.auth.proxy.existingSecret is empty: name the Secret whose secret the proxy sends." -}}
-{{- else if and .httpRoute.enabled (not .httpRoute.gateway) -}}
-{{- fail "dashboard.httpRoute.enabled is true but dashboard.httpRoute.gateway is empty: name the Gateway." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
