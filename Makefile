@@ -67,7 +67,7 @@ lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrit
 chart-docs: setup ## Generate the chart's values.schema.json and the table of values in its README from values.yaml.
 	@.venv/bin/python scripts/chart_docs.py
 
-bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes 10 minutes, ONLY="leg ..." runs these.
+bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes about 12 minutes, ONLY="leg ..." runs these.
 	@.venv/bin/python -m benchmarks $(if $(SMALL),--small) $(if $(ONLY),--only $(ONLY))
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

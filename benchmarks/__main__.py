@@ -15,17 +15,20 @@ from benchmarks.common.report import PAGE, write_page
 from benchmarks.common.results import REPOSITORY, RESULTS
 
 SMALL: dict[str, list[str]] = {
-    "chain": ["--records", "10000", "--rounds", "2", "--warm-up", "10000"],
-    "latency": ["--seconds", "40", "--rounds", "1"],
+    "chain": ["--records", "10000", "--rounds", "1", "--warm-up", "10000"],
+    "latency": ["--seconds", "40", "--rounds", "1", "--rates", "100"],
     "ingest": ["--pages", "2", "--rounds", "3"],
-    "publish": ["--records", "10000", "--rounds", "3"],
-    "transform": ["--records", "10000", "--rounds", "3"],
-    "cassandra_writer": ["--rows", "5000", "--rounds", "3"],
-    "merge": ["--records", "10000", "--rounds", "3"],
-    "growth": ["--sizes", "20000", "50000", "--records", "5000", "--rounds", "1"],
-    "check": ["--records", "10000", "--rounds", "2"],
+    "publish": ["--records", "5000", "--rounds", "2"],
+    "transform": ["--records", "5000", "--rounds", "2"],
+    "cassandra_writer": ["--rows", "5000", "--rounds", "2"],
+    "merge": ["--records", "5000", "--rounds", "2"],
+    "growth": ["--sizes", "20000", "--records", "5000", "--rounds", "1"],
+    "check": ["--records", "10000", "--rounds", "1"],
     "startup": ["--rounds", "1"],
-    "dashboard": ["--users", "20000", "--colds", "1", "--visits", "3", "--reruns", "10", "--crowd", "5"],
+    "dashboard": [
+        *("--users", "20000", "--colds", "1", "--visits", "2", "--reruns", "5", "--crowd", "3"),
+        *("--pages", "Overview", "Explore"),
+    ],
 }
 """Every leg, with the arguments of a run that takes about a minute."""
 FULL: dict[str, list[str]] = {"chain": ["--peers"], "cassandra_writer": ["--connector"], "startup": ["--demo"]}
