@@ -21,7 +21,7 @@ from tests.helpers.support import REPOSITORY
 OPERATIONS = (REPOSITORY / "docs" / "operations.md").read_text()
 RULES = (REPOSITORY / "docs" / "rules.md").read_text()
 README = (REPOSITORY / "README.md").read_text()
-DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 FOLDERS = "benchmarks|charts|dags|dashboard|docs|images|insights|jobs|requirements|scripts|tests"
 MADE_BY_USERS = {"dashboard/.streamlit/secrets.toml"}
 GROUPS = [
