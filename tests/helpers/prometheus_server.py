@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.url}/api/v1/alerts", timeout=10) as answer:
             alerts = json.load(answer)["data"]["alerts"]
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
+
+    def has_data(self, query: str) -> bool:
+        """Whether the query of a panel returns anything for the scraped job."""
+        parameters = urllib.parse.urlencode({"query": query.replace("$job", JOB)})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query?{parameters}", timeout=10) as answer:
+            return bool(json.load(answer)["data"]["result"])
 
     def wait_until_firing(self, alert: str) -> None:
         eventually(lambda: alert in self.list_firing(), 60, f"{alert} does not fire")

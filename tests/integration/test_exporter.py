@@ -6,17 +6,21 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from insights.ledger.check import check_ledger
+from insights.probes import ProbeServer
 from insights.settings import to_environment
+from insights.sinks.micro_batch import DeliveredBatch
+from insights.stream.metrics import StreamMetrics
+from scripts.grafana_dashboards import DASHBOARDS
 from tests.helpers import publisher_process
 from tests.helpers.idle_flow import IdleFlow
-from tests.helpers.prometheus_server import run_prometheus
+from tests.helpers.prometheus_server import Prometheus, run_prometheus
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
@@ -112,3 +116,43 @@ def test_alerts_fire_and_clear_when_the_thing_happens(flow: IdleFlow, tmp_path: 
             prometheus.wait_until_firing("UserInsightsDeliveryOverdue")
             flow.sql("UPDATE analytics.batches SET served_at = now()")
             prometheus.wait_until_clear("UserInsightsDeliveryOverdue")
+
+
+def serve_stream_metrics() -> ProbeServer:
+    """The stream's metrics after a micro-batch; a stream itself would take a minute to start."""
+    metrics = StreamMetrics()
+    metrics.record_batch(DeliveredBatch(1, accepted=9, rejected=1, seconds={"postgres": 0.1}))
+    offsets = {"users.raw": {"0": 10}}
+    metrics.record_progress(
+        {
+            "inputRowsPerSecond": 1.0,
+            "processedRowsPerSecond": 2.0,
+            "durationMs": {"triggerExecution": 900},
+            "sources": [{"endOffset": offsets, "latestOffset": offsets}],
+        }
+    )
+    checks = {"healthz": metrics.check_liveness, "readyz": metrics.check_readiness}
+    return ProbeServer("127.0.0.1", 0, "INSIGHTS_STREAM_HTTP_PORT", metrics.registry, **checks)
+
+
+def every_query_has_data(prometheus: Prometheus, queries: set[str]) -> bool:
+    missing = [query for query in sorted(queries) if not prometheus.has_data(query)]
+    assert not missing, missing
+    return True
+
+
+@pytest.mark.timeout(600)
+def test_every_panel_of_the_dashboards_has_data(flow: IdleFlow, tmp_path: Path) -> None:
+    assert check_ledger(flow.stores).closed
+    queries = {
+        query
+        for _, rows in DASHBOARDS.values()
+        for panels in rows.values()
+        for one in panels
+        for query in one.queries.values()
+    }
+    with closing(serve_stream_metrics()) as stream:
+        ports = {"exporter": free_port(), "publisher": free_port(), "stream": stream.port}
+        job = publisher_process.run_job(flow.stores.postgres, flow.stores.kafka, http_port=ports["publisher"])
+        with job, run_exporter(flow, ports["exporter"]), run_prometheus(tmp_path, ports) as prometheus:
+            eventually(lambda: every_query_has_data(prometheus, queries), 90, "a panel has no data")
