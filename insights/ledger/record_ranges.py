@@ -18,7 +18,7 @@ from insights.ledger.suspicion import Compared, require
 from insights.ledger.verified import Walk
 from insights.model.batch import PAGE_DIGESTED
 
-RANGE_ROWS = 20_000
+RANGE_ROWS = 8000
 """Rows of verified history that each walk compares again in one check."""
 SETTLED_AFTER = timedelta(minutes=10)
 """Records staged this long ago become history: no transaction that stages records is open as long."""
