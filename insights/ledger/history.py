@@ -9,9 +9,8 @@ from psycopg2.extensions import cursor as PgCursor
 from psycopg2.extras import Json
 
 from insights.clients import connections
-from insights.clients.sql import fetch_row
 from insights.ledger.hops import Ledger, LedgerScope, LedgerState
-from insights.ledger.stores import APPLICATION
+from insights.ledger.stores import APPLICATION, may_write
 from insights.settings import PostgresSettings
 
 KEPT = timedelta(days=30)
@@ -41,7 +40,7 @@ def record_check(postgres: PostgresSettings, ledger: Ledger) -> bool:
         connection,
         connection.cursor() as cursor,
     ):
-        if not _may_record(cursor):
+        if not may_write(cursor, ("analytics.checks",)):
             return False
         cursor.execute("DELETE FROM analytics.checks WHERE checked_at < now() - %s", (KEPT,))
         cursor.execute(
@@ -68,10 +67,3 @@ def read_last_check(cursor: PgCursor) -> RecordedCheck | None:
         name: abs(hop["left"] - hop["right"]) for name, hop in hops.items() if hop["state"] != LedgerState.CLOSED
     }
     return RecordedCheck(checked_at, LedgerState(state), seconds, open_records, full_at)
-
-
-def _may_record(cursor: PgCursor) -> bool:
-    cursor.execute(
-        "SELECT has_table_privilege('analytics.checks', 'INSERT') AND has_table_privilege('analytics.checks', 'DELETE')"
-    )
-    return bool(fetch_row(cursor)[0])

@@ -1,11 +1,12 @@
 """How the check reaches the stores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections, kafka_admin
+from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks
 from insights.settings import StoreSettings
 
@@ -21,6 +22,16 @@ def open_cursor(stores: StoreSettings) -> Iterator[PgCursor]:
         connection.cursor() as cursor,
     ):
         yield cursor
+
+
+def may_write(cursor: PgCursor, tables: Sequence[str]) -> bool:
+    """Whether this login may insert into and delete from all of these tables; the dashboard's only reads."""
+    cursor.execute(
+        "SELECT bool_and(has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'DELETE'))"
+        " FROM unnest(%s) AS name",
+        (list(tables),),
+    )
+    return bool(fetch_row(cursor)[0])
 
 
 def read_watermarks(stores: StoreSettings) -> Watermarks:

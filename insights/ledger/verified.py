@@ -16,6 +16,7 @@ from psycopg2.extras import Json
 
 from insights.clients.page_totals import EXTEND_PAGE_TOTALS, FORGET_PAGE_TOTALS
 from insights.clients.sql import fetch_row
+from insights.ledger.stores import may_write
 from insights.model.schema import CASSANDRA_TABLES
 
 _FORMAT = 1
@@ -71,13 +72,8 @@ def describe_conditions(cursor: PgCursor, session: Session, topic: str, topic_id
 
 
 def can_record(cursor: PgCursor) -> bool:
-    """Whether this login may record what it verifies; the dashboard's only reads."""
-    cursor.execute(
-        "SELECT bool_and(has_table_privilege(name, 'INSERT') AND has_table_privilege(name, 'DELETE'))"
-        " FROM unnest(%s) AS name",
-        (list(_TABLES),),
-    )
-    return bool(fetch_row(cursor)[0])
+    """Whether this login may record what it verifies."""
+    return may_write(cursor, _TABLES)
 
 
 def read_verified(cursor: PgCursor, conditions: str) -> Verified | None:
