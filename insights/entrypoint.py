@@ -4,8 +4,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Protocol
 
+from insights import probes
 from insights.errors import UserError, print_error
+from insights.wakeup import WakeUp
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -25,6 +29,44 @@ def run(work: Callable[[], object], *, quiet: Mapping[str, int] | None = None) -
         print_error(error)
         return 1
     return 0
+
+
+class Loop(Protocol):
+    """What a process does until it is stopped."""
+
+    def run(self) -> None:
+        """Return when it is stopped."""
+
+
+class LoopSettings(Protocol):
+    """Where a loop serves its probes."""
+
+    http_host: str
+    http_port: int
+
+
+def run_loop(
+    build: Callable[[WakeUp], Loop], settings: LoopSettings, port_variable: str, metrics: probes.LoopMetrics
+) -> None:
+    """Run a loop and serve its probes until SIGTERM or SIGINT; `port_variable` names the setting of their port.
+
+    Raises:
+        UserError: the process cannot listen on the port.
+    """
+    wake = WakeUp()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, wake.stop)
+    loop = build(wake)
+    server = probes.ProbeServer(
+        settings.http_host,
+        settings.http_port,
+        port_variable,
+        metrics.registry,
+        healthz=metrics.explain_liveness_failure,
+        readyz=metrics.explain_readiness_failure,
+    )
+    with closing(server):
+        loop.run()
 
 
 def exit_on_sigterm() -> None:

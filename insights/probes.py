@@ -2,17 +2,44 @@
 
 import sys
 import threading
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from insights.errors import UserError
 
 Check = Callable[[], str | None]
 """Returns why the probe fails, or None if it succeeds."""
+MAX_HEARTBEAT_AGE_SECONDS = 120
+"""A loop records a heartbeat more often than this, whatever it waits for."""
+
+
+class LoopMetrics(ABC):
+    """The registry of a process that is a loop, with the process's own metrics, and the loop's liveness."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._heartbeat_at = clock()
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+
+    def record_heartbeat(self) -> None:
+        """Record that the loop is making progress."""
+        self._heartbeat_at = self._clock()
+
+    def explain_liveness_failure(self) -> str | None:
+        """Why the process should be restarted, or None."""
+        age = self._clock() - self._heartbeat_at
+        return f"no progress for {age:.0f} s" if age > MAX_HEARTBEAT_AGE_SECONDS else None
+
+    @abstractmethod
+    def explain_readiness_failure(self) -> str | None:
+        """Why the process cannot work, or None."""
 
 
 class _QuietServer(ThreadingHTTPServer):

@@ -34,7 +34,7 @@ class Exporter:
         self._wake, self._metrics = wake, metrics
 
     def run(self) -> None:
-        """Measure until stopped. Outages are logged and end no loop."""
+        """Measure until stopped. An outage is logged, and the loop goes on."""
         while not self._wake.stopped:
             try:
                 with closing(connections.connect_postgres(self._postgres, _APPLICATION)) as connection:

@@ -5,24 +5,21 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import Counter, Gauge
 
 from insights.exporter.measurement import Measurement
 from insights.ledger.hops import LedgerState
 from insights.model.reasons import Reason
+from insights.probes import LoopMetrics
 
-MAX_HEARTBEAT_AGE_SECONDS = 120
-"""The loop records a heartbeat more often than this, whether the stores answer or not."""
 _TOTALS = ("fetched", "staged", "duplicates", "published", "served", "quarantined")
 
 
-class FlowMetrics:
+class FlowMetrics(LoopMetrics):
     """The metrics of the flow. A value that is not known, such as before the first check, is NaN."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        super().__init__(clock)
         self._records = self._make_gauge("records", "Records that each hop has processed, as the stores count.", "hop")
         self._unpublished = self._make_gauge("unpublished_rows", "Staged rows that wait for the publisher.")
         self._unread = self._make_gauge("unread_messages", "Messages that no merged micro-batch has read.")
@@ -56,7 +53,6 @@ class FlowMetrics:
         for store in ("postgres", "kafka"):
             self._failures.labels(store)
         self._connected = False
-        self._heartbeat_at = clock()
         self._forget()
 
     def record(self, measured: Measurement, *, kafka_answered: bool) -> None:
@@ -86,15 +82,6 @@ class FlowMetrics:
         if store == "postgres":
             self._connected = False
             self._forget()
-
-    def record_heartbeat(self) -> None:
-        """Record that the loop is making progress."""
-        self._heartbeat_at = self._clock()
-
-    def explain_liveness_failure(self) -> str | None:
-        """Why the process should be restarted, or None."""
-        age = self._clock() - self._heartbeat_at
-        return f"no progress for {age:.0f} s" if age > MAX_HEARTBEAT_AGE_SECONDS else None
 
     def explain_readiness_failure(self) -> str | None:
         """Why the metrics are not known, or None."""

@@ -3,19 +3,16 @@
 import time
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+from prometheus_client import Counter, Gauge
 
-MAX_HEARTBEAT_AGE_SECONDS = 120
-"""The loop records a heartbeat more often than this, whatever it waits for."""
+from insights.probes import LoopMetrics
 
 
-class PublisherMetrics:
+class PublisherMetrics(LoopMetrics):
     """The metrics of this process, and why `/healthz` or `/readyz` fails."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+        super().__init__(clock)
         self.published = self._make_counter("published", "Rows acknowledged by the broker.")
         self.quarantined = self._make_counter("quarantined", "Rows rejected as too large for the topic.")
         self.batches = self._make_counter("batches", "Batches published, with the cursor advanced past them.")
@@ -29,16 +26,6 @@ class PublisherMetrics:
             "gate_wait_seconds", "How long staged rows have been waiting for an older transaction to end."
         )
         self.connected = False
-        self._heartbeat_at = self._clock()
-
-    def record_heartbeat(self) -> None:
-        """Record that the loop is making progress."""
-        self._heartbeat_at = self._clock()
-
-    def explain_liveness_failure(self) -> str | None:
-        """Why the process should be restarted, or None."""
-        age = self._clock() - self._heartbeat_at
-        return f"no progress for {age:.0f} s" if age > MAX_HEARTBEAT_AGE_SECONDS else None
 
     def explain_readiness_failure(self) -> str | None:
         """Why the process cannot work, or None. A standby is ready."""

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from dashboard import auth
 from dashboard.data import stores as dashboard_stores
+from insights import probes
 from insights.cli import app
 from insights.clients import airflow, connections
 from insights.errors import UserError
@@ -218,7 +219,8 @@ def _record_probes(patch: Patch, job: Any) -> object:
         addresses.append((host, port))
         stop()
 
-    patch.setattr(job, "ProbeServer", serve)
+    patch.setattr(stream_users, "ProbeServer", serve)
+    patch.setattr(probes, "ProbeServer", serve)
     assert job.main() == 1
     return addresses
 

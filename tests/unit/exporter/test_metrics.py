@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import pytest
 
 from insights.exporter.measurement import Measurement
-from insights.exporter.metrics import MAX_HEARTBEAT_AGE_SECONDS, FlowMetrics
+from insights.exporter.metrics import FlowMetrics
 from insights.ledger.flow_state import FlowState
 from insights.ledger.history import RecordedCheck
 from insights.ledger.hops import LedgerState
+from insights.probes import MAX_HEARTBEAT_AGE_SECONDS
 from insights.queries.pipeline import HopTotals, LatencyPercentiles
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -60,7 +61,7 @@ def test_a_measurement_is_exported(metrics: FlowMetrics) -> None:
     assert [value(metrics, "ledger_state", state=state) for state in ("broken", "closed", "in_flight")] == [1, 0, 0]
     assert value(metrics, "ledger_open_records", hop="served") == 3
     assert value(metrics, "check_seconds") == 2.5
-    assert value(metrics, "measured_timestamp_seconds") or 0 > 0
+    assert (value(metrics, "measured_timestamp_seconds") or 0) > NOON.timestamp()
 
 
 def test_a_hop_that_holds_again_is_not_exported_any_more(metrics: FlowMetrics) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from insights.errors import UserError
 from insights.model.message import RawMessage
-from insights.probes import ProbeServer
+from insights.probes import MAX_HEARTBEAT_AGE_SECONDS, ProbeServer
 from insights.publisher.message_size import compute_wire_size, fits_topic
-from insights.publisher.metrics import MAX_HEARTBEAT_AGE_SECONDS, PublisherMetrics
+from insights.publisher.metrics import PublisherMetrics
 from insights.wakeup import WakeUp
 
 
