@@ -57,7 +57,7 @@ QUICK := tests/unit --ignore=tests/unit/stream/spark --ignore=tests/unit/dashboa
 
 check: lint ## Run what every commit must pass: lint, generated files and the quick unit tests; under 3 minutes on 2 cores.
 	@.venv/bin/python scripts/chart_docs.py --check
-	@.venv/bin/python scripts/grafana_dashboards.py --check
+	@.venv/bin/python -m scripts.grafana_dashboards --check
 	@$(PYTEST) $(QUICK) -n 2
 
 lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrite the lock files.
@@ -67,7 +67,7 @@ lock: setup ## Resolve requirements/*.in and the servers' jars again, and rewrit
 
 chart-docs: setup ## Generate the chart's values.schema.json, the table of values in its README, and the Grafana dashboards.
 	@.venv/bin/python scripts/chart_docs.py
-	@.venv/bin/python scripts/grafana_dashboards.py
+	@.venv/bin/python -m scripts.grafana_dashboards
 
 bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes about 12 minutes, ONLY="leg ..." runs these.
 	@.venv/bin/python -m benchmarks $(if $(SMALL),--small) $(if $(ONLY),--only $(ONLY))

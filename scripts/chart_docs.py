@@ -9,7 +9,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -219,15 +219,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--chart", type=Path, default=CHART, help="folder of the chart")
     options = parser.parse_args(arguments)
     try:
-        stale = {
-            path: text
-            for path, text in generate(options.chart).items()
-            if not path.exists() or path.read_text() != text
-        }
+        files = generate(options.chart)
     except ChartError as error:
         sys.exit(f"error: {error}")
-    if options.check and stale:
-        sys.exit(f"error: {', '.join(path.name for path in stale)} does not match values.yaml: run `make chart-docs`.")
+    write_files(files, "values.yaml", check=options.check)
+
+
+def write_files(files: Mapping[Path, str], source: str, *, check: bool) -> None:
+    """Write the files that are out of date; with `check`, write none, and exit with a sentence if there are any."""
+    stale = {path: text for path, text in files.items() if not path.exists() or path.read_text() != text}
+    if check and stale:
+        sys.exit(f"error: {', '.join(path.name for path in stale)} does not match {source}: run `make chart-docs`.")
     for path, text in stale.items():
         path.write_text(text)
 

@@ -4,9 +4,7 @@ Grafana 10.1 or later. The variable `job` selects the release, by the name that 
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from string import ascii_uppercase
 from typing import NamedTuple
 
@@ -16,9 +14,10 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-FOLDER = Path(__file__).parents[1] / "charts" / "user-insights" / "dashboards"
+from scripts.chart_docs import CHART, write_files
+
+FOLDER = CHART / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-JOB = 'job="$job"'
 
 
 class Panel(NamedTuple):
@@ -30,61 +29,54 @@ class Panel(NamedTuple):
     newest: bool = False
 
 
-def of_flow(name: str, more: str = "") -> str:
-    return f"insights_flow_{name}{{{JOB}{more}}}"
-
-
-def of_stream(name: str) -> str:
-    return f"insights_stream_{name}{{{JOB}}}"
-
-
-def of_publisher(name: str) -> str:
-    return f"insights_publisher_{name}{{{JOB}}}"
+def of(metric: str, more: str = "") -> str:
+    """The series of a metric of the release, restricted by `more` labels."""
+    return f'insights_{metric}{{job="$job"{more}}}'
 
 
 FLOW: dict[str, Sequence[Panel]] = {
     "Is everything well": (
-        Panel("Ledger broken", {"": of_flow("ledger_state", ', state="broken"')}, "bool_yes_no", newest=True),
-        Panel("Last check", {"": f"time() - {of_flow('checked_timestamp_seconds')}"}, "s", newest=True),
+        Panel("Ledger broken", {"": of("flow_ledger_state", ', state="broken"')}, "bool_yes_no", newest=True),
+        Panel("Last check", {"": f"time() - {of('flow_checked_timestamp_seconds')}"}, "s", newest=True),
         Panel(
-            "Age of the newest record", {"": f"time() - {of_flow('newest_record_timestamp_seconds')}"}, "s", newest=True
+            "Age of the newest record", {"": f"time() - {of('flow_newest_record_timestamp_seconds')}"}, "s", newest=True
         ),
-        Panel("Served users", {"": of_flow("records", ', hop="served"')}, newest=True),
+        Panel("Served users", {"": of("flow_records", ', hop="served"')}, newest=True),
     ),
     "Flow": (
-        Panel("Records per second by hop", {"{{hop}}": f"rate({of_flow('records')}[5m])"}, "ops"),
+        Panel("Records per second by hop", {"{{hop}}": f"rate({of('flow_records')}[5m])"}, "ops"),
         Panel(
             "In flight",
             {
-                "rows for the publisher": of_flow("unpublished_rows"),
-                "messages for the stream": of_flow("unread_messages"),
-                "batches for Cassandra": of_flow("undelivered_batches"),
+                "rows for the publisher": of("flow_unpublished_rows"),
+                "messages for the stream": of("flow_unread_messages"),
+                "batches for Cassandra": of("flow_undelivered_batches"),
             },
         ),
-        Panel("Time from fetch to delivery", {"p{{percentile}}": of_flow("latency_seconds")}, "s"),
+        Panel("Time from fetch to delivery", {"p{{percentile}}": of("flow_latency_seconds")}, "s"),
         Panel(
             "Rejected within 10 minutes",
-            {"{{reason}}": f"{of_flow('rejected_records')} > 0 or {of_flow('rejected_records')} * 0"},
+            {"{{reason}}": f"{of('flow_rejected_records')} > 0 or {of('flow_rejected_records')} * 0"},
         ),
-        Panel("Open in quarantine", {"{{reason}}": of_flow("quarantined_records")}),
-        Panel("Duration of the check", {"": of_flow("check_seconds")}, "s"),
+        Panel("Open in quarantine", {"{{reason}}": of("flow_quarantined_records")}),
+        Panel("Duration of the check", {"": of("flow_check_seconds")}, "s"),
     ),
     "Publisher": (
-        Panel("Rows per second", {"{{pod}}": f"rate({of_publisher('published_total')}[5m])"}, "ops"),
-        Panel("Leader", {"{{pod}}": of_publisher("leader")}),
-        Panel("Wait for older transactions", {"{{pod}}": of_publisher("gate_wait_seconds")}, "s"),
-        Panel("Lost connections per hour", {"{{pod}}": f"increase({of_publisher('reconnects_total')}[1h])"}),
+        Panel("Rows per second", {"{{pod}}": f"rate({of('publisher_published_total')}[5m])"}, "ops"),
+        Panel("Leader", {"{{pod}}": of("publisher_leader")}),
+        Panel("Wait for older transactions", {"{{pod}}": of("publisher_gate_wait_seconds")}, "s"),
+        Panel("Lost connections per hour", {"{{pod}}": f"increase({of('publisher_reconnects_total')}[1h])"}),
     ),
     "Stream": (
         Panel(
             "Messages per second",
-            {"arrive": of_stream("input_rows_per_second"), "are processed": of_stream("processed_rows_per_second")},
+            {"arrive": of("stream_input_rows_per_second"), "are processed": of("stream_processed_rows_per_second")},
             "ops",
         ),
-        Panel("Records per second by verdict", {"{{verdict}}": f"rate({of_stream('records_total')}[5m])"}, "ops"),
-        Panel("Duration of a micro-batch", {"": of_stream("batch_seconds")}, "s"),
-        Panel("Duration of its stages", {"{{stage}}": of_stream("stage_seconds")}, "s"),
-        Panel("Lag by partition", {"{{topic}}/{{partition}}": of_stream("kafka_lag")}),
+        Panel("Records per second by verdict", {"{{verdict}}": f"rate({of('stream_records_total')}[5m])"}, "ops"),
+        Panel("Duration of a micro-batch", {"": of("stream_batch_seconds")}, "s"),
+        Panel("Duration of its stages", {"{{stage}}": of("stream_stage_seconds")}, "s"),
+        Panel("Lag by partition", {"{{topic}}/{{partition}}": of("stream_kafka_lag")}),
     ),
 }
 DASHBOARDS = {"flow": ("User Insights: flow", FLOW)}
@@ -140,12 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args(arguments)
     FOLDER.mkdir(exist_ok=True)
-    for name in DASHBOARDS:
-        file, text = FOLDER / f"{name}.json", build_dashboard(name)
-        if not options.check:
-            file.write_text(text)
-        elif not file.exists() or file.read_text() != text:
-            sys.exit(f"{file.name} does not match scripts/grafana_dashboards.py: run `make chart-docs`.")
+    files = {FOLDER / f"{name}.json": build_dashboard(name) for name in DASHBOARDS}
+    write_files(files, "scripts/grafana_dashboards.py", check=options.check)
 
 
 if __name__ == "__main__":
