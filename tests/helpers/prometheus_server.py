@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.helpers.chart.promtool import list_rules
+from tests.helpers.chart.promtool import list_rules, write_rules
 from tests.helpers.chart.render import overlaid, render, values_of
 from tests.helpers.chart.tools import program
 from tests.helpers.support import eventually, free_port
@@ -49,12 +49,11 @@ class Prometheus:
 def run_prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
     """Run Prometheus on the metrics of processes, by name, with the chart's alerts, which fire without delay."""
     rules = list_rules(render(overlaid(values_of("small"), {"monitoring": {"enabled": True}})))
-    groups = [{"name": "alerts", "rules": [rule | {"for": "0s"} for rule in rules]}]
-    (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    file = write_rules([rule | {"for": "0s"} for rule in rules], folder)
     targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": name}} for name, port in ports.items()]
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": ["rules.yaml"],
+        "rule_files": [file.name],
         "scrape_configs": [{"job_name": JOB, "static_configs": targets}],
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))

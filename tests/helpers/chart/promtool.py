@@ -29,13 +29,7 @@ def list_rules(rendered: Rendered) -> list[dict[str, Any]]:
 
 def check(rendered: Rendered, folder: Path) -> str:
     """What promtool says about the rules; empty if they are valid."""
-    done = subprocess.run(
-        [program("promtool"), "check", "rules", str(_write_rules(rendered, folder))],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stderr if done.returncode else ""
+    return _find_fault("check", write_rules(list_rules(rendered), folder))
 
 
 def find_wrong(rendered: Rendered, scenarios: dict[str, Scenario], folder: Path) -> str:
@@ -55,16 +49,20 @@ def find_wrong(rendered: Rendered, scenarios: dict[str, Scenario], folder: Path)
             }
         )
     file = folder / "tests.yaml"
-    rules = _write_rules(rendered, folder)
+    rules = write_rules(list_rules(rendered), folder)
     file.write_text(yaml.safe_dump({"rule_files": [rules.name], "evaluation_interval": "1m", "tests": tests}))
+    return _find_fault("test", file)
+
+
+def write_rules(rules: list[dict[str, Any]], folder: Path) -> Path:
+    """Write a file of rules for Prometheus."""
+    file = folder / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "alerts", "rules": rules}]}))
+    return file
+
+
+def _find_fault(command: str, file: Path) -> str:
     done = subprocess.run(
-        [program("promtool"), "test", "rules", str(file)], capture_output=True, text=True, check=False
+        [program("promtool"), command, "rules", str(file)], capture_output=True, text=True, check=False
     )
     return done.stdout + done.stderr if done.returncode else ""
-
-
-def _write_rules(rendered: Rendered, folder: Path) -> Path:
-    [rule] = rendered.of("PrometheusRule")
-    file = folder / "rules.yaml"
-    file.write_text(yaml.safe_dump({"groups": rule["spec"]["groups"]}))
-    return file
