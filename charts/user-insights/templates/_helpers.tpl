@@ -41,6 +41,26 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 app.kubernetes.io/part-of: user-insights
 {{- end -}}
 
+{{/* The key of a component in the values, such as `airflowTask`. Calling convention: the component */}}
+{{- define "user-insights.valueKey" -}}
+{{- . | replace "-" "_" | camelcase | untitle -}}
+{{- end -}}
+
+{{/* A service account with the annotations of the values.
+     Calling convention: (dict "root" $ "component" "platform") */}}
+{{- define "user-insights.serviceAccount" -}}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ include "user-insights.componentName" . }}
+  labels:
+    {{- include "user-insights.labels" . | nindent 4 }}
+  {{- with get .root.Values.serviceAccountAnnotations (include "user-insights.valueKey" .component) }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
+
 {{/* Image and pull policy of a container; every image of the platform is rendered here.
      Calling convention: (dict "root" $ "name" "publisher") */}}
 {{- define "user-insights.image" -}}

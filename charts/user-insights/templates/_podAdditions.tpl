@@ -2,7 +2,7 @@
      Calling convention: (dict "root" $ "component" "airflow-task") */}}
 {{- define "user-insights.pods.additions" -}}
 {{- $all := .root.Values.pods.all -}}
-{{- $own := get .root.Values.pods (.component | replace "-" "_" | camelcase | untitle) -}}
+{{- $own := get .root.Values.pods (include "user-insights.valueKey" .component) -}}
 {{- $additions := dict -}}
 {{- range $field := list "envFrom" "volumes" "volumeMounts" "tolerations" -}}
 {{- $_ := set $additions $field (concat (get $all $field | default list) (get $own $field | default list)) -}}

@@ -1,3 +1,10 @@
+{{/* Whether Airflow is reached from outside the cluster; empty if not. */}}
+{{- define "user-insights.airflow.exposed" -}}
+{{- if or .Values.airflow.ingress.enabled .Values.airflow.httpRoute.enabled -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* Settings of all Airflow pods, as a YAML map. Some intervals are longer than Airflow's defaults, which use CPU while nothing
      runs; an edited DAG is still picked up at once. */}}
 {{- define "user-insights.airflow.config" -}}
