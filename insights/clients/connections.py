@@ -1,6 +1,7 @@
 """Connections to PostgreSQL, Cassandra and Kafka, opened in the same way by every module."""
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +34,9 @@ CASSANDRA_REJECTIONS = (RequestValidationException, protocol.RequestValidationEx
 """Those of them that a repetition of the statement raises again."""
 _RECONNECT_SECONDS = 2.0
 """Interval at which a node that is down is tried again; the driver's default grows to ten minutes."""
+_NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+"""Sends a request at once. Otherwise the second of two waits for the acknowledgement of the first, which the server
+delays by 40 ms."""
 _TCP_USER_TIMEOUT_MILLISECONDS = 30_000
 """How long sent data may stay unacknowledged; with TCP's defaults a lost server goes unnoticed for 15 minutes."""
 _LOGIN_REFUSED = re.compile(
@@ -102,6 +106,7 @@ def make_cassandra_cluster(settings: CassandraSettings) -> Cluster:
             connect_timeout=10,
             control_connection_timeout=10,
             reconnection_policy=ConstantReconnectionPolicy(_RECONNECT_SECONDS, None),
+            sockopts=[_NO_DELAY],
             **tls,
         )
     except UnresolvableContactPoints as error:

@@ -1,5 +1,6 @@
 """A server that refuses the login is distinguished from one that is not ready."""
 
+import socket
 from typing import Any
 
 import psycopg2
@@ -69,3 +70,8 @@ def test_cassandra_refuses_or_is_not_ready(
     with pytest.raises(kind) as raised, connections.open_cassandra(CassandraSettings(hosts="db")):
         pass
     assert str(cause) in str(raised.value)
+
+
+def test_requests_to_cassandra_do_not_wait_for_acknowledgements_of_earlier_ones() -> None:
+    cluster = connections.make_cassandra_cluster(CassandraSettings(hosts="127.0.0.1"))
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in cluster.sockopts
