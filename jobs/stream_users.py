@@ -83,6 +83,7 @@ def _stream() -> None:
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
         with streaming_query.explain_failure(query_settings):
+            streaming_query.warm_up_source(spark, kafka)
             transformation.warm_up()
             stores.warm_up()
         with explain_loss(kafka, postgres):

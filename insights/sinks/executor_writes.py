@@ -14,7 +14,7 @@ from insights.sinks import user_tables
 from insights.sinks.stores import Connections, StoreConnections, StoreConnectionSettings
 from insights.sinks.user_ranges import ALL_USERS, UserRange, read_undelivered_moves, read_users, split_users
 
-LEAST_ROWS = 2500
+LEAST_ROWS = 500
 """Rows that are worth a task of their own."""
 MOST_ROWS = 20_000
 """Rows of a task, which bound its memory."""

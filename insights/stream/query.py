@@ -25,6 +25,15 @@ COMMIT_SECONDS = 10
 CHECK_SECONDS = 10
 PYTHON_CONF = {"spark.python.daemon.module": "insights.sinks.worker_daemon"}
 """Settings of the executors' Python processes."""
+LOCAL_CHECKPOINT_CONF = {
+    "spark.sql.streaming.checkpointFileManagerClass": (
+        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
+    )
+}
+"""Settings for a checkpoint in a folder. The default manager starts several processes for each file: 34 ms, not 9."""
+_POLL_OPTIONS = {"kafka.max.poll.records": "10"}
+"""The client decompresses so many messages at a time; the default of 500 may be more than the memory."""
+_TRIGGER_LOGGER = "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor"
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
 
@@ -44,6 +53,9 @@ def make_spark_session(settings: StreamSettings) -> SparkSession:
             raise
         raise UserError("Java did not start: install Java 17 or 21, or set JAVA_HOME to one.") from None
     spark.sparkContext.setLogLevel("WARN")
+    # It warns of every batch that takes longer than the trigger interval, as any batch of a backlog does.
+    log4j = spark._jvm.org.apache.logging.log4j
+    log4j.core.config.Configurator.setLevel(_TRIGGER_LOGGER, log4j.Level.ERROR)
     # PySpark takes the python3 that is first on PATH, which may be another one.
     spark.sparkContext.pythonExec = sys.executable
     return spark
@@ -58,6 +70,7 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     conf = (
         SPARK_CONF
         | PYTHON_CONF
+        | (LOCAL_CHECKPOINT_CONF if _is_local(settings.checkpoint) else {})
         | {
             "spark.sql.session.timeZone": "UTC",
             "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -84,21 +97,27 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
     }
 
 
+def _is_local(checkpoint: str) -> bool:
+    return "://" not in checkpoint
+
+
 def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings, starting_offsets: str) -> DataFrame:
     """Read the raw topic as a stream, from the offsets in the checkpoint or else from `starting_offsets`.
 
     Raises:
         UserError: the Kafka connector is missing.
     """
-    options = kafka.spark() | {
-        "subscribe": kafka.raw_topic,
-        "startingOffsets": starting_offsets,
-        "failOnDataLoss": "true",
-        "includeHeaders": "true",
-        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
-        # The client decompresses so many messages at a time; the default of 500 may be more than the memory.
-        "kafka.max.poll.records": "10",
-    }
+    options = (
+        _POLL_OPTIONS
+        | kafka.spark()
+        | {
+            "subscribe": kafka.raw_topic,
+            "startingOffsets": starting_offsets,
+            "failOnDataLoss": "true",
+            "includeHeaders": "true",
+            "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+        }
+    )
     try:
         return spark.readStream.format("kafka").options(**options).load()
     except AnalysisException as error:
@@ -108,6 +127,12 @@ def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettin
             "Spark's Kafka connector is missing: set INSIGHTS_STREAM_JARS to its jars (spark-sql-kafka-0-10,"
             " spark-token-provider-kafka-0-10, kafka-clients, commons-pool2)."
         ) from None
+
+
+def warm_up_source(spark: SparkSession, kafka: KafkaSettings) -> None:
+    """Read the first message of the raw topic, if it has any, so that Spark has loaded what reads messages."""
+    options = _POLL_OPTIONS | kafka.spark() | {"subscribe": kafka.raw_topic, "failOnDataLoss": "false"}
+    spark.read.format("kafka").options(**options).load().limit(1).toArrow()
 
 
 def start_query(messages: DataFrame, sink: MicroBatchSink, settings: StreamSettings) -> StreamingQuery:

@@ -5,8 +5,12 @@ from functools import cached_property
 
 from pyspark.sql import DataFrame
 
+from insights.stream.examples import make_examples
 from insights.stream.planned_frame import PlannedFrame, make_template
 from insights.stream.transform import select_outcomes, transform_messages
+
+_WARM_UP_BATCHES = 4
+_WARM_UP_MESSAGES = 2000
 
 
 class Transformation:
@@ -43,5 +47,9 @@ class Transformation:
         return PlannedFrame(self._transformed)
 
     def warm_up(self) -> None:
-        """Compile the generated code, and start the executors' Python processes."""
-        self._outcomes.apply(self._template).toArrow()
+        """Transform examples, so that the generated code is compiled and the executors' Python processes have started.
+
+        HotSpot compiles what has been executed often.
+        """
+        for _ in range(_WARM_UP_BATCHES):
+            self._outcomes.apply(make_examples(self._template, _WARM_UP_MESSAGES)).toArrow()

@@ -102,6 +102,7 @@ def test_every_executor_of_a_cluster_transforms_and_writes(
         busy = [sum(worker.cpu_times().user > 0 for worker in group) for group in workers]
     assert len(executors) == 2
     assert all(busy), "an executor ran no Python process"
+    assert "falling behind" not in stream.log.read_text()
     assert_delivered(connection, cassandra, count)
 
 

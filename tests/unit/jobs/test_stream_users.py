@@ -34,6 +34,7 @@ def without_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0))
     monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
+    monkeypatch.setattr(query, "warm_up_source", lambda *_: None)
     monkeypatch.setattr(FakeTransformation, "limits", [], raising=False)
     monkeypatch.setattr(stream_users, "Transformation", FakeTransformation)
     monkeypatch.setattr(SparkStores, "warm_up", lambda _: None)

@@ -52,6 +52,18 @@ def test_a_failed_query_ends_with_the_innermost_cause(error: Exception, sentence
     assert str(query._explain_error(error, StreamSettings())) == f"The stream failed: {sentence}"
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "manager"),
+    [("/var/lib/insights/checkpoint", "FileSystemBasedCheckpointFileManager"), ("s3a://bucket/checkpoint", None)],
+)
+def test_files_of_a_checkpoint_in_a_folder_are_written_without_other_processes(
+    checkpoint: str, manager: str | None
+) -> None:
+    conf = query.build_spark_conf(StreamSettings(master="", checkpoint=checkpoint))
+    name = conf.get("spark.sql.streaming.checkpointFileManagerClass")
+    assert (name and name.rpartition(".")[2]) == manager
+
+
 def test_a_failed_job_before_the_query_ends_with_the_same_sentence() -> None:
     with (
         pytest.raises(UserError, match=r"^The stream failed: TimeoutException: no broker$"),

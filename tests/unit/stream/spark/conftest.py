@@ -70,23 +70,32 @@ def messages_frame(spark: SparkSession) -> Callable[[list[Message]], DataFrame]:
 
 
 @pytest.fixture(scope="session")
+def template(spark: SparkSession) -> DataFrame:
+    """The template that messages take the place of."""
+    return make_template(spark, spark.createDataFrame([], KAFKA_SOURCE).schema)
+
+
+@pytest.fixture(scope="session")
+def planned_outcomes(template: DataFrame) -> PlannedFrame:
+    """What becomes of messages, with whole payloads."""
+    return PlannedFrame(transform.select_outcomes(transform.transform_messages(template), 2**31 - 1))
+
+
+@pytest.fixture(scope="session")
 def process(
-    spark: SparkSession,
+    planned_outcomes: PlannedFrame,
     messages_frame: Callable[[list[Message]], DataFrame],
 ) -> Callable[[list[Message]], list[User | QuarantineRecord]]:
     """Return a function that transforms messages with distinct offsets and returns their outcomes in their order."""
 
-    template = make_template(spark, messages_frame([]).schema)
-    planned = PlannedFrame(transform.select_outcomes(transform.transform_messages(template), 2**31 - 1))
-
     def process_messages(messages: list[Message]) -> list[User | QuarantineRecord]:
-        outcomes = planned.apply(messages_frame(messages)).toArrow().to_pylist()
+        results = planned_outcomes.apply(messages_frame(messages)).toArrow().to_pylist()
         unversioned = {
             f"{message.topic}/{message.partition}/{message.offset}": read_envelope(message).unversioned
             for message in messages
         }
         by_origin: dict[str, User | QuarantineRecord] = {}
-        for outcome in outcomes:
+        for outcome in results:
             row, rejected = outcome["accepted"], outcome["rejected"]
             assert (row is None) != (rejected is None)
             origin = (row or rejected)["origin"]
