@@ -72,7 +72,7 @@ def _stream() -> None:
         with streaming_query.explain_failure(settings):
             start = retry_until_ready("the stores", prepare, time.monotonic() + PATIENCE_SECONDS)
         query_settings = settings.model_copy(update={"checkpoint": start.checkpoint})
-        messages = streaming_query.read_topic(spark, query_settings, kafka, start.starting_offsets)
+        messages = streaming_query.read_topic(spark, query_settings, kafka, start)
         transformation = Transformation(messages, kafka.max_message_bytes, COLLECTED_BYTES, encode_outcomes)
         outputs = TransformOutputs(
             transformation.encode_outcomes,
@@ -83,7 +83,7 @@ def _stream() -> None:
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
         with streaming_query.explain_failure(query_settings):
-            streaming_query.warm_up_source(spark, kafka)
+            streaming_query.warm_up_source(spark, kafka, start)
             transformation.warm_up()
             stores.warm_up()
         with explain_loss(kafka, postgres):

@@ -1,15 +1,17 @@
 """Topics, partitions and offsets through a Kafka admin client."""
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from insights.errors import UserError
 from insights.settings import KafkaSettings
 
+_log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
 
 
@@ -54,6 +56,17 @@ def read_topic_id(admin: AdminClient, topic: str, timeout_seconds: float = TIMEO
     """
     descriptions = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout_seconds)
     return str(descriptions[topic].result().topic_id)
+
+
+def read_message_limit(admin: AdminClient, settings: KafkaSettings, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
+    """The raw topic's `max.message.bytes`, or that of the settings if the topic's configuration is not readable."""
+    resource = ConfigResource(ResourceType.TOPIC, settings.raw_topic)
+    try:
+        [future] = admin.describe_configs([resource], request_timeout=timeout_seconds).values()
+        return int(future.result()["max.message.bytes"].value)
+    except KafkaException as error:
+        _log.info("the configuration of topic %s is not readable: %s", settings.raw_topic, error.args[0].str())
+        return settings.max_message_bytes
 
 
 def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:

@@ -7,10 +7,10 @@ from hashlib import sha256
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
 
 from insights import failpoints
-from insights.clients import connections
+from insights.clients import connections, kafka_admin
 from insights.clients.kafka_produce import Encoded, encode_quarantined, encode_raw, enqueue
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
@@ -55,7 +55,12 @@ class BatchProducer:
             },
         )
         self._check_topics()
-        self.max_message_bytes = min(settings.max_message_bytes, self._read_topic_limit())
+        self.max_message_bytes = min(
+            settings.max_message_bytes,
+            kafka_admin.read_message_limit(
+                AdminClient(settings.client() | {"logger": _log, "log_level": 3}), settings, _METADATA_TIMEOUT_SECONDS
+            ),
+        )
 
     def send(self, batch: StagedBatch) -> None:
         """Enqueue the batch: its messages for the raw topic, its rejected records for the quarantine topic.
@@ -162,16 +167,3 @@ class BatchProducer:
                 raise UndeliveredError(
                     f"Kafka's topic {topic} cannot be used ({metadata.error.str()}); create it or grant access to it."
                 )
-
-    def _read_topic_limit(self) -> int:
-        """The topic's `max.message.bytes`, or that of the settings if the topic's configuration is not readable."""
-        resource = ConfigResource(ResourceType.TOPIC, self._settings.raw_topic)
-        admin = AdminClient(self._settings.client() | {"logger": _log, "log_level": 3})
-        try:
-            [future] = admin.describe_configs([resource], request_timeout=_METADATA_TIMEOUT_SECONDS).values()
-            return int(future.result()["max.message.bytes"].value)
-        except KafkaException as error:
-            _log.info(
-                "the configuration of topic %s is not readable: %s", self._settings.raw_topic, error.args[0].str()
-            )
-            return self._settings.max_message_bytes

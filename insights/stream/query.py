@@ -17,6 +17,7 @@ from pyspark.sql.streaming import StreamingQuery
 from insights.errors import UserError
 from insights.settings import KafkaSettings, StreamSettings
 from insights.sinks.micro_batch import MicroBatchSink
+from insights.stream.start import StreamStart
 from insights.stream.transform import SPARK_CONF
 
 POLL_SECONDS = 0.5
@@ -31,8 +32,9 @@ LOCAL_CHECKPOINT_CONF = {
     )
 }
 """Settings for a checkpoint in a folder. The default manager starts several processes for each file: 34 ms, not 9."""
-_POLL_OPTIONS = {"kafka.max.poll.records": "10"}
-"""The client decompresses so many messages at a time; the default of 500 may be more than the memory."""
+POLL_BYTES = 64 * 1024 * 1024
+"""What a task's client decompresses at a time. Each time Spark asks the broker twice for offsets."""
+MAX_POLL_RECORDS = 500
 _TRIGGER_LOGGER = "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor"
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")
 
@@ -101,23 +103,24 @@ def _is_local(checkpoint: str) -> bool:
     return "://" not in checkpoint
 
 
-def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings, starting_offsets: str) -> DataFrame:
-    """Read the raw topic as a stream, from the offsets in the checkpoint or else from `starting_offsets`.
+def _list_consumer_options(kafka: KafkaSettings, largest_message: int) -> dict[str, str]:
+    """The options with which both a stream and a batch read the raw topic."""
+    records = min(MAX_POLL_RECORDS, max(1, POLL_BYTES // largest_message))
+    return kafka.spark() | {"subscribe": kafka.raw_topic, "kafka.max.poll.records": str(records)}
+
+
+def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettings, start: StreamStart) -> DataFrame:
+    """Read the raw topic as a stream, from the offsets in the checkpoint or else from those of `start`.
 
     Raises:
         UserError: the Kafka connector is missing.
     """
-    options = (
-        _POLL_OPTIONS
-        | kafka.spark()
-        | {
-            "subscribe": kafka.raw_topic,
-            "startingOffsets": starting_offsets,
-            "failOnDataLoss": "true",
-            "includeHeaders": "true",
-            "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
-        }
-    )
+    options = _list_consumer_options(kafka, start.largest_message) | {
+        "startingOffsets": start.starting_offsets,
+        "failOnDataLoss": "true",
+        "includeHeaders": "true",
+        "maxOffsetsPerTrigger": str(settings.max_offsets_per_trigger),
+    }
     try:
         return spark.readStream.format("kafka").options(**options).load()
     except AnalysisException as error:
@@ -129,9 +132,9 @@ def read_topic(spark: SparkSession, settings: StreamSettings, kafka: KafkaSettin
         ) from None
 
 
-def warm_up_source(spark: SparkSession, kafka: KafkaSettings) -> None:
+def warm_up_source(spark: SparkSession, kafka: KafkaSettings, start: StreamStart) -> None:
     """Read the first message of the raw topic, if it has any, so that Spark has loaded what reads messages."""
-    options = _POLL_OPTIONS | kafka.spark() | {"subscribe": kafka.raw_topic, "failOnDataLoss": "false"}
+    options = _list_consumer_options(kafka, start.largest_message) | {"failOnDataLoss": "false"}
     spark.read.format("kafka").options(**options).load().limit(1).toArrow()
 
 

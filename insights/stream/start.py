@@ -39,6 +39,8 @@ class StreamStart:
     topic_id: str
     orphaned_before: int
     """Undelivered batches with a smaller sequence number are not repeated by the query."""
+    largest_message: int
+    """The most bytes that a message of the topic has, as far as its configuration and the settings say."""
 
 
 def resolve_start(
@@ -76,6 +78,7 @@ def resolve_start(
         "earliest" if start.first else json.dumps({topic: offsets}),
         topic_id,
         0 if start.first else start.seq,
+        max(kafka.max_message_bytes, kafka_admin.read_message_limit(kafka_admin.get_admin(kafka), kafka)),
     )
 
 

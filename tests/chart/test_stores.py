@@ -16,7 +16,7 @@ RIGHTS = {
         "topic users.quarantine": {"Write", "Describe"},
     },
     "stream": {
-        "topic users.raw": {"Read", "Describe"},
+        "topic users.raw": {"Read", "Describe", "DescribeConfigs"},
         "topic users.quarantine": {"Write", "Describe"},
         "group spark-kafka-source": {"Read"},
     },

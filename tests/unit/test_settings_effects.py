@@ -48,6 +48,7 @@ from insights.source import client
 from insights.source.errors import FetchFailure, SourceError
 from insights.staging import retention
 from insights.stream import query
+from insights.stream.start import StreamStart
 from jobs import export_metrics, migrate, publish_staged, stream_users
 from tests.helpers.support import REPOSITORY
 from tests.unit.test_settings import LOCAL, list_variables
@@ -232,7 +233,7 @@ def configure_spark(_: Patch) -> object:
 def read_topic(_: Patch) -> object:
     calls: list[Any] = []
     recorder: Any = Recorder(calls)
-    query.read_topic(recorder, load(StreamSettings), load(KafkaSettings), "earliest")
+    query.read_topic(recorder, load(StreamSettings), load(KafkaSettings), StreamStart("", "", "", 0, 1000))
     return calls
 
 

@@ -31,7 +31,7 @@ def without_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
     monkeypatch.setattr(stream_users, "refill_cassandra", lambda *_: 0)
-    monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0))
+    monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0, 1000))
     monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
     monkeypatch.setattr(query, "warm_up_source", lambda *_: None)

@@ -7,7 +7,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 
 from insights.errors import UserError
-from insights.settings import StreamSettings
+from insights.settings import KafkaSettings, StreamSettings
 from insights.stream import query
 
 
@@ -50,6 +50,14 @@ def make_exception(text: str, cause: Any) -> SimpleNamespace:
 )
 def test_a_failed_query_ends_with_the_innermost_cause(error: Exception, sentence: str) -> None:
     assert str(query._explain_error(error, StreamSettings())) == f"The stream failed: {sentence}"
+
+
+@pytest.mark.parametrize(("bytes_of_a_message", "records"), [(1000, 500), (1_048_588, 63), (100_000_000, 1)])
+def test_the_messages_that_a_task_has_in_memory_are_bounded_by_their_size(
+    bytes_of_a_message: int, records: int
+) -> None:
+    options = query._list_consumer_options(KafkaSettings(), bytes_of_a_message)
+    assert options["kafka.max.poll.records"] == str(records)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@
 {{- end -}}
 
 {{- define "user-insights.kafka.acls.stream" -}}
-{{ include "user-insights.kafka.topicAcl" (dict "topic" .raw "operations" (list "Read" "Describe")) }}
+{{ include "user-insights.kafka.topicAcl" (dict "topic" .raw "operations" (list "Read" "Describe" "DescribeConfigs")) }}
 {{ include "user-insights.kafka.topicAcl" (dict "topic" .quarantine "operations" (list "Write" "Describe")) }}
 {{ include "user-insights.kafka.groupAcl" (dict "prefix" "spark-kafka-source" "operations" (list "Read")) }}
 {{- end -}}
