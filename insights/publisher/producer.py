@@ -7,7 +7,6 @@ from hashlib import sha256
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from insights import failpoints
 from insights.clients import connections, kafka_admin
@@ -55,12 +54,8 @@ class BatchProducer:
             },
         )
         self._check_topics()
-        self.max_message_bytes = min(
-            settings.max_message_bytes,
-            kafka_admin.read_message_limit(
-                AdminClient(settings.client() | {"logger": _log, "log_level": 3}), settings, _METADATA_TIMEOUT_SECONDS
-            ),
-        )
+        limit = kafka_admin.read_message_limit(kafka_admin.get_admin(settings), settings, _METADATA_TIMEOUT_SECONDS)
+        self.max_message_bytes = min(settings.max_message_bytes, limit)
 
     def send(self, batch: StagedBatch) -> None:
         """Enqueue the batch: its messages for the raw topic, its rejected records for the quarantine topic.
