@@ -33,7 +33,7 @@ LOCAL_CHECKPOINT_CONF = {
 }
 """Settings for a checkpoint in a folder. The default manager starts several processes for each file: 34 ms, not 9."""
 POLL_BYTES = 64 * 1024 * 1024
-"""What a task's client decompresses at a time. Each time Spark asks the broker twice for offsets."""
+"""What a task's client decompresses in one poll. Before each poll Spark asks the broker for offsets twice."""
 MAX_POLL_RECORDS = 500
 _TRIGGER_LOGGER = "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor"
 _OFFSET_LOGS = ("HDFSMetadataLog", "OffsetSeqLog", "CommitLog", "StreamMetadata", "OffsetSeq", "checkpoint file")

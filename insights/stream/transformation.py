@@ -51,5 +51,6 @@ class Transformation:
 
         HotSpot compiles what has been executed often.
         """
+        outcomes = self._outcomes.apply(make_examples(self._template, _WARM_UP_MESSAGES))
         for _ in range(_WARM_UP_BATCHES):
-            self._outcomes.apply(make_examples(self._template, _WARM_UP_MESSAGES)).toArrow()
+            outcomes.toArrow()
