@@ -131,7 +131,7 @@ def merge(connection: PgConnection, users: pa.Table, number: int) -> None:
     for start in range(0, users.num_rows, BATCH):
         rows = users.slice(start, BATCH)
         offsets = {"users.raw": {str(number): [start, start + rows.num_rows]}}
-        batch = postgres.MicroBatchId("benchmark", number * CHUNK + start, offsets, datetime.now(UTC))
+        batch = postgres.MicroBatchId(f"benchmark {number}", start // BATCH, offsets, datetime.now(UTC))
         postgres.merge_batch(connection, batch, encode_rows(rows), ())
 
 

@@ -36,16 +36,15 @@ def fill(settings: StoreSettings, first: int, users: int) -> None:
     started = time.monotonic()
     connections = StoreConnectionSettings(load(StreamSettings), settings.postgres, settings.cassandra)
     with closing(_Stores(connections)) as stores:
-        for start in range(first, users, BATCH):
+        for number, start in enumerate(range(first, users, BATCH)):
             rows = Chunk(start, min(BATCH, users - start)).accepted()
-            _deliver(stores, start, rows)
+            offsets = {"generated": {"0": [start, start + rows.num_rows]}}
+            _deliver(stores, postgres.MicroBatchId(f"{QUERY} {first}", number, offsets, datetime.now(UTC)), rows)
             rate = (start + rows.num_rows - first) / (time.monotonic() - started)
             print(f"{start + rows.num_rows:,} of {users:,} users written, {rate:,.0f}/s", file=sys.stderr, flush=True)
 
 
-def _deliver(stores: _Stores, number: int, rows: pa.Table) -> None:
-    offsets = {"generated": {"0": [number, number + rows.num_rows]}}
-    batch = postgres.MicroBatchId(QUERY, number, offsets, datetime.now(UTC))
+def _deliver(stores: _Stores, batch: postgres.MicroBatchId, rows: pa.Table) -> None:
     contents = BatchContents(batch, encode_rows(rows), RejectedRecords(), lambda _: RejectedRecords())
     delivery.write_cassandra(stores, contents, delivery.merge(stores, contents))
     stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch))

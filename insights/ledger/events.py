@@ -9,7 +9,7 @@ from insights.clients.stream_position import Watermarks
 from insights.ledger.digest import build_texts_digest_sql
 from insights.ledger.flow_state import BEYOND_CURSOR, PUBLISHER
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
-from insights.ledger.record_sql import STORED_DIGEST
+from insights.ledger.record_sql import STORED_DIGEST, build_number_sql
 from insights.ledger.scratch import copy_lines
 from insights.ledger.topic import TopicEvent
 from insights.model.batch import PAGE_DIGESTED
@@ -23,6 +23,7 @@ CREATE_SCRATCH_TABLES = """
     CREATE TEMP TABLE staged_event
         (event_id text, published boolean, pending boolean, recorded_digest bigint, stored_digest bigint);
     CREATE TEMP TABLE landed_event (event_id text, place text);
+    CREATE TEMP TABLE undone_event (event_id text);
     CREATE TEMP TABLE published_event (event_id text);
     CREATE TEMP TABLE arrival (user_id uuid, arrived_version bigint, arrived_digest bigint);
 """
@@ -33,7 +34,23 @@ _REJECTED = """
     (SELECT event_id FROM quarantine.records WHERE origin = 'staging/' || event_id AND reason <> 'TOO_LARGE') AS q
 """
 """Rows that were quarantined instead of staged. The publisher's records of staged rows have TOO_LARGE."""
-_IS_FOREIGN = "event_id !~ '^[0-9]+$'"
+_IS_OTHERS = "event_id !~ '^[0-9]+$'"
+_IS_UNDONE = "event_id IN (SELECT event_id FROM undone_event)"
+_IS_FOREIGN = f"({_IS_OTHERS} OR {_IS_UNDONE})"
+"""Of an event: it has no staged row and need not have one. It is another producer's, or a restore undid its row."""
+
+
+_FILL_UNDONE = f"""
+    INSERT INTO undone_event
+    SELECT DISTINCT event_id
+    FROM staging.epochs AS e
+    JOIN (
+        SELECT event_id, {build_number_sql("event_id")} AS number
+        FROM (SELECT event_id FROM topic_event UNION ALL SELECT event_id FROM landed_event) AS events
+    ) AS numbered ON number > e.ids_after AND number < e.ids_from
+    WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = number);
+    ANALYZE undone_event;
+"""
 
 
 def load_messages(
@@ -110,6 +127,7 @@ def load_events(cursor: PgCursor, topic: str) -> None:
         """,
         {"topic": topic},
     )
+    cursor.execute(_FILL_UNDONE)
 
 
 def _format_line(event: TopicEvent) -> str:
@@ -215,8 +233,9 @@ def check_published(cursor: PgCursor) -> Hop:
     """Check that every staged record is on the topic, as it was staged, or has left it and reached a sink."""
     cursor.execute(f"""
         SELECT count(*), count(*) FILTER (WHERE published), count(*) FILTER (WHERE pending),
-               (SELECT count(*) FROM topic_event WHERE {_IS_FOREIGN}) FROM staged_event""")
-    total, arrived, pending, foreign = fetch_row(cursor)
+               (SELECT count(*) FROM topic_event WHERE {_IS_OTHERS}),
+               (SELECT count(*) FROM topic_event WHERE {_IS_UNDONE}) FROM staged_event""")
+    total, arrived, pending, others, undone = fetch_row(cursor)
     missing = _select_ids(
         cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending ORDER BY event_id::numeric"
     )
@@ -238,7 +257,9 @@ def check_published(cursor: PgCursor) -> Hop:
         SELECT count(*) FROM staged_event LEFT JOIN topic_event USING (event_id)
         WHERE published AND stored_digest IS NOT NULL AND least_digest IS NULL""")
     (gone,) = fetch_row(cursor)
-    others = f" + {foreign:,} from other producers" if foreign else ""
+    added = f" + {others:,} from other producers" if others else ""
+    added += f" + {undone:,} of undone rows" if undone else ""
+    foreign = others + undone
     return evaluate_hop(
         "published",
         "staged + foreign = published",
@@ -248,9 +269,14 @@ def check_published(cursor: PgCursor) -> Hop:
         missing=missing,
         extra=extra,
         changed=changed,
-        holds=f"{total:,} staged{others} = {arrived + foreign:,} published.",
+        holds=f"{total:,} staged{added} = {arrived + foreign:,} published.",
         uncovered=list_uncovered(
-            (gone, "row whose message has left the topic", "rows whose messages have left the topic")
+            (gone, "row whose message has left the topic", "rows whose messages have left the topic"),
+            (
+                undone,
+                "message whose row a restore or a failover of PostgreSQL undid",
+                "messages whose rows a restore or a failover of PostgreSQL undid",
+            ),
         ),
     )
 

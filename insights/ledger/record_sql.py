@@ -33,6 +33,11 @@ def build_number_sql(event_id: str) -> str:
     )
 
 
+def build_undone_sql(number: str) -> str:
+    """Whether a staged id that no key has may be that of a row which a restore or a failover of PostgreSQL undid."""
+    return f"EXISTS (SELECT FROM staging.epochs AS e WHERE {number} > e.ids_after AND {number} < e.ids_from)"
+
+
 def build_known_sql(event_id: str) -> str:
     """Whether a record that a sink has was staged or, of another producer, can have been on the topic.
 
@@ -41,6 +46,7 @@ def build_known_sql(event_id: str) -> str:
     return f"""
         CASE WHEN {event_id} ~ '^[0-9]+$'
         THEN EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = {build_number_sql(event_id)})
+            OR {build_undone_sql(build_number_sql(event_id))}
         ELSE EXISTS (SELECT FROM topic_end AS e WHERE starts_with({event_id}, e.prefix)
             AND (e.high IS NULL OR substring({event_id} FROM '^.*/([0-9]{{1,19}})$')::numeric < e.high))
         END"""

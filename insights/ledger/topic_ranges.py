@@ -9,7 +9,7 @@ from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks
 from insights.ledger.events import group_messages, load_messages
 from insights.ledger.record_ranges import RANGE_ROWS, list_days
-from insights.ledger.record_sql import STORED_DIGEST, build_landed_sql, build_number_sql
+from insights.ledger.record_sql import STORED_DIGEST, build_landed_sql, build_number_sql, build_undone_sql
 from insights.ledger.suspicion import Compared, require
 from insights.ledger.topic import RawTopic
 from insights.ledger.verified import Walk
@@ -17,13 +17,16 @@ from insights.settings import KafkaSettings
 
 _CHECK_MESSAGES = f"""
     SELECT count(*), count(*) FILTER (WHERE NOT read AND NOT landed),
-        count(*) FILTER (WHERE number IS NULL AND event_id ~ '^[0-9]+$' OR number IS NOT NULL AND staged AND NOT keyed),
+        count(*) FILTER (
+            WHERE number IS NULL AND event_id ~ '^[0-9]+$' OR number IS NOT NULL AND staged AND NOT keyed AND NOT undone
+        ),
         count(*) FILTER (WHERE changed OR digest IS NOT NULL AND keyed AND NOT kept AND %(new)s),
-        count(*) FILTER (WHERE read AND NOT landed AND (keyed OR event_id !~ '^[0-9]+$'))
+        count(*) FILTER (WHERE read AND NOT landed AND (keyed OR undone OR event_id !~ '^[0-9]+$'))
     FROM (
         SELECT m.event_id, m.number, m.digest,
             m."offset" < s.read_until AS read, m."offset" < s.staged_before AS staged,
-            k.id IS NOT NULL AS keyed, u.id IS NOT NULL AS kept, {build_landed_sql("m.event_id")} AS landed,
+            k.id IS NOT NULL AS keyed, k.id IS NULL AND {build_undone_sql("m.number")} AS undone,
+            u.id IS NOT NULL AS kept, {build_landed_sql("m.event_id")} AS landed,
             u.id IS NOT NULL AND coalesce(m.digest <> coalesce(u.digest, {STORED_DIGEST}), false) AS changed
         FROM (SELECT *, {build_number_sql("event_id")} AS number FROM topic_message) AS m
         JOIN topic_span AS s USING (partition)

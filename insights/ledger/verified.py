@@ -61,7 +61,7 @@ class Verified:
 
 def describe_conditions(cursor: PgCursor, session: Session, topic: str, topic_id: str) -> str:
     """What must be as it was when a state was recorded, for the state to hold."""
-    cursor.execute("SELECT system_identifier, timeline_id FROM pg_control_system(), pg_control_checkpoint()")
+    cursor.execute("SELECT system_identifier, staging.current_timeline() FROM pg_control_system()")
     cluster = "/".join(map(str, fetch_row(cursor)))
     rows = session.execute(
         "SELECT table_name, id FROM system_schema.tables WHERE keyspace_name = %s", (session.keyspace,)

@@ -10,14 +10,14 @@ _LEDGER = dict.fromkeys(
     (
         *("TABLE staging.batches", "TABLE staging.page_totals", "TABLE staging.pruned", "TABLE staging.publisher"),
         *("TABLE staging.user_keys", "TABLE staging.users", "TABLE quarantine.records"),
-        "TABLE staging.source_pace",
+        *("TABLE staging.epochs", "TABLE staging.source_pace"),
         *("TABLE analytics.batches", "TABLE analytics.checks", "TABLE analytics.superseded"),
         "TABLE analytics.starting_offsets",
         *("TABLE analytics.user_counts", "TABLE analytics.users", "TABLE analytics.pruned_batches"),
     ),
     "SELECT",
 ) | {"DATABASE": "CONNECT, TEMPORARY"}
-_EPOCH = {"FUNCTION staging.current_epoch()": "EXECUTE", "TABLE staging.epochs": "SELECT, INSERT"}
+_EPOCH = {"FUNCTION staging.current_epoch()": "EXECUTE"}
 
 POSTGRES: Mapping[str, Mapping[str, str]] = {
     "ingest": _LEDGER

@@ -17,6 +17,7 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
+from insights.errors import UserError
 from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.sinks import merge_statements as statements
@@ -74,6 +75,9 @@ def merge_batch(
         accepted: the records that keep every rule.
         rejected: the records that a rule rejects.
         refused: those of the accepted records that PostgreSQL refuses.
+
+    Raises:
+        UserError: PostgreSQL has lost the batch before, which was merged.
     """
     with connection, connection.cursor() as cursor:
         stage_rows(cursor, accepted)
@@ -129,8 +133,13 @@ def read_counts(connection: PgConnection) -> pa.Table:
 
 
 def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
-    """Record that every sink has the batch."""
+    """Record that every sink has the batch.
+
+    Raises:
+        UserError: PostgreSQL has lost the batch.
+    """
     with connection, connection.cursor() as cursor:
+        _require_merged(cursor, batch.query_id, batch.number)
         cursor.execute(statements.MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
     failpoints.reach("batch.marked")
 
@@ -170,6 +179,21 @@ def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int, int] 
     return (row[1], row[2], row[3]) if row is not None and row[0] == batch.offsets else None
 
 
+def _require_merged(cursor: PgCursor, query_id: str, number: int) -> None:
+    """Retention keeps the last batch of a query, and Spark runs a batch only after the one before it was merged.
+
+    Raises:
+        UserError: PostgreSQL does not have the batch.
+    """
+    cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (query_id, number))
+    if cursor.fetchone() is None:
+        raise UserError(
+            f"PostgreSQL has lost micro-batch {number}, which was merged: it was restored to an earlier time, or a"
+            " replica took over that lacked transactions. Restart the stream: it reads the topic again from where"
+            " PostgreSQL is."
+        )
+
+
 def inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
     """Give the unfinished Cassandra writes of the batch with this id a new sequence number."""
     cursor.execute(
@@ -185,6 +209,8 @@ def _apply_batch(
     cursor: PgCursor, batch: MicroBatchId, rows: AcceptedRows, rejected: RejectedPortions, skipped: SkippedRows
 ) -> tuple[int, int, int]:
     """Write a batch that has not been merged before. Returns the same numbers as `_find_merged`."""
+    if batch.number:
+        _require_merged(cursor, batch.query_id, batch.number - 1)
     raise_rows(cursor, rows)
     order_rows(cursor, rows)
     compare_with_stored(cursor)

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as PgConnection
 
 from insights.clients import connections
 from insights.clients.retry import retry_until_ready
-from insights.errors import UserError
+from insights.errors import NotReadyError, RefusedError
 from insights.model.quarantine import Refusal
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks.cassandra import CassandraWriter
@@ -84,7 +84,7 @@ class StoreConnections:
                 if self._connection is None:
                     self._connection = connections.connect_postgres(self._settings.postgres, "stream")
                 return work(self._connection)
-            except (psycopg2.Error, UserError) as error:
+            except (psycopg2.Error, NotReadyError, RefusedError) as error:
                 if isinstance(error, psycopg2.Error) and not is_postgres_outage(error):
                     raise
                 if self._connection is not None:

@@ -92,10 +92,12 @@ def load_page(connection: PgConnection, page: SourcePage, dag_id: str, run_id: s
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('staging.batches/' || %s, 0))", (batch_id,))
         loaded = _find_loaded_page(cursor, batch_id)
         if loaded is None:
+            # Before ids are assigned, which a new epoch's first page skips to.
+            epoch = _read_epoch(cursor)
             # Sorted, so that transactions with overlapping pages do not deadlock.
             ids = _claim_keys(cursor, sorted([*records_by_key, *rejected_by_key]), staged_on, batch_id)
             staged = {key: id_ for key, id_ in ids.items() if key in records_by_key}
-            stamp = _read_stamp(cursor)
+            stamp = _Stamp(epoch, _read_clock(cursor))
             _copy_rows(cursor, page, records_by_key, staged, staged_on, batch_id, stamp)
             _quarantine_rows(cursor, page, rejected_by_key, ids, batch_id, stamp)
             failpoints.reach("stage.rows_copied")
@@ -168,9 +170,15 @@ def _claim_keys(cursor: PgCursor, keys: list[str], staged_on: date, batch_id: st
     return dict(cursor.fetchall())
 
 
-def _read_stamp(cursor: PgCursor) -> _Stamp:
-    cursor.execute("SELECT staging.current_epoch(), (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    return _Stamp(*fetch_row(cursor))
+def _read_epoch(cursor: PgCursor) -> int:
+    cursor.execute("SELECT staging.current_epoch()")
+    return int(fetch_row(cursor)[0])
+
+
+def _read_clock(cursor: PgCursor) -> int:
+    """The server's clock in microseconds."""
+    cursor.execute("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    return int(fetch_row(cursor)[0])
 
 
 def _copy_rows(

@@ -16,7 +16,6 @@ from insights.clients.stream_position import (
     SKIP_REMEDY,
     LostMessages,
     StartingOffsets,
-    StreamPosition,
     TopicState,
     Watermarks,
     find_lost,
@@ -48,8 +47,8 @@ def resolve_start(
 ) -> StreamStart:
     """Compare the stream's position with the topic, and record where it starts if that is new.
 
-    If messages that Spark would read again are gone, but all of them have been merged, the stream goes on behind them
-    with a new checkpoint.
+    The stream goes on from the merged offsets with a new checkpoint if messages that Spark would read again are gone,
+    but all of them have been merged, and if the checkpoint is ahead because PostgreSQL has lost merges.
 
     Raises:
         UserError: messages were lost before they were read, or a store cannot be reached.
@@ -63,14 +62,12 @@ def resolve_start(
         position, topic_id, watermarks = _read_topic(cursor, kafka)
         if lost := find_lost(topic, position, topic_id, watermarks):
             raise _make_loss_error(lost)
-        start = position.start
-        if start is None:
-            start = record_start(cursor, topic, topic_id, _begin(position, watermarks), LostMessages(topic))
-        if _is_gone(_read_next(spark, _name_checkpoint(checkpoint, start), topic), watermarks):
-            logging.warning(
-                "messages that the stream would read again left topic %s; all were merged, and it goes on", topic
-            )
-            start = record_start(cursor, topic, topic_id, position.offsets, LostMessages(topic))
+        merged = position.offsets or {partition: low for partition, (low, _) in watermarks.items()}
+        start = position.start or record_start(cursor, topic, topic_id, merged, LostMessages(topic))
+        next_offsets = _read_next(spark, _name_checkpoint(checkpoint, start), topic)
+        if reason := _find_reason_to_leave(next_offsets, merged, watermarks):
+            logging.warning("%s; the stream of topic %s goes on from the merged offsets", reason, topic)
+            start = record_start(cursor, topic, topic_id, merged, LostMessages(topic))
     failpoints.reach("start.recorded")
     offsets = {str(part): max(low, start.offsets.get(part, 0)) for part, (low, _) in watermarks.items()}
     return StreamStart(
@@ -141,11 +138,6 @@ def _make_loss_error(lost: LostMessages) -> UserError:
     return UserError(f"{lost.sentence()}; {SKIP_REMEDY}.")
 
 
-def _begin(position: StreamPosition, watermarks: Watermarks) -> Mapping[int, int]:
-    """The offsets of a first start: those merged by a version that recorded no start, or the topic's beginning."""
-    return position.offsets or {partition: low for partition, (low, _) in watermarks.items()}
-
-
 def _name_checkpoint(checkpoint: str, start: StartingOffsets) -> str:
     return checkpoint if start.first else f"{checkpoint}/from-{start.seq}"
 
@@ -157,5 +149,12 @@ def _read_next(spark: SparkSession, checkpoint: str, topic: str) -> Mapping[str,
         return {}
 
 
-def _is_gone(next_offsets: Mapping[str, int], watermarks: Watermarks) -> bool:
-    return any(next_offsets.get(str(partition), low) < low for partition, (low, _) in watermarks.items())
+def _find_reason_to_leave(
+    next_offsets: Mapping[str, int], merged: Mapping[int, int], watermarks: Watermarks
+) -> str | None:
+    """Why a query cannot go on with the checkpoint whose next offsets these are."""
+    if any(next_offsets.get(str(partition), low) < low for partition, (low, _) in watermarks.items()):
+        return "messages that Spark would read again left the topic, and all were merged"
+    if any(offset > merged.get(int(partition), 0) for partition, offset in next_offsets.items()):
+        return "PostgreSQL, which was restored or has failed over, lacks batches that the checkpoint has"
+    return None

@@ -1,14 +1,17 @@
 """A database, topics or a keyspace for a single test on a running server, dropped at the end."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
+from insights.clients.kafka_admin import read_watermarks
+from insights.errors import UserError
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
@@ -51,6 +54,14 @@ def create_topics(settings: KafkaSettings) -> Iterator[KafkaSettings]:
         deleted.result(20)
 
 
+def recreate_topic(settings: KafkaSettings) -> None:
+    """Delete the raw topic, and create it again as soon as the broker lets it."""
+    admin, topic = AdminClient(settings.client()), settings.raw_topic
+    admin.delete_topics([topic])[topic].result(20)
+    eventually(lambda: _succeeds(lambda: admin.create_topics([NewTopic(topic, 2, 1)])[topic].result(20)))
+    eventually(lambda: _succeeds(lambda: read_watermarks(admin, topic)))
+
+
 @contextmanager
 def name_keyspace(server: Any) -> Iterator[CassandraSettings]:
     """Settings with the name of a keyspace that does not exist yet, and the login of `server`."""
@@ -66,6 +77,14 @@ def name_keyspace(server: Any) -> Iterator[CassandraSettings]:
     cluster = server.connect()
     cluster.connect().execute(f"drop keyspace if exists {name}")
     cluster.shutdown()
+
+
+def _succeeds(request: Callable[[], object]) -> bool:
+    try:
+        request()
+    except (KafkaException, UserError):
+        return False
+    return True
 
 
 def _make_unique(prefix: str) -> str:

@@ -1,26 +1,24 @@
 """Messages that leave the topic before the stream has read them, and a topic that is deleted and created again."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import NewTopic
 from psycopg2.extensions import connection as PgConnection
 from typer.testing import CliRunner, Result
 
 from insights.cli import app
 from insights.clients.kafka_admin import get_admin, read_watermarks
-from insights.errors import UserError
 from insights.ledger.check import check_ledger
 from insights.ledger.hops import Hop, LedgerState
 from insights.repair.replay import ReplayPeriod, replay
 from insights.settings import KafkaSettings, StoreSettings
 from tests.helpers import raw_users
+from tests.helpers.fresh_stores import recreate_topic
 from tests.helpers.publisher_process import run_publisher
 from tests.helpers.staged_pages import delete_messages, fetch, stage_page
 from tests.helpers.stream_process import (
@@ -53,24 +51,6 @@ def publish_users(stores: StoreSettings, first: int, count: int) -> None:
 
 def read_ends(kafka: KafkaSettings) -> Mapping[int, int]:
     return {part: high for part, (_, high) in read_watermarks(get_admin(kafka), kafka.raw_topic).items()}
-
-
-def recreate_topic(kafka: KafkaSettings) -> None:
-    """Delete the topic, and create it again as soon as the broker lets it."""
-    admin = get_admin(kafka)
-    admin.delete_topics([kafka.raw_topic])[kafka.raw_topic].result(20)
-    eventually(
-        lambda: succeeds(lambda: admin.create_topics([NewTopic(kafka.raw_topic, 2, 1)])[kafka.raw_topic].result(20))
-    )
-    eventually(lambda: succeeds(lambda: read_ends(kafka)))
-
-
-def succeeds(request: Callable[[], object]) -> bool:
-    try:
-        request()
-    except (KafkaException, UserError):
-        return False
-    return True
 
 
 def wait_until_read(run: Running, connection: PgConnection, users: int) -> None:

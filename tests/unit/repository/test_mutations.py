@@ -20,7 +20,8 @@ def test_a_mutation_changes_one_place_and_leaves_valid_python(mutation: Mutation
     text = (REPOSITORY / mutation.path).read_text()
     mutated = apply_mutation(text, mutation)
     assert mutated != text
-    ast.parse(mutated)
+    if mutation.path.endswith(".py"):
+        ast.parse(mutated)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=names)

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from insights.clients import connections
-from insights.errors import UserError
+from insights.errors import NotReadyError, UserError
 from insights.settings import CassandraSettings, PostgresSettings, StreamSettings
 from insights.sinks import stores as module
 from insights.sinks.stores import StoreConnections, StoreConnectionSettings
@@ -51,7 +51,7 @@ def fail_on(connection: Connection) -> Callable[[Any], str]:
 
 def test_a_merge_survives_a_server_that_restarts(stores: StoreConnections, monkeypatch: pytest.MonkeyPatch) -> None:
     lost, restored = Connection(), Connection()
-    script_connections(monkeypatch, lost, UserError("starting up"), UserError("starting up"), restored)
+    script_connections(monkeypatch, lost, NotReadyError("starting up"), NotReadyError("starting up"), restored)
     assert stores.with_postgres(fail_on(lost)) == "done"
     assert (lost.closed, restored.closed) == (True, False)
 
@@ -60,9 +60,20 @@ def test_a_server_that_stays_down_fails_the_batch_with_its_error(
     stores: StoreConnections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "OUTAGE_SECONDS", 0.0)
-    script_connections(monkeypatch, *[UserError("PostgreSQL is away")] * 10)
-    with pytest.raises(UserError, match="PostgreSQL is away"):
+    script_connections(monkeypatch, *[NotReadyError("PostgreSQL is away")] * 10)
+    with pytest.raises(NotReadyError, match="PostgreSQL is away"):
         stores.with_postgres(lambda _: None)
+
+
+def test_an_error_that_a_user_must_act_on_is_raised_at_once(
+    stores: StoreConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(_: Any) -> None:
+        raise UserError("PostgreSQL has lost micro-batch 3")
+
+    script_connections(monkeypatch, Connection())
+    with pytest.raises(UserError, match="has lost micro-batch 3"):
+        stores.with_postgres(work)
 
 
 def test_an_error_about_the_rows_is_raised_at_once_although_psycopg2_calls_it_operational(
