@@ -58,6 +58,8 @@ IMAGE_ROOTS: dict[str, list[Root]] = {
         Root("org.apache.hadoop", "hadoop-aws", "3.4.2", transitive=False),
         Root("software.amazon.awssdk", "bundle", "2.29.52", transitive=False),
         Root("software.amazon.s3.analyticsaccelerator", "analyticsaccelerator-s3", "1.2.1", transitive=False),
+        # Not published for every patch release of Spark.
+        Root("org.apache.spark", "spark-hadoop-cloud_2.13", "4.1.2", transitive=False),
     ],
 }
 _GROUPS = [*ROOTS, *IMAGE_ROOTS]

@@ -62,9 +62,13 @@ def test_the_messages_that_a_task_has_in_memory_are_bounded_by_their_size(
 
 @pytest.mark.parametrize(
     ("checkpoint", "manager"),
-    [("/var/lib/insights/checkpoint", "FileSystemBasedCheckpointFileManager"), ("s3a://bucket/checkpoint", None)],
+    [
+        ("/var/lib/insights/checkpoint", "FileSystemBasedCheckpointFileManager"),
+        ("s3a://bucket/checkpoint", "AbortableStreamBasedCheckpointFileManager"),
+        ("abfss://container@account/checkpoint", None),
+    ],
 )
-def test_files_of_a_checkpoint_in_a_folder_are_written_without_other_processes(
+def test_the_files_of_a_checkpoint_are_written_in_the_way_of_their_storage(
     checkpoint: str, manager: str | None
 ) -> None:
     conf = query.build_spark_conf(StreamSettings(master="", checkpoint=checkpoint))
