@@ -18,6 +18,7 @@ from benchmarks.common.results import Case, Result
 from benchmarks.common.rounds import Turn, Turns, take_turns
 from benchmarks.common.servers import configure, list_pids, run_servers, run_stores
 from insights.clients import connections
+from insights.errors import UserError
 from insights.settings import PostgresSettings
 
 ABOUT = """\
@@ -33,15 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises:
         RuntimeError: the stores do not hold the users.
-        UserError: Java or a jar is missing, or a server does not start.
+        UserError: a size is too small, Java or a jar is missing, or a server does not start.
     """
     parser = make_parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000], help="ascending")
-    parser.add_argument("--records", type=int, default=20_000, help=f"per round, a multiple of {PAGE_SIZE:,}")
+    parser.add_argument("--records", type=int, default=15_000, help=f"per round, a multiple of {PAGE_SIZE:,}")
     parser.add_argument("--rounds", type=int, default=5, help="after one that is not counted")
     options = parser.parse_args(arguments)
     turns: Turns = {}
     per_size = options.records * (options.rounds + 1)
+    if per_size > options.sizes[0]:
+        raise UserError(f"{per_size:,} users pass through the chain at each size: make --sizes begin with no fewer.")
     with (
         configure() as c,
         serve_pages(len(options.sizes) * per_size // PAGE_SIZE, PAGE_SIZE) as url,

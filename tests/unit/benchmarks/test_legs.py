@@ -10,11 +10,12 @@ from uuid import UUID
 import pandas as pd
 import pytest
 
-from benchmarks import latency, publish
+from benchmarks import growth, latency, publish
 from benchmarks.common import flow, open_loop
 from benchmarks.common.population import Chunk
 from benchmarks.common.rounds import Turn, compute_percentile, take_turns
 from benchmarks.peers import debezium_source, simple_rules, spark_chain
+from insights.errors import UserError
 from insights.model.schema import ACCEPTED_FIELDS, USER_FIELDS
 from insights.simulator.formats import list_nationalities
 from insights.simulator.people import Crowd, generate_people
@@ -153,3 +154,8 @@ def test_both_simplified_rules_derive_the_same_fields_of_a_user():
     by_row = pd.DataFrame(rows, columns=list(simple_rules.FIELDS))
     pd.testing.assert_frame_equal(by_row[exact], frame[exact], check_dtype=False)
     assert simple_rules.clean_row(b"{", 0, "0", fetched) is None
+
+
+def test_growth_refuses_sizes_that_its_rounds_exceed() -> None:
+    with pytest.raises(UserError, match=r"^10,000 users pass through the chain at each size: make --sizes begin"):
+        growth.main(["--sizes", "9000", "20000", "--records", "5000", "--rounds", "1"])
