@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from insights.clients.failure_notice import REPORTED
+
 
 @dag(
     schedule="5/30 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=1)},  # For an outage; a loss fails at once.
+    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(minutes=1)},  # For an outage; a loss fails at once.
     params={
         "wait_seconds": Param(120, type="integer", minimum=0, description="Seconds to wait until idle."),
         "full": Param(False, type="boolean", description="Compare everything, as once a week."),

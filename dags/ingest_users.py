@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
+from insights.clients.failure_notice import REPORTED
+
 PAGES_PER_TASK = 5
 
 
@@ -14,7 +16,7 @@ PAGES_PER_TASK = 5
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
+    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
     params={
         "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages per run."),
         "page_size": Param(None, type=["null", "integer"], minimum=1, maximum=5000, description="Records per page."),

@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 
+from insights.clients.failure_notice import REPORTED
+
 
 @dag(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},
+    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(minutes=5)},
     tags=["user-insights"],
     doc_md="Partitions are whole days. They are dropped oldest first, and only once the publisher has published them."
     " Merged batches of the same age are deleted once Cassandra has them.",

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+from insights.clients.failure_notice import REPORTED
 from insights.errors import UserError
 from insights.model.reasons import Reason
 
@@ -13,6 +14,7 @@ from insights.model.reasons import Reason
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     max_active_runs=1,
+    default_args=REPORTED,
     params={
         "reason": Param("", type="string", enum=["", *Reason], description="Only records with this reason."),
         "ids": Param([], type="array", items={"type": "string"}, description="Only these event ids or origins."),

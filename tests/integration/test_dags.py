@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
@@ -138,6 +140,40 @@ def test_the_check_succeeds_if_the_stores_agree_and_otherwise_fails_with_the_nam
     broken = run(environment, "check_data_flow", "2026-11-20T12:30:00Z", wait_seconds=0)
     assert "STATE failed" in broken.stdout
     assert "user_counts: " in broken.stdout + broken.stderr
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Keeps what it is sent."""
+
+    received: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_a_failed_task_is_reported_to_the_addresses_of_the_connection(
+    environment: dict[str, str], connection: Any
+) -> None:
+    with connection, connection.cursor() as cursor:
+        cursor.execute("INSERT INTO analytics.user_counts VALUES ('gender', 'female', 3, 1)")
+    with HTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        extra = {"config": {"path": f"json://127.0.0.1:{server.server_port}/", "tag": "all"}}
+        notified = environment | {"AIRFLOW_CONN_APPRISE_DEFAULT": json.dumps({"conn_type": "apprise", "extra": extra})}
+        failed = run(notified, "check_data_flow", "2026-11-20T12:50:00Z", wait_seconds=0)
+        server.shutdown()
+    assert "STATE failed" in failed.stdout
+    [notice] = Webhook.received
+    assert (notice["title"], notice["type"]) == ("User Insights: check_data_flow failed", "failure")
+    assert notice["message"].startswith("Task ledger of run ")
+    assert "user_counts: " in notice["message"]
+    assert "http" in notice["message"]
+
+    silent = run(environment, "check_data_flow", "2026-11-20T13:00:00Z", wait_seconds=0)
+    assert "STATE failed" in silent.stdout
+    assert "No notice was sent" in silent.stdout + silent.stderr
 
 
 def test_a_redrive_publishes_the_corrected_record_through_the_providers_hook(
