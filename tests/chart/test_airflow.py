@@ -5,7 +5,7 @@ import pytest
 from tests.helpers.chart.manifests import Pod, pods, selects
 from tests.helpers.chart.render import CHART, Rendered, overlaid, render, values_of
 
-LOGGING = {"airflow-api-server", "airflow-triggerer", "airflow-task"}
+LOGGING = {"airflow-api-server", "airflow-triggerer", "airflow-task", "airflow-cleanup"}
 
 
 def component(pod: Pod) -> str:
@@ -69,3 +69,22 @@ def test_an_older_airflow_checks_the_schema_before_it_replaces_a_newer_one(rende
     assert container.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]["valueFrom"]["secretKeyRef"]["optional"] is True
     [authorities] = [volume for volume in pod.spec["volumes"] if volume["name"] == "authorities"]
     assert all(source["secret"]["optional"] for source in authorities["projected"]["sources"])
+
+
+def test_tasks_and_the_dag_processor_can_report_failures() -> None:
+    notify = {"existingSecret": "notices", "ports": [443, 587]}
+    rendered = render(overlaid(values_of("defaults"), {"airflow": {"notify": notify}}))
+    reporting = {
+        component(pod)
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if container.environment.get("AIRFLOW_CONN_APPRISE_DEFAULT")
+        == {
+            "name": "AIRFLOW_CONN_APPRISE_DEFAULT",
+            "valueFrom": {"secretKeyRef": {"name": "notices", "key": "connection"}},
+        }
+    }
+    [policy] = [one for one in rendered.of("NetworkPolicy") if one["metadata"]["name"].endswith("-to-notify")]
+    allowed = {component(pod) for pod in pods(rendered) if selects(policy["spec"]["podSelector"], pod.labels)}
+    assert reporting == allowed == {"airflow-task", "airflow-dag-processor"}
+    assert [port["port"] for port in policy["spec"]["egress"][0]["ports"]] == [443, 587]

@@ -14,6 +14,7 @@ FAIL = re.compile(r'\bfail \(?(?:printf )?"((?:[^"\\]|\\.)*)"')
 NEEDS_A_CLUSTER = ("The Secret %q is not in namespace", "Namespace %s already has a CassandraDatacenter")
 """Failures that need a cluster, which `helm template` does not have."""
 SMALL, DEFAULTS = values_of("small"), values_of("defaults")
+STORE = "postgres.backup.destinationPath=s3://b/p, postgres.backup.existingSecret=s"
 
 
 class Case(NamedTuple):
@@ -67,6 +68,16 @@ CONTRADICTIONS = [
     Case("kafka.topics.replicas=3", r"which exceeds kafka.brokers.replicas \(1\)", DEFAULTS),
     Case("postgres.synchronousReplicas=1", "postgres.synchronousReplicas is 1 but postgres.instances is 1", DEFAULTS),
     Case("postgres.backup.enabled=true", "also set postgres.backup.destinationPath, and", DEFAULTS),
+    Case("postgres.recovery.enabled=true", "postgres.recovery.enabled is true: also set", DEFAULTS),
+    Case(
+        f"postgres.recovery.enabled=true, {STORE}",
+        "postgres.recovery.enabled and postgres.external.enabled are both true",
+    ),
+    Case(
+        f"postgres.recovery.enabled=true, postgres.backup.enabled=true, {STORE}",
+        "must not archive to the folder that it is recovered from; set another",
+        DEFAULTS,
+    ),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),

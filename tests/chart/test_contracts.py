@@ -9,6 +9,7 @@ from tests.helpers.chart.manifests import name_of, pods, selects
 from tests.helpers.chart.references import config_maps, generated_secrets, known_secrets, secrets
 from tests.helpers.chart.render import Rendered, effective, render, values_of
 
+HOOK = "helm.sh/hook"
 TOPICS = ("INSIGHTS_KAFKA_RAW_TOPIC", "INSIGHTS_KAFKA_QUARANTINE_TOPIC")
 
 
@@ -153,6 +154,20 @@ def test_every_volume_claim_and_service_account_of_a_pod_is_in_the_release(rende
         claimed = {one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one}
         assert claimed <= claims, pod.owner
         assert pod.spec.get("serviceAccountName") in accounts | {None}, pod.owner
+
+
+def test_hooks_before_the_release_need_no_account_that_comes_with_it(rendered: Rendered) -> None:
+    hooks = {
+        name_of(one): one
+        for one in rendered.resources
+        if "pre-" in str(one["metadata"].get("annotations", {}).get(HOOK))
+    }
+    pods_before = [pod for pod in pods(rendered) if pod.owner in hooks]
+    assert pods_before
+    for pod in pods_before:
+        assert "serviceAccountName" not in pod.spec or f"ServiceAccount/{pod.spec['serviceAccountName']}" in hooks, (
+            pod.owner
+        )
 
 
 def test_every_service_budget_and_rule_selects_pods_of_the_release(rendered: Rendered) -> None:

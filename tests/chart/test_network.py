@@ -74,7 +74,11 @@ def test_the_stream_reaches_the_object_store_of_its_checkpoint_and_only_that_por
 
 
 def test_airflow_s_parts_reach_its_api_server(rendered: Rendered) -> None:
-    parts = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"].startswith("airflow-")]
+    parts = [
+        pod
+        for pod in pods(rendered)
+        if pod.labels["app.kubernetes.io/component"].startswith("airflow-") and not pod.owner.startswith("CronJob/")
+    ]
     [server] = [pod for pod in parts if pod.labels["app.kubernetes.io/component"] == "airflow-api-server"]
     for pod in parts:
         if pod is not server:

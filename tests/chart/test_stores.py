@@ -191,3 +191,43 @@ def test_backups_use_the_identity_of_the_pods_if_told_so() -> None:
     assert store["spec"]["configuration"]["s3Credentials"] == {"inheritFromIAMRole": True}
     assert cluster["spec"]["serviceAccountTemplate"] == {"metadata": {"annotations": role}}
     assert invalid([store, cluster], custom_schemas()) == []
+
+
+def test_a_cluster_is_recovered_from_a_backup_and_archives_to_a_folder_of_its_own() -> None:
+    store = {"destinationPath": "s3://b/p", "existingSecret": "s"}
+    values = {
+        "backup": store | {"enabled": True, "serverName": "second"},
+        "recovery": {"enabled": True, "targetTime": "2026-11-28 12:00:00+00"},
+    }
+    rendered = render(overlaid(values_of("defaults"), {"postgres": values}))
+    [store_], [cluster] = rendered.of("ObjectStore"), rendered.of("Cluster")
+    name = cluster["metadata"]["name"]
+    [source], [archiver] = cluster["spec"]["externalClusters"], cluster["spec"]["plugins"]
+    assert cluster["spec"]["bootstrap"] == {
+        "recovery": {
+            "source": source["name"],
+            "database": "airflow",
+            "owner": "airflow",
+            "recoveryTarget": {"targetTime": "2026-11-28 12:00:00+00"},
+        }
+    }
+    assert source["plugin"]["parameters"] == {"barmanObjectName": store_["metadata"]["name"], "serverName": name}
+    assert archiver["parameters"] == {"barmanObjectName": store_["metadata"]["name"], "serverName": "second"}
+    assert invalid([store_, cluster], custom_schemas()) == []
+
+    [cluster] = render(
+        overlaid(values_of("defaults"), {"postgres": {"backup": store, "recovery": {"enabled": True}}})
+    ).of("Cluster")
+    assert "plugins" not in cluster["spec"]
+    assert "recoveryTarget" not in cluster["spec"]["bootstrap"]["recovery"]
+
+
+def test_replicas_are_repaired_in_production_and_the_policies_let_reaper_in() -> None:
+    cluster = one("production", "K8ssandraCluster")
+    assert cluster["spec"]["reaper"]["autoScheduling"] == {"enabled": True}
+    assert "reaper" not in one("kind", "K8ssandraCluster")["spec"]
+    name = cluster["metadata"]["name"]
+    [policy] = [one for one in render("production").of("NetworkPolicy") if one["metadata"]["name"] == name]
+    reaper = {"podSelector": {"matchExpressions": [{"key": "k8ssandra.io/reaper", "operator": "Exists"}]}}
+    [rule] = [rule for rule in policy["spec"]["ingress"] if rule.get("from") == [reaper]]
+    assert [port["port"] for port in rule["ports"]] == [9042, 8080]

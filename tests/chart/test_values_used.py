@@ -27,11 +27,18 @@ LOGIN = {"existingSecret": "login", "caSecret": "authority"}
 EVERYTHING = {
     "podAnnotations": {"a": "b"},
     "nodeSelector": {"a": "b"},
-    "postgres": {"backup": {"enabled": True, "destinationPath": "s3://b/p", "existingSecret": "s"}},
-    "cassandra": {"backup": {"enabled": True, "medusaConfiguration": "m"}},
+    "postgres": {
+        "backup": {"enabled": True, "destinationPath": "s3://b/p", "existingSecret": "s", "serverName": "new"},
+        "recovery": {"enabled": True},
+    },
+    "cassandra": {"backup": {"enabled": True, "medusaConfiguration": "m"}, "repair": {"enabled": True}},
     "kafka": {"controllers": {"replicas": 3}},
     "stream": {"executor": {"dynamicAllocation": {"enabled": True}}},
-    "airflow": {"ingress": {"enabled": True}, "httpRoute": {"enabled": True, "gateway": "g"}},
+    "airflow": {
+        "ingress": {"enabled": True},
+        "httpRoute": {"enabled": True, "gateway": "g"},
+        "notify": {"existingSecret": "s"},
+    },
     "monitoring": {"enabled": True},
     "dashboard": {
         "replicas": 2,
@@ -74,7 +81,7 @@ def others(leaf: Value, current: Any) -> Iterator[Any]:
         case list() if described["items"].get("type") == "object":
             yield from ([{"name": "r9", "zone": "z9"}], [{"key": "k", "operator": "Exists"}])
         case list():
-            yield from (["other"], ["10.7.0.0/16"], ["UserInsightsDataStale"])
+            yield from (["other"], ["10.7.0.0/16"], ["UserInsightsDataStale"], [587])
         case dict() if "properties" in described:
             yield from ({"requests": {"cpu": "7m"}}, {"priorityClassName": "other"})
         case dict():

@@ -28,7 +28,7 @@ def running(rendered: Rendered) -> list[Pod]:
     return [
         pod
         for pod in pods(rendered)
-        if component(pod) not in {"check-schema", "migrations", "secrets", "stream-executor"}
+        if component(pod) not in {"airflow-cleanup", "check-schema", "migrations", "secrets", "stream-executor"}
     ]
 
 

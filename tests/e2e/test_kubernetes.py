@@ -117,6 +117,19 @@ def test_the_log_of_a_task_outlives_its_pod(release: Release) -> None:
         assert "Pre Execute" in airflow.log(run_id, "plan")
 
 
+def test_the_cleanup_deletes_what_is_old_and_keeps_runs_and_logs_of_late(release: Release) -> None:
+    kubernetes = release.kubernetes
+    server, old = f"deployment/{release.fullname}-airflow-api-server", "/var/lib/airflow/logs/dag_id=old/attempt=1.log"
+    kubernetes.kubectl("exec", server, "--", "sh", "-ec", f"mkdir -p $(dirname {old}); touch -d '31 days ago' {old}")
+    kubernetes.kubectl("create", "job", "cleanup", f"--from=cronjob/{release.fullname}-airflow-cleanup")
+    kubernetes.kubectl("wait", "job/cleanup", "--for=condition=complete", "--timeout=240s")
+    assert "gone" in kubernetes.kubectl("exec", server, "--", "sh", "-c", f"test -e {old} || echo gone")
+    kubernetes.kubectl("delete", "job", "cleanup")
+    with release.airflow() as airflow:
+        [run_id, *_] = [run["dag_run_id"] for run in airflow.request("dags/ingest_users/dagRuns")["dag_runs"]]
+        assert "Pre Execute" in airflow.log(run_id, "plan")
+
+
 def test_the_dashboard_starts_a_redrive_with_a_login_of_its_own(release: Release) -> None:
     run_id = release.redrive()
     with release.airflow() as airflow:

@@ -67,8 +67,12 @@
 {{- with .Values.postgres -}}
 {{- if and (not .external.enabled) (ge (int .synchronousReplicas) (int .instances)) -}}
 {{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d, so no commit could complete: lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
-{{- else if and .backup.enabled (or (not .backup.destinationPath) (and (not .backup.existingSecret) (not .backup.inheritFromIAMRole))) -}}
-{{- fail "postgres.backup.enabled is true: also set postgres.backup.destinationPath, and postgres.backup.existingSecret or postgres.backup.inheritFromIAMRole." -}}
+{{- else if and (or .backup.enabled .recovery.enabled) (or (not .backup.destinationPath) (and (not .backup.existingSecret) (not .backup.inheritFromIAMRole))) -}}
+{{- fail (printf "postgres.%s.enabled is true: also set postgres.backup.destinationPath, and postgres.backup.existingSecret or postgres.backup.inheritFromIAMRole." (ternary "backup" "recovery" .backup.enabled)) -}}
+{{- else if and .recovery.enabled .external.enabled -}}
+{{- fail "postgres.recovery.enabled and postgres.external.enabled are both true: the chart cannot recover an external server; set one of them to false." -}}
+{{- else if and .recovery.enabled .backup.enabled (eq .backup.serverName .recovery.serverName) -}}
+{{- fail (printf "postgres.backup.serverName and postgres.recovery.serverName are both %q: the recovered cluster must not archive to the folder that it is recovered from; set another postgres.backup.serverName." .backup.serverName) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.cassandra -}}
@@ -125,7 +129,7 @@
 {{- end -}}
 {{- if not .Values.postgres.external.enabled -}}
 {{- $needed = append $needed (list "postgresql.cnpg.io/v1/DatabaseRole" "CloudNativePG 1.30" $operators "postgres.external.enabled=true") -}}
-{{- if .Values.postgres.backup.enabled -}}
+{{- if or .Values.postgres.backup.enabled .Values.postgres.recovery.enabled -}}
 {{- $needed = append $needed (list "barmancloud.cnpg.io/v1/ObjectStore" "the Barman Cloud plugin" "charts/operators with enabled.postgresBackup=true" "postgres.backup.enabled=false") -}}
 {{- end -}}
 {{- end -}}

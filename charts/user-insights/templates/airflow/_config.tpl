@@ -130,6 +130,14 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- dict "extra" $extra | toJson -}}
 {{- end -}}
 
+{{/* The connection by which failed tasks are reported: by the task itself, or by the DAG processor if the task's pod was lost. */}}
+{{- define "user-insights.airflow.notifyEnv" -}}
+{{- with .Values.airflow.notify.existingSecret }}
+- name: AIRFLOW_CONN_APPRISE_DEFAULT
+  valueFrom: {secretKeyRef: {name: {{ . }}, key: connection}}
+{{- end }}
+{{- end -}}
+
 {{/* Environment of a task, which uses Airflow's API and the stores, but not the metadata database. */}}
 {{- define "user-insights.airflow.taskEnv" -}}
 {{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS" "AIRFLOW__WORKERS__EXECUTION_API_RETRIES" "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX" -}}
@@ -137,12 +145,15 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- include "user-insights.stores.env" (dict "root" . "user" "ingest" "stores" (list "postgres" "kafka" "cassandra")) }}
 - name: AIRFLOW_CONN_KAFKA_DEFAULT
   value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
+{{ include "user-insights.airflow.notifyEnv" . | trim }}
 - name: INSIGHTS_SOURCE_URL
   value: {{ include "user-insights.source.url" . | quote }}
 {{- with .Values.source.existingSecret }}
 - name: INSIGHTS_SOURCE_HEADERS
   valueFrom: {secretKeyRef: {name: {{ . }}, key: headers}}
 {{- end }}
+- name: INSIGHTS_STAGING_RETENTION_DAYS
+  value: {{ .Values.staging.retentionDays | quote }}
 - name: INSIGHTS_SOURCE_PAGE_SIZE
   value: {{ .Values.source.pageSize | quote }}
 {{ include "user-insights.airflow.variables" (dict "root" . "ours" $ours) }}

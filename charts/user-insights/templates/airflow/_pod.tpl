@@ -40,7 +40,7 @@ affinity:
     requiredDuringSchedulingIgnoredDuringExecution:
       - topologyKey: kubernetes.io/hostname
         labelSelector:
-          {{- include "user-insights.edge.pods" (dict "root" $ "components" (list "airflow-api-server" "airflow-triggerer" "airflow-task")) | nindent 10 }}
+          {{- include "user-insights.edge.pods" (dict "root" $ "components" (list "airflow-api-server" "airflow-triggerer" "airflow-task" "airflow-cleanup")) | nindent 10 }}
 {{- end -}}
 {{- end -}}
 {{- end -}}

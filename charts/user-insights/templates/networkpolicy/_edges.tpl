@@ -18,7 +18,7 @@ matchExpressions:
 
 {{/* The components that connect to each store. */}}
 {{- define "user-insights.edge.users" -}}
-postgres: [publisher, exporter, toolbox, stream, stream-executor, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, check-schema, airflow-task]
+postgres: [publisher, exporter, toolbox, stream, stream-executor, dashboard, migrations, test, airflow-api-server, airflow-scheduler, airflow-dag-processor, airflow-triggerer, airflow-cleanup, check-schema, airflow-task]
 kafka: [publisher, exporter, toolbox, stream, stream-executor, dashboard, migrations, test, airflow-task]
 cassandra: [toolbox, stream, stream-executor, dashboard, migrations, test, airflow-task]
 {{- end -}}
