@@ -107,3 +107,10 @@ def test_a_cluster_may_assign_the_ids_of_users() -> None:
     contexts = [pod.spec["securityContext"] for pod in pods(rendered)]
     assert [context for context in contexts if {"runAsUser", "runAsGroup", "fsGroup"} & set(context)] == []
     assert all(context["runAsNonRoot"] for context in contexts)
+
+
+def test_every_pod_of_the_platform_has_the_annotations_of_all_pods() -> None:
+    annotated = render(overlaid(values_of("defaults"), overlaid(EVERYTHING, {"podAnnotations": {"owner": "data"}})))
+    assert [
+        pod.owner for pod in pods(annotated) if (pod.metadata.get("annotations") or {}).get("owner") != "data"
+    ] == []

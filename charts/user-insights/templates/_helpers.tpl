@@ -135,16 +135,13 @@ topologySpreadConstraints:
         {{- include "user-insights.selectorLabels" . | nindent 8 }}
 {{- end -}}
 
-{{/* The annotations that a Prometheus without its operator looks for, with those of the values.
-     Calling convention: (dict "root" $ "port" 8085) */}}
+{{/* The annotations that a Prometheus without its operator looks for. Calling convention: (dict "root" $ "port" 8085) */}}
 {{- define "user-insights.metricsAnnotations" -}}
-{{- $annotations := dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString .port) "prometheus.io/path" "/metrics" -}}
-{{- if .root.Values.monitoring.enabled -}}
-{{- $annotations = dict -}}
-{{- end -}}
-{{- with merge (deepCopy .root.Values.podAnnotations) $annotations -}}
+{{- if not .root.Values.monitoring.enabled -}}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  prometheus.io/scrape: "true"
+  prometheus.io/port: {{ .port | quote }}
+  prometheus.io/path: /metrics
 {{- end -}}
 {{- end -}}
 

@@ -10,6 +10,7 @@
 {{- range $field := list "nodeSelector" "labels" "annotations" -}}
 {{- $_ := set $additions $field (merge (dict) (get $own $field | default dict) (get $all $field | default dict)) -}}
 {{- end -}}
+{{- $_ := set $additions "annotations" (merge $additions.annotations .root.Values.podAnnotations) -}}
 {{- range $field := list "affinity" "topologySpreadConstraints" "priorityClassName" -}}
 {{- $_ := set $additions $field (coalesce (get $own $field) (get $all $field)) -}}
 {{- end -}}

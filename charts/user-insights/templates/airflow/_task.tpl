@@ -11,10 +11,6 @@ metadata:
   name: airflow-task
   labels:
     {{- include "user-insights.podLabels" $component | nindent 4 }}
-  {{- with .Values.podAnnotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
 spec:
   {{- include "user-insights.podSpec" (dict "root" . "uid" 10001) | nindent 2 }}
   {{- with include "user-insights.airflow.logs.affinity" . }}

@@ -13,10 +13,6 @@
 metadata:
   labels:
     {{- include "user-insights.podLabels" (dict "root" $ "component" "migrations") | nindent 4 }}
-  {{- with .Values.podAnnotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
 spec:
   {{- include "user-insights.podSpec" (dict "root" $ "uid" 10001) | nindent 2 }}
   serviceAccountName: {{ include "user-insights.componentName" (dict "root" $ "component" "platform") }}
