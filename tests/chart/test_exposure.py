@@ -1,5 +1,7 @@
 """How the pages and Airflow are reached from outside, and how the pages scale."""
 
+import pytest
+
 from tests.helpers.chart.manifests import pods
 from tests.helpers.chart.network_policies import admits
 from tests.helpers.chart.render import overlaid, render, values_of
@@ -41,3 +43,19 @@ def test_the_cluster_may_choose_the_number_of_dashboards() -> None:
     assert "replicas" not in dashboard["spec"], "an upgrade would undo what the autoscaler decided"
     assert invalid([autoscaler], kubernetes_schemas()) == []
     assert target in [one["metadata"]["name"] for one in scaled.of("PodDisruptionBudget")]
+
+
+@pytest.mark.parametrize("component", ["dashboard", "airflow"])
+def test_an_ingress_and_a_route_have_all_host_names(component: str) -> None:
+    hosts = {"host": "a.test", "otherHosts": ["b.test", "c.test"]}
+    exposed = {
+        "ingress": hosts | {"enabled": True, "tlsSecret": "t"},
+        "httpRoute": hosts | {"enabled": True, "gateway": "g"},
+    }
+    rendered = render(overlaid(values_of("small"), {component: exposed}))
+    [ingress] = [one for one in rendered.of("Ingress") if component in one["metadata"]["name"]]
+    [route] = rendered.of("HTTPRoute")
+    names = ["a.test", "b.test", "c.test"]
+    assert [rule["host"] for rule in ingress["spec"]["rules"]] == names
+    assert ingress["spec"]["tls"] == [{"secretName": "t", "hosts": names}]
+    assert route["spec"]["hostnames"] == names

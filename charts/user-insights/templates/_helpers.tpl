@@ -160,6 +160,43 @@ spec:
       {{- include "user-insights.selectorLabels" . | nindent 6 }}
 {{- end -}}
 
+{{/* An Ingress of a component's Service. Calling convention: (dict "root" $ "component" "dashboard" "ingress" .Values.dashboard.ingress) */}}
+{{- define "user-insights.ingress" -}}
+{{- $hosts := prepend .ingress.otherHosts .ingress.host -}}
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ include "user-insights.componentName" . }}
+  labels:
+    {{- include "user-insights.labels" . | nindent 4 }}
+  {{- with .ingress.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .ingress.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  rules:
+    {{- range $hosts }}
+    - host: {{ . }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend:
+              service:
+                name: {{ include "user-insights.componentName" $ }}
+                port: {name: http}
+    {{- end }}
+  {{- with .ingress.tlsSecret }}
+  tls:
+    - secretName: {{ . }}
+      hosts:
+        {{- toYaml $hosts | nindent 8 }}
+  {{- end }}
+{{- end -}}
+
 {{/* A route from a Gateway to a component's Service. Calling convention: (dict "root" $ "component" "dashboard" "route" .Values.dashboard.httpRoute "port" 80) */}}
 {{- define "user-insights.httpRoute" -}}
 apiVersion: gateway.networking.k8s.io/v1
@@ -174,7 +211,8 @@ spec:
       {{- with .route.gatewayNamespace }}
       namespace: {{ . }}
       {{- end }}
-  hostnames: [{{ .route.host }}]
+  hostnames:
+    {{- prepend .route.otherHosts .route.host | toYaml | nindent 4 }}
   rules:
     - backendRefs:
         - name: {{ include "user-insights.componentName" . }}
