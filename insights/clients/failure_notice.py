@@ -9,13 +9,15 @@ def send_failure_notice(context: Any) -> None:
     For `on_failure_callback`: Airflow calls it after the last attempt. Attempts that are repeated send nothing.
     """
     from airflow.providers.apprise.hooks.apprise import AppriseHook
+    from airflow.sdk.configuration import conf
     from airflow.sdk.exceptions import AirflowNotFoundException
     from apprise import NotifyType
 
     task = context["task_instance"]
     reason = str(context.get("exception") or "").strip() or "see its log"
     title = f"User Insights: {task.dag_id} failed"
-    body = f"Task {task.task_id} of run {task.run_id} failed: {reason}\n{task.log_url}"
+    address = task.log_url if conf.get("api", "base_url", fallback="") else ""
+    body = f"Task {task.task_id} of run {task.run_id} failed: {reason}\n{address}"
     try:
         AppriseHook().notify(body, title, notify_type=NotifyType.FAILURE)
     except AirflowNotFoundException:

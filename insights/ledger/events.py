@@ -47,7 +47,7 @@ _FILL_UNDONE = f"""
     JOIN (
         SELECT event_id, {build_number_sql("event_id")} AS number
         FROM (SELECT event_id FROM topic_event UNION ALL SELECT event_id FROM landed_event) AS events
-    ) AS numbered ON number > e.ids_after AND number < e.ids_from
+    ) AS numbered ON number > e.ids_after AND number < e.ids_until
     WHERE NOT EXISTS (SELECT FROM staging.user_keys AS k WHERE k.id = number);
     ANALYZE undone_event;
 """
@@ -127,7 +127,9 @@ def load_events(cursor: PgCursor, topic: str) -> None:
         """,
         {"topic": topic},
     )
-    cursor.execute(_FILL_UNDONE)
+    cursor.execute("SELECT EXISTS (SELECT FROM staging.epochs WHERE ids_after IS NOT NULL)")
+    if fetch_row(cursor)[0]:
+        cursor.execute(_FILL_UNDONE)
 
 
 def _format_line(event: TopicEvent) -> str:
@@ -285,7 +287,7 @@ _FILL_PUBLISHED = f"""
     INSERT INTO published_event
     SELECT event_id FROM staged_event WHERE published
     UNION SELECT event_id FROM topic_event WHERE {_IS_FOREIGN}
-    UNION SELECT event_id FROM landed_event WHERE {_IS_FOREIGN} AND %s;
+    UNION SELECT event_id FROM landed_event WHERE {_IS_UNDONE} OR {_IS_OTHERS} AND %s;
     ANALYZE published_event;
 """
 

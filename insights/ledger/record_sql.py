@@ -35,7 +35,7 @@ def build_number_sql(event_id: str) -> str:
 
 def build_undone_sql(number: str) -> str:
     """Whether a staged id that no key has may be that of a row which a restore or a failover of PostgreSQL undid."""
-    return f"EXISTS (SELECT FROM staging.epochs AS e WHERE {number} > e.ids_after AND {number} < e.ids_from)"
+    return f"EXISTS (SELECT FROM staging.epochs AS e WHERE {number} > e.ids_after AND {number} < e.ids_until)"
 
 
 def build_known_sql(event_id: str) -> str:

@@ -16,7 +16,7 @@ _LEDGER = dict.fromkeys(
         *("TABLE analytics.user_counts", "TABLE analytics.users", "TABLE analytics.pruned_batches"),
     ),
     "SELECT",
-) | {"DATABASE": "CONNECT, TEMPORARY"}
+) | {"DATABASE": "CONNECT, TEMPORARY", "FUNCTION staging.current_timeline()": "EXECUTE"}
 _EPOCH = {"FUNCTION staging.current_epoch()": "EXECUTE"}
 
 POSTGRES: Mapping[str, Mapping[str, str]] = {

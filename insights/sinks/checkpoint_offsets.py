@@ -13,8 +13,8 @@ def read_batch_offsets(spark: Any, checkpoint: str, number: int) -> Offsets:
     Raises:
         UserError: a file of the checkpoint is missing or damaged.
     """
-    ends = _read_offset_log(spark, f"{checkpoint}/offsets/{number}")
-    starts = _read_offset_log(spark, f"{checkpoint}/offsets/{number - 1}" if number else f"{checkpoint}/sources/0/0")
+    ends = _read_last_line(spark, f"{checkpoint}/offsets/{number}")
+    starts = _read_last_line(spark, f"{checkpoint}/offsets/{number - 1}" if number else f"{checkpoint}/sources/0/0")
     return {
         topic: {partition: [starts.get(topic, {}).get(partition, 0), end] for partition, end in partitions.items()}
         for topic, partitions in ends.items()
@@ -39,6 +39,16 @@ def read_next_offsets(spark: Any, checkpoint: str) -> dict[str, dict[str, int]]:
     }
 
 
+def read_last_committed(spark: Any, checkpoint: str) -> tuple[str, int] | None:
+    """The query's id and the number of the last batch that Spark has committed; None for a new checkpoint.
+
+    Raises:
+        UserError: a file of the checkpoint is missing or damaged.
+    """
+    number = _find_last_batch(spark, f"{checkpoint}/commits")
+    return None if number is None else (str(_read_last_line(spark, f"{checkpoint}/metadata")["id"]), number)
+
+
 def _find_last_batch(spark: Any, folder: str) -> int | None:
     path = spark._jvm.org.apache.hadoop.fs.Path(folder)
     files = path.getFileSystem(spark._jsc.hadoopConfiguration())
@@ -48,8 +58,8 @@ def _find_last_batch(spark: Any, folder: str) -> int | None:
     return max((int(name) for name in names if name.isdecimal()), default=None)
 
 
-def _read_offset_log(spark: Any, path: str) -> dict[str, dict[str, int]]:
-    """The offsets of the query's one source: the last line of a file of the checkpoint."""
+def _read_last_line(spark: Any, path: str) -> dict[str, Any]:
+    """The JSON object in the last line of a file of the checkpoint; of a log of offsets, those of the only source."""
     jvm = spark._jvm
     file = jvm.org.apache.hadoop.fs.Path(path)
     try:
@@ -58,8 +68,8 @@ def _read_offset_log(spark: Any, path: str) -> dict[str, dict[str, int]]:
             text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
         finally:
             stream.close()
-        offsets: dict[str, dict[str, int]] = json.loads(text[text.rindex("\n") + 1 :])
+        content: dict[str, Any] = json.loads(text[text.rfind("\n") + 1 :])
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"The checkpoint file {path} cannot be read ({reason}): restore the checkpoint.") from error
-    return offsets
+    return content

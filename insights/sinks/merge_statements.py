@@ -139,15 +139,15 @@ SUMMARIZE_WINNERS = """
         percentile_disc(%s) WITHIN GROUP (ORDER BY i.event_time) FILTER (WHERE t.old_event_id IS NULL)
     FROM incoming AS i JOIN touched AS t USING (n) WHERE t.wins
 """
-# Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, and undelivered
-# recounts, whose counts were written to Cassandra with this batch.
+# Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, those of this
+# query, whose marks PostgreSQL has lost, and undelivered recounts, whose counts reached Cassandra with this batch.
 MARK_DELIVERED = """
     WITH delivered AS (
         UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
         RETURNING offsets, seq
     )
     UPDATE analytics.batches AS b SET served_at = now() FROM delivered
-    WHERE b.served_at IS NULL AND b.query_id <> %(query)s AND b.seq < delivered.seq AND NOT EXISTS (
+    WHERE b.served_at IS NULL AND b.seq < delivered.seq AND NOT EXISTS (
         SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
         WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
     )

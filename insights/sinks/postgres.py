@@ -17,6 +17,7 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
+from insights.clients.stream_position import read_position
 from insights.errors import UserError
 from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord, Refusal
@@ -30,6 +31,10 @@ from insights.sinks.version_order import order_unversioned
 _SELECT_COUNTS = "SELECT dimension, value, count, seq FROM analytics.user_counts"
 _COUNTS_SCHEMA = pa.schema({"dimension": pa.string(), "value": pa.string(), "count": pa.int64(), "seq": pa.int64()})
 
+_LOST = (
+    "it was restored to an earlier time, or a replica took over that lacked transactions. Restart the stream: it reads"
+    " the topic again from where PostgreSQL is."
+)
 Offsets = dict[str, dict[str, list[int]]]
 """By topic and partition: the first offset of a batch and its end offset."""
 RejectedPortions = Iterable[Sequence[QuarantineRecord]]
@@ -179,19 +184,25 @@ def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int, int] 
     return (row[1], row[2], row[3]) if row is not None and row[0] == batch.offsets else None
 
 
-def _require_merged(cursor: PgCursor, query_id: str, number: int) -> None:
-    """Retention keeps the last batch of a query, and Spark runs a batch only after the one before it was merged.
+def _require_predecessor(cursor: PgCursor, batch: MicroBatchId) -> None:
+    """Spark runs a batch only after the one before it was merged, and retention keeps the last batch of a query.
 
     Raises:
-        UserError: PostgreSQL does not have the batch.
+        UserError: PostgreSQL does not have the batch before, or what a new query is to go on from.
     """
+    if batch.number:
+        _require_merged(cursor, batch.query_id, batch.number - 1)
+        return
+    for topic, partitions in batch.offsets.items():
+        merged = read_position(cursor, topic).offsets
+        if any(start > merged.get(int(partition), 0) for partition, (start, _) in partitions.items()):
+            raise UserError(f"PostgreSQL has lost batches of {topic} before the first one of a new checkpoint: {_LOST}")
+
+
+def _require_merged(cursor: PgCursor, query_id: str, number: int) -> None:
     cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (query_id, number))
     if cursor.fetchone() is None:
-        raise UserError(
-            f"PostgreSQL has lost micro-batch {number}, which was merged: it was restored to an earlier time, or a"
-            " replica took over that lacked transactions. Restart the stream: it reads the topic again from where"
-            " PostgreSQL is."
-        )
+        raise UserError(f"PostgreSQL has lost micro-batch {number}, which was merged: {_LOST}")
 
 
 def inherit_unfinished_writes(cursor: PgCursor, batch: MicroBatchId, seq: int) -> None:
@@ -209,8 +220,7 @@ def _apply_batch(
     cursor: PgCursor, batch: MicroBatchId, rows: AcceptedRows, rejected: RejectedPortions, skipped: SkippedRows
 ) -> tuple[int, int, int]:
     """Write a batch that has not been merged before. Returns the same numbers as `_find_merged`."""
-    if batch.number:
-        _require_merged(cursor, batch.query_id, batch.number - 1)
+    _require_predecessor(cursor, batch)
     raise_rows(cursor, rows)
     order_rows(cursor, rows)
     compare_with_stored(cursor)

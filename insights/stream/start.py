@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from insights import failpoints
 from insights.clients import connections, kafka_admin
+from insights.clients.merge_order import lock_merges
 from insights.clients.stream_position import (
     SKIP_REMEDY,
     LostMessages,
@@ -24,9 +25,10 @@ from insights.clients.stream_position import (
 )
 from insights.errors import NotReadyError, UserError
 from insights.settings import KafkaSettings, PostgresSettings
-from insights.sinks.checkpoint_offsets import read_next_offsets
+from insights.sinks.checkpoint_offsets import read_last_committed, read_next_offsets
 
 _WATCH_KAFKA_SECONDS = 5.0
+_LOST_BATCHES = "PostgreSQL, which was restored or has failed over, lacks batches that the checkpoint has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,15 @@ def resolve_start(
         connection,
         connection.cursor() as cursor,
     ):
+        lock_merges(cursor)  # A stream that still runs must not merge between what is read here.
         position, topic_id, watermarks = _read_topic(cursor, kafka)
         if lost := find_lost(topic, position, topic_id, watermarks):
             raise _make_loss_error(lost)
         merged = position.offsets or {partition: low for partition, (low, _) in watermarks.items()}
         start = position.start or record_start(cursor, topic, topic_id, merged, LostMessages(topic))
-        next_offsets = _read_next(spark, _name_checkpoint(checkpoint, start), topic)
-        if reason := _find_reason_to_leave(next_offsets, merged, watermarks):
+        if reason := _find_reason_to_leave(
+            spark, _name_checkpoint(checkpoint, start), cursor, topic, merged, watermarks
+        ):
             logging.warning("%s; the stream of topic %s goes on from the merged offsets", reason, topic)
             start = record_start(cursor, topic, topic_id, merged, LostMessages(topic))
     failpoints.reach("start.recorded")
@@ -142,19 +146,26 @@ def _name_checkpoint(checkpoint: str, start: StartingOffsets) -> str:
     return checkpoint if start.first else f"{checkpoint}/from-{start.seq}"
 
 
-def _read_next(spark: SparkSession, checkpoint: str, topic: str) -> Mapping[str, int]:
-    try:
-        return read_next_offsets(spark, checkpoint).get(topic, {})
-    except UserError:
-        return {}
-
-
 def _find_reason_to_leave(
-    next_offsets: Mapping[str, int], merged: Mapping[int, int], watermarks: Watermarks
+    spark: SparkSession,
+    checkpoint: str,
+    cursor: PgCursor,
+    topic: str,
+    merged: Mapping[int, int],
+    watermarks: Watermarks,
 ) -> str | None:
-    """Why a query cannot go on with the checkpoint whose next offsets these are."""
+    """Why a query cannot go on with the checkpoint; None also if it is damaged, which the query itself reports."""
+    try:
+        next_offsets = read_next_offsets(spark, checkpoint).get(topic, {})
+        committed = read_last_committed(spark, checkpoint)
+    except UserError:
+        return None
     if any(next_offsets.get(str(partition), low) < low for partition, (low, _) in watermarks.items()):
         return "messages that Spark would read again left the topic, and all were merged"
     if any(offset > merged.get(int(partition), 0) for partition, offset in next_offsets.items()):
-        return "PostgreSQL, which was restored or has failed over, lacks batches that the checkpoint has"
+        return _LOST_BATCHES
+    if committed is not None:
+        cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", committed)
+        if cursor.fetchone() is None:
+            return _LOST_BATCHES
     return None

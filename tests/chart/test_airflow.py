@@ -73,7 +73,8 @@ def test_an_older_airflow_checks_the_schema_before_it_replaces_a_newer_one(rende
 
 def test_tasks_and_the_dag_processor_can_report_failures() -> None:
     notify = {"existingSecret": "notices", "ports": [443, 587]}
-    rendered = render(overlaid(values_of("defaults"), {"airflow": {"notify": notify}}))
+    ingress = {"enabled": True, "host": "airflow.test", "tlsSecret": "t"}
+    rendered = render(overlaid(values_of("defaults"), {"airflow": {"notify": notify, "ingress": ingress}}))
     reporting = {
         component(pod)
         for pod in pods(rendered)
@@ -86,5 +87,11 @@ def test_tasks_and_the_dag_processor_can_report_failures() -> None:
     }
     [policy] = [one for one in rendered.of("NetworkPolicy") if one["metadata"]["name"].endswith("-to-notify")]
     allowed = {component(pod) for pod in pods(rendered) if selects(policy["spec"]["podSelector"], pod.labels)}
-    assert reporting == allowed == {"airflow-task", "airflow-dag-processor"}
+    linking = {
+        component(pod)
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if (container.environment.get("AIRFLOW__API__BASE_URL") or {}).get("value") == "https://airflow.test"
+    }
+    assert reporting == allowed == linking == {"airflow-task", "airflow-dag-processor"}
     assert [port["port"] for port in policy["spec"]["egress"][0]["ports"]] == [443, 587]

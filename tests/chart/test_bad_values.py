@@ -78,6 +78,12 @@ CONTRADICTIONS = [
         "must not archive to the folder that it is recovered from; set another",
         DEFAULTS,
     ),
+    Case(
+        f"postgres.recovery.enabled=true, postgres.backup.enabled=true, {STORE},"
+        " postgres.recovery.serverName=insights-user-insights-postgres",
+        'both mean "insights-user-insights-postgres"',
+        DEFAULTS,
+    ),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),

@@ -224,10 +224,13 @@ def test_a_cluster_is_recovered_from_a_backup_and_archives_to_a_folder_of_its_ow
 
 def test_replicas_are_repaired_in_production_and_the_policies_let_reaper_in() -> None:
     cluster = one("production", "K8ssandraCluster")
-    assert cluster["spec"]["reaper"]["autoScheduling"] == {"enabled": True}
+    reaper = cluster["spec"]["reaper"]
+    assert reaper["autoScheduling"] == {"enabled": True}
+    # The image names its user, which the kubelet cannot tell from root.
+    assert reaper["podSecurityContext"]["runAsUser"] == 1000
     assert "reaper" not in one("kind", "K8ssandraCluster")["spec"]
     name = cluster["metadata"]["name"]
     [policy] = [one for one in render("production").of("NetworkPolicy") if one["metadata"]["name"] == name]
-    reaper = {"podSelector": {"matchExpressions": [{"key": "k8ssandra.io/reaper", "operator": "Exists"}]}}
-    [rule] = [rule for rule in policy["spec"]["ingress"] if rule.get("from") == [reaper]]
+    pods_of_reaper = {"podSelector": {"matchExpressions": [{"key": "k8ssandra.io/reaper", "operator": "Exists"}]}}
+    [rule] = [rule for rule in policy["spec"]["ingress"] if rule.get("from") == [pods_of_reaper]]
     assert [port["port"] for port in rule["ports"]] == [9042, 8080]

@@ -61,17 +61,36 @@ class ArchivedPostgres(PostgresServer):
         """Stop, and start from the backup and the archived log up to a time that the archive goes beyond."""
         self._archive_all()
         self.stop()
+        self._put_backup_back()
+        (self._data / "recovery.signal").touch()
+        self._target = _TARGET.format(time=until.isoformat())
+        self._start_restored()
+        eventually(self._is_promoted, message="the recovery did not end")
+
+    def _put_backup_back(self) -> None:
         shutil.rmtree(self._data)
         shutil.copytree(self._backup, self._data)
-        (self._data / "recovery.signal").touch()
+
+    def _start_restored(self) -> None:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody").pw_uid
             for path in (self._data, *self._data.rglob("*")):
                 os.chown(path, nobody, -1)
-        self._target = _TARGET.format(time=until.isoformat())
         self.start()
         self.wait_ready(60)
-        eventually(self._is_promoted, message="the recovery did not end")
+
+    def copy_data(self) -> None:
+        """Keep a copy of the data directory of the stopped server, in place of the backup, and start again."""
+        self.stop()
+        shutil.rmtree(self._backup, ignore_errors=True)
+        shutil.copytree(self._data, self._backup)
+        self._start_restored()
+
+    def put_copy_back(self) -> None:
+        """Start from the copy of the data directory, without a recovery."""
+        self.stop()
+        self._put_backup_back()
+        self._start_restored()
 
     def forget_timelines(self) -> None:
         """Let the next restore begin the timeline that the last one began, as if nothing had been archived since."""

@@ -161,7 +161,10 @@ def test_a_failed_task_is_reported_to_the_addresses_of_the_connection(
     with HTTPServer(("127.0.0.1", 0), Webhook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         extra = {"config": {"path": f"json://127.0.0.1:{server.server_port}/", "tag": "all"}}
-        notified = environment | {"AIRFLOW_CONN_APPRISE_DEFAULT": json.dumps({"conn_type": "apprise", "extra": extra})}
+        notified = environment | {
+            "AIRFLOW_CONN_APPRISE_DEFAULT": json.dumps({"conn_type": "apprise", "extra": extra}),
+            "AIRFLOW__API__BASE_URL": "https://airflow.test",
+        }
         failed = run(notified, "check_data_flow", "2026-11-20T12:50:00Z", wait_seconds=0)
         server.shutdown()
     assert "STATE failed" in failed.stdout
@@ -169,7 +172,7 @@ def test_a_failed_task_is_reported_to_the_addresses_of_the_connection(
     assert (notice["title"], notice["type"]) == ("User Insights: check_data_flow failed", "failure")
     assert notice["message"].startswith("Task ledger of run ")
     assert "user_counts: " in notice["message"]
-    assert "http" in notice["message"]
+    assert "\nhttps://airflow.test/dags/check_data_flow/runs/" in notice["message"]
 
     silent = run(environment, "check_data_flow", "2026-11-20T13:00:00Z", wait_seconds=0)
     assert "STATE failed" in silent.stdout

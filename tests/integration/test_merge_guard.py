@@ -4,6 +4,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from insights.clients import connections
+from insights.errors import UserError
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.settings import PostgresSettings
@@ -34,21 +36,21 @@ def test_a_merge_that_did_not_see_a_newer_row_does_not_replace_it(
     inherit = store.inherit_unfinished_writes
 
     def wait_for_the_other_merge(cursor: Any, identity: store.MicroBatchId, seq: int) -> None:
-        if identity.number == 0:
+        if identity.query_id == "query":
             compared.set()
             assert merged.wait(WAIT_SECONDS)
         inherit(cursor, identity, seq)
 
-    def merge(number: int, row: dict[str, Any]) -> None:
+    def merge(query: str, row: dict[str, Any]) -> None:
         with closing(connections.connect_postgres(postgres, "tests")) as connection:
-            store.merge_batch(connection, batch(number), encode([row]), [])
+            store.merge_batch(connection, replace(batch(0), query_id=query), encode([row]), [])
 
     monkeypatch.setattr(store, "lock_merges", lambda _: None)
     monkeypatch.setattr(store, "inherit_unfinished_writes", wait_for_the_other_merge)
     with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(merge, 0, older)
+        slow = pool.submit(merge, "query", older)
         assert compared.wait(WAIT_SECONDS)
-        merge(1, newer)
+        merge("another", newer)
         merged.set()
         slow.result(WAIT_SECONDS)
     assert run_sql(postgres, "SELECT version, city FROM analytics.users") == [(2000, "Köln")]
@@ -84,3 +86,24 @@ def read_batch_and_quarantine(connection: Any) -> list[tuple[int, ...]]:
             " FROM analytics.batches"
         )
         return list(cursor.fetchall())
+
+
+def test_a_batch_is_not_merged_if_postgresql_has_lost_the_one_before(connection: Any) -> None:
+    rows = [user(random.Random(number), UUID(int=number), 1000 + number, str(number)) for number in (1, 2, 3)]
+    with pytest.raises(UserError, match=r"^PostgreSQL has lost batches of users\.raw before the first one of a new"):
+        store.merge_batch(connection, replace(batch(5), number=0), encode(rows[:1]), [])
+    store.merge_batch(connection, batch(0), encode(rows[:1]), [])
+    with pytest.raises(UserError, match=r"^PostgreSQL has lost micro-batch 1, which was merged: it was restored to"):
+        store.merge_batch(connection, batch(2), encode(rows[2:]), [])
+    with pytest.raises(UserError, match=r"^PostgreSQL has lost micro-batch 1"):
+        store.mark_delivered(connection, batch(1))
+    assert read_batch_and_quarantine(connection) == [(0, 1, 0, 1, 0, 0)]
+
+
+def test_a_delivered_batch_marks_those_before_whose_marks_were_lost(connection: Any) -> None:
+    for number in (0, 1):
+        store.merge_batch(connection, batch(number), encode([user(random.Random(0), UUID(int=1), number + 1, "1")]), [])
+    store.mark_delivered(connection, batch(1))
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM analytics.batches WHERE served_at IS NULL")
+        assert cursor.fetchone() == (0,)

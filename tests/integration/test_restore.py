@@ -25,7 +25,7 @@ from tests.helpers.fresh_stores import create_database, name_keyspace, recreate_
 from tests.helpers.publisher_process import run_publisher
 from tests.helpers.staged_pages import MadePage, read_topic, run_sql
 from tests.helpers.stream_process import Running, Stream
-from tests.helpers.support import eventually
+from tests.helpers.support import REPOSITORY, eventually
 from tests.helpers.warm_spark import WarmSpark
 from tests.integration.conftest import GuardedCassandra
 
@@ -169,6 +169,21 @@ def test_rows_staged_after_two_restores_from_one_backup_have_different_ids(
     ids += read_ids(stores.postgres)[10:]
     assert ids == sorted(set(ids))
     assert len(ids) == 40
+
+
+def test_a_copy_of_the_data_directory_begins_an_epoch_by_the_documented_statement(
+    server: ArchivedPostgres, stores: StoreSettings
+) -> None:
+    statement = "UPDATE staging.epochs SET timeline = -epoch"
+    assert f"`{statement}`" in (REPOSITORY / "docs" / "operations.md").read_text()
+    stage(stores.postgres, 0, 10)
+    server.copy_data()
+    stage(stores.postgres, 1, 10)
+    lost = read_ids(stores.postgres)
+    server.put_copy_back()
+    run_sql(stores.postgres, statement)
+    stage(stores.postgres, 2, 10)
+    assert set(read_ids(stores.postgres)[10:]).isdisjoint(lost)
 
 
 def test_a_running_stream_notices_that_postgresql_lost_a_merge(

@@ -20,9 +20,12 @@ def batch(kafka: KafkaSettings, number: int, query: str = "query") -> store.Micr
     return store.MicroBatchId(query, number, {kafka.raw_topic: {"0": [number, number + 1]}}, datetime.now(UTC))
 
 
-def merge(connection: Any, identity: store.MicroBatchId, country: str, delivered: bool = True) -> None:
+def merge(
+    connection: Any, identity: store.MicroBatchId, country: str, delivered: bool = True, version: int = 0
+) -> None:
     """Merge a batch with the only user, who moves to `country`."""
-    row = user(random.Random(0), UUID(int=1), identity.number + 1, str(identity.number), country_code=country)
+    version = version or identity.number + 1
+    row = user(random.Random(0), UUID(int=1), version, str(version), country_code=country)
     store.merge_batch(connection, identity, encode([row]), [])
     if delivered:
         store.mark_delivered(connection, identity)
@@ -54,12 +57,12 @@ def test_old_delivered_batches_are_deleted_with_their_moves_but_still_count_as_r
 def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka: KafkaSettings) -> None:
     merge(connection, batch(kafka, 0), "DE")
     merge(connection, batch(kafka, 1), "US", delivered=False)
-    merge(connection, batch(kafka, 2), "IR")
+    merge(connection, batch(kafka, 0, "with a new checkpoint"), "IR", version=3)
     moves = read_undelivered_moves(connection)
     assert moves["country_code"].to_pylist() == ["DE"]
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(1, 1)
     assert read_undelivered_moves(connection) == moves
-    assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(1,), (2,)]
+    assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(0,), (1,)]
 
 
 def test_the_last_batch_of_every_query_is_kept_so_that_a_restart_does_not_repeat_it(

@@ -129,14 +129,14 @@ def test_any_batches_clocks_and_repetitions_end_in_the_order_of_the_partition(co
             message |= {"unversioned": False, "version": message["version"] + random_.randrange(3000)}
         messages.append(message)
     for query in ("query", "after the checkpoint was removed"):
-        start = 0
+        start = number = 0
         while start < len(messages):
             end = min(len(messages), start + random_.randrange(1, 20))
             for _ in range(random_.randrange(1, 3)):
-                merge(connection, start, random_.sample(messages[start:end], end - start), query)
+                merge(connection, number, random_.sample(messages[start:end], end - start), query)
             if query == "query":
                 expected = model(messages[:end])
                 assert read_stored(connection) == (expected["event_id"], expected["version"])
-            start = end
+            start, number = end, number + 1
         assert read_stored(connection) == (expected["event_id"], expected["version"])
     assert count_superseded(connection) == len(messages) - 1

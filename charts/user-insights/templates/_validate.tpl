@@ -64,6 +64,7 @@
 {{- fail (printf "kafka.topics.replicas is %d, which exceeds kafka.brokers.replicas (%d): add brokers, or lower it." (int .topics.replicas) (int .brokers.replicas)) -}}
 {{- end -}}
 {{- end -}}
+{{- $cluster := printf "%s-postgres" (include "user-insights.fullname" .) -}}
 {{- with .Values.postgres -}}
 {{- if and (not .external.enabled) (ge (int .synchronousReplicas) (int .instances)) -}}
 {{- fail (printf "postgres.synchronousReplicas is %d but postgres.instances is %d, so no commit could complete: lower it, or add instances." (int .synchronousReplicas) (int .instances)) -}}
@@ -71,8 +72,8 @@
 {{- fail (printf "postgres.%s.enabled is true: also set postgres.backup.destinationPath, and postgres.backup.existingSecret or postgres.backup.inheritFromIAMRole." (ternary "backup" "recovery" .backup.enabled)) -}}
 {{- else if and .recovery.enabled .external.enabled -}}
 {{- fail "postgres.recovery.enabled and postgres.external.enabled are both true: the chart cannot recover an external server; set one of them to false." -}}
-{{- else if and .recovery.enabled .backup.enabled (eq .backup.serverName .recovery.serverName) -}}
-{{- fail (printf "postgres.backup.serverName and postgres.recovery.serverName are both %q: the recovered cluster must not archive to the folder that it is recovered from; set another postgres.backup.serverName." .backup.serverName) -}}
+{{- else if and .recovery.enabled .backup.enabled (eq (default $cluster .backup.serverName) (default $cluster .recovery.serverName)) -}}
+{{- fail (printf "postgres.backup.serverName and postgres.recovery.serverName both mean %q: the recovered cluster must not archive to the folder that it is recovered from; set another postgres.backup.serverName." (default $cluster .backup.serverName)) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.cassandra -}}

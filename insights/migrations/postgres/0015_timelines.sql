@@ -3,9 +3,9 @@
 ALTER TABLE staging.epochs
     ADD COLUMN timeline bigint NOT NULL DEFAULT 0,
     -- Ids between these two that staging.user_keys lacks are of rows that the new epoch's cluster never had. The first is
-    -- below the ids of pages that may have been staged while others were.
+    -- below the ids of pages that may have been staged while others were, the second above those that can be lost.
     ADD COLUMN ids_after bigint,
-    ADD COLUMN ids_from bigint,
+    ADD COLUMN ids_until bigint,
     DROP CONSTRAINT epochs_system_identifier_key,
     ADD UNIQUE (system_identifier, timeline);
 
@@ -32,15 +32,17 @@ BEGIN
         ON CONFLICT DO NOTHING RETURNING epoch INTO created;
         IF created IS NOT NULL AND (line > 1 OR EXISTS (SELECT FROM staging.epochs AS e WHERE e.epoch <> created)) THEN
             SELECT k.id INTO last_id FROM staging.user_keys AS k
-            WHERE NOT EXISTS (
+            WHERE EXISTS (
                 SELECT FROM staging.batches AS b WHERE b.batch_id = k.batch_id
-                AND b.staged_at > (SELECT max(staged_at) FROM staging.batches) - interval '10 minutes'
+                AND b.staged_at <= (SELECT max(staged_at) FROM staging.batches) - interval '10 minutes'
             ) ORDER BY k.id DESC LIMIT 1;
             next_id := greatest(
                 (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
                 (SELECT max(k.id) + 1 FROM staging.user_keys AS k)
             );
-            UPDATE staging.epochs SET ids_after = coalesce(last_id, 0), ids_from = next_id WHERE epoch = created;
+            UPDATE staging.epochs SET ids_after = coalesce(last_id, 0),
+                ids_until = least(next_id, coalesce((SELECT max(k.id) FROM staging.user_keys AS k), 0) + 1000000000)
+            WHERE epoch = created;
             PERFORM setval('staging.user_ids', next_id, false);
         END IF;
     END IF;

@@ -135,7 +135,21 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
 {{- with .Values.airflow.notify.existingSecret }}
 - name: AIRFLOW_CONN_APPRISE_DEFAULT
   valueFrom: {secretKeyRef: {name: {{ . }}, key: connection}}
+{{- $url := include "user-insights.airflow.url" $ }}
+{{- if and $url (not (hasKey $.Values.airflow.config "AIRFLOW__API__BASE_URL")) }}
+- name: AIRFLOW__API__BASE_URL
+  value: {{ $url }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where people reach Airflow; empty if it is not exposed. Not for the API server, which would redirect a forwarded port to it. */}}
+{{- define "user-insights.airflow.url" -}}
+{{- if .Values.airflow.ingress.enabled -}}
+{{ ternary "https" "http" (not (empty .Values.airflow.ingress.tlsSecret)) }}://{{ .Values.airflow.ingress.host }}
+{{- else if .Values.airflow.httpRoute.enabled -}}
+https://{{ .Values.airflow.httpRoute.host }}
+{{- end -}}
 {{- end -}}
 
 {{/* Environment of a task, which uses Airflow's API and the stores, but not the metadata database. */}}
