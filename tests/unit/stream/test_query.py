@@ -76,6 +76,10 @@ def test_the_files_of_a_checkpoint_are_written_in_the_way_of_their_storage(
     assert (name and name.rpartition(".")[2]) == manager
 
 
+def test_executors_log_at_the_level_of_the_driver() -> None:
+    assert query.build_spark_conf(StreamSettings(master=""))["spark.executor.syncLogLevel.enabled"] == "true"
+
+
 def test_a_failed_job_before_the_query_ends_with_the_same_sentence() -> None:
     with (
         pytest.raises(UserError, match=r"^The stream failed: TimeoutException: no broker$"),
