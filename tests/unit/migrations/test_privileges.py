@@ -23,8 +23,10 @@ WRITES = {"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MODIFY", "CREATE"}
 
 
 def test_the_dashboard_only_reads() -> None:
-    names = {privilege.name for privilege in list_postgres_privileges(["dashboard"], "insights")}
-    assert names == {"CONNECT", "TEMPORARY", "USAGE", "SELECT"}
+    privileges = list_postgres_privileges(["dashboard"], "insights")
+    executed = {privilege.object for privilege in privileges if privilege.name == "EXECUTE"}
+    assert executed == {"FUNCTION staging.current_timeline()"}
+    assert {privilege.name for privilege in privileges} == {"CONNECT", "TEMPORARY", "USAGE", "SELECT", "EXECUTE"}
     assert {privilege.name for privilege in list_cassandra_privileges(["dashboard"], "insights")} == {"SELECT"}
 
 
