@@ -1,24 +1,22 @@
 """Prove that no record was lost between the stores."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from insights.clients.failure_notice import REPORTED
+from insights.clients.dag_arguments import DAG_ARGUMENTS, TASK_ARGUMENTS
 
 
 @dag(
     schedule="5/30 * * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(minutes=1)},  # For an outage; a loss fails at once.
+    **DAG_ARGUMENTS,
+    # The attempts are for an outage: a loss fails at once.
+    default_args=TASK_ARGUMENTS | {"retries": 3, "retry_delay": timedelta(minutes=1)},
     params={
         "wait_seconds": Param(120, type="integer", minimum=0, description="Seconds to wait until idle."),
         "full": Param(False, type="boolean", description="Compare everything, as once a week."),
     },
-    tags=["user-insights"],
     doc_md="Checks the raw topic and the stream, then compares the stores; a failed run names the hop that differs.",
 )
 def check_data_flow():

@@ -1,29 +1,26 @@
 """Fetch pages of the Random User API into PostgreSQL staging."""
 
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
-from insights.clients.failure_notice import REPORTED
+from insights.clients.dag_arguments import DAG_ARGUMENTS, TASK_ARGUMENTS
 
 PAGES_PER_TASK = 5
 
 
 @dag(
     schedule="*/10 * * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
+    **DAG_ARGUMENTS,
+    default_args=TASK_ARGUMENTS | {"retries": 3, "retry_delay": timedelta(seconds=20), "retry_exponential_backoff": 2},
     params={
         "pages": Param(2, type="integer", minimum=1, maximum=1000, description="Pages per run."),
         "page_size": Param(None, type=["null", "integer"], minimum=1, maximum=5000, description="Records per page."),
         "nationalities": Param("", type="string", pattern="^([A-Za-z]{2}(,[A-Za-z]{2})*)?$", description="US,DE,..."),
         "gender": Param("", type="string", enum=["", "female", "male"]),
     },
-    tags=["user-insights"],
     doc_md="The DAG's id, a run's logical date and parameters determine its pages. Those that staging has are skipped."
     " A task that waits for the source is `up_for_reschedule`. `page_size` defaults to `INSIGHTS_SOURCE_PAGE_SIZE`.",
 )

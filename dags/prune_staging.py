@@ -5,16 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 
-from insights.clients.failure_notice import REPORTED
+from insights.clients.dag_arguments import DAG_ARGUMENTS, TASK_ARGUMENTS
 
 
 @dag(
     schedule="@daily",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    catchup=False,
-    max_active_runs=1,
-    default_args=REPORTED | {"retries": 3, "retry_delay": timedelta(minutes=5)},
-    tags=["user-insights"],
+    **DAG_ARGUMENTS,
+    default_args=TASK_ARGUMENTS | {"retries": 3, "retry_delay": timedelta(minutes=5)},
     doc_md="Partitions are whole days. They are dropped oldest first, and only once the publisher has published them."
     " Merged batches of the same age are deleted once Cassandra has them.",
 )

@@ -1,20 +1,17 @@
 """Publish quarantined records again once their cause is fixed."""
 
-from datetime import UTC, datetime
-
 from airflow.sdk import Param, dag, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from insights.clients.failure_notice import REPORTED
+from insights.clients.dag_arguments import DAG_ARGUMENTS, TASK_ARGUMENTS
 from insights.errors import UserError
 from insights.model.reasons import Reason
 
 
 @dag(
     schedule=None,
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
-    max_active_runs=1,
-    default_args=REPORTED,
+    **DAG_ARGUMENTS,
+    default_args=TASK_ARGUMENTS,
     params={
         "reason": Param("", type="string", enum=["", *Reason], description="Only records with this reason."),
         "ids": Param([], type="array", items={"type": "string"}, description="Only these event ids or origins."),
@@ -22,7 +19,6 @@ from insights.model.reasons import Reason
         "limit": Param(10_000, type="integer", minimum=1, maximum=100_000, description="Maximum number of records."),
         "force": Param(False, type="boolean", description="Include records that were re-driven too many times."),
     },
-    tags=["user-insights"],
     doc_md="Triggered by hand: a rule rejects a record again until the rule is fixed or a patch corrects the record, so"
     " a run for every message of the quarantine topic would loop.\n\n"
     "The Kafka provider's producer hook sends the messages. Its ProduceToTopicOperator sends only keys and values,"

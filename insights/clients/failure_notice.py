@@ -22,7 +22,3 @@ def send_failure_notice(context: Any) -> None:
         AppriseHook().notify(body, title, notify_type=NotifyType.FAILURE)
     except AirflowNotFoundException:
         print("No notice was sent: there is no connection apprise_default.")
-
-
-REPORTED: dict[str, Any] = {"on_failure_callback": send_failure_notice}
-"""The `default_args` of a DAG whose failed tasks are reported."""
