@@ -131,6 +131,12 @@ def read_position(cursor: PgCursor, topic: str) -> StreamPosition:
     return StreamPosition(start, offsets)
 
 
+def has_batch(cursor: PgCursor, query_id: str, number: int) -> bool:
+    """Whether PostgreSQL has a merged micro-batch. Retention keeps the last one of every query."""
+    cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (query_id, number))
+    return cursor.fetchone() is not None
+
+
 def find_lost(topic: str, position: StreamPosition, topic_id: str, watermarks: Watermarks) -> LostMessages:
     """Compare the position with the topic: what lies between the merged offsets and the low watermarks is lost.
 

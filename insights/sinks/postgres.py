@@ -17,7 +17,7 @@ from insights import failpoints
 from insights.clients import quarantine_table
 from insights.clients.merge_order import allocate_seq, lock_merges
 from insights.clients.sql import fetch_row
-from insights.clients.stream_position import read_position
+from insights.clients.stream_position import has_batch, read_position
 from insights.errors import UserError
 from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord, Refusal
@@ -185,7 +185,7 @@ def _find_merged(cursor: PgCursor, batch: MicroBatchId) -> tuple[int, int, int] 
 
 
 def _require_predecessor(cursor: PgCursor, batch: MicroBatchId) -> None:
-    """Spark runs a batch only after the one before it was merged, and retention keeps the last batch of a query.
+    """Spark runs a batch only after the one before it was merged.
 
     Raises:
         UserError: PostgreSQL does not have the batch before, or what a new query is to go on from.
@@ -200,8 +200,7 @@ def _require_predecessor(cursor: PgCursor, batch: MicroBatchId) -> None:
 
 
 def _require_merged(cursor: PgCursor, query_id: str, number: int) -> None:
-    cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", (query_id, number))
-    if cursor.fetchone() is None:
+    if not has_batch(cursor, query_id, number):
         raise UserError(f"PostgreSQL has lost micro-batch {number}, which was merged: {_LOST}")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException, PySparkRuntimeError, StreamingQueryException
@@ -102,8 +103,7 @@ def build_spark_conf(settings: StreamSettings) -> Mapping[str, str]:
 
 
 def _choose_checkpoint_manager(checkpoint: str) -> dict[str, str]:
-    scheme = checkpoint.partition("://")[0] if "://" in checkpoint else ""
-    manager = CHECKPOINT_MANAGERS.get(scheme)
+    manager = CHECKPOINT_MANAGERS.get(urlsplit(checkpoint).scheme)
     return {"spark.sql.streaming.checkpointFileManagerClass": manager} if manager else {}
 
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from insights.clients.stream_position import (
     TopicState,
     Watermarks,
     find_lost,
+    has_batch,
     read_topic_state,
     record_start,
 )
@@ -28,7 +29,6 @@ from insights.settings import KafkaSettings, PostgresSettings
 from insights.sinks.checkpoint_offsets import read_last_committed, read_next_offsets
 
 _WATCH_KAFKA_SECONDS = 5.0
-_LOST_BATCHES = "PostgreSQL, which was restored or has failed over, lacks batches that the checkpoint has"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,7 @@ def resolve_start(
             raise _make_loss_error(lost)
         merged = position.offsets or {partition: low for partition, (low, _) in watermarks.items()}
         start = position.start or record_start(cursor, topic, topic_id, merged, LostMessages(topic))
-        if reason := _find_reason_to_leave(
-            spark, _name_checkpoint(checkpoint, start), cursor, topic, merged, watermarks
-        ):
+        if reason := _find_reason_to_leave(spark, _name_checkpoint(checkpoint, start), cursor, topic, watermarks):
             logging.warning("%s; the stream of topic %s goes on from the merged offsets", reason, topic)
             start = record_start(cursor, topic, topic_id, merged, LostMessages(topic))
     failpoints.reach("start.recorded")
@@ -147,12 +145,7 @@ def _name_checkpoint(checkpoint: str, start: StartingOffsets) -> str:
 
 
 def _find_reason_to_leave(
-    spark: SparkSession,
-    checkpoint: str,
-    cursor: PgCursor,
-    topic: str,
-    merged: Mapping[int, int],
-    watermarks: Watermarks,
+    spark: SparkSession, checkpoint: str, cursor: PgCursor, topic: str, watermarks: Watermarks
 ) -> str | None:
     """Why a query cannot go on with the checkpoint; None also if it is damaged, which the query itself reports."""
     try:
@@ -162,10 +155,6 @@ def _find_reason_to_leave(
         return None
     if any(next_offsets.get(str(partition), low) < low for partition, (low, _) in watermarks.items()):
         return "messages that Spark would read again left the topic, and all were merged"
-    if any(offset > merged.get(int(partition), 0) for partition, offset in next_offsets.items()):
-        return _LOST_BATCHES
-    if committed is not None:
-        cursor.execute("SELECT FROM analytics.batches WHERE query_id = %s AND batch_id = %s", committed)
-        if cursor.fetchone() is None:
-            return _LOST_BATCHES
+    if committed is not None and not has_batch(cursor, *committed):
+        return "PostgreSQL, which was restored or has failed over, lacks batches that the checkpoint has"
     return None

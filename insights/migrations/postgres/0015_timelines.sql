@@ -23,7 +23,8 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     cluster CONSTANT bigint := (SELECT c.system_identifier FROM pg_control_system() AS c);
     line CONSTANT bigint := staging.current_timeline();
-    last_id bigint;
+    settled_id bigint;
+    greatest_id bigint;
     next_id bigint;
     created integer;
 BEGIN
@@ -31,17 +32,15 @@ BEGIN
         INSERT INTO staging.epochs (system_identifier, timeline) VALUES (cluster, line)
         ON CONFLICT DO NOTHING RETURNING epoch INTO created;
         IF created IS NOT NULL AND (line > 1 OR EXISTS (SELECT FROM staging.epochs AS e WHERE e.epoch <> created)) THEN
-            SELECT k.id INTO last_id FROM staging.user_keys AS k
+            SELECT k.id INTO settled_id FROM staging.user_keys AS k
             WHERE EXISTS (
                 SELECT FROM staging.batches AS b WHERE b.batch_id = k.batch_id
                 AND b.staged_at <= (SELECT max(staged_at) FROM staging.batches) - interval '10 minutes'
             ) ORDER BY k.id DESC LIMIT 1;
-            next_id := greatest(
-                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-                (SELECT max(k.id) + 1 FROM staging.user_keys AS k)
-            );
-            UPDATE staging.epochs SET ids_after = coalesce(last_id, 0),
-                ids_until = least(next_id, coalesce((SELECT max(k.id) FROM staging.user_keys AS k), 0) + 1000000000)
+            greatest_id := coalesce((SELECT max(k.id) FROM staging.user_keys AS k), 0);
+            next_id := greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, greatest_id + 1);
+            UPDATE staging.epochs
+            SET ids_after = coalesce(settled_id, 0), ids_until = least(next_id, greatest_id + 1000000000)
             WHERE epoch = created;
             PERFORM setval('staging.user_ids', next_id, false);
         END IF;
