@@ -32,7 +32,7 @@ test-integration: setup ## Run the tests against real PostgreSQL, Kafka, Cassand
 	@$(PYTEST) $(FAILPOINTS) tests/integration -n 2 --dist loadfile --durations=20
 
 test-e2e: setup ## Kill the demo's processes, test it in a browser, and the chart on a kind cluster if there is one.
-	@SEED=$(or $(SEED),1) $(PYTEST) tests/fault/test_kills.py tests/e2e --durations=20
+	@SEED=$(or $(SEED),50) $(PYTEST) tests/fault/test_kills.py tests/e2e --durations=20
 
 fault: setup ## Run the fault tests alone: crash in every narrow window, kill at random; KILLS=number, SEED=number.
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(SEED),SEED=$(SEED)) $(PYTEST) tests/fault --durations=10

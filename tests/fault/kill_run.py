@@ -15,7 +15,7 @@ from tests.fault.kill_plan import PlannedKill
 from tests.fault.victims import AIRFLOW_WORKERS, RunningPlatform, wait_recovered
 from tests.helpers.demo_platform import Demo
 
-FIND_SECONDS = {"airflow-task": 30}
+FIND_SECONDS = {"airflow-task": 30, "airflow-busy-worker": 30}
 """How long to wait for a process of a kind, beside the default."""
 DEFAULT_FIND_SECONDS = 10
 RECOVERY_SECONDS = 300
@@ -47,7 +47,7 @@ class KillRun:
             recoveries: list[Future[Recovery]] = []
             for kill in plan:
                 time.sleep(kill.gap)
-                victim, main = self._find(kill.kind), self._platform.find_main(kill.kind)
+                victim, main = self._find(kill.kind)
                 if not victim or not send(victim, signal.SIGSTOP if kill.pause else signal.SIGKILL):
                     self.absent.append(kill.kind)
                     continue
@@ -55,11 +55,15 @@ class KillRun:
                 recoveries.append(pool.submit(self._await_recovery, kill, victim, main))
             return [recovery.result() for recovery in recoveries]
 
-    def _find(self, kind: str) -> int:
+    def _find(self, kind: str) -> tuple[int, int]:
+        """A process of this kind and the main one that it belongs to, 0 if there is none."""
         deadline = time.monotonic() + FIND_SECONDS.get(kind, DEFAULT_FIND_SECONDS)
-        while not (victim := self._platform.find(kind)) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            main, victim = self._platform.find_main(kind), self._platform.find(kind)
+            if victim and main == self._platform.find_main(kind):
+                return victim, main
             time.sleep(0.1)
-        return victim
+        return 0, 0
 
     def _await_recovery(self, kill: PlannedKill, victim: int, main: int) -> Recovery:
         at = time.monotonic() - self._started

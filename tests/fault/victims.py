@@ -1,6 +1,7 @@
 """Find the processes of a running demo, and see whether its servers answer."""
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -19,10 +20,13 @@ from tests.helpers.demo_platform import Demo
 CQL_OPTIONS = bytes.fromhex("050000000500000000")
 """A request of Cassandra's protocol, which a node answers once it serves clients."""
 PROBE_SECONDS = 2
-WORKER_TITLE = "airflow worker -- "
-IDLE_TITLE = "<idle>"
-AIRFLOW_WORKERS = ("airflow-task", "airflow-worker")
-"""A worker that runs a task, and one that waits for it. The scheduler is restarted with them."""
+AIRFLOW_WORKERS = {
+    "airflow-idle-worker": re.compile("airflow worker -- LocalExecutor: <idle>"),
+    "airflow-busy-worker": re.compile("airflow worker -- LocalExecutor: (?!<idle>)"),
+}
+"""The titles of the scheduler's own children: when one dies, the scheduler is restarted."""
+AIRFLOW_TASK = re.compile("airflow worker -- [0-9a-f-]{36}")
+"""The title of a task's process, which a busy worker starts and awaits. Until it is set, it is that of the worker."""
 AIRFLOW_PARTS = ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 
 
@@ -44,13 +48,10 @@ class RunningPlatform:
                 return find_child(self._demo.pid("stream"), lambda title: "java" in title.partition(" ")[0])
             case "stream-python":
                 return self._demo.pid("stream")
-            case "airflow-task" | "airflow-worker":
-                return find_child(
-                    self._demo.pid("airflow-scheduler"),
-                    lambda title: (
-                        title.startswith(WORKER_TITLE) and (IDLE_TITLE in title) == (kind == "airflow-worker")
-                    ),
-                )
+            case "airflow-task":
+                return find_child(self._demo.pid("airflow-scheduler"), AIRFLOW_TASK.match)
+            case "airflow-idle-worker" | "airflow-busy-worker":
+                return find_child(self._demo.pid("airflow-scheduler"), AIRFLOW_WORKERS[kind].match, descendants=False)
         return self._demo.pid(kind)
 
     def find_main(self, kind: str) -> int:
@@ -92,20 +93,20 @@ class RunningPlatform:
 
 def get_component(kind: str) -> str:
     """The component that a kind of process belongs to."""
-    if kind in AIRFLOW_WORKERS:
+    if kind in ("airflow-task", *AIRFLOW_WORKERS):
         return "airflow-scheduler"
     if kind.startswith("stream-"):
         return "stream"
     return "postgres" if kind == "postgres-backend" else kind
 
 
-def find_child(pid: int, matches: Callable[[str], bool]) -> int:
-    """The newest descendant of a process whose command line matches, 0 if there is none."""
+def find_child(pid: int, matches: Callable[[str], object], *, descendants: bool = True) -> int:
+    """The newest descendant, or else child, of a process whose command line matches, 0 if there is none."""
     if not pid:
         return 0
     found: list[tuple[float, int]] = []
     with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(pid).children(recursive=True):
+        for child in psutil.Process(pid).children(recursive=descendants):
             with contextlib.suppress(psutil.Error):
                 if matches(" ".join(child.cmdline())):
                     found.append((child.create_time(), child.pid))
