@@ -9,8 +9,8 @@ help: ## Show this list.
 setup: ## Create .venv from the hashed requirements; does nothing if they have not changed.
 	@scripts/setup
 
-demo: setup ## Run the platform on this machine; ONCE=1 exits after the first batch, SOURCE=live or RECORDED=folder selects the input.
-	@.venv/bin/insights demo $(if $(ONCE),--once) $(if $(SOURCE),--source '$(SOURCE)') $(if $(RECORDED),--recorded '$(RECORDED)')
+demo: setup ## Run the platform on this machine; ONCE=1 exits after the first batch, MONITORING=1 adds Prometheus, SOURCE=live or RECORDED=folder selects the input.
+	@.venv/bin/insights demo $(if $(ONCE),--once) $(if $(SOURCE),--source '$(SOURCE)') $(if $(RECORDED),--recorded '$(RECORDED)') $(if $(MONITORING),--monitoring)
 
 down: setup ## Stop a running demo from another terminal.
 	@.venv/bin/insights down

@@ -350,6 +350,8 @@ class LocalSettings(BaseSettings):
     simulator_port: kinds.UnprivilegedPort = 8084
     publisher_http_port: kinds.UnprivilegedPort = 8085
     stream_http_port: kinds.UnprivilegedPort = 8086
+    exporter_http_port: kinds.UnprivilegedPort = 8087
+    prometheus_port: kinds.UnprivilegedPort = 9090
     postgres_port: kinds.UnprivilegedPort = 5432
     kafka_port: kinds.UnprivilegedPort = 9092
     kafka_controller_port: kinds.UnprivilegedPort = 9093

@@ -27,28 +27,35 @@ RecordedOption = Annotated[
     Path | None,
     typer.Option(exists=True, file_okay=False, help="Folder of recorded responses for the simulator to serve."),
 ]
+MonitoringOption = Annotated[
+    bool, typer.Option("--monitoring", help="Run Prometheus too, with the alerts. Needs the program prometheus.")
+]
 
 
 @app.command()
-def up(source: SourceOption = Source.SIMULATOR, recorded: RecordedOption = None) -> None:
+def up(
+    source: SourceOption = Source.SIMULATOR, recorded: RecordedOption = None, monitoring: MonitoringOption = False
+) -> None:
     """Start every server and keep them running until Ctrl-C."""
-    _run(source, recorded, watch=False, once=False)
+    _run(source, recorded, monitoring=monitoring, watch=False, once=False)
 
 
 @app.command()
 def demo(
     source: SourceOption = Source.SIMULATOR,
     recorded: RecordedOption = None,
+    monitoring: MonitoringOption = False,
     once: Annotated[
         bool, typer.Option("--once", help="Exit after the first batch, with 0 if the ledger closes.")
     ] = False,
 ) -> None:
     """Start every server, follow the first batch through them, then show the ledger and the addresses."""
-    _run(source, recorded, watch=True, once=once)
+    _run(source, recorded, monitoring=monitoring, watch=True, once=once)
 
 
-def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> None:
+def _run(source: Source, recorded: Path | None, *, monitoring: bool, watch: bool, once: bool) -> None:
     from insights.local.configuration import DemoOptions, check_settings
+    from insights.local.monitoring import find_prometheus
     from insights.local.platform import Platform
 
     settings = load(LocalSettings)
@@ -57,7 +64,8 @@ def _run(source: Source, recorded: Path | None, *, watch: bool, once: bool) -> N
     if recorded and settings.source_url:
         raise UserError("Only the simulator serves --recorded responses: unset INSIGHTS_SOURCE_URL.")
     check_settings(settings)
-    platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, again=once))
+    prometheus = find_prometheus() if monitoring else None
+    platform = Platform(settings, DemoOptions(source is Source.LIVE, recorded, once, prometheus))
     exit_code = 0
     with StartView(console) as view:
         platform.up(view.show)

@@ -12,13 +12,22 @@ from insights.local.airflow import DASHBOARD_USER, USER, AirflowProcess, Airflow
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import list_group_files
 from insights.local.kafka import KafkaServer
+from insights.local.monitoring import PrometheusServer
 from insights.local.postgres import PostgresServer
 from insights.local.secrets import Secrets
-from insights.local.services import REPOSITORY, DashboardService, PublisherService, SimulatorService, StreamService
+from insights.local.services import (
+    REPOSITORY,
+    DashboardService,
+    ExporterService,
+    PublisherService,
+    SimulatorService,
+    StreamService,
+)
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
     DashboardSettings,
+    ExporterSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
@@ -39,7 +48,7 @@ AIRFLOW_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """Where the records come from, and when."""
+    """Where the records come from, and when, and what runs beside the flow."""
 
     live: bool = False
     """From the public API instead of the simulator; `LocalSettings.source_url` takes precedence over both."""
@@ -47,6 +56,8 @@ class DemoOptions:
     """A folder of recorded responses that the simulator serves instead of generated ones."""
     again: bool = False
     """Trigger the ingest even if it has run before."""
+    prometheus: Path | None = None
+    """The program that scrapes the components, and the exporter with it; None to run neither."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +123,17 @@ def check_settings(settings: LocalSettings) -> None:
     load(PublisherSettings, http_host=LOOPBACK)
     load(DashboardSettings, auth="none")
     load(AirflowSettings, url="", username=DASHBOARD_USER)
+    load(ExporterSettings, http_host=LOOPBACK)
     for group in (SourceSettings, StagingSettings):
         load(group)
 
 
 class Configuration:
-    """The components and their settings, fixed before the first process starts."""
+    """The components and their settings, fixed before the first process starts.
+
+    Raises:
+        UserError: a variable has an invalid value.
+    """
 
     def __init__(self, settings: LocalSettings, options: DemoOptions, java: Path) -> None:
         home = settings.home.resolve()
@@ -154,6 +170,12 @@ class Configuration:
         self.publisher = PublisherService(home, settings.publisher_http_port, python)
         self.stream = StreamService(home, settings.stream_http_port, python)
         self.dashboard = DashboardService(home, settings.dashboard_port, python | to_environment(self.airflow_settings))
+        self.exporter = self.prometheus = None
+        if options.prometheus:
+            self.exporter = ExporterService(home, settings.exporter_http_port, python)
+            scraped = (self.publisher, self.stream, self.exporter)
+            targets = {service.name: service.port for service in scraped}
+            self.prometheus = PrometheusServer(home, settings.prometheus_port, options.prometheus, targets)
 
     @property
     def postgres_settings(self) -> PostgresSettings:
@@ -186,6 +208,8 @@ class Configuration:
             Address("publisher", self.publisher.url),
             Address("stream", self.stream.url),
         ]
+        if self.prometheus:
+            servers.append(Address("prometheus", self.prometheus.url))
         source = mask_url(self.environment["INSIGHTS_SOURCE_URL"])
         return [*servers, Address("simulator" if self.simulated else "source", source)]
 
@@ -209,6 +233,8 @@ class Configuration:
             "INSIGHTS_PUBLISHER_HTTP_PORT": str(settings.publisher_http_port),
             "INSIGHTS_STREAM_HTTP_HOST": LOOPBACK,
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
+            "INSIGHTS_EXPORTER_HTTP_HOST": LOOPBACK,
+            "INSIGHTS_EXPORTER_HTTP_PORT": str(settings.exporter_http_port),
             "INSIGHTS_DASHBOARD_AUTH": "none",
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
             "INSIGHTS_STREAM_CHECKPOINT": str(stream_home / "checkpoint"),

@@ -140,6 +140,12 @@ def build_steps(configuration: Configuration, patience_seconds: float, is_wanted
     processes = tuple(process.name for process in c.airflow)
     api_server = processes[0]
     source = [Step("simulator", (), c.simulator)] if c.simulated else []
+    monitoring = []
+    if c.exporter and c.prometheus:
+        monitoring = [
+            Step(c.exporter.name, ("schema", "topics"), c.exporter),
+            Step(c.prometheus.name, (c.exporter.name, "publisher", "stream"), c.prometheus),
+        ]
 
     def migrate_metadata() -> None:
         airflow.migrate_airflow(c.airflow_home, c.postgres, c.secrets, c.airflow_environment)
@@ -167,6 +173,7 @@ def build_steps(configuration: Configuration, patience_seconds: float, is_wanted
         Step("publisher", ("schema", "topics"), c.publisher),
         Step("stream", ("schema", "topics", "keyspace"), c.stream),
         Step("dashboard", ("schema", "keyspace"), c.dashboard),
+        *monitoring,
         Step("ingest", (*processes, "schema", *(step.name for step in source)), action=trigger_ingest),
     ]
 

@@ -75,6 +75,18 @@ class StreamService(Service):
         super().__init__(state_dir, port, environment, [str(REPOSITORY / "jobs/stream_users.py")])
 
 
+class ExporterService(Service):
+    """Measures the flow for Prometheus."""
+
+    name = "exporter"
+    variable = "INSIGHTS_EXPORTER_HTTP_PORT"
+    health = "/readyz"
+    directory = REPOSITORY
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
+        super().__init__(state_dir, port, environment, ["jobs/export_metrics.py"])
+
+
 class DashboardService(Service):
     """Streamlit with the dashboard's pages."""
 

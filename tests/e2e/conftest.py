@@ -34,9 +34,9 @@ def first_batch(demo: Demo, recorded: Path) -> subprocess.Popen[bytes]:
 
 @pytest.fixture(scope="session")
 def running(demo: Demo, first_batch: subprocess.Popen[bytes]) -> Iterator[Demo]:
-    """`make demo` on the state of the first batch."""
+    """`make demo MONITORING=1` on the state of the first batch."""
     assert first_batch.returncode == 0, demo.tail()
-    demo.start()
+    demo.start("MONITORING=1")
     yield demo
     demo.stop()
 

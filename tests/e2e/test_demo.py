@@ -4,8 +4,11 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from insights.clients.airflow import list_last_runs
+from insights.local.http import request_json
 from tests.helpers.browser import open_url
 from tests.helpers.demo_platform import Demo
 from tests.helpers.page_walk import visit_every_page
@@ -44,6 +47,22 @@ def test_the_pages_show_the_ledgers_counts(running: Demo, artifacts: Path) -> No
     running.ledger()
     users = running.query("SELECT count(*) FROM analytics.users")[0][0]
     visit_every_page(running.address("dashboard")["url"], artifacts, "demo", f"{users:,}")
+
+
+def test_prometheus_has_the_ledgers_counts_and_the_alerts(running: Demo) -> None:
+    running.ledger()
+    prometheus = f"{running.address('prometheus')['url']}/api/v1"
+
+    def query(expression: str) -> list[Any]:
+        found = request_json(f"{prometheus}/query?{urlencode({'query': expression})}")["data"]["result"]
+        return [(one["metric"].get("pod"), one["value"][1]) for one in found]
+
+    users = running.query("SELECT count(*) FROM analytics.users")[0][0]
+    eventually(lambda: query('insights_flow_records{hop="served"}') == [("exporter", str(users))], 90, "no metrics")
+    assert sorted(query("up")) == [("exporter", "1"), ("publisher", "1"), ("stream", "1")]
+    [group] = request_json(f"{prometheus}/rules")["data"]["groups"]
+    assert {rule["name"] for rule in group["rules"]} >= {"UserInsightsLedgerBroken", "UserInsightsDataStale"}
+    assert not [rule for rule in group["rules"] if rule["health"] == "err"]
 
 
 def test_a_redrive_confirmed_on_the_page_runs_the_dag_and_loses_no_record(running: Demo, artifacts: Path) -> None:

@@ -26,6 +26,8 @@ PORTS = (
     "SIMULATOR",
     "PUBLISHER_HTTP",
     "STREAM_HTTP",
+    "EXPORTER_HTTP",
+    "PROMETHEUS",
     "POSTGRES",
     "KAFKA",
     "KAFKA_CONTROLLER",
@@ -67,10 +69,10 @@ class Demo:
             )
         return self.process
 
-    def start(self) -> None:
-        """Start `make demo` and wait until everything is running."""
+    def start(self, *variables: str) -> None:
+        """Start `make demo` with these variables and wait until everything is running."""
         before = self.log.stat().st_size if self.log.exists() else 0
-        process = self.make()
+        process = self.make(*variables)
 
         def running() -> bool:
             if process.poll() is not None:

@@ -287,7 +287,7 @@ def plan_migration(_: Patch) -> object:
 
 def configure_platform(_: Patch) -> object:
     settings = load(LocalSettings)
-    platform = Configuration(settings, DemoOptions(), Path("/jdk/bin/java"))
+    platform = Configuration(settings, DemoOptions(prometheus=Path("prometheus")), Path("/jdk/bin/java"))
     steps = build_steps(platform, settings.patience_seconds, lambda: True)
     ports = [step.component.ports() for step in steps if step.component]
     return ports, platform.jars, platform.home, platform.environment["INSIGHTS_SOURCE_URL"]

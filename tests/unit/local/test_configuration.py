@@ -10,6 +10,7 @@ from insights.settings import (
     AirflowSettings,
     CassandraSettings,
     DashboardSettings,
+    ExporterSettings,
     KafkaSettings,
     LocalSettings,
     PostgresSettings,
@@ -41,6 +42,7 @@ def test_every_variable_is_one_that_the_settings_read(settings):
         PublisherSettings,
         StreamSettings,
         DashboardSettings,
+        ExporterSettings,
     )
     known = {
         group.model_config["env_prefix"].upper() + field.upper() for group in groups for field in group.model_fields
@@ -100,7 +102,8 @@ def test_every_step_depends_on_earlier_steps_only(settings):
 
 
 def test_no_two_ports_share_a_variable_or_a_default(settings):
-    platform = configure(settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432}))
+    settings = settings.model_copy(update={"kafka_port": 9092, "postgres_port": 5432})
+    platform = configure(settings, prometheus=Path("/usr/bin/prometheus"))
     pairs = [
         pair
         for step in build_steps(platform, 60, lambda: True)
