@@ -60,14 +60,25 @@ POSTGRES: Mapping[str, Mapping[str, str]] = {
         "TABLE analytics.users": "SELECT, INSERT, UPDATE, DELETE",
     },
     "dashboard": _LEDGER,
+    "reader": {
+        "DATABASE": "CONNECT",
+        "TABLE analytics.batches": "SELECT",
+        "TABLE analytics.user_counts": "SELECT",
+        "TABLE analytics.users": "SELECT",
+    },
 }
 """Privileges by user and object. Those on a partitioned table cover its future partitions. Each user also gets USAGE on
-the schemas of its objects, and SELECT on the table of applied migrations."""
+the schemas of its objects, and SELECT on the table of applied migrations. `reader` is for people and notebooks."""
 
 OWNER_MEMBERS = ("ingest",)
 """Users whose role must be a member of the tables' owner, because they create and drop partitions as the owner."""
 
-CASSANDRA: Mapping[str, str] = {"ingest": "SELECT", "stream": "SELECT, MODIFY", "dashboard": "SELECT"}
+CASSANDRA: Mapping[str, str] = {
+    "ingest": "SELECT",
+    "stream": "SELECT, MODIFY",
+    "dashboard": "SELECT",
+    "reader": "SELECT",
+}
 """Permissions by user on every query table. Each user also gets SELECT on the table of applied migrations."""
 
 POSTGRES_SCHEMAS = ("staging", "quarantine", "analytics", "public")

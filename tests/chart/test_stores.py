@@ -1,5 +1,6 @@
 """The resources of the operators: permissions, what survives an uninstall, and what a single node does without."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -57,6 +58,28 @@ def test_an_uninstall_keeps_every_resource_whose_deletion_deletes_data(profile: 
 def test_only_the_ingest_role_acts_for_the_owner_of_the_tables() -> None:
     members = {role["spec"]["name"]: role["spec"].get("inRoles") for role in render().of("DatabaseRole")}
     assert {name: groups for name, groups in members.items() if groups} == {"insights_ingest": ["insights"]}
+
+
+def test_a_login_for_readers_exists_only_on_demand() -> None:
+    peers = [{"namespaceSelector": {"matchLabels": {"team": "research"}}}]
+    wanted = render(
+        overlaid(values_of("production"), {"readers": {"enabled": True, "connectionLimit": 7, "from": peers}})
+    )
+    assert not [line for line in render("production").text.splitlines() if "reader" in line and "insights" in line]
+    [role] = [one for one in wanted.of("DatabaseRole") if one["spec"]["name"] == "insights_reader"]
+    assert (role["spec"]["connectionLimit"], role["spec"].get("inRoles")) == (7, None)
+    [migrations] = [pod for pod in pods(wanted) if "-migrations-" in pod.owner]
+    [container] = migrations.containers()
+    for store in ("POSTGRES", "CASSANDRA"):
+        roles = json.loads(container.environment[f"INSIGHTS_ACCESS_{store}"]["value"])
+        assert roles["reader"] == "insights_reader"
+    opened = {
+        policy["metadata"]["name"].rpartition("-")[2]: [port["port"] for port in rule["ports"]]
+        for policy in wanted.of("NetworkPolicy")
+        for rule in policy["spec"].get("ingress") or []
+        if rule.get("from") == peers
+    }
+    assert opened == {"postgres": [5432], "cassandra": [9042]}
 
 
 def test_one_broker_is_its_own_controller() -> None:

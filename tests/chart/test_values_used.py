@@ -40,6 +40,7 @@ EVERYTHING = {
         "notify": {"existingSecret": "s"},
     },
     "monitoring": {"enabled": True},
+    "readers": {"enabled": True},
     "dashboard": {
         "replicas": 2,
         "auth": {"allowAnonymous": True},

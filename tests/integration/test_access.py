@@ -155,6 +155,16 @@ def query(logins: Logins) -> None:
         assert flow.read_hop_totals(cursor, stores.kafka.raw_topic).published == 10
 
 
+def read(logins: Logins) -> None:
+    """Read the users and their counts as a person does."""
+    stores = logins.of("reader")
+    assert run_sql(stores.postgres, "SELECT count(*) FROM analytics.users") == [(9,)]
+    assert run_sql(stores.postgres, "SELECT sum(count) FROM analytics.user_counts WHERE dimension = 'gender'") == [(9,)]
+    with connections.open_cassandra(stores.cassandra) as session:
+        assert sum(user_queries.read_counts(session, "country_code").values()) == 9
+        assert session.execute("SELECT count(*) FROM user_profiles").one()[0] == 9
+
+
 def maintain(logins: Logins) -> None:
     """Do the work of the other DAGs: re-drive, check, record the check, and both retentions."""
     stores = logins.of("ingest")
@@ -181,6 +191,7 @@ def test_each_component_does_its_whole_job_with_its_own_role(logins: Logins) -> 
     stream(logins, 0, version=1000)
     stream(logins, 1, version=2000)
     query(logins)
+    read(logins)
     run_sql(logins.owner.postgres, "UPDATE analytics.user_counts SET count = 77 WHERE dimension = 'gender'")
     as_stream = logins.of("stream")
     assert recount(as_stream.postgres, as_stream.cassandra, StreamSettings())
@@ -200,6 +211,11 @@ FORBIDDEN_SQL = [
     ("dashboard", "UPDATE quarantine.records SET resolved_at = now()"),
     ("dashboard", "SELECT nextval('staging.user_ids')"),
     ("dashboard", 'SET ROLE "{owner}"'),
+    ("reader", "SELECT FROM staging.users"),
+    ("reader", "SELECT FROM quarantine.records"),
+    ("reader", "DELETE FROM analytics.users"),
+    ("reader", "CREATE TABLE analytics.mine (id int)"),
+    ("reader", "CREATE TEMPORARY TABLE mine (id int)"),
     ("publisher", "SELECT FROM analytics.users"),
     ("publisher", "INSERT INTO analytics.user_counts VALUES ('a', 'b', 1, 1)"),
     ("publisher", "DELETE FROM staging.users"),
@@ -213,6 +229,8 @@ FORBIDDEN_SQL = [
 FORBIDDEN_CQL = [
     ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("dashboard", "TRUNCATE user_profiles"),
+    ("reader", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
+    ("reader", "SELECT salted_hash FROM system_auth.roles"),
     ("ingest", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("stream", "INSERT INTO schema_migrations (name) VALUES ('9999')"),
     ("stream", "DROP TABLE user_profiles"),
@@ -299,7 +317,7 @@ def test_what_an_administrator_has_to_grant_is_reported_in_a_sentence(logins: Lo
     with pytest.raises(NotReadyError, match=f'not a member of .*: GRANT "{owner.user}" TO "{member}"'):
         grant_postgres(owner, logins.postgres_roles)
     with pytest.raises(
-        UserError, match="names the unknown user 'streem'; name only ingest, publisher, stream, dashboard"
+        UserError, match="names the unknown user 'streem'; name only ingest, publisher, stream, dashboard, reader"
     ):
         grant_postgres(owner, {"streem": "x"})
     with pytest.raises(UserError, match="run the migrations as the"):

@@ -30,6 +30,15 @@ def test_the_dashboard_only_reads() -> None:
     assert {privilege.name for privilege in list_cassandra_privileges(["dashboard"], "insights")} == {"SELECT"}
 
 
+def test_readers_see_what_is_served_and_no_record_as_it_came() -> None:
+    privileges = list_postgres_privileges(["reader"], "insights")
+    assert {privilege.name for privilege in privileges} == {"CONNECT", "USAGE", "SELECT"}
+    tables = {privilege.object.split()[1] for privilege in privileges if privilege.name == "SELECT"}
+    served = {"analytics.users", "analytics.user_counts", "analytics.batches"}
+    assert tables == served | {"public._yoyo_migration"}
+    assert {privilege.name for privilege in list_cassandra_privileges(["reader"], "insights")} == {"SELECT"}
+
+
 @pytest.mark.parametrize(
     ("user", "schemas"),
     [

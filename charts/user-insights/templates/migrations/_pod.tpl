@@ -43,7 +43,7 @@ spec:
     - name: passwords
       projected:
         sources:
-          {{- range list "ingest" "stream" "dashboard" }}
+          {{- range keys (include "user-insights.cassandra.roles" . | fromYaml) | sortAlpha }}
           - secret:
               name: {{ include "user-insights.store.secret" (dict "root" $ "store" "cassandra" "user" .) }}
               items: [{key: password, path: {{ . }}/password}]
@@ -55,11 +55,11 @@ spec:
 {{- define "user-insights.migrations.access" -}}
 {{- if not .Values.postgres.external.enabled }}
 - name: INSIGHTS_ACCESS_POSTGRES
-  value: {{ dict "ingest" "insights_ingest" "publisher" "insights_publisher" "stream" "insights_stream" "dashboard" "insights_dashboard" | toJson | quote }}
+  value: {{ omit (include "user-insights.postgres.roles" . | fromYaml) "migrations" | toJson | quote }}
 {{- end }}
 {{- if not .Values.cassandra.external.enabled }}
 - name: INSIGHTS_ACCESS_CASSANDRA
-  value: {{ dict "ingest" "insights_ingest" "stream" "insights_stream" "dashboard" "insights_dashboard" | toJson | quote }}
+  value: {{ include "user-insights.cassandra.roles" . | fromYaml | toJson | quote }}
 - name: INSIGHTS_ACCESS_PASSWORDS
   value: /etc/insights/passwords
 {{- end }}

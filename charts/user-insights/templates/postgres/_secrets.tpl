@@ -5,6 +5,9 @@ ingest: insights_ingest
 publisher: insights_publisher
 stream: insights_stream
 dashboard: insights_dashboard
+{{- if .Values.readers.enabled }}
+reader: insights_reader
+{{- end }}
 {{- end -}}
 
 {{/* One Secret per role. CloudNativePG applies a changed password only to Secrets with the reload label. */}}
