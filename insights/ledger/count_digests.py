@@ -91,15 +91,17 @@ def _refresh_buckets(cursor: PgCursor, seq: int) -> None:
     buckets = [bucket for (bucket,) in cursor.fetchall()]
     cursor.execute("DELETE FROM counted_bucket")
     if len(buckets) < _FULL_SCAN_BUCKETS:
-        source = """
-            unnest(%(buckets)s::integer[], %(first)s::uuid[], %(last)s::uuid[]) AS b(number, first, last)
-            LEFT JOIN LATERAL ({} WHERE user_id BETWEEN b.first AND b.last GROUP BY 1) AS c ON true"""
-        source = source.format(COUNTED_BUCKETS)
+        # As a subquery for each bucket, PostgreSQL 18 skips through the index on (seq, user_id), once per batch.
+        query = f"""
+            SELECT b.number, sum({_COUNTED}) FILTER (WHERE user_id IS NOT NULL)
+            FROM unnest(%(buckets)s::integer[], %(first)s::uuid[], %(last)s::uuid[]) AS b(number, first, last)
+            LEFT JOIN analytics.users ON user_id BETWEEN b.first AND b.last GROUP BY 1"""
     else:
-        source = f"unnest(%(buckets)s::integer[]) AS b(number) LEFT JOIN ({COUNTED_BUCKETS} GROUP BY 1) AS c"
-        source += " ON c.bucket = b.number"
+        query = f"""
+            SELECT b.number, counted FROM unnest(%(buckets)s::integer[]) AS b(number)
+            LEFT JOIN ({COUNTED_BUCKETS} GROUP BY 1) AS c ON c.bucket = b.number"""
     cursor.execute(
-        f"INSERT INTO counted_bucket SELECT b.number, counted FROM {source}",
+        f"INSERT INTO counted_bucket {query}",
         {
             "buckets": buckets,
             "first": [find_first_id(bucket) for bucket in buckets],

@@ -44,8 +44,8 @@ from insights.text import format_count
 _log = logging.getLogger(__name__)
 FULL_CHECK_EVERY = timedelta(days=7)
 _HOPS = ("fetched", "staged", "published", "served", "batches", "quarantine", "users", *TABLES, arrivals.TABLE)
-_SCRUBBED_BATCHES = 50
-"""Batches whose arrivals one check compares again."""
+SCRUBBED_BATCHES, SCRUBBED_ARRIVALS = 50, 10_000
+"""Batches whose arrivals one check compares again, and the users after whose number it stops."""
 # Planned for ranges of a few thousand rows, of whatever size the tables are.
 _PLANNER = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
 
@@ -216,11 +216,15 @@ class _IncrementalCheck:
 
 
 def _find_last_batch(cursor: PgCursor, after: int, seq: int) -> int | None:
-    """The last of the next batches after `after`, up to `seq`."""
+    """The last of the next batches after `after`, up to `seq`, that are compared again together."""
     cursor.execute(
-        "SELECT max(seq) FROM"
-        " (SELECT seq FROM analytics.batches WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT %s) AS b",
-        (after, seq, _SCRUBBED_BATCHES),
+        """
+        SELECT max(seq) FROM (
+            SELECT seq, sum(accepted) OVER (ORDER BY seq) - accepted AS before FROM (
+                SELECT seq, accepted FROM analytics.batches WHERE seq > %s AND seq <= %s ORDER BY seq LIMIT %s
+            ) AS b
+        ) AS b WHERE before < %s""",
+        (after, seq, SCRUBBED_BATCHES, SCRUBBED_ARRIVALS),
     )
     last: int | None = fetch_row(cursor)[0]
     return last

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 
 from insights.clients import connections
 from insights.clients.sql import fetch_row
-from insights.ledger import arrivals, count_digests, merged_rows, record_ranges, row_walks, topic_ranges
+from insights.ledger import arrivals, count_digests, incremental, merged_rows, record_ranges, row_walks, topic_ranges
 from insights.ledger.check import check_ledger, read_totals
 from insights.ledger.hops import Ledger, LedgerScope, LedgerState
 from insights.ledger.stores import open_cursor
-from insights.ledger.verified import read_verified
+from insights.ledger.verified import Verified, read_verified
 from insights.settings import StoreSettings
 from tests.helpers.idle_flow import IdleFlow, add_batch, create_idle_flow, list_broken_hops
 from tests.helpers.random_damage import DamagedStores
@@ -85,12 +85,16 @@ def check_a_whole_round(stores: StoreSettings) -> Ledger:
 
 def read_rounds(stores: StoreSettings) -> int:
     """How often everything that was verified has been compared again."""
+    return read_state(stores).rounds
+
+
+def read_state(stores: StoreSettings) -> Verified:
     with open_cursor(stores) as cursor:
         cursor.execute("SELECT conditions FROM analytics.verified")
         (conditions,) = fetch_row(cursor)
         state = read_verified(cursor, conditions)
         assert state is not None
-        return state.rounds
+        return state
 
 
 def make_ranges_small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +105,17 @@ def make_ranges_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_walks, "SCRUBBED_RECORDS", 3)
     monkeypatch.setattr(row_walks, "SCRUBBED_BATCHES", 3)
     monkeypatch.setattr(arrivals, "SCRUBBED_ROWS", 25)
+    monkeypatch.setattr(incremental, "SCRUBBED_ARRIVALS", 25)
+
+
+def test_one_check_compares_the_arrivals_of_few_users_again(flow: IdleFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_batch(flow)
+    assert check_ledger(flow.stores).closed
+    monkeypatch.setattr(incremental, "SCRUBBED_ARRIVALS", 1)
+    [(first, last)] = [flow.sql("SELECT min(seq), max(seq) FROM analytics.batches")]
+    assert first < last
+    assert check_ledger(flow.stores, full=False).scope is LedgerScope.INCREMENTAL
+    assert read_state(flow.stores).walk("arrived batches").position == first
 
 
 def test_totals_start_from_the_sums_of_the_last_check_that_found_nothing_broken(flow: IdleFlow) -> None:
