@@ -76,15 +76,16 @@ TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 IMAGES := airflow publisher spark dashboard
 
-images: $(IMAGES:%=image-%) ## Build the images; TAG=name replaces the version, EXTRA_JARS=object-store adds S3 to Spark.
+images: $(IMAGES:%=image-%) ## Build the images; TAG=name replaces the version, EXTRA_JARS=object-store adds S3 to Spark, LOGS=s3 to Airflow.
 
 image-spark: ARGUMENTS := --build-arg EXTRA_JARS=$(EXTRA_JARS)
+image-airflow: ARGUMENTS := --build-arg LOGS=$(LOGS)
 image-%:
 	@docker build --quiet --network host $(ARGUMENTS) -f images/$*/Dockerfile -t user-insights/$*:$(TAG) . >/dev/null
 	@docker image inspect -f '{{.Size}}' user-insights/$*:$(TAG) | \
 	  awk '{printf "%-32s %5.0f MB\n", "user-insights/$*:$(TAG)", $$1 / 1e6}'
 
-push: ## Build the images and push them to REGISTRY=registry.example.org/team; TAG and EXTRA_JARS as above.
+push: ## Build the images and push them to REGISTRY=registry.example.org/team; TAG, EXTRA_JARS and LOGS as above.
 	$(if $(REGISTRY),,$(error REGISTRY is not set: name the registry to push to, as in `make push REGISTRY=registry.example.org/team`))
 	@$(MAKE) --no-print-directory images
 	@for name in $(IMAGES:%=user-insights/%:$(TAG)); do \

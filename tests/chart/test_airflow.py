@@ -56,6 +56,36 @@ def test_pods_without_such_a_volume_run_anywhere(logs: dict[str, object]) -> Non
     assert [pod.owner for pod in pods(rendered) if "affinity" in pod.spec] == []
 
 
+def test_the_pods_that_write_or_show_logs_reach_the_store_that_keeps_them() -> None:
+    logs = {"persistent": False, "s3": {"folder": "s3://b/logs", "existingSecret": "store", "ports": [9000]}}
+    rendered = render(overlaid(values_of("defaults"), {"airflow": {"logs": logs}}))
+    users = {
+        component(pod)
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if container.environment.get("AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER", {}).get("value") == "s3://b/logs"
+        and container.environment["AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID"]["value"] == "logs_s3"
+        and container.environment["AIRFLOW_CONN_LOGS_S3"]["valueFrom"]["secretKeyRef"]["name"] == "store"
+    }
+    reached = {"airflow-api-server", "airflow-triggerer", "airflow-task"}
+    assert users == reached | {"airflow-cleanup"}
+    [policy] = [one for one in rendered.of("NetworkPolicy") if one["metadata"]["name"].endswith("-to-logs")]
+    selected = {component(pod) for pod in pods(rendered) if selects(policy["spec"]["podSelector"], pod.labels)}
+    assert selected == reached
+    assert policy["spec"]["egress"] == [{"ports": [{"protocol": "TCP", "port": 9000}]}]
+    [scheduler] = [pod for pod in pods(rendered) if component(pod) == "airflow-scheduler"]
+    settings = scheduler.containers()[-1].environment
+    assert settings["AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE"]["value"] == "True"
+
+
+def test_a_store_of_logs_without_a_secret_is_reached_by_the_identity_of_the_pods() -> None:
+    rendered = render(overlaid(values_of("defaults"), {"airflow": {"logs": {"s3": {"folder": "s3://b/logs"}}}}))
+    [server] = [pod for pod in pods(rendered) if component(pod) == "airflow-api-server"]
+    settings = server.containers()[-1].environment
+    assert settings["AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID"]["value"] == ""
+    assert "AIRFLOW_CONN_LOGS_S3" not in settings
+
+
 def test_an_older_airflow_checks_the_schema_before_it_replaces_a_newer_one(rendered: Rendered) -> None:
     [job] = [one for one in rendered.of("Job") if one["metadata"]["name"].endswith("-check-schema")]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-upgrade,pre-rollback"

@@ -38,6 +38,7 @@ EVERYTHING = {
         "ingress": {"enabled": True},
         "httpRoute": {"enabled": True, "gateway": "g"},
         "notify": {"existingSecret": "s"},
+        "logs": {"s3": {"folder": "s3://b/logs"}},
     },
     "monitoring": {"enabled": True},
     "readers": {"enabled": True},

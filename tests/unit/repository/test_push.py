@@ -79,8 +79,9 @@ def test_the_default_tag_is_the_one_that_the_chart_pulls(machine: Machine) -> No
 
 
 def test_the_spark_image_can_include_the_object_store(machine: Machine) -> None:
-    machine.push(REGISTRY="registry.test", EXTRA_JARS="object-store")
+    machine.push(REGISTRY="registry.test", EXTRA_JARS="object-store", LOGS="s3")
     assert machine.calls(r"^docker build .*EXTRA_JARS=object-store .*-t (\S+):") == ["user-insights/spark"]
+    assert machine.calls(r"^docker build .*LOGS=s3 .*-t (\S+):") == ["user-insights/airflow"]
 
 
 def test_without_a_registry_it_asks_for_one_and_builds_nothing(machine: Machine) -> None:

@@ -34,15 +34,33 @@ AIRFLOW__USAGE_DATA_COLLECTION__ENABLED: "False"
 AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE: {{ .Release.Namespace }}
 AIRFLOW__KUBERNETES_EXECUTOR__POD_TEMPLATE_FILE: /etc/airflow/pod_template_file.yaml
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS: {{ ternary "False" "True" .Values.airflow.keepTaskPods | quote }}
-{{- /* Without a volume, only the pod of a failed task has its log. */}}
-AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and .Values.airflow.logs.persistent (not .Values.airflow.keepTaskPods)) | quote }}
+{{- /* Without a volume or a store, only the pod of a failed task has its log. */}}
+{{- $kept := or .Values.airflow.logs.persistent .Values.airflow.logs.s3.folder }}
+AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and (not (empty $kept)) (not .Values.airflow.keepTaskPods)) | quote }}
 {{- end -}}
 
-{{/* Location of the task logs, for pods that mount the volume. */}}
+{{/* Location of the task logs, for pods that write or show them. */}}
 {{- define "user-insights.airflow.logs.config" -}}
-{{- if .Values.airflow.logs.persistent -}}
+{{- with .Values.airflow.logs }}
+{{- if .persistent }}
 AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
+{{- end }}
+{{- with .s3.folder }}
+AIRFLOW__LOGGING__REMOTE_LOGGING: "True"
+AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER: {{ . }}
+AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: {{ ternary "logs_s3" "" (not (empty $.Values.airflow.logs.s3.existingSecret)) | quote }}
+{{- end }}
+{{- end }}
 {{- end -}}
+
+{{/* The connection to the store of the task logs. */}}
+{{- define "user-insights.airflow.logs.env" -}}
+{{- with .Values.airflow.logs.s3 }}
+{{- if and .folder .existingSecret }}
+- name: AIRFLOW_CONN_LOGS_S3
+  valueFrom: {secretKeyRef: {name: {{ .existingSecret }}, key: connection}}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The platform's settings as environment variables. `airflow.config` replaces a setting, because a name may occur only once.
@@ -97,6 +115,9 @@ AIRFLOW__LOGGING__BASE_LOG_FOLDER: /var/lib/airflow/logs
   valueFrom: {secretKeyRef: {name: {{ $keys }}, key: jwt-secret}}
 - name: AIRFLOW__API__SECRET_KEY
   valueFrom: {secretKeyRef: {name: {{ $keys }}, key: api-secret-key}}
+{{- if .logs }}
+{{- include "user-insights.airflow.logs.env" .root }}
+{{- end }}
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
 
@@ -159,6 +180,7 @@ https://{{ .Values.airflow.httpRoute.host }}
 {{- include "user-insights.stores.env" (dict "root" . "user" "ingest" "stores" (list "postgres" "kafka" "cassandra")) }}
 - name: AIRFLOW_CONN_KAFKA_DEFAULT
   value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
+{{- include "user-insights.airflow.logs.env" . }}
 {{ include "user-insights.airflow.notifyEnv" . | trim }}
 - name: INSIGHTS_SOURCE_URL
   value: {{ include "user-insights.source.url" . | quote }}
