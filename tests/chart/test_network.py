@@ -1,12 +1,14 @@
 """The network policies admit every connection that a program needs, at both ends, and no other."""
 
+from itertools import product
 from typing import NamedTuple
 
 import pytest
 
 from tests.helpers.chart.manifests import Pod, name_of, pods
-from tests.helpers.chart.network_policies import admits, may_send, rules
+from tests.helpers.chart.network_policies import admits, may_send, passes, rules
 from tests.helpers.chart.render import Rendered, effective, overlaid, render, values_of
+from tests.helpers.cluster.declared_edges import COMPONENTS, EDGES, OUTSIDE
 
 
 class Store(NamedTuple):
@@ -138,3 +140,26 @@ def test_kafka_s_listeners_authenticate_clients_over_tls(rendered: Rendered) -> 
 def test_no_policy_is_rendered_when_they_are_disabled(profile: str) -> None:
     off = render(overlaid(values_of(profile), {"networkPolicy": {"enabled": False}}))
     assert off.of("NetworkPolicy") == []
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_profile_admits_the_declared_connections_and_no_others(name: str) -> None:
+    rendered, edges = render(values_of(name)), EDGES[name]
+    key = "app.kubernetes.io/component"
+    [labels, *_] = [pod.labels for pod in pods(rendered)]
+    assert {pod.labels[key] for pod in pods(rendered)} <= set(COMPONENTS)
+    members: dict[str, dict[str, str] | None] = {"visitor": {"app": "visitor"}, OUTSIDE: None, **edges.others}
+    members |= {component: labels | {key: component} for component in COMPONENTS}
+    wrong = [
+        f"{source} -> {target}:{port}"
+        for source, target, port in product(members, members, edges.ports | {7777})
+        if edges.concern(source, target)
+        if edges.declare(source, target, port) != _is_open(rendered, members[source], members[target], port)
+    ]
+    assert wrong == []
+
+
+def _is_open(rendered: Rendered, source: dict[str, str] | None, target: dict[str, str] | None, port: int) -> bool:
+    out = rules(rendered, source, "Egress") if source else None
+    into = rules(rendered, target, "Ingress") if target else None
+    return (out is None or passes(out, "to", port, target)) and (into is None or passes(into, "from", port, source))
