@@ -9,7 +9,7 @@ POSTGRES, CASSANDRA = 5432, 9042
 KAFKA, KAFKA_OVER_TLS = 9092, 9093
 DNS = 53
 API_SERVER = (443, 6443)
-AIRFLOW, SOURCE = 8080, 8084
+AIRFLOW, SOURCE, MEDUSA = 8080, 8084, 50051
 EVERY_PORT = range(1, 65536)
 OUTSIDE = "outside"
 """Whatever has an address that is no pod's."""
@@ -113,11 +113,12 @@ _PRODUCTION = Edges(
     | {(name, store): (_PORTS[store],) for name, stores in USES.items() for store in stores}
     | {(one, other): EVERY_PORT for one in _SPARK for other in _SPARK}
     | {(store, store): EVERY_PORT for store in ("postgres", "cassandra")}
-    | {("reaper", "cassandra"): (CASSANDRA, 8080)},
+    | {("reaper", "cassandra"): (CASSANDRA, 8080), ("k8ssandra-operator", "cassandra"): (MEDUSA,)},
     others={
         "postgres": {"cnpg.io/cluster": "insights-user-insights-postgres"},
         "kafka": {"strimzi.io/cluster": "insights-user-insights"},
         "cassandra": {"cassandra.datastax.com/cluster": "insights-user-insights-cassandra"},
+        "k8ssandra-operator": {"control-plane": "k8ssandra-operator"},
         "reaper": {"k8ssandra.io/reaper": "insights-user-insights-cassandra-dc1-reaper"},
     },
 )
