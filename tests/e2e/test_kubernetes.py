@@ -9,7 +9,9 @@ import yaml
 
 from tests.helpers.cluster import stores
 from tests.helpers.cluster.cluster import available, cluster
+from tests.helpers.cluster.declared_edges import EDGES, Edges
 from tests.helpers.cluster.kubectl import Kubernetes, load_images, run, wait_until_deleted
+from tests.helpers.cluster.network import network
 from tests.helpers.cluster.release import CHART, SMALL, Release
 from tests.helpers.page_walk import visit_every_page
 from tests.helpers.support import REPOSITORY, eventually
@@ -159,6 +161,23 @@ def test_helm_test_counts_every_hop(release: Release) -> None:
     assert "Ledger closed" in release.test()
 
 
+def test_the_network_admits_the_declared_connections_and_no_others(release: Release) -> None:
+    _admits(release.kubernetes, EDGES["small"])
+
+
+@pytest.mark.usefixtures("kubernetes")
+def test_the_network_admits_what_production_declares_and_nothing_else() -> None:
+    namespace = Kubernetes("insights-e2e-production")
+    values = ("--values", f"{CHART}/profiles/production.yaml", "--set", "images.preloaded=true")
+    rendered = yaml.safe_load_all(namespace.helm("template", "insights", CHART, *values, "--set", "requireCrds=false"))
+    run("kubectl", "create", "namespace", namespace.namespace)
+    try:
+        namespace.apply(*(item for item in rendered if item and item["kind"] == "NetworkPolicy"))
+        _admits(namespace, EDGES["production"])
+    finally:
+        run("kubectl", "delete", "namespace", namespace.namespace, "--wait=false")
+
+
 def test_the_pages_are_served_through_the_ingress(release: Release, artifacts: Path) -> None:
     assert release.ready("dashboard")
     visit_every_page(PAGE, artifacts, "cluster", seconds=180)
@@ -267,6 +286,17 @@ def test_what_is_uninstalled_leaves_its_checkpoint_and_its_one_time_secrets(rele
     kubernetes.kubectl("delete", "pods", "-l", f"{labels}airflow-task")
     secrets = {f"secret/airflow-{name}" for name in ("admin", "dashboard", "keys")}
     _leaves(release, {"persistentvolumeclaim/stream-checkpoint"} | secrets)
+
+
+def _admits(kubernetes: Kubernetes, edges: Edges) -> None:
+    with network(kubernetes, edges) as pairs:
+
+        def as_declared() -> bool:
+            faults = pairs.find_faults()
+            assert not faults, f"{len(faults)} pairs: {'; '.join(faults[:50])}"
+            return True
+
+        eventually(as_declared, 60, "the network differs from the declared edges", pause=2)
 
 
 def _cassandra_takes_the_default_class(kubernetes: Kubernetes) -> None:
