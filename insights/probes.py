@@ -51,17 +51,26 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class ProbeServer:
-    """Serves the probes and the metrics from a background thread; a failing probe answers 503 and its reason."""
+    """Serves probes and metrics from a background thread; a failing probe answers 503 and its reason."""
 
     def __init__(
-        self, host: str, port: int, setting: str, registry: CollectorRegistry, *, healthz: Check, readyz: Check
+        self,
+        host: str,
+        port: int,
+        setting: str,
+        registry: CollectorRegistry,
+        *,
+        healthz: Check | None = None,
+        readyz: Check | None = None,
     ) -> None:
         """Start to listen on `port`, or on any free port if it is 0; `setting` names the variable that sets it.
+
+        Without its check, a probe does not exist.
 
         Raises:
             UserError: the process cannot listen on the port.
         """
-        checks = {"/healthz": healthz, "/readyz": readyz}
+        checks = {path: check for path, check in (("/healthz", healthz), ("/readyz", readyz)) if check}
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -72,9 +81,8 @@ class ProbeServer:
                     reason = checks[path]()
                     self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain; charset=utf-8")
                 else:
-                    self._answer(
-                        404, b"not found: only /healthz, /readyz and /metrics exist\n", "text/plain; charset=utf-8"
-                    )
+                    paths = ", ".join([*checks, "/metrics"])
+                    self._answer(404, f"not found: these exist: {paths}\n".encode(), "text/plain; charset=utf-8")
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -90,7 +98,7 @@ class ProbeServer:
             self._server = _QuietServer((host, port), Handler)
         except OSError as error:
             raise UserError(
-                f"Port {port} on {host} cannot serve the probes ({error.strerror});"
+                f"Port {port} on {host} cannot serve probes and metrics ({error.strerror});"
                 f" stop the process that uses it or set {setting} to a free port."
             ) from None
         self.port = self._server.server_address[1]

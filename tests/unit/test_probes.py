@@ -3,7 +3,10 @@
 import socket
 import struct
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -55,3 +58,12 @@ def test_an_error_of_a_check_is_still_logged(
 
     hang_up(fail)
     assert "RuntimeError: the check is broken" in capfd.readouterr().err
+
+
+def test_a_probe_without_a_check_does_not_exist() -> None:
+    with closing(ProbeServer("127.0.0.1", 0, "INSIGHTS_TEST_PORT", CollectorRegistry())) as server:
+        address = f"http://127.0.0.1:{server.port}"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{address}/readyz", timeout=10)
+        assert (refused.value.code, refused.value.read()) == (404, b"not found: these exist: /metrics\n")
+        assert urllib.request.urlopen(f"{address}/metrics", timeout=10).status == 200
