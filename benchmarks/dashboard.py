@@ -51,8 +51,8 @@ WAVE_SECONDS = 30.0
 class RecordingDashboard(DashboardService):
     """A dashboard that records its requests to Cassandra in the file `requests`."""
 
-    def __init__(self, home: Path, port: int, environment: dict[str, str]) -> None:
-        super().__init__(home, port, environment)
+    def __init__(self, home: Path, port: int, environment: dict[str, str], metrics_port: int) -> None:
+        super().__init__(home, port, environment, metrics_port)
         self.requests = home / "requests"
 
     def command(self) -> list[str]:
@@ -229,7 +229,9 @@ def run_dashboard(
     """Run a new dashboard for the length of a `with` block."""
     cache = {} if cache_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(cache_seconds)}
     with tempfile.TemporaryDirectory() as home:
-        server = kind(Path(home), free_port(), environment | cache | {"PYTHONPATH": str(REPOSITORY)})
+        metrics_port = free_port()
+        own = {"PYTHONPATH": str(REPOSITORY), kind.metrics_variable: str(metrics_port)}
+        server = kind(Path(home), free_port(), environment | cache | own, metrics_port)
         with run_servers(server):
             yield server
 

@@ -1,4 +1,4 @@
-"""The entry point: the pages and their order.
+"""The script of every visitor: the pages and their order.
 
 The pages are not in a directory named `pages`: until the navigation has run once, Streamlit would treat that as its
 older kind of multipage app and tell the first visitor that the page does not exist.
@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from dashboard.components.icon import ICON
+from dashboard.metrics import measure_render
 
 PAGES = {
     "Users": [
@@ -40,4 +41,6 @@ ALL_PAGES = {
 
 # Before the navigation, or else the browser fetches the page's icon for its tab from the internet.
 st.set_page_config(page_icon=ICON)
-st.navigation(ALL_PAGES).run()
+page = st.navigation(ALL_PAGES)
+with measure_render(page.title):
+    page.run()

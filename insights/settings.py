@@ -303,6 +303,15 @@ class DashboardSettings(BaseSettings):
         return self
 
 
+class DashboardMetricsSettings(BaseSettings):
+    """Where the dashboard serves its metrics: apart from the pages, whose address visitors reach."""
+
+    model_config = SettingsConfigDict(env_prefix="INSIGHTS_DASHBOARD_METRICS_", frozen=True)
+
+    host: kinds.Word = "127.0.0.1"
+    port: kinds.ListenPort = 8088
+
+
 class AirflowSettings(BaseSettings):
     """The Airflow API that the dashboard uses."""
 
@@ -347,6 +356,7 @@ class LocalSettings(BaseSettings):
     """How long a step of a start, or a component that was restarted, may take until it counts as failed."""
     airflow_port: kinds.UnprivilegedPort = 8080
     dashboard_port: kinds.UnprivilegedPort = 8501
+    dashboard_metrics_port: kinds.UnprivilegedPort = 8088
     simulator_port: kinds.UnprivilegedPort = 8084
     publisher_http_port: kinds.UnprivilegedPort = 8085
     stream_http_port: kinds.UnprivilegedPort = 8086

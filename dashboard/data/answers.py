@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
+from dashboard import metrics
+
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -55,12 +57,14 @@ class AnswerCache:
         self._problem = ""
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
         self._lock = Lock()
+        metrics.start_counting(store)
 
     def get(self, key: Hashable, query: Callable[[], T]) -> CachedAnswer[T]:
         """Return the answer for `key`, from `query` if none is cached or it has expired. Does not raise `errors`."""
         entry = self._get_entry(key)
         cached = entry.answer
         if cached is not None and not entry.lock.acquire(blocking=False):
+            metrics.count_cached_answer(self.store)
             return cached
         if cached is None:
             entry.lock.acquire()
@@ -68,6 +72,8 @@ class AnswerCache:
             now = self._clock()
             if entry.answer is None or now >= entry.expires:
                 self._refresh(entry, query, now)
+            else:
+                metrics.count_cached_answer(self.store)
             return entry.answer or CachedAnswer(None, None, stale=True, problem=self._problem)
         finally:
             entry.lock.release()
@@ -76,7 +82,8 @@ class AnswerCache:
         if now >= self._down_until:
             queried_at = datetime.now(UTC)
             try:
-                entry.answer = CachedAnswer(query(), queried_at)
+                with metrics.count_query(self.store, self._errors):
+                    entry.answer = CachedAnswer(query(), queried_at)
                 entry.expires = self._clock() + self._seconds
                 self._problem = ""
                 return
@@ -84,6 +91,8 @@ class AnswerCache:
                 if not self._problem:
                     log.warning("%s did not answer: %s", self.store, error)
                 self._problem, self._down_until = str(error) or type(error).__name__, self._clock() + self._seconds
+        elif entry.answer:
+            metrics.count_cached_answer(self.store)
         if entry.answer:
             entry.answer = CachedAnswer(entry.answer.value, entry.answer.as_of, stale=True, problem=self._problem)
 

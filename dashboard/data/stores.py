@@ -17,6 +17,7 @@ from psycopg2.extensions import cursor as PgCursor
 
 from dashboard.data.answers import AnswerCache, CachedAnswer
 from dashboard.data.pool import ConnectionPool
+from dashboard.metrics import count_query
 from insights.clients import connections, kafka_admin
 from insights.errors import UserError
 from insights.ledger.flow_state import FlowState, measure_flow_state
@@ -38,6 +39,7 @@ REQUEST_SECONDS = 5.0
 """Maximum time that a visitor waits for one answer."""
 AIRFLOW_CACHE_FACTOR = 5
 """Airflow's answers are cached this many times longer: a run lasts minutes, and its API is slower than the stores."""
+CASSANDRA = "Cassandra"
 CASSANDRA_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError, UserError)
 STATEMENT_TIMEOUT = f"SET statement_timeout = {int(REQUEST_SECONDS * 1000)}"
 
@@ -84,7 +86,8 @@ def read_cassandra(query: Callable[[Session], T]) -> T:
         UserError: Cassandra does not answer.
     """
     try:
-        return query(_get_session())
+        with count_query(CASSANDRA, CASSANDRA_ERRORS):
+            return query(_get_session())
     except UserError:
         raise
     except CASSANDRA_ERRORS as error:
@@ -158,7 +161,7 @@ def _get_pool() -> ConnectionPool:
 
 @st.cache_resource(show_spinner=False)
 def _get_cassandra_cache() -> AnswerCache:
-    return AnswerCache("Cassandra", load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
+    return AnswerCache(CASSANDRA, load(DashboardSettings).cache_seconds, CASSANDRA_ERRORS)
 
 
 @st.cache_resource(show_spinner=False)

@@ -169,12 +169,18 @@ class Configuration:
         self.simulator = SimulatorService(home, settings.simulator_port, python, options.recorded)
         self.publisher = PublisherService(home, settings.publisher_http_port, python)
         self.stream = StreamService(home, settings.stream_http_port, python)
-        self.dashboard = DashboardService(home, settings.dashboard_port, python | to_environment(self.airflow_settings))
+        self.dashboard = DashboardService(
+            home,
+            settings.dashboard_port,
+            python | to_environment(self.airflow_settings),
+            settings.dashboard_metrics_port,
+        )
         self.exporter = self.prometheus = None
         if options.prometheus:
             self.exporter = ExporterService(home, settings.exporter_http_port, python)
             scraped = (self.publisher, self.stream, self.exporter)
             targets = {service.name: service.port for service in scraped}
+            targets[self.dashboard.name] = settings.dashboard_metrics_port
             self.prometheus = PrometheusServer(home, settings.prometheus_port, options.prometheus, targets)
 
     @property
@@ -235,6 +241,8 @@ class Configuration:
             "INSIGHTS_STREAM_HTTP_PORT": str(settings.stream_http_port),
             "INSIGHTS_EXPORTER_HTTP_HOST": LOOPBACK,
             "INSIGHTS_EXPORTER_HTTP_PORT": str(settings.exporter_http_port),
+            "INSIGHTS_DASHBOARD_METRICS_HOST": LOOPBACK,
+            "INSIGHTS_DASHBOARD_METRICS_PORT": str(settings.dashboard_metrics_port),
             "INSIGHTS_DASHBOARD_AUTH": "none",
             "INSIGHTS_DASHBOARD_OPERATORS": "*",
             "INSIGHTS_STREAM_CHECKPOINT": str(stream_home / "checkpoint"),

@@ -92,11 +92,16 @@ class DashboardService(Service):
 
     name = "dashboard"
     variable = "INSIGHTS_DASHBOARD_PORT"
+    metrics_variable = "INSIGHTS_DASHBOARD_METRICS_PORT"
     health = "/_stcore/health"
     directory = REPOSITORY / "dashboard"
 
-    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
-        arguments = ["-m", "streamlit", "run", "app.py", "--server.headless=true", "--server.address=127.0.0.1"]
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str], metrics_port: int) -> None:
+        arguments = ["-m", "streamlit", "run", "serve.py", "--server.headless=true", "--server.address=127.0.0.1"]
         arguments += [f"--server.port={port}", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
         arguments += ["--server.allowedHosts=127.0.0.1", "--server.allowedHosts=localhost"]
         super().__init__(state_dir, port, environment, arguments)
+        self._metrics_port = metrics_port
+
+    def ports(self) -> dict[str, int]:
+        return super().ports() | {self.metrics_variable: self._metrics_port}

@@ -59,7 +59,8 @@ def test_prometheus_has_the_ledgers_counts_and_the_alerts(running: Demo) -> None
 
     users = running.query("SELECT count(*) FROM analytics.users")[0][0]
     eventually(lambda: query('insights_flow_records{hop="served"}') == [("exporter", str(users))], 90, "no metrics")
-    assert sorted(query("up")) == [("exporter", "1"), ("publisher", "1"), ("stream", "1")]
+    scraped = ("dashboard", "exporter", "publisher", "stream")
+    assert sorted(query("up")) == [(name, "1") for name in scraped]
     [group] = request_json(f"{prometheus}/rules")["data"]["groups"]
     assert {rule["name"] for rule in group["rules"]} >= {"UserInsightsLedgerBroken", "UserInsightsDataStale"}
     assert not [rule for rule in group["rules"] if rule["health"] == "err"]

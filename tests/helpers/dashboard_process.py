@@ -14,7 +14,7 @@ from tests.helpers.support import REPOSITORY, eventually, free_port
 
 @contextmanager
 def run_dashboard(
-    stores: StoreSettings, log: Path, script: str = "dashboard/app.py", **environment: str
+    stores: StoreSettings, log: Path, script: str = "dashboard/serve.py", **environment: str
 ) -> Iterator[str]:
     """Run the dashboard on these stores; yields its address. The output of the process goes to `log`."""
     names, port = to_environment(stores.postgres, stores.kafka, stores.cassandra), free_port()
@@ -25,13 +25,14 @@ def run_dashboard(
 
 @contextmanager
 def run_streamlit(
-    log: Path, port: int, environment: dict[str, str], *arguments: str, script: str = "dashboard/app.py"
+    log: Path, port: int, environment: dict[str, str], *arguments: str, script: str = "dashboard/serve.py"
 ) -> Iterator[None]:
     """Run Streamlit with the script; yields once it is healthy. Its output is appended to `log`."""
     command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *arguments]
+    own = {"INSIGHTS_DASHBOARD_METRICS_PORT": str(free_port())}
     with log.open("ab") as output:
         streamlit = subprocess.Popen(
-            command, cwd=REPOSITORY, stdout=output, stderr=output, env=read_inherited_environment() | environment
+            command, cwd=REPOSITORY, stdout=output, stderr=output, env=read_inherited_environment() | own | environment
         )
     try:
         eventually(lambda: _is_healthy(port), 60, "the dashboard did not start")

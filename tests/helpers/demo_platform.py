@@ -23,6 +23,7 @@ INSIGHTS = REPOSITORY / ".venv" / "bin" / "insights"
 PORTS = (
     "AIRFLOW",
     "DASHBOARD",
+    "DASHBOARD_METRICS",
     "SIMULATOR",
     "PUBLISHER_HTTP",
     "STREAM_HTTP",

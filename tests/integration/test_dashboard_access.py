@@ -1,25 +1,21 @@
 """Access to a running dashboard: by the headers of a proxy, by a provider's login in Chromium, or without a login."""
 
 import json
-import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.web.server.starlette.starlette_app_utils import create_signed_value, generate_xsrf_token_string
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
 
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from tests.helpers.browser import open_url
 from tests.helpers.dashboard_process import run_streamlit
 from tests.helpers.login_provider import Provider
+from tests.helpers.page_text import read_page
 from tests.helpers.support import free_port
 
 SECRET = "a secret of the proxy's own"
@@ -44,23 +40,6 @@ def run_without_stores(log: Path, port: int, environment: dict[str, str], *argum
         yield
 
 
-def read_first_page(port: int, headers: Sequence[tuple[str, str]] = (), token: str = "") -> str:
-    """Return all text of the first page without a browser; `token` is the one that the page's own script sends."""
-    texts: list[str] = []
-    protocols = [Subprotocol(name) for name in ("streamlit", token) if name]
-    address = f"ws://127.0.0.1:{port}/_stcore/stream"
-    with connect(address, additional_headers=headers, subprotocols=protocols, max_size=None, proxy=None) as socket:
-        rerun = BackMsg()
-        rerun.rerun_script.query_string = ""
-        socket.send(rerun.SerializeToString())
-        while True:
-            message = ForwardMsg.FromString(socket.recv(timeout=60, decode=False))
-            if message.WhichOneof("type") == "script_finished":
-                return re.sub(r"[\\\u2060]", "", "\n".join(texts))
-            element = message.delta.new_element
-            texts += [element.alert.body, element.markdown.body, element.text.body, element.button.label]
-
-
 @pytest.fixture(scope="module")
 def behind_a_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     port = free_port()
@@ -70,8 +49,8 @@ def behind_a_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def test_the_proxy_s_secret_opens_the_page_to_the_visitor_it_names(behind_a_proxy: int) -> None:
-    assert NO_STORE in read_first_page(behind_a_proxy, [(USER_HEADER, "ann@example.org"), (SECRET_HEADER, SECRET)])
-    text = read_first_page(behind_a_proxy, [(USER_HEADER, "eve@example.com"), (SECRET_HEADER, SECRET)])
+    assert NO_STORE in read_page(behind_a_proxy, [(USER_HEADER, "ann@example.org"), (SECRET_HEADER, SECRET)])
+    text = read_page(behind_a_proxy, [(USER_HEADER, "eve@example.com"), (SECRET_HEADER, SECRET)])
     assert "eve@example.com may not view this page" in text
     assert NO_STORE not in text
 
@@ -88,7 +67,7 @@ def test_the_proxy_s_secret_opens_the_page_to_the_visitor_it_names(behind_a_prox
     ids=["no header", "a name", "a wrong secret", "two secrets", "underscores"],
 )
 def test_a_visitor_who_claims_a_name_is_rejected(behind_a_proxy: int, headers: list[tuple[str, str]]) -> None:
-    text = read_first_page(behind_a_proxy, headers)
+    text = read_page(behind_a_proxy, headers)
     assert "this request did not come from it" in text
     assert NO_STORE not in text
 
@@ -96,12 +75,12 @@ def test_a_visitor_who_claims_a_name_is_rejected(behind_a_proxy: int, headers: l
 def test_pages_without_a_login_are_shown_on_loopback_only(tmp_path: Path) -> None:
     here, everywhere, switched = free_port(), free_port(), free_port()
     with run_without_stores(tmp_path / "log", here, {}):
-        assert NO_STORE in read_first_page(here)
+        assert NO_STORE in read_page(here)
     with run_without_stores(tmp_path / "log", everywhere, {}, "--server.address=0.0.0.0"):
-        assert "listens beyond this machine" in read_first_page(everywhere)
-        assert NO_STORE not in read_first_page(everywhere)
+        assert "listens beyond this machine" in read_page(everywhere)
+        assert NO_STORE not in read_page(everywhere)
     with run_without_stores(tmp_path / "log", switched, {"ALLOW_ANONYMOUS": "true"}, "--server.address=0.0.0.0"):
-        assert NO_STORE in read_first_page(switched)
+        assert NO_STORE in read_page(switched)
 
 
 @pytest.fixture
@@ -167,7 +146,7 @@ def test_a_session_is_a_cookie_that_every_replica_checks_by_the_same_secret(tmp_
 
     def read_with_cookie(cookie: str) -> str:
         cookies = f"_streamlit_user={cookie}; _streamlit_xsrf={token}"
-        return read_first_page(port, [("Origin", origin), ("Cookie", cookies)], token)
+        return read_page(port, [("Origin", origin), ("Cookie", cookies)], token)
 
     def sign(secret: str, **claims: object) -> str:
         claims = {"is_logged_in": True, "email": "ann@example.org", "iat": int(time.time()), "origin": origin} | claims

@@ -1,6 +1,7 @@
 """Every setting has an effect: each is changed through its variable, and what the platform then does is compared."""
 
 import importlib.util
+import runpy
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -213,6 +214,19 @@ def serve_stream_probes(patch: Patch) -> object:
     return _record_probes(patch, stream_users)
 
 
+def serve_dashboard_metrics(patch: Patch) -> object:
+    addresses: list[Any] = []
+
+    def serve(host: str, port: int, *_: Any) -> None:
+        addresses.append((host, port))
+        stop()
+
+    patch.setattr(probes, "ProbeServer", serve)
+    with suppress(SystemExit):
+        runpy.run_module("dashboard.serve")
+    return addresses
+
+
 def _record_probes(patch: Patch, job: Any) -> object:
     addresses: list[Any] = []
 
@@ -399,6 +413,8 @@ EFFECTS = {
     "DASHBOARD_VIEWERS": Effect(visit, "@example.com", PROXY),
     "DASHBOARD_OPERATORS": Effect(visit, "ann@example.org", PROXY),
     "DASHBOARD_SESSION_HOURS": Effect(visit, "9", LOGIN),
+    "DASHBOARD_METRICS_HOST": Effect(serve_dashboard_metrics, "0.0.0.0"),
+    "DASHBOARD_METRICS_PORT": Effect(serve_dashboard_metrics, "9999"),
     "DASHBOARD_PROXY_USER_HEADER": Effect(visit, "X-User", PROXY),
     "DASHBOARD_PROXY_SECRET": Effect(visit, "t" * 16, PROXY),
     "AIRFLOW_URL": Effect(ask_airflow, "http://other", AIRFLOW),

@@ -9,6 +9,7 @@ from insights.local.platform import build_steps
 from insights.settings import (
     AirflowSettings,
     CassandraSettings,
+    DashboardMetricsSettings,
     DashboardSettings,
     ExporterSettings,
     KafkaSettings,
@@ -43,6 +44,7 @@ def test_every_variable_is_one_that_the_settings_read(settings):
         StreamSettings,
         DashboardSettings,
         ExporterSettings,
+        DashboardMetricsSettings,
     )
     known = {
         group.model_config["env_prefix"].upper() + field.upper() for group in groups for field in group.model_fields
@@ -67,9 +69,12 @@ def test_the_dashboard_which_has_no_login_listens_on_this_machine_only(settings,
     arguments = platform.dashboard.command()
     assert "--server.address=127.0.0.1" in arguments
     assert {f"--server.allowedHosts={host}" for host in ("127.0.0.1", "localhost")} <= set(arguments)
+    monkeypatch.setenv("INSIGHTS_DASHBOARD_METRICS_HOST", "0.0.0.0")
     for name, value in platform.environment.items():
         monkeypatch.setenv(name, value)
     assert (DashboardSettings().auth, DashboardSettings().operators) == ("none", "*")
+    metrics = DashboardMetricsSettings()
+    assert (metrics.host, metrics.port) == ("127.0.0.1", settings.dashboard_metrics_port)
 
 
 def test_the_simulator_is_left_out_when_another_api_is_named(settings):

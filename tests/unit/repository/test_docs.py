@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
+from dashboard import metrics as dashboard_metrics
 from insights import settings
 from insights.cli import app
 from insights.exporter.metrics import FlowMetrics
@@ -68,6 +69,7 @@ def test_every_port_is_documented_with_its_variable() -> None:
         ("publisher", PublisherMetrics().registry),
         ("stream", StreamMetrics().registry),
         ("flow", FlowMetrics().registry),
+        ("dashboard", dashboard_metrics.REGISTRY),
     ],
 )
 def test_every_metric_is_documented_with_its_labels(prefix: str, registry: CollectorRegistry) -> None:

@@ -41,11 +41,12 @@ LAYERS = (
 """The packages from the bottom up. A package imports from lower layers only, never from its own layer."""
 
 DASHBOARD_LAYERS = (
+    ("dashboard.metrics",),
     ("dashboard.auth", "dashboard.data"),
     ("dashboard.charts",),
     ("dashboard.components",),
     ("dashboard.views",),
-    ("dashboard.app",),
+    ("dashboard.app", "dashboard.serve"),
 )
 """The same for the folders of the dashboard."""
 

@@ -4,6 +4,7 @@ from threading import Event, Thread
 
 import pytest
 
+from dashboard import metrics
 from dashboard.data.answers import MAX_ANSWERS, AnswerCache
 
 
@@ -33,6 +34,20 @@ class Store:
         if self.down:
             raise DownError("no host")
         return self.queries
+
+
+def read_counts():
+    """Queries that the store answered, queries that failed, and answers from the cache."""
+    samples = [("queries", {"outcome": "answered"}), ("queries", {"outcome": "failed"}), ("cached_answers", {})]
+    names = [(f"insights_dashboard_{name}_total", {"store": "Store", **labels}) for name, labels in samples]
+    return [metrics.REGISTRY.get_sample_value(*name) or 0 for name in names]
+
+
+@pytest.fixture
+def counted():
+    """A function that returns how much the counts have grown since the test began."""
+    before = read_counts()
+    return lambda: tuple(now - then for now, then in zip(read_counts(), before, strict=True))
 
 
 @pytest.fixture
@@ -100,7 +115,27 @@ def test_a_programming_error_is_not_taken_for_a_store_that_is_down(answers):
     assert answers.get("key", lambda: 7).value == 7
 
 
-def test_while_one_visitor_queries_the_store_the_others_get_the_cached_answer(answers, store, clock):
+def test_every_answer_is_counted_as_one_of_a_query_or_of_the_cache(answers, store, clock, counted):
+    answers.get("key", store)
+    assert counted() == (1, 0, 0)
+    answers.get("key", store)
+    assert counted() == (1, 0, 1)
+    store.down, clock.now = True, 3
+    answers.get("key", store)
+    assert counted() == (1, 1, 1)
+    answers.get("key", store)
+    assert counted() == (1, 1, 2)
+    answers.get("never answered", store)
+    assert counted() == (1, 1, 2)
+
+
+def test_a_programming_error_is_no_failed_query(answers, counted):
+    with pytest.raises(ZeroDivisionError):
+        answers.get("key", lambda: 1 // 0)
+    assert counted() == (0, 0, 0)
+
+
+def test_while_one_visitor_queries_the_store_the_others_get_the_cached_answer(answers, store, clock, counted):
     answers.get("key", store)
     clock.now = 10
     querying, go_on = Event(), Event()
@@ -114,6 +149,7 @@ def test_while_one_visitor_queries_the_store_the_others_get_the_cached_answer(an
     visitor.start()
     assert querying.wait(10)
     assert answers.get("key", store).value == 1
+    assert counted() == (1, 0, 1)
     go_on.set()
     visitor.join(10)
     assert answers.get("key", store).value == 99
