@@ -78,6 +78,33 @@ FLOW: dict[str, Sequence[Panel]] = {
         Panel("Duration of its stages", {"{{stage}}": of("stream_stage_seconds")}, "s"),
         Panel("Lag by partition", {"{{topic}}/{{partition}}": of("stream_kafka_lag")}),
     ),
+    "Dashboard": (
+        Panel("Open pages", {"{{pod}}": of("dashboard_sessions")}),
+        Panel(
+            "Renders per second",
+            {"{{page}}": f"sum by (page) (rate({of('dashboard_render_seconds_count')}[5m]))"},
+            "ops",
+        ),
+        Panel(
+            "Time of a render, 95th percentile",
+            {
+                "{{page}}": "histogram_quantile(0.95,"
+                f" sum by (page, le) (rate({of('dashboard_render_seconds_bucket')}[5m])))"
+            },
+            "s",
+        ),
+        Panel("Uncaught errors per hour", {"{{pod}}": f"increase({of('dashboard_errors_total')}[1h])"}),
+        Panel(
+            "Queries per second",
+            {"{{store}}, {{outcome}}": f"sum by (store, outcome) (rate({of('dashboard_queries_total')}[5m]))"},
+            "ops",
+        ),
+        Panel(
+            "Answers from the cache per second",
+            {"{{store}}": f"sum by (store) (rate({of('dashboard_cached_answers_total')}[5m]))"},
+            "ops",
+        ),
+    ),
 }
 DASHBOARDS = {"flow": ("User Insights: flow", FLOW)}
 """Title and rows of each dashboard, by the name of its file."""

@@ -1,9 +1,11 @@
 """Each alert fires when its condition has lasted, not before, and clears; each has a runbook."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.helpers.chart.manifests import pods, selects
 from tests.helpers.chart.promtool import Scenario, check, find_wrong, list_rules
 from tests.helpers.chart.render import Rendered, overlaid, render, values_of
 from tests.helpers.support import REPOSITORY
@@ -20,6 +22,10 @@ def flow(name: str, labels: str = "") -> str:
 
 def stream(name: str, labels: str = "") -> str:
     return f"insights_stream_{name}{{{JOB}{labels}}}"
+
+
+def dashboard(name: str, labels: str = "") -> str:
+    return f"insights_dashboard_{name}{{{JOB}{labels}}}"
 
 
 def of_store(store: str, name: str, labels: str = "") -> str:
@@ -73,6 +79,21 @@ SCENARIOS = {
     ),
     "UserInsightsQuarantineBurst": Scenario(
         {flow("rejected_records", ', reason="INVALID_EMAIL"'): "0x4 1001x5 0x9"}, 5, 11
+    ),
+    "UserInsightsDashboardErrors": Scenario({dashboard("errors_total"): "0x4 1x30"}, 5, 16),
+    # Half of the queries of both stores fail. From minute 20 to 40, all of one store do, and then none.
+    "UserInsightsDashboardQueriesFailing": Scenario(
+        {
+            dashboard("queries_total", f', store="{store}", outcome="{outcome}"'): values
+            for store, outcome, values in (
+                ("Cassandra", "answered", "0+9x90"),
+                ("Cassandra", "failed", "0+9x90"),
+                ("PostgreSQL", "answered", "0+9x20 180x20 189+9x40"),
+                ("PostgreSQL", "failed", "0+9x40 360x40"),
+            )
+        },
+        31,
+        46,
     ),
     "UserInsightsPodNotReady": Scenario(
         {
@@ -183,17 +204,40 @@ def test_alerts_on_stores_come_with_the_stores() -> None:
     assert "UserInsightsLedgerBroken" in names
 
 
+def list_scraped_ports(rendered: Rendered, monitor: dict[str, Any]) -> dict[str, list[int]]:
+    """The ports of the pods that a PodMonitor selects and does not drop, by component."""
+    scraped: dict[str, list[int]] = {}
+    for pod in pods(rendered):
+        component = pod.labels.get("app.kubernetes.io/component", "")
+        if not selects(monitor["selector"], pod.labels):
+            continue
+        ports = {port["name"]: port["containerPort"] for one in pod.containers() for port in one.spec.get("ports", [])}
+        for endpoint in monitor["podMetricsEndpoints"]:
+            dropped = {rule["regex"] for rule in endpoint.get("relabelings", []) if rule["action"] == "drop"}
+            if endpoint["port"] in ports and component not in dropped:
+                scraped.setdefault(component, []).append(ports[endpoint["port"]])
+    return scraped
+
+
 def test_what_prometheus_scrapes_is_what_the_pods_serve(monitored: Rendered) -> None:
     monitors = {one["metadata"]["name"]: one["spec"] for one in monitored.of("PodMonitor")}
     assert set(monitors) == {f"insights-user-insights{end}" for end in ("", "-postgres", "-kafka", "-cassandra")}
-    ours = monitors["insights-user-insights"]
-    [expression] = ours["selector"]["matchExpressions"]
-    assert set(expression["values"]) == {"publisher", "stream", "exporter"}
-    assert [endpoint["port"] for endpoint in ours["podMetricsEndpoints"]] == ["http"]
+    assert list_scraped_ports(monitored, monitors["insights-user-insights"]) == {
+        "publisher": [8085],
+        "stream": [8086],
+        "exporter": [8087],
+        "dashboard": [8088],
+    }
 
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_pods_are_annotated_for_prometheus_only_without_its_operator(enabled: bool) -> None:
     rendered = render(overlaid(values_of("kind"), {"monitoring": {"enabled": enabled}}))
+    annotated = {
+        pod.labels["app.kubernetes.io/component"]: pod.metadata["annotations"]["prometheus.io/port"]
+        for pod in pods(rendered)
+        if "prometheus.io/port" in (pod.metadata.get("annotations") or {})
+    }
+    assert annotated == ({} if enabled else {"publisher": "8085", "stream": "8086", "dashboard": "8088"})
     assert ("prometheus.io/scrape" in rendered.text) is not enabled
     assert bool(rendered.of("PodMonitor", "PrometheusRule")) is enabled

@@ -34,7 +34,7 @@ def read_settings(rendered: Rendered) -> dict[str, Any]:
     """Return the settings that concern visitors, without their prefix."""
     prefix = "INSIGHTS_DASHBOARD_"
     variables = {name.removeprefix(prefix): one for name, one in page(rendered).environment.items() if prefix in name}
-    del variables["CACHE_SECONDS"]
+    del variables["CACHE_SECONDS"], variables["METRICS_HOST"]
     return {name: one.get("value", one.get("valueFrom")) for name, one in variables.items()}
 
 

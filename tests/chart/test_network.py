@@ -130,6 +130,20 @@ def test_visitors_reach_the_dashboard_but_no_store(rendered: Rendered) -> None:
             assert not admits(rendered, labels, store.port, visitor), store.kind
 
 
+def test_prometheus_reads_metrics_from_its_namespace_and_not_the_pages() -> None:
+    spaces = {"metricsNamespaceLabels": {"name": "monitoring"}, "ingressNamespaceLabels": {"name": "ingress"}}
+    rendered = render(overlaid(values_of("small"), {"networkPolicy": spaces}))
+    [dashboard] = [pod for pod in pods(rendered) if pod.owner.endswith("-dashboard")]
+    admitted = {
+        (peer["namespaceSelector"]["matchLabels"]["name"], port["port"])
+        for rule in rules(rendered, dashboard.labels, "Ingress") or []
+        for peer in rule["from"]
+        for port in rule["ports"]
+    }
+    assert admitted >= {("monitoring", 8088), ("ingress", 8501)}
+    assert not admitted & {("monitoring", 8501), ("ingress", 8088)}
+
+
 def test_kafka_s_listeners_authenticate_clients_over_tls(rendered: Rendered) -> None:
     for kafka in rendered.of("Kafka"):
         for listener in kafka["spec"]["kafka"]["listeners"]:

@@ -19,7 +19,9 @@ from insights.sinks.micro_batch import DeliveredBatch
 from insights.stream.metrics import StreamMetrics
 from scripts.grafana_dashboards import DASHBOARDS
 from tests.helpers import publisher_process
+from tests.helpers.dashboard_process import run_dashboard
 from tests.helpers.idle_flow import IdleFlow
+from tests.helpers.page_text import read_page
 from tests.helpers.prometheus_server import Prometheus, run_prometheus
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
@@ -152,7 +154,15 @@ def test_every_panel_of_the_dashboards_has_data(flow: IdleFlow, tmp_path: Path) 
         for query in one.queries.values()
     }
     with closing(serve_stream_metrics()) as stream:
-        ports = {"exporter": free_port(), "publisher": free_port(), "stream": stream.port}
+        names = ("exporter", "publisher", "dashboard")
+        ports = {name: free_port() for name in names} | {"stream": stream.port}
         job = publisher_process.run_job(flow.stores.postgres, flow.stores.kafka, http_port=ports["publisher"])
-        with job, run_exporter(flow, ports["exporter"]), run_prometheus(tmp_path, ports) as prometheus:
+        metrics = {"INSIGHTS_DASHBOARD_METRICS_PORT": str(ports["dashboard"])}
+        with (
+            job,
+            run_exporter(flow, ports["exporter"]),
+            run_dashboard(flow.stores, tmp_path / "dashboard.log", **metrics) as pages,
+            run_prometheus(tmp_path, ports) as prometheus,
+        ):
+            read_page(int(pages.rpartition(":")[2]))
             eventually(lambda: every_query_has_data(prometheus, queries), 90, "a panel has no data")

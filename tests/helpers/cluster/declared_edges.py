@@ -71,10 +71,8 @@ USES: dict[str, tuple[str, ...]] = {
 COMPONENTS = tuple(USES)
 
 _TOKENS = ("secrets", "airflow-api-server", "airflow-scheduler", "airflow-task")
-_PAGES_AND_METRICS = {"dashboard": 8501, "publisher": 8085, "stream": 8086, "exporter": 8087}
-_INTO: dict[str, Ports] = {
-    name: (_PAGES_AND_METRICS[name],) if name in _PAGES_AND_METRICS else () for name in COMPONENTS
-}
+_PAGES_AND_METRICS = {"dashboard": (8501, 8088), "publisher": (8085,), "stream": (8086,), "exporter": (8087,)}
+_INTO: dict[str, Ports] = {name: _PAGES_AND_METRICS.get(name, ()) for name in COMPONENTS}
 _AIRFLOW: dict[tuple[str, str], Ports] = {
     ("airflow-scheduler", "airflow-api-server"): (AIRFLOW,),
     ("airflow-dag-processor", "airflow-api-server"): (AIRFLOW,),
