@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from insights.errors import UserError
 
@@ -51,7 +51,10 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class ProbeServer:
-    """Serves probes and metrics from a background thread; a failing probe answers 503 and its reason."""
+    """Serves probes and metrics from a background thread; a failing probe answers 503 and its reason.
+
+    Exemplars are served only to clients that accept OpenMetrics, because the text format has none.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,8 @@ class ProbeServer:
             def do_GET(self) -> None:
                 path = self.path.partition("?")[0]
                 if path == "/metrics":
-                    self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+                    encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+                    self._answer(200, encode(registry), content_type)
                 elif path in checks:
                     reason = checks[path]()
                     self._answer(503 if reason else 200, f"{reason or 'ok'}\n".encode(), "text/plain; charset=utf-8")

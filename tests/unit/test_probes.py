@@ -5,14 +5,34 @@ import struct
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from urllib.request import Request, urlopen
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.core import Exemplar, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from insights.probes import ProbeServer
 from tests.helpers.support import eventually
+
+PROMETHEUS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+"""What Prometheus 3 sends."""
+
+
+class FixedMetrics(Collector):
+    """Always the same metrics."""
+
+    def __init__(self, *families: Metric) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
 
 
 @pytest.fixture
@@ -41,6 +61,27 @@ def hang_up() -> Callable[[Callable[[], str | None]], None]:
         server.close()
 
     return ask
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "exemplar"),
+    [
+        (None, "text/plain; version=0.0.4", ""),
+        ("*/*", "text/plain; version=0.0.4", ""),
+        (PROMETHEUS, "application/openmetrics-text; version=1.0.0", ' # {trace_id="4bf9"} 0.3'),
+    ],
+)
+def test_exemplars_are_for_clients_that_accept_openmetrics(
+    accept: str | None, content_type: str, exemplar: str
+) -> None:
+    registry = CollectorRegistry()
+    buckets = [("+Inf", 1.0, Exemplar({"trace_id": "4bf9"}, 0.3))]
+    registry.register(FixedMetrics(HistogramMetricFamily("latency_seconds", "Latency", buckets, sum_value=0.3)))
+    server = ProbeServer("127.0.0.1", 0, "INSIGHTS_TEST_PORT", registry, healthz=lambda: None, readyz=lambda: None)
+    request = Request(f"http://127.0.0.1:{server.port}/metrics", headers={"Accept": accept} if accept else {})
+    with closing(server), urlopen(request, timeout=20) as answer:
+        assert answer.headers["Content-Type"].startswith(content_type)
+        assert f'latency_seconds_bucket{{le="+Inf"}} 1.0{exemplar}' in answer.read().decode().splitlines()
 
 
 def test_a_probe_that_hangs_up_leaves_no_traceback(
