@@ -64,7 +64,7 @@ def _stream() -> None:
             if refilled := refill_cassandra(stores, metrics.record_idle):
                 logging.info("Cassandra has the %d users that PostgreSQL had", refilled)
             start = resolve_start(spark, settings.checkpoint, kafka, postgres)
-            if orphans := deliver_orphans(stores, start.orphaned_before):
+            if orphans := deliver_orphans(stores, start.orphaned_before, metrics.record_latencies):
                 logging.info("delivered %d merged batches that the query does not repeat", orphans)
             return start
 

@@ -21,17 +21,23 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
 class Panel(NamedTuple):
-    """A panel: its queries by legend, its unit, and whether it shows only the newest value."""
+    """A panel: its queries by legend, its unit, and whether it shows only the newest value or exemplars as well."""
 
     title: str
     queries: dict[str, str]
     unit: str = "short"
     newest: bool = False
+    exemplars: bool = False
 
 
 def of(metric: str, more: str = "") -> str:
     """The series of a metric of the release, restricted by `more` labels."""
     return f'insights_{metric}{{job="$job"{more}}}'
+
+
+def quantile(share: float, histogram: str) -> str:
+    """A quantile of a histogram of the release over 5 minutes."""
+    return f"histogram_quantile({share}, sum by (le) (rate({of(f'{histogram}_bucket')}[5m])))"
 
 
 FLOW: dict[str, Sequence[Panel]] = {
@@ -77,6 +83,12 @@ FLOW: dict[str, Sequence[Panel]] = {
         Panel("Duration of a micro-batch", {"": of("stream_batch_seconds")}, "s"),
         Panel("Duration of its stages", {"{{stage}}": of("stream_stage_seconds")}, "s"),
         Panel("Lag by partition", {"{{topic}}/{{partition}}": of("stream_kafka_lag")}),
+        Panel(
+            "Time from fetch to delivery, and traces",
+            {f"p{percent}": quantile(percent / 100, "stream_latency_seconds") for percent in (50, 95, 99)},
+            "s",
+            exemplars=True,
+        ),
     ),
     "Dashboard": (
         Panel("Open pages", {"{{pod}}": of("dashboard_sessions")}),
@@ -149,7 +161,8 @@ def _build_panel(panel: Panel) -> stat.Panel | timeseries.Panel:
         built = timeseries.Panel().height(8).span(8).legend(legend)
     built = built.title(panel.title).unit(panel.unit).datasource(SOURCE)
     for letter, (name, expression) in zip(ascii_uppercase, panel.queries.items(), strict=False):
-        built = built.with_target(prometheus.Dataquery().expr(expression).legend_format(name).ref_id(letter))
+        query = prometheus.Dataquery().expr(expression).legend_format(name).ref_id(letter)
+        built = built.with_target(query.exemplar(True) if panel.exemplars else query)
     return built
 
 

@@ -141,14 +141,22 @@ SUMMARIZE_WINNERS = """
 """
 # Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, those of this
 # query, whose marks PostgreSQL has lost, and undelivered recounts, whose counts reached Cassandra with this batch.
+# Returns the batches that are delivered for the first time: the last query sees them as they were.
 MARK_DELIVERED = """
     WITH delivered AS (
         UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
         RETURNING offsets, seq
+    ),
+    earlier AS (
+        UPDATE analytics.batches AS b SET served_at = now() FROM delivered
+        WHERE b.served_at IS NULL AND b.seq < delivered.seq AND NOT EXISTS (
+            SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
+            WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
+        )
+        RETURNING b.seq, b.query_id
     )
-    UPDATE analytics.batches AS b SET served_at = now() FROM delivered
-    WHERE b.served_at IS NULL AND b.seq < delivered.seq AND NOT EXISTS (
-        SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
-        WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)
+    SELECT seq, inserted, now(), event_times FROM analytics.batches
+    WHERE served_at IS NULL AND seq IN (
+        SELECT seq FROM delivered UNION ALL SELECT seq FROM earlier WHERE query_id <> %(query)s
     )
 """

@@ -6,7 +6,7 @@ idempotent.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +23,7 @@ from insights.settings import KafkaSettings
 from insights.sinks import delivery, postgres, quarantine_topic
 from insights.sinks.batch_contents import COLLECTED_BYTES, BatchContents, RejectedRecords
 from insights.sinks.checkpoint_offsets import read_batch_offsets
+from insights.sinks.latencies import BucketOfUsers
 from insights.sinks.outcomes import collect_outcomes
 from insights.sinks.stores import Stores
 
@@ -45,12 +46,13 @@ class TransformOutputs:
 
 @dataclass(frozen=True, slots=True)
 class DeliveredBatch:
-    """A micro-batch that every sink has: its batch id, its records, and the seconds of each step."""
+    """A micro-batch that every sink has: its batch id, its records, the seconds of each step, and the latencies."""
 
     number: int
     accepted: int
     rejected: int
     seconds: Mapping[str, float]
+    latencies: Sequence[BucketOfUsers]
 
 
 class MicroBatchSink:
@@ -142,9 +144,9 @@ class MicroBatchSink:
         finally:
             if has_large:
                 transform().unpersist()
-        self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
+        latencies = self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
         timer.finish("mark")
-        self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds))
+        self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds, latencies))
 
     def _write_quarantine_topic(self, rejected: postgres.RejectedPortions) -> None:
         for records in rejected:

@@ -1,21 +1,25 @@
 """Batches that were merged into PostgreSQL, never reached Cassandra, and that no query will repeat."""
 
 import logging
+from collections.abc import Callable, Sequence
 
 from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
 from insights.sinks.delivery import write_merged
+from insights.sinks.latencies import BucketOfUsers, MarkedBatch, summarize_latencies
 from insights.sinks.stores import Stores
 
 _log = logging.getLogger(__name__)
 
 
-def deliver_orphans(stores: Stores, before_seq: int) -> int:
+def deliver_orphans(
+    stores: Stores, before_seq: int, record_latencies: Callable[[Sequence[BucketOfUsers]], None]
+) -> int:
     """Write the undelivered batches before a sequence number from PostgreSQL to Cassandra. Returns their number.
 
     The stream must have stopped repeating them. Their copies on the quarantine topic are not written: the table has
-    the records.
+    the records. `record_latencies` is called with the latencies of their users.
 
     Raises:
         UserError: a store cannot be reached.
@@ -27,7 +31,7 @@ def deliver_orphans(stores: Stores, before_seq: int) -> int:
     if refused := write_merged(stores, seqs, sum(orphans.values()), skip_refused=True):
         _log.error("Cassandra refuses rows of such batches and keeps what it has of them: %s", refused)
     failpoints.reach("orphans.written")
-    stores.with_postgres(lambda connection: _mark_delivered(connection, seqs))
+    record_latencies(stores.with_postgres(lambda connection: _mark_delivered(connection, seqs)))
     return len(orphans)
 
 
@@ -44,7 +48,13 @@ def _list_orphans(connection: PgConnection, before_seq: int) -> dict[int, int]:
         return dict(cursor.fetchall())
 
 
-def _mark_delivered(connection: PgConnection, seqs: list[int]) -> None:
+def _mark_delivered(connection: PgConnection, seqs: list[int]) -> list[BucketOfUsers]:
     with connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE seq = ANY(%s)", (seqs,))
+        cursor.execute(
+            "UPDATE analytics.batches SET served_at = now() WHERE seq = ANY(%s) AND served_at IS NULL"
+            " RETURNING seq, inserted, served_at, event_times",
+            (seqs,),
+        )
+        latencies = summarize_latencies(cursor, map(MarkedBatch._make, cursor.fetchall()))
     failpoints.reach("orphans.marked")
+    return latencies

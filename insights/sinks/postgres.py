@@ -23,6 +23,7 @@ from insights.model.batch import digest_batch
 from insights.model.quarantine import QuarantineRecord, Refusal
 from insights.sinks import merge_statements as statements
 from insights.sinks.accepted_rows import AcceptedRows
+from insights.sinks.latencies import BucketOfUsers, MarkedBatch, summarize_latencies
 from insights.sinks.refused_rows import SkippedRows, raise_versions, skip_refused
 from insights.sinks.row_digests import digest_users
 from insights.sinks.user_rows import read_table
@@ -137,8 +138,10 @@ def read_counts(connection: PgConnection) -> pa.Table:
     return read_table(connection, _SELECT_COUNTS, {}, _COUNTS_SCHEMA)
 
 
-def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
+def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> list[BucketOfUsers]:
     """Record that every sink has the batch.
+
+    Returns the latencies of the users that this delivers: none if the batch was marked before.
 
     Raises:
         UserError: PostgreSQL has lost the batch.
@@ -146,7 +149,9 @@ def mark_delivered(connection: PgConnection, batch: MicroBatchId) -> None:
     with connection, connection.cursor() as cursor:
         _require_merged(cursor, batch.query_id, batch.number)
         cursor.execute(statements.MARK_DELIVERED, {"query": batch.query_id, "batch": batch.number})
+        latencies = summarize_latencies(cursor, map(MarkedBatch._make, cursor.fetchall()))
     failpoints.reach("batch.marked")
+    return latencies
 
 
 def resolve_quarantined(cursor: PgCursor, batch: MicroBatchId, event_ids: Sequence[str]) -> None:

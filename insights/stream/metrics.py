@@ -3,13 +3,15 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from pyspark.sql.streaming import StreamingQueryListener
 
+from insights.sinks.latencies import BucketOfUsers
 from insights.sinks.micro_batch import DeliveredBatch
+from insights.stream.latency_histogram import LatencyHistogram
 
 SILENCE_SECONDS = 180
 """The longest silence of a live query. Spark reports an idle query every 10 seconds, but a full batch takes longer."""
@@ -50,6 +52,9 @@ class StreamMetrics:
         for verdict in ("accepted", "rejected"):
             self._records.labels(verdict)
 
+        self._latency = LatencyHistogram()
+        self.registry.register(self._latency)
+
     def record_batch(self, batch: DeliveredBatch) -> None:
         """Record a batch that every sink has."""
         self._last_report = self._clock()
@@ -59,6 +64,11 @@ class StreamMetrics:
         self._records.labels("rejected").inc(batch.rejected)
         for step, seconds in batch.seconds.items():
             self._stages.labels(step).set(seconds)
+        self.record_latencies(batch.latencies)
+
+    def record_latencies(self, latencies: Sequence[BucketOfUsers]) -> None:
+        """Record the latencies of users that every sink has."""
+        self._latency.add(latencies)
 
     def record_progress(self, progress: Mapping[str, Any]) -> None:
         """Record Spark's report of a micro-batch, a parsed `StreamingQueryProgress`."""

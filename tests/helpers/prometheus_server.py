@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,13 @@ class Prometheus:
         with urllib.request.urlopen(f"{self.url}/api/v1/query?{parameters}", timeout=10) as answer:
             return bool(json.load(answer)["data"]["result"])
 
+    def list_traces(self, metric: str) -> set[str]:
+        """The trace ids of the exemplars of a metric."""
+        parameters = urllib.parse.urlencode({"query": metric, "start": 0, "end": time.time() + 60})
+        with urllib.request.urlopen(f"{self.url}/api/v1/query_exemplars?{parameters}", timeout=10) as answer:
+            found = json.load(answer)["data"]
+        return {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
+
     def wait_until_firing(self, alert: str) -> None:
         eventually(lambda: alert in self.list_firing(), 60, f"{alert} does not fire")
 
@@ -60,6 +68,7 @@ def run_prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheu
     address = f"127.0.0.1:{free_port()}"
     command = [program("prometheus"), f"--config.file={folder / 'prometheus.yaml'}"]
     command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}", "--log.level=error"]
+    command += ["--enable-feature=exemplar-storage"]
     with subprocess.Popen(command) as process:
         try:
             server = Prometheus(f"http://{address}")

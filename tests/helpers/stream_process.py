@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 from uuid import UUID
 
 import psutil
@@ -151,8 +151,9 @@ class Running:
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._process, self._port = process, port
 
-    def get(self, path: str) -> str:
-        with urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as answer:
+    def get(self, path: str, accept: str = "*/*") -> str:
+        request = Request(f"http://127.0.0.1:{self._port}{path}", headers={"Accept": accept})
+        with urlopen(request, timeout=5) as answer:
             return str(answer.read().decode())
 
     def list_processes(self) -> list[psutil.Process]:

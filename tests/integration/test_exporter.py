@@ -13,8 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from insights.ledger.check import check_ledger
+from insights.model.message import make_trace_id
 from insights.probes import ProbeServer
 from insights.settings import to_environment
+from insights.sinks.latencies import BucketOfUsers
 from insights.sinks.micro_batch import DeliveredBatch
 from insights.stream.metrics import StreamMetrics
 from scripts.grafana_dashboards import DASHBOARDS
@@ -123,7 +125,8 @@ def test_alerts_fire_and_clear_when_the_thing_happens(flow: IdleFlow, tmp_path: 
 def serve_stream_metrics() -> ProbeServer:
     """The stream's metrics after a micro-batch; a stream itself would take a minute to start."""
     metrics = StreamMetrics()
-    metrics.record_batch(DeliveredBatch(1, accepted=9, rejected=1, seconds={"postgres": 0.1}))
+    latencies = [BucketOfUsers(0, 9, 3.6, 0.4, "seed/1")]
+    metrics.record_batch(DeliveredBatch(1, accepted=9, rejected=1, seconds={"postgres": 0.1}, latencies=latencies))
     offsets = {"users.raw": {"0": 10}}
     metrics.record_progress(
         {
@@ -166,3 +169,5 @@ def test_every_panel_of_the_dashboards_has_data(flow: IdleFlow, tmp_path: Path) 
         ):
             read_page(int(pages.rpartition(":")[2]))
             eventually(lambda: every_query_has_data(prometheus, queries), 90, "a panel has no data")
+            expected = {make_trace_id("seed/1")}
+            eventually(lambda: prometheus.list_traces("insights_stream_latency_seconds_bucket") == expected, 30)

@@ -80,9 +80,9 @@ def test_every_metric_is_documented_with_its_labels(prefix: str, registry: Colle
 def exported(registry: CollectorRegistry, prefix: str) -> Iterator[str]:
     """Metric names as Prometheus stores them, with the names of their labels."""
     for collector in registry._collector_to_names:
-        for metric in collector.describe() if hasattr(collector, "describe") else []:
+        for metric in getattr(collector, "describe", collector.collect)():
             if metric.name.startswith(prefix):
-                labels = ",".join(getattr(collector, "_labelnames"))  # noqa: B009
+                labels = ",".join(getattr(metric, "_labelnames", ()) or getattr(collector, "_labelnames", ()))
                 name = metric.name + ("_total" if metric.type == "counter" else "")
                 yield f"{name}{{{labels}}}" if labels else name
 

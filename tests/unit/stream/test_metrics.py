@@ -2,8 +2,12 @@
 
 from typing import Any
 
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from insights.model.message import make_traceparent
+from insights.sinks.latencies import BOUNDS, BucketOfUsers
 from insights.sinks.micro_batch import DeliveredBatch
 from insights.stream.metrics import SILENCE_SECONDS, ProgressListener, StreamMetrics, compute_kafka_lag
 
@@ -16,6 +20,8 @@ PROGRESS: dict[str, Any] = {
         {"endOffset": '{"users.raw": {"0": 10, "1": 4}}', "latestOffset": '{"users.raw": {"0": 25, "1": 4, "2": 7}}'}
     ],
 }
+
+LONG = BucketOfUsers(len(BOUNDS), 3, 15_000.0, 6000.0, "last")
 
 
 class Clock:
@@ -35,7 +41,7 @@ def test_lag_is_counted_from_the_batch_to_the_end_offset_of_each_partition() -> 
 def test_metrics_show_the_last_batch_and_the_totals() -> None:
     metrics = StreamMetrics()
     for number in (3, 4):
-        metrics.record_batch(DeliveredBatch(number, 7, 2, {"postgres": 0.5}))
+        metrics.record_batch(DeliveredBatch(number, 7, 2, {"postgres": 0.5}, []))
     metrics.record_progress(PROGRESS)
     text = generate_latest(metrics.registry).decode()
     assert "insights_stream_last_batch_id 4.0" in text
@@ -46,6 +52,32 @@ def test_metrics_show_the_last_batch_and_the_totals() -> None:
     assert 'insights_stream_kafka_lag{partition="0",topic="users.raw"} 15.0' in text
     assert "insights_stream_batch_seconds 1.5" in text
     assert "insights_stream_input_rows_per_second 0.0" in text
+
+
+def test_latencies_are_a_histogram_with_the_trace_of_a_page_as_exemplar() -> None:
+    metrics = StreamMetrics()
+    metrics.record_batch(DeliveredBatch(3, 5, 0, {}, [BucketOfUsers(0, 2, 0.7, 0.4, "first"), LONG]))
+    metrics.record_latencies([BucketOfUsers(0, 1, 0.3, 0.3, None)])
+    [histogram] = [
+        family for family in read_openmetrics(metrics.registry) if family.name == "insights_stream_latency_seconds"
+    ]
+    assert histogram.type == "histogram"
+    buckets = {sample.labels["le"]: sample for sample in histogram.samples if sample.name.endswith("_bucket")}
+    assert list(map(float, buckets)) == [*BOUNDS, float("inf")]
+    assert [buckets[bound].value for bound in ("0.5", "1.0", "3600.0", "+Inf")] == [3, 3, 3, 6]
+    assert {sample.name[-5:]: sample.value for sample in histogram.samples[-2:]} == {"count": 6, "s_sum": 15_001.0}
+    traces = {
+        bound: (sample.exemplar.labels, sample.exemplar.value) for bound, sample in buckets.items() if sample.exemplar
+    }
+    assert traces == {"0.5": (trace_of("first"), 0.4), "+Inf": (trace_of("last"), 6000.0)}
+
+
+def read_openmetrics(registry: CollectorRegistry) -> list[Metric]:
+    return list(text_string_to_metric_families(openmetrics.generate_latest(registry).decode()))
+
+
+def trace_of(page: str) -> dict[str, str]:
+    return {"trace_id": make_traceparent(page, "any row").split("-")[1]}
 
 
 def test_a_silent_or_terminated_query_is_not_alive_and_an_idle_one_is() -> None:
