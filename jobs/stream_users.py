@@ -19,6 +19,7 @@ from insights.sinks.refill import refill_cassandra
 from insights.sinks.stores import StoreConnectionSettings
 from insights.stream import query as streaming_query
 from insights.stream import transform
+from insights.stream.executors import read_executors
 from insights.stream.metrics import ProgressListener, StreamMetrics
 from insights.stream.start import StreamStart, TopicWatch, explain_loss, resolve_start
 from insights.stream.transformation import Transformation
@@ -82,6 +83,11 @@ def _stream() -> None:
         )
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
+
+        def check() -> None:
+            metrics.record_executors(read_executors(spark))
+            watch()
+
         with streaming_query.explain_failure(query_settings):
             streaming_query.warm_up_source(spark, kafka, start)
             transformation.warm_up()
@@ -89,7 +95,7 @@ def _stream() -> None:
         with explain_loss(kafka, postgres):
             query = streaming_query.start_query(messages, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
-            streaming_query.run_query(query, sink, query_settings, watch)
+            streaming_query.run_query(query, sink, query_settings, check)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,36 @@ FLOW: dict[str, Sequence[Panel]] = {
             "s",
             exemplars=True,
         ),
+        Panel(
+            "Tasks per second by executor",
+            {
+                "{{executor_id}} completed": f"rate({of('stream_executor_completed_tasks_total')}[5m])",
+                "{{executor_id}} failed": f"rate({of('stream_executor_failed_tasks_total')}[5m])",
+            },
+            "ops",
+        ),
+        Panel("Running tasks by executor", {"{{executor_id}}": of("stream_executor_active_tasks")}),
+        Panel(
+            "Share of task time in garbage collection",
+            {
+                "{{executor_id}}": f"rate({of('stream_executor_gc_seconds_total')}[5m])"
+                f" / rate({of('stream_executor_task_seconds_total')}[5m])"
+            },
+            "percentunit",
+        ),
+        Panel(
+            "Shuffled bytes per second by executor",
+            {
+                "{{executor_id}} read": f"rate({of('stream_executor_shuffle_read_bytes_total')}[5m])",
+                "{{executor_id}} written": f"rate({of('stream_executor_shuffle_written_bytes_total')}[5m])",
+            },
+            "Bps",
+        ),
+        Panel(
+            "Peak memory of the JVM by executor",
+            {"{{executor_id}} {{memory}}": of("stream_executor_peak_memory_bytes")},
+            "bytes",
+        ),
     ),
     "Dashboard": (
         Panel("Open pages", {"{{pod}}": of("dashboard_sessions")}),

@@ -11,6 +11,7 @@ from pyspark.sql.streaming import StreamingQueryListener
 
 from insights.sinks.latencies import BucketOfUsers
 from insights.sinks.micro_batch import DeliveredBatch
+from insights.stream.executors import ExecutorMetrics, ExecutorState
 from insights.stream.latency_histogram import LatencyHistogram
 
 SILENCE_SECONDS = 180
@@ -53,7 +54,9 @@ class StreamMetrics:
             self._records.labels(verdict)
 
         self._latency = LatencyHistogram()
-        self.registry.register(self._latency)
+        self._executors = ExecutorMetrics()
+        for collector in (self._latency, self._executors):
+            self.registry.register(collector)
 
     def record_batch(self, batch: DeliveredBatch) -> None:
         """Record a batch that every sink has."""
@@ -69,6 +72,10 @@ class StreamMetrics:
     def record_latencies(self, latencies: Sequence[BucketOfUsers]) -> None:
         """Record the latencies of users that every sink has."""
         self._latency.add(latencies)
+
+    def record_executors(self, executors: Sequence[ExecutorState]) -> None:
+        """Record what the executors have done; of others nothing is known from then on."""
+        self._executors.replace(executors)
 
     def record_progress(self, progress: Mapping[str, Any]) -> None:
         """Record Spark's report of a micro-batch, a parsed `StreamingQueryProgress`."""

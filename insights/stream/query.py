@@ -169,15 +169,13 @@ def explain_failure(settings: StreamSettings) -> Iterator[None]:
         raise _explain_error(error, settings) from error
 
 
-def run_query(
-    query: StreamingQuery, sink: MicroBatchSink, settings: StreamSettings, check_topic: Callable[[], None]
-) -> None:
+def run_query(query: StreamingQuery, sink: MicroBatchSink, settings: StreamSettings, check: Callable[[], None]) -> None:
     """Block until SIGTERM or SIGINT, then let the running batch finish and stop the query.
 
-    `check_topic` is called every `CHECK_SECONDS`; its error ends the query.
+    `check` is called every `CHECK_SECONDS`; its error ends the query.
 
     Raises:
-        UserError: the query failed or was stopped externally, or raised by `check_topic`.
+        UserError: the query failed or was stopped externally, or raised by `check`.
     """
     stopping = threading.Event()
     next_check = time.monotonic() + CHECK_SECONDS
@@ -188,7 +186,7 @@ def run_query(
             if query.awaitTermination(POLL_SECONDS):
                 raise UserError("The query was stopped externally: restart the stream.")
             if time.monotonic() >= next_check:
-                _check_or_stop(check_topic, query)
+                _check_or_stop(check, query)
                 next_check = time.monotonic() + CHECK_SECONDS
         sink.stop()
         sink.wait_committed(lambda: _get_last_batch_id(query), COMMIT_SECONDS)
@@ -199,9 +197,9 @@ def run_query(
         raise _explain_error(sink.failure or error, settings) from error
 
 
-def _check_or_stop(check_topic: Callable[[], None], query: StreamingQuery) -> None:
+def _check_or_stop(check: Callable[[], None], query: StreamingQuery) -> None:
     try:
-        check_topic()
+        check()
     except UserError:
         # Otherwise Spark's traces of the running query would follow the error and hide it.
         query.stop()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from confluent_kafka import Producer
+from prometheus_client.parser import text_string_to_metric_families
 
 from insights.clients import connections
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
@@ -20,6 +21,7 @@ from tests.helpers.raw_users import user as raw_user
 from tests.helpers.staged_pages import fetch, run_sql
 from tests.helpers.store_delivery import RealStores, assert_ledger_closes, deliver, identify, make_user, place
 from tests.helpers.stream_process import (
+    Running,
     Stream,
     assert_cassandra_equals,
     read_postgres_counts,
@@ -64,6 +66,16 @@ def count_delivered(postgres_settings: PostgresSettings) -> int:
     return int(run_sql(postgres_settings, query)[0][0])
 
 
+def count_completed_tasks(running: Running) -> dict[str, float]:
+    """The tasks that each executor has completed, according to the stream's metrics."""
+    return {
+        sample.labels["executor_id"]: sample.value
+        for family in text_string_to_metric_families(running.get("/metrics"))
+        for sample in family.samples
+        if sample.name == "insights_stream_executor_completed_tasks_total"
+    }
+
+
 def test_the_stream_goes_on_when_processes_of_executors_die(
     make_stream: Callable[..., Stream],
     postgres: PostgresSettings,
@@ -99,8 +111,12 @@ def test_every_executor_of_a_cluster_transforms_and_writes(
             [child for child in executor.children(recursive=True) if WORKER in " ".join(child.cmdline())]
             for executor in executors
         ]
+        running.wait(lambda: sum(tasks > 0 for tasks in count_completed_tasks(running).values()) == 2)
+        completed = count_completed_tasks(running)
         busy = [sum(worker.cpu_times().user > 0 for worker in group) for group in workers]
     assert len(executors) == 2
+    assert {executor for executor, tasks in completed.items() if tasks} == {"0", "1"}
+    assert completed["driver"] == 0
     assert all(busy), "an executor ran no Python process"
     assert "falling behind" not in stream.log.read_text()
     assert_delivered(connection, cassandra, count)

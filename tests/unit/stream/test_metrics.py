@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from insights.model.message import make_traceparent
 from insights.sinks.latencies import BOUNDS, BucketOfUsers
 from insights.sinks.micro_batch import DeliveredBatch
+from insights.stream.executors import ExecutorState
 from insights.stream.metrics import SILENCE_SECONDS, ProgressListener, StreamMetrics, compute_kafka_lag
 
 PROGRESS: dict[str, Any] = {
@@ -21,6 +22,7 @@ PROGRESS: dict[str, Any] = {
     ],
 }
 
+EXECUTOR = ExecutorState("2", 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)
 LONG = BucketOfUsers(len(BOUNDS), 3, 15_000.0, 6000.0, "last")
 
 
@@ -70,6 +72,29 @@ def test_latencies_are_a_histogram_with_the_trace_of_a_page_as_exemplar() -> Non
         bound: (sample.exemplar.labels, sample.exemplar.value) for bound, sample in buckets.items() if sample.exemplar
     }
     assert traces == {"0.5": (trace_of("first"), 0.4), "+Inf": (trace_of("last"), 6000.0)}
+
+
+def test_only_the_executors_that_were_last_read_have_metrics() -> None:
+    metrics = StreamMetrics()
+    metrics.record_executors([EXECUTOR._replace(executor_id="1"), EXECUTOR])
+    metrics.record_executors([EXECUTOR])
+    samples = {
+        (sample.name.removeprefix("insights_stream_executor_"), *sample.labels.values()): sample.value
+        for family in read_openmetrics(metrics.registry)
+        for sample in family.samples
+        if sample.name.startswith("insights_stream_executor_")
+    }
+    assert samples == {
+        ("active_tasks", "2"): 1,
+        ("completed_tasks_total", "2"): 20,
+        ("failed_tasks_total", "2"): 3,
+        ("task_seconds_total", "2"): 4.5,
+        ("gc_seconds_total", "2"): 0.5,
+        ("shuffle_read_bytes_total", "2"): 600,
+        ("shuffle_written_bytes_total", "2"): 700,
+        ("peak_memory_bytes", "2", "heap"): 8000,
+        ("peak_memory_bytes", "2", "non_heap"): 9000,
+    }
 
 
 def read_openmetrics(registry: CollectorRegistry) -> list[Metric]:
