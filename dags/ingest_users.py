@@ -1,6 +1,5 @@
 """Fetch pages of the Random User API into PostgreSQL staging."""
 
-from contextlib import closing
 from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
@@ -33,25 +32,22 @@ def ingest_users():
     @task(max_active_tis_per_dagrun=2)
     def stage(pages: list[int]) -> dict[str, int]:
         """Fetch pages and load them into staging. Returns the counts of records."""
-        from insights.clients import connections
-        from insights.ingest.pages import PageIngest, PostponedError, RunOfPages
-        from insights.settings import PostgresSettings, SourceSettings, load
-        from insights.source import SourceClient, SourceError, derive_seed
+        from insights.ingest.pages import PostponedError, RunOfPages
+        from insights.ingest.task import stage_pages
+        from insights.source import SourceError, derive_seed
 
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
         filters = {name: params[name] for name in ("nationalities", "gender") if params[name]}
         seed = derive_seed(run.dag_id, run.logical_date or run.run_after)
         asked = RunOfPages(run.dag_id, run.run_id, seed, pages, params["page_size"])
-        client = SourceClient(load(SourceSettings).model_copy(update=filters))
-        with client, closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection:
-            try:
-                return PageIngest(client, connection, asked).run()
-            except PostponedError as postponed:
-                print(postponed)
-                raise AirflowRescheduleException(postponed.until) from None
-            except SourceError as error:
-                raise (error if error.retryable else AirflowFailException(str(error))) from None
+        try:
+            return stage_pages(asked, filters)
+        except PostponedError as postponed:
+            print(postponed)
+            raise AirflowRescheduleException(postponed.until) from None
+        except SourceError as error:
+            raise (error if error.retryable else AirflowFailException(str(error))) from None
 
     stage.expand(pages=plan())
 

@@ -1,4 +1,4 @@
-"""Every setting of the platform, read from `INSIGHTS_*` environment variables."""
+"""Every setting of the platform, read from `INSIGHTS_*` environment variables, and from standard ones."""
 
 import os
 from dataclasses import dataclass
@@ -323,6 +323,15 @@ class AirflowSettings(BaseSettings):
     password: SecretStr = SecretStr("")
     timeout_seconds: float = Field(default=10, gt=0, le=600)
     """Timeout to connect and between bytes received."""
+
+
+class TelemetrySettings(BaseSettings):
+    """Where spans are sent: the one standard variable of OpenTelemetry whose absence switches them off."""
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_EXPORTER_OTLP_", frozen=True)
+
+    endpoint: kinds.HttpUrl = ""
+    """Base URL of a collector that takes OTLP over HTTP; `/v1/traces` is appended to it."""
 
 
 class AccessSettings(BaseSettings):

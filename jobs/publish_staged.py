@@ -3,6 +3,7 @@
 import sys
 
 from insights import entrypoint
+from insights.clients.tracing import open_spans
 from insights.publisher.loop import Publisher
 from insights.publisher.metrics import PublisherMetrics
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, load
@@ -14,12 +15,13 @@ def main() -> int:
 
 def _publish() -> None:
     settings, metrics = load(PublisherSettings), PublisherMetrics()
-    entrypoint.run_loop(
-        lambda wake: Publisher(load(PostgresSettings), load(KafkaSettings), settings, wake, metrics),
-        settings,
-        "INSIGHTS_PUBLISHER_HTTP_PORT",
-        metrics,
-    )
+    with open_spans("insights-publisher") as spans:
+        entrypoint.run_loop(
+            lambda wake: Publisher(load(PostgresSettings), load(KafkaSettings), settings, wake, metrics, spans),
+            settings,
+            "INSIGHTS_PUBLISHER_HTTP_PORT",
+            metrics,
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from insights import entrypoint
 from insights.clients.retry import retry_until_ready
+from insights.clients.tracing import open_spans
 from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
@@ -51,6 +52,7 @@ def _stream() -> None:
             readyz=metrics.check_readiness,
         )
         resources.callback(probes.close)
+        spans = resources.enter_context(open_spans("insights-stream"))
         # Closed after Spark has stopped, so that no batch is running.
         connections = resources.enter_context(ExitStack())
         spark = streaming_query.make_spark_session(settings)
@@ -82,7 +84,7 @@ def _stream() -> None:
             transform.select_refused,
         )
         watch = TopicWatch(kafka, start.topic_id)
-        sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch)
+        sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, spans)
 
         def check() -> None:
             metrics.record_executors(read_executors(spark))

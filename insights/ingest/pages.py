@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from psycopg2.extensions import connection as PgConnection
 
 from insights.clients.sql import fetch_row
+from insights.clients.tracing import Spans
 from insights.ingest.pacer import Pacer
 from insights.source import FetchedPage, FetchFailure, SourceClient, SourceError
 from insights.staging.load import is_loaded, load_page
@@ -42,8 +43,8 @@ class PostponedError(Exception):
 class PageIngest:
     """Stages the pages of a run. A page that staging holds already, from this run or another, is not fetched."""
 
-    def __init__(self, source: SourceClient, connection: PgConnection, run: RunOfPages) -> None:
-        self._source, self._connection, self._run = source, connection, run
+    def __init__(self, source: SourceClient, connection: PgConnection, run: RunOfPages, spans: Spans) -> None:
+        self._source, self._connection, self._run, self._spans = source, connection, run, spans
         self._pacer = Pacer(connection, source.address)
         self._staged_pages = 0
 
@@ -60,7 +61,9 @@ class PageIngest:
         batch_ids = [self._source.name_batch(run.seed, page, run.page_size) for page in run.pages]
         for page, batch_id in zip(run.pages, batch_ids, strict=True):
             if not is_loaded(self._connection, batch_id):
-                load_page(self._connection, self._fetch(page), run.dag_id, run.run_id)
+                with self._spans.page(batch_id) as attributes:
+                    loaded = load_page(self._connection, self._fetch(page), run.dag_id, run.run_id)
+                    attributes |= {"insights.fetched": loaded.fetched, "insights.staged": loaded.staged}
                 self._staged_pages += 1
         return self._sum_pages(batch_ids)
 

@@ -61,13 +61,14 @@ def digest_record(event_id: str, key: str, batch_id: str, milliseconds: str, val
 def make_traceparent(batch_id: str, event_id: str) -> str:
     """Return a W3C trace context with the page as the trace and the row as the span, so that no hop needs a lookup."""
     span = sha256(f"{batch_id}/{event_id}".encode()).hexdigest()[:16]
-    return f"00-{make_trace_id(batch_id)}-{span}-01"
+    return f"00-{make_page_trace(batch_id)[0]}-{span}-01"
 
 
 @lru_cache(maxsize=64)
-def make_trace_id(batch_id: str) -> str:
-    """Return the trace id, 32 hexadecimal digits, of the messages of a page."""
-    return sha256(batch_id.encode()).hexdigest()[:32]
+def make_page_trace(batch_id: str) -> tuple[str, str]:
+    """Return the trace id of a page and the id of its span, in hexadecimal."""
+    digest = sha256(batch_id.encode()).hexdigest()
+    return digest[:32], digest[32:48]
 
 
 def to_epoch_milliseconds(instant: datetime) -> int:

@@ -10,6 +10,7 @@ from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
 from insights.clients import connections
+from insights.clients.tracing import Spans
 from insights.errors import UserError
 from insights.publisher import staged_rows
 from insights.publisher.leader import FencedError, LeaderCursor
@@ -38,9 +39,10 @@ class Publisher:
         settings: PublisherSettings,
         wake: WakeUp,
         metrics: PublisherMetrics,
+        spans: Spans,
     ) -> None:
         self._postgres, self._kafka, self._settings = postgres, kafka, settings
-        self._wake, self._metrics = wake, metrics
+        self._wake, self._metrics, self._spans = wake, metrics, spans
         self._pause = _MIN_PAUSE_SECONDS
         self._gate = Gate(metrics)
         self._lag_measured_at = 0.0
@@ -87,12 +89,14 @@ class Publisher:
                 batch = prefetched or self._read_batch(connection, cursor, cursor.position, producer)
                 if batch:
                     failpoints.reach("publish.batch_read")
-                    producer.send(batch)
-                    failpoints.reach("publish.batch_sent")
-                    # Read the next batch while this one is in flight.
-                    is_full = len(batch) == self._settings.batch_rows
-                    prefetched = self._read_batch(connection, cursor, batch.end, producer) if is_full else None
-                    self._complete_batch(cursor, producer, batch)
+                    with self._spans.batch("publish batch", batch.iterate_batch_ids()) as attributes:
+                        attributes["insights.rows"] = len(batch)
+                        producer.send(batch)
+                        failpoints.reach("publish.batch_sent")
+                        # Read the next batch while this one is in flight.
+                        is_full = len(batch) == self._settings.batch_rows
+                        prefetched = self._read_batch(connection, cursor, batch.end, producer) if is_full else None
+                        self._complete_batch(cursor, producer, batch)
                 else:
                     self._wait_for_rows(connection, cursor)
                 self._pause = _MIN_PAUSE_SECONDS

@@ -54,6 +54,11 @@ class StagedBatch:
     def __len__(self) -> int:
         return len(self.messages) + len(self.rejected)
 
+    def iterate_batch_ids(self) -> Iterator[str | None]:
+        """The batch id of each row."""
+        yield from (message.batch_id for message in self.messages)
+        yield from (record.batch_id for record in self.rejected)
+
 
 def read_batch(
     connection: PgConnection, current_epoch: int, after: CommitPosition, max_rows: int, max_message_bytes: int

@@ -1,7 +1,7 @@
 """The accepted rows of a micro-batch, in the form in which executors encode them and PostgreSQL copies them."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,11 @@ class AcceptedRows:
     def rows(self) -> pa.Table:
         """The rows, decoded, in the columns of `ACCEPTED_FIELDS`."""
         return self.numbered.drop_columns("n")
+
+    def iterate_batch_ids(self) -> Iterator[str | None]:
+        """The batch ids of the rows, each once per part."""
+        for part in self._parts:
+            yield from parse_csv(part, _ENCODED_SCHEMA, ["batch_id"])["batch_id"].unique().to_pylist()
 
     def copy(self, cursor: PgCursor) -> None:
         """Copy the rows to the temporary table `incoming`."""

@@ -6,11 +6,12 @@ idempotent.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
+import pyarrow as pa
 from confluent_kafka import Producer
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -18,9 +19,11 @@ from pyspark.storagelevel import StorageLevel
 
 from insights import failpoints
 from insights.clients import connections
+from insights.clients.tracing import Spans
 from insights.model.quarantine import Refusal
 from insights.settings import KafkaSettings
 from insights.sinks import delivery, postgres, quarantine_topic
+from insights.sinks.accepted_rows import AcceptedRows
 from insights.sinks.batch_contents import COLLECTED_BYTES, BatchContents, RejectedRecords
 from insights.sinks.checkpoint_offsets import read_batch_offsets
 from insights.sinks.latencies import BucketOfUsers
@@ -71,9 +74,10 @@ class MicroBatchSink:
         checkpoint: str,
         on_delivered: Callable[[DeliveredBatch], None],
         check_topic: Callable[[], None],
+        spans: Spans,
     ) -> None:
         self._outputs, self._stores, self._kafka, self._checkpoint = outputs, stores, kafka, checkpoint
-        self._on_delivered, self._check_topic = on_delivered, check_topic
+        self._on_delivered, self._check_topic, self._spans = on_delivered, check_topic, spans
         self._producer: Producer | None = None
         self._running = threading.Lock()
         self._stopped = False
@@ -111,7 +115,7 @@ class MicroBatchSink:
     def _deliver(self, batch: DataFrame, number: int) -> None:
         failpoints.reach("batch.started")
         started_at = datetime.now(UTC)
-        timer = _StepTimer()
+        timer = _StepTimer(self._spans.step)
         spark = batch.sparkSession
         offsets = read_batch_offsets(spark, self._checkpoint, number)
         batch_id = postgres.MicroBatchId(read_query_id(spark), number, offsets, started_at)
@@ -132,21 +136,30 @@ class MicroBatchSink:
                     remaining=self._outputs.refused(transform(), refusals) if refusals else None
                 ),
             )
-            timer.finish("transform")
-            merged = delivery.merge(self._stores, contents)
-            timer.finish("postgres")
-            merged = delivery.write_cassandra(self._stores, contents, merged)
-            timer.finish("cassandra")
-            self._write_quarantine_topic(rejected)
-            self._write_quarantine_topic(contents.quarantine(merged.refusals))
-            failpoints.reach("batch.copied")
-            timer.finish("quarantine")
+            with self._spans.batch("micro-batch", _iterate_pages(accepted, collected), started_at) as attributes:
+                timer.finish("transform")
+                merged, latencies = self._write(contents, timer)
+                attributes |= {"insights.accepted": merged.accepted, "insights.rejected": merged.rejected}
         finally:
             if has_large:
                 transform().unpersist()
-        latencies = self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))
-        timer.finish("mark")
         self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds, latencies))
+
+    def _write(
+        self, batch: BatchContents, timer: "_StepTimer"
+    ) -> tuple[postgres.MergeResult, Sequence[BucketOfUsers]]:
+        """Write the batch to every sink, and mark it as delivered. Returns the latencies of what that delivered."""
+        merged = delivery.merge(self._stores, batch)
+        timer.finish("postgres")
+        merged = delivery.write_cassandra(self._stores, batch, merged)
+        timer.finish("cassandra")
+        self._write_quarantine_topic(batch.rejected)
+        self._write_quarantine_topic(batch.quarantine(merged.refusals))
+        failpoints.reach("batch.copied")
+        timer.finish("quarantine")
+        latencies = self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch.id))
+        timer.finish("mark")
+        return merged, latencies
 
     def _write_quarantine_topic(self, rejected: postgres.RejectedPortions) -> None:
         for records in rejected:
@@ -166,13 +179,21 @@ def read_query_id(spark: SparkSession) -> str:
     return query_id
 
 
-class _StepTimer:
-    """The duration of each step in seconds; a step starts when the previous one finishes."""
+def _iterate_pages(accepted: AcceptedRows, rejected: pa.Table | None) -> Iterator[str | None]:
+    yield from accepted.iterate_batch_ids()
+    if rejected is not None:
+        yield from rejected["batch_id"].unique().to_pylist()
 
-    def __init__(self) -> None:
+
+class _StepTimer:
+    """The duration of each step in seconds; a step starts when the previous one finishes, which is reported."""
+
+    def __init__(self, report: Callable[[str, float], None]) -> None:
         self.seconds: dict[str, float] = {}
+        self._report = report
         self._started = time.monotonic()
 
     def finish(self, step: str) -> None:
         now = time.monotonic()
         self.seconds[step], self._started = now - self._started, now
+        self._report(step, self.seconds[step])

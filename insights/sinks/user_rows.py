@@ -1,7 +1,7 @@
 """Rows as Arrow tables, and as the CSV text in which they go to PostgreSQL and come back."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -45,8 +45,8 @@ def format_csv(rows: pa.Table) -> bytes:
     return text.getvalue()
 
 
-def parse_csv(text: bytes, schema: pa.Schema) -> pa.Table:
-    """The rows of such CSV, written by `format_csv` or by PostgreSQL.
+def parse_csv(text: bytes, schema: pa.Schema, columns: Sequence[str] = ()) -> pa.Table:
+    """The rows of such CSV, written by `format_csv` or by PostgreSQL; all columns, or only these.
 
     Raises:
         pyarrow.ArrowInvalid: the text does not have these columns.
@@ -64,9 +64,10 @@ def parse_csv(text: bytes, schema: pa.Schema) -> pa.Table:
             quoted_strings_can_be_null=False,
             true_values=["t", "true"],
             false_values=["f", "false"],
+            include_columns=columns,
         ),
     )
-    return rows.cast(schema)
+    return rows if columns else rows.cast(schema)
 
 
 def read_table(connection: PgConnection, query: str, parameters: Mapping[str, object], schema: pa.Schema) -> pa.Table:

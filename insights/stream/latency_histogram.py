@@ -8,7 +8,7 @@ from threading import Lock
 from prometheus_client.core import Exemplar, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from insights.model.message import make_trace_id
+from insights.model.message import make_page_trace
 from insights.sinks.latencies import BOUNDS, BucketOfUsers
 
 _LABELS = [*map(str, BOUNDS), "+Inf"]
@@ -30,7 +30,7 @@ class LatencyHistogram(Collector):
                 self._users[added.bucket] += added.users
                 self._seconds += added.total_seconds
                 if added.page is not None:
-                    trace = {"trace_id": make_trace_id(added.page)}
+                    trace = {"trace_id": make_page_trace(added.page)[0]}
                     self._exemplars[added.bucket] = Exemplar(trace, added.slowest_seconds, time.time())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from insights.clients import connections
+from insights.clients.tracing import NoSpans
 from insights.ingest.pages import PageIngest, RunOfPages
 from insights.repair.retention import prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, SourceSettings, StagingSettings, load
@@ -28,7 +29,7 @@ def stage(seed: str, pages: str, size: str) -> None:
         SourceClient(load(SourceSettings)) as client,
         closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection,
     ):
-        PageIngest(client, connection, asked).run()
+        PageIngest(client, connection, asked, NoSpans()).run()
 
 
 def prune(days: str) -> None:

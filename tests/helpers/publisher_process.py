@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from insights.clients.tracing import NoSpans, Spans
 from insights.publisher.loop import Publisher
 from insights.publisher.metrics import PublisherMetrics
 from insights.settings import KafkaSettings, PostgresSettings, PublisherSettings, to_environment
@@ -33,11 +34,13 @@ class RunningPublisher:
 
 
 @contextmanager
-def run_publisher(postgres: PostgresSettings, kafka: KafkaSettings, **settings: Any) -> Iterator[RunningPublisher]:
+def run_publisher(
+    postgres: PostgresSettings, kafka: KafkaSettings, spans: Spans | None = None, **settings: Any
+) -> Iterator[RunningPublisher]:
     """Run a publisher with these settings until the block ends."""
     handle = RunningPublisher()
     publisher_settings = PublisherSettings(**({"poll_seconds": 0.2, "flush_seconds": 20} | settings))
-    publisher = Publisher(postgres, kafka, publisher_settings, handle.wake, handle.metrics)
+    publisher = Publisher(postgres, kafka, publisher_settings, handle.wake, handle.metrics, spans or NoSpans())
     thread = threading.Thread(target=publisher.run)
     thread.start()
     try:

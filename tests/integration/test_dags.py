@@ -13,10 +13,12 @@ import pytest
 
 from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.ledger.topic import RawTopic
+from insights.model.message import make_page_trace
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from insights.simulator import create_app
 from insights.simulator.quota import Quota
 from tests.helpers import airflow_home
+from tests.helpers.otlp_collector import collecting
 from tests.helpers.simulator_server import serving
 
 RUN = """
@@ -84,6 +86,18 @@ def test_a_run_stages_its_pages_and_a_repeated_run_of_its_date_stages_nothing_ne
 
     assert "STATE success" in run(environment, "ingest_users", "2026-11-20T12:10:00Z", pages=1, page_size=10).stdout
     assert len(read_staged(connection)) == 80
+
+
+def test_a_task_sends_a_span_of_each_page(environment: dict[str, str], connection: Any) -> None:
+    before = {batch_id for batch_id, _ in read_staged(connection)}
+    with collecting() as collector:
+        traced = environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.address}
+        done = run(traced, "ingest_users", "2026-11-20T14:00:00Z", pages=6, page_size=10)
+        assert "STATE success" in done.stdout, done.stdout[-3000:]
+        spans = collector.wait(6)
+    pages = {batch_id for batch_id, _ in read_staged(connection)} - before
+    assert {(span.trace_id, span.span_id) for span in spans} == {make_page_trace(page) for page in pages}
+    assert {(span.service, span.name) for span in spans} == {("insights-ingest", "ingest page")}
 
 
 PATCHED = """

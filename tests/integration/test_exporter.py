@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from insights.ledger.check import check_ledger
-from insights.model.message import make_trace_id
+from insights.model.message import make_page_trace
 from insights.probes import ProbeServer
 from insights.settings import to_environment
 from insights.sinks.latencies import BucketOfUsers
@@ -171,5 +171,5 @@ def test_every_panel_of_the_dashboards_has_data(flow: IdleFlow, tmp_path: Path) 
         ):
             read_page(int(pages.rpartition(":")[2]))
             eventually(lambda: every_query_has_data(prometheus, queries), 90, "a panel has no data")
-            expected = {make_trace_id("seed/1")}
+            expected = {make_page_trace("seed/1")[0]}
             eventually(lambda: prometheus.list_traces("insights_stream_latency_seconds_bucket") == expected, 30)

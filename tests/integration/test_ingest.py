@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from insights.clients import connections
+from insights.clients.tracing import NoSpans
 from insights.ingest import pace
 from insights.ingest import pages as ingest
 from insights.ingest.pages import PageIngest, PostponedError, RunOfPages
@@ -54,7 +55,7 @@ def attempt(
         SourceClient(settings(address, **changes), sleep=lambda _: None) as client,
         closing(connections.connect_postgres(postgres, "ingest")) as connection,
     ):
-        return PageIngest(client, connection, asked).run()
+        return PageIngest(client, connection, asked, NoSpans()).run()
 
 
 def staged(count: int, **changes: int) -> dict[str, int]:

@@ -21,7 +21,8 @@ from dashboard import auth
 from dashboard.data import stores as dashboard_stores
 from insights import probes
 from insights.cli import app
-from insights.clients import airflow, connections
+from insights.clients import airflow, connections, otlp
+from insights.clients.tracing import NoSpans, open_spans
 from insights.errors import UserError
 from insights.exporter.loop import Exporter
 from insights.exporter.metrics import FlowMetrics
@@ -183,8 +184,8 @@ def publish(patch: Patch) -> object:
     patch.setattr("insights.publisher.staged_rows.has_rows_beyond", lambda *_: False)
     patch.setattr("insights.publisher.staged_rows.read_batch", lambda *arguments: keep(calls, arguments[3], []))
     cursor: Any = SimpleNamespace(epoch=0, position=None, release=lambda: None)
-    groups: Any = (load(PostgresSettings), load(KafkaSettings), load(PublisherSettings), wake, PublisherMetrics())
-    loop.Publisher(*groups)._lead(SimpleNamespace(), cursor)  # type: ignore[arg-type]
+    groups: Any = (load(PostgresSettings), load(KafkaSettings), load(PublisherSettings), wake)
+    loop.Publisher(*groups, PublisherMetrics(), NoSpans())._lead(SimpleNamespace(), cursor)  # type: ignore[arg-type, call-arg]
     return calls
 
 
@@ -279,6 +280,14 @@ def visit(patch: Patch) -> object:
     user = {"is_logged_in": True, "iat": int(time.time()) - 36_000, "email": "ann@example.org"}
     patch.setattr(auth, "st", SimpleNamespace(get_option=lambda _: "0.0.0.0", context=context, user=user))
     return auth.get_visitor(), auth.may_redrive()
+
+
+def trace(patch: Patch) -> object:
+    endpoints: list[str] = []
+    spans = SimpleNamespace(close=lambda: None)
+    patch.setattr(otlp, "ExportedSpans", lambda _, endpoint: keep(endpoints, endpoint, spans))
+    with open_spans("test"):
+        return endpoints
 
 
 def ask_airflow(patch: Patch) -> object:
@@ -421,6 +430,7 @@ EFFECTS = {
     "AIRFLOW_USERNAME": Effect(ask_airflow, "other", AIRFLOW),
     "AIRFLOW_PASSWORD": Effect(ask_airflow, "other", AIRFLOW),
     "AIRFLOW_TIMEOUT_SECONDS": Effect(ask_airflow, "7", AIRFLOW),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": Effect(trace, "http://127.0.0.1:4318"),
     "ACCESS_POSTGRES": Effect(plan_migration, '{"stream": "role"}'),
     "ACCESS_CASSANDRA": Effect(plan_migration, '{"stream": "role"}'),
     "ACCESS_PASSWORDS": Effect(plan_migration, "/passwords", {"ACCESS_CASSANDRA": '{"stream": "role"}'}),
@@ -447,7 +457,7 @@ def defaults(monkeypatch: Patch, tmp_path: Path) -> None:
 
 def to_variable(name: str) -> str:
     name = name.removesuffix(LOCAL)
-    return name if name == "JAVA_HOME" else f"INSIGHTS_{name}"
+    return name if name in ("JAVA_HOME", "OTEL_EXPORTER_OTLP_ENDPOINT") else f"INSIGHTS_{name}"
 
 
 def test_an_effect_of_every_setting_is_observed() -> None:

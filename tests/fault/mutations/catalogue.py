@@ -99,8 +99,8 @@ MUTATIONS = (
         "delivered-last",
         "a batch counts as delivered only when every sink has it",
         "insights/sinks/micro_batch.py",
-        '            timer.finish("postgres")\n',
-        "            self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch_id))\n",
+        '        timer.finish("postgres")\n',
+        "        self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch.id))\n",
         "tests/integration/test_stream.py::test_after_crashes_poison_and_replays_every_record_is_delivered_once",
     ),
     Mutation(

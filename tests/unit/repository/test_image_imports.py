@@ -10,7 +10,7 @@ from tests.helpers.support import REPOSITORY
 VIEWS = [f"dashboard.views.{path.stem}" for path in (REPOSITORY / "dashboard" / "views").glob("[a-z]*.py")]
 PROGRAMS = {
     "airflow": [
-        *("insights.ingest.pages", "insights.source", "insights.staging.load", "insights.staging.retention"),
+        *("insights.ingest.task", "insights.source", "insights.staging.load", "insights.staging.retention"),
         *("insights.ledger.check", "insights.repair.redrive", "insights.repair.replay", "insights.repair.retention"),
         "insights.repair.skip_lost",
     ],

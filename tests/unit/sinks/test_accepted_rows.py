@@ -37,6 +37,13 @@ def test_the_parts_of_several_tasks_keep_their_numbers() -> None:
     assert accepted.rows["user_id"].to_pylist() == (first["user_id"].to_pylist() + second["user_id"].to_pylist())
 
 
+def test_the_batch_ids_of_each_part_are_read_once() -> None:
+    pages: list[list[str | None]] = [["5eed/1", "5eed/1", None], ["5eed/1", "ü,\n/2"]]
+    parts = [encode_part(table([make_users(1, batch_id=page)[0] for page in part])) for part in pages]
+    accepted = AcceptedRows(parts, 5, unversioned=False)
+    assert list(accepted.iterate_batch_ids()) == ["5eed/1", None, "5eed/1", "ü,\n/2"]
+
+
 def test_no_rows_are_no_text() -> None:
     empty = encode_rows(table([]))
     assert (len(empty), empty.rows.num_rows, empty.rows.schema) == (0, 0, ACCEPTED_SCHEMA)
