@@ -95,6 +95,10 @@ CONTRADICTIONS = [
     Case("airflow.config.AIRFLOW__CORE__FERNET_KEY=x", "AIRFLOW__CORE__FERNET_KEY, which is secret: put it"),
     Case("airflow.config.parallelism=x", '"parallelism", which is not an Airflow setting: write it'),
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
+    Case("telemetry.otlp.endpoint=collector:4318", 'telemetry.otlp.endpoint is "collector:4318": set it to a URL'),
+    Case(
+        "telemetry.otlp.existingSecret=s", 'telemetry.otlp.existingSecret is "s" but telemetry.otlp.endpoint is empty'
+    ),
     Case("airflow.existingDatabaseSecret=''", "set airflow.existingDatabaseSecret"),
     Case("stream.executor.dynamicAllocation.enabled=true", "which has no executors"),
     Case("dashboard.httpRoute.enabled=true", "httpRoute.enabled is true for insights.localhost .* name the Gateway"),

@@ -21,6 +21,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
     "airflow.httpRoute.enabled": {"airflow": {"httpRoute": {"gateway": "g"}}},
     "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
+    "telemetry.otlp.endpoint": {"telemetry": {"otlp": {"endpoint": "http://collector:4319"}}},
 }
 """Other values that a changed value requires."""
 LOGIN = {"existingSecret": "login", "caSecret": "authority"}
@@ -42,6 +43,7 @@ EVERYTHING = {
     },
     "monitoring": {"enabled": True},
     "readers": {"enabled": True},
+    "telemetry": {"otlp": {"endpoint": "http://collector:4318"}},
     "dashboard": {
         "replicas": 2,
         "auth": {"allowAnonymous": True},

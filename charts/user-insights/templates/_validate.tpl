@@ -103,6 +103,10 @@
 {{- fail (printf "fullnameOverride %q has %d characters: shorten it to at most 26, because operators append to it." .fullnameOverride (len .fullnameOverride)) -}}
 {{- else if and (not .source.url) (not .source.simulator.enabled) -}}
 {{- fail "source.url is empty and source.simulator.enabled is false, so there is nothing to fetch from: set one of them." -}}
+{{- else if and .telemetry.otlp.endpoint (not (regexMatch "^https?://[^/]+" .telemetry.otlp.endpoint)) -}}
+{{- fail (printf "telemetry.otlp.endpoint is %q: set it to a URL that begins with http or https, such as http://otel-collector.observability:4318." .telemetry.otlp.endpoint) -}}
+{{- else if and .telemetry.otlp.existingSecret (not .telemetry.otlp.endpoint) -}}
+{{- fail (printf "telemetry.otlp.existingSecret is %q but telemetry.otlp.endpoint is empty: set it to the collector's URL, or clear the name." .telemetry.otlp.existingSecret) -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}
 {{- fail "airflow.enabled is true and PostgreSQL is external: set airflow.existingDatabaseSecret to a Secret with the uri of a database for Airflow." -}}
 {{- else if and .airflow.enabled (eq .airflow.dashboardUser.username .airflow.admin.username) -}}
@@ -171,7 +175,7 @@
 
 {{/* Names of the existing Secrets that the values refer to, as a YAML list. */}}
 {{- define "user-insights.existingSecrets" -}}
-{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret .Values.stream.existingSecret -}}
+{{- $names := list .Values.airflow.existingDatabaseSecret .Values.airflow.existingKeysSecret .Values.airflow.admin.existingSecret .Values.airflow.dashboardUser.existingSecret .Values.stream.checkpoint.existingSecret .Values.stream.existingSecret .Values.telemetry.otlp.existingSecret -}}
 {{- with .Values.dashboard.auth -}}
 {{- if ne .mode "none" -}}
 {{- $names = append $names (get . .mode).existingSecret -}}

@@ -182,6 +182,7 @@ https://{{ .Values.airflow.httpRoute.host }}
   value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
 {{- include "user-insights.airflow.logs.env" . }}
 {{ include "user-insights.airflow.notifyEnv" . | trim }}
+{{ include "user-insights.telemetry.env" . | trim }}
 - name: INSIGHTS_SOURCE_URL
   value: {{ include "user-insights.source.url" . | quote }}
 {{- with .Values.source.existingSecret }}

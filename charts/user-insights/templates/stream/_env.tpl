@@ -14,6 +14,7 @@
   valueFrom: {secretKeyRef: {name: {{ $.Values.stream.checkpoint.existingSecret }}, key: {{ . }}}}
 {{- end }}
 {{- end }}
+{{ include "user-insights.telemetry.env" . | trim }}
 {{ include "user-insights.stores.env" (dict "root" $ "user" "stream" "stores" (list "postgres" "kafka" "cassandra")) | trim }}
 {{- end -}}
 

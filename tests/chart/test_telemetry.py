@@ -1,0 +1,66 @@
+"""Spans leave the publisher, the stream and Airflow's tasks, and nothing does by default."""
+
+import pytest
+
+from tests.helpers.chart.manifests import pods
+from tests.helpers.chart.network_policies import may_send
+from tests.helpers.chart.render import Rendered, overlaid, render, values_of
+
+ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
+TRACED = {"publisher", "stream", "airflow-task"}
+COLLECTOR = {"app": "collector"}
+
+
+def with_collector(profile: str, endpoint: str = "http://collector.observability:4318", secret: str = "") -> Rendered:
+    over = {"telemetry": {"otlp": {"endpoint": endpoint, "existingSecret": secret}}}
+    return render(overlaid(values_of(profile), over))
+
+
+def list_senders(rendered: Rendered, port: int, labels: dict[str, str] | None) -> set[str]:
+    """The components that may connect to the port of pods with these labels; None stands for an address outside."""
+    return {
+        pod.labels["app.kubernetes.io/component"] for pod in pods(rendered) if may_send(rendered, pod, port, labels)
+    }
+
+
+def read_variable(rendered: Rendered, name: str) -> dict[str, object]:
+    """The variable as each component that has it declares it."""
+    return {
+        pod.labels["app.kubernetes.io/component"]: container.environment[name]
+        for pod in pods(rendered)
+        for container in pod.containers()
+        if name in container.environment
+    }
+
+
+def test_no_program_has_an_endpoint_by_default(rendered: Rendered) -> None:
+    assert read_variable(rendered, ENDPOINT) == read_variable(rendered, HEADERS) == {}
+    assert not any(one["metadata"]["name"].endswith("-to-collector") for one in rendered.of("NetworkPolicy"))
+
+
+@pytest.mark.parametrize("profile", ["defaults", "kind"])
+def test_each_program_that_makes_spans_has_the_endpoint_and_reaches_it(profile: str) -> None:
+    rendered = with_collector(profile, secret="token")
+    endpoint = {"name": ENDPOINT, "value": "http://collector.observability:4318"}
+    headers = {"name": HEADERS, "valueFrom": {"secretKeyRef": {"name": "token", "key": "headers"}}}
+    assert read_variable(rendered, ENDPOINT) == dict.fromkeys(TRACED, endpoint)
+    assert read_variable(rendered, HEADERS) == dict.fromkeys(TRACED, headers)
+    assert list_senders(rendered, 4318, COLLECTOR) == TRACED
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"), [("https://otlp.example.org/otlp", 443), ("http://otlp.example.org", 80)]
+)
+def test_the_port_of_a_collector_outside_follows_from_its_url(endpoint: str, port: int) -> None:
+    rendered = with_collector("small", endpoint)
+    others = list_senders(render("small"), port, None)
+    assert list_senders(rendered, port, None) == others | TRACED
+
+
+def test_a_collector_in_the_cluster_is_reached_beside_addresses_outside() -> None:
+    values = {
+        "telemetry": {"otlp": {"endpoint": "http://collector.observability:4318"}},
+        "networkPolicy": {"externalCidrs": ["10.7.0.0/16"]},
+    }
+    rendered = render(overlaid(values_of("defaults"), values))
+    assert list_senders(rendered, 4318, COLLECTOR) == list_senders(rendered, 4318, None) == TRACED
