@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from insights.clients import connections
+from insights.clients.lineage import report_output
 from insights.clients.tracing import open_spans
 from insights.ingest.pages import PageIngest, RunOfPages
 from insights.settings import PostgresSettings, SourceSettings, load
@@ -24,4 +25,5 @@ def stage_pages(asked: RunOfPages, filters: Mapping[str, str]) -> dict[str, int]
         open_spans("insights-ingest") as spans,
         closing(connections.connect_postgres(load(PostgresSettings), "ingest_users")) as connection,
     ):
+        report_output(connection, "staging", "users")
         return PageIngest(client, connection, asked, spans).run()

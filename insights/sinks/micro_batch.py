@@ -145,9 +145,7 @@ class MicroBatchSink:
                 transform().unpersist()
         self._on_delivered(DeliveredBatch(number, merged.accepted, merged.rejected, timer.seconds, latencies))
 
-    def _write(
-        self, batch: BatchContents, timer: "_StepTimer"
-    ) -> tuple[postgres.MergeResult, Sequence[BucketOfUsers]]:
+    def _write(self, batch: BatchContents, timer: "_StepTimer") -> tuple[postgres.MergeResult, Sequence[BucketOfUsers]]:
         """Write the batch to every sink, and mark it as delivered. Returns the latencies of what that delivered."""
         merged = delivery.merge(self._stores, batch)
         timer.finish("postgres")

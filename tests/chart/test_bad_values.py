@@ -95,6 +95,11 @@ CONTRADICTIONS = [
     Case("airflow.config.AIRFLOW__CORE__FERNET_KEY=x", "AIRFLOW__CORE__FERNET_KEY, which is secret: put it"),
     Case("airflow.config.parallelism=x", '"parallelism", which is not an Airflow setting: write it'),
     Case("source.simulator.enabled=false", "there is nothing to fetch from"),
+    Case("lineage.url=marquez:5000", 'lineage.url is "marquez:5000": set it to a URL'),
+    Case(
+        "lineage.url='http://marquez:5000', airflow.enabled=false",
+        'lineage.url is "http://marquez:5000" but airflow.enabled is false',
+    ),
     Case("telemetry.otlp.endpoint=collector:4318", 'telemetry.otlp.endpoint is "collector:4318": set it to a URL'),
     Case(
         "telemetry.otlp.existingSecret=s", 'telemetry.otlp.existingSecret is "s" but telemetry.otlp.endpoint is empty'

@@ -1,4 +1,6 @@
-"""Spans leave the publisher, the stream and Airflow's tasks, and nothing does by default."""
+"""Spans leave the publisher, the stream and Airflow's tasks, lineage leaves Airflow, and nothing does by default."""
+
+import json
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.helpers.chart.render import Rendered, overlaid, render, values_of
 ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
 TRACED = {"publisher", "stream", "airflow-task"}
 COLLECTOR = {"app": "collector"}
+TRANSPORT = "AIRFLOW__OPENLINEAGE__TRANSPORT"
 
 
 def with_collector(profile: str, endpoint: str = "http://collector.observability:4318", secret: str = "") -> Rendered:
@@ -35,7 +38,9 @@ def read_variable(rendered: Rendered, name: str) -> dict[str, object]:
 
 def test_no_program_has_an_endpoint_by_default(rendered: Rendered) -> None:
     assert read_variable(rendered, ENDPOINT) == read_variable(rendered, HEADERS) == {}
-    assert not any(one["metadata"]["name"].endswith("-to-collector") for one in rendered.of("NetworkPolicy"))
+    assert read_variable(rendered, TRANSPORT) == {}
+    names = [one["metadata"]["name"] for one in rendered.of("NetworkPolicy")]
+    assert not any(name.endswith(("-to-collector", "-to-lineage")) for name in names)
 
 
 @pytest.mark.parametrize("profile", ["defaults", "kind"])
@@ -64,3 +69,25 @@ def test_a_collector_in_the_cluster_is_reached_beside_addresses_outside() -> Non
     }
     rendered = render(overlaid(values_of("defaults"), values))
     assert list_senders(rendered, 4318, COLLECTOR) == list_senders(rendered, 4318, None) == TRACED
+
+
+def test_airflow_sends_its_lineage_from_a_thread_and_without_source_code() -> None:
+    rendered = render(overlaid(values_of("defaults"), {"lineage": {"url": "http://marquez.observability:5000"}}))
+    transports = read_variable(rendered, TRANSPORT)
+    assert {"airflow-api-server", "airflow-scheduler", "airflow-task"} <= set(transports)
+    [transport] = {json.dumps(one) for one in transports.values()}
+    assert json.loads(json.loads(transport)["value"]) == {
+        "type": "http",
+        "url": "http://marquez.observability:5000",
+        "timeout": 2,
+        "retry": {"total": 1},
+    }
+    for name, value in {
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "insights-user-insights",
+        "AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD": "True",
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "3",
+        "AIRFLOW__OPENLINEAGE__EMISSION_POLICY": '[{"scope": {}, "controls": {"include_source_code": false}}]',
+    }.items():
+        assert read_variable(rendered, name) == {sender: {"name": name, "value": value} for sender in transports}
+    senders = {"airflow-api-server", "airflow-scheduler", "airflow-task"}
+    assert list_senders(rendered, 5000, COLLECTOR) == senders

@@ -21,6 +21,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
     "airflow.httpRoute.enabled": {"airflow": {"httpRoute": {"gateway": "g"}}},
     "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
+    "lineage.url": {"lineage": {"url": "http://marquez:5000"}},
     "telemetry.otlp.endpoint": {"telemetry": {"otlp": {"endpoint": "http://collector:4319"}}},
 }
 """Other values that a changed value requires."""

@@ -20,6 +20,7 @@ from insights.simulator.quota import Quota
 from tests.helpers import airflow_home
 from tests.helpers.otlp_collector import collecting
 from tests.helpers.simulator_server import serving
+from tests.helpers.support import free_port
 
 RUN = """
 import json, sys
@@ -154,6 +155,61 @@ def test_the_check_succeeds_if_the_stores_agree_and_otherwise_fails_with_the_nam
     broken = run(environment, "check_data_flow", "2026-11-20T12:30:00Z", wait_seconds=0)
     assert "STATE failed" in broken.stdout
     assert "user_counts: " in broken.stdout + broken.stderr
+
+
+class LineageServer(BaseHTTPRequestHandler):
+    """Keeps the events of OpenLineage that it receives."""
+
+    received: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def emit_to(address: str) -> dict[str, str]:
+    """What the chart sets for a lineage server."""
+    return {
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "http", "url": address, "timeout": 2, "retry": {"total": 1}}
+        ),
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "user-insights",
+        "AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD": "True",
+        "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "3",
+        "AIRFLOW__OPENLINEAGE__EMISSION_POLICY": '[{"scope": {}, "controls": {"include_source_code": false}}]',
+    }
+
+
+def test_a_run_emits_its_lineage(environment: dict[str, str], postgres: PostgresSettings) -> None:
+    with HTTPServer(("127.0.0.1", 0), LineageServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        emitting = environment | emit_to(f"http://127.0.0.1:{server.server_port}")
+        done = run(emitting, "ingest_users", "2026-11-20T15:00:00Z", pages=1, page_size=10)
+        server.shutdown()
+    assert "STATE success" in done.stdout, done.stdout[-3000:]
+    events = [(event["eventType"], event["job"]["name"]) for event in LineageServer.received]
+    assert {("START", "ingest_users.stage"), ("COMPLETE", "ingest_users.stage"), ("COMPLETE", "ingest_users")} <= set(
+        events
+    )
+    assert {event["job"]["namespace"] for event in LineageServer.received} == {"user-insights"}
+    [staged] = [event for event in LineageServer.received if event.get("outputs")]
+    assert (staged["eventType"], staged["job"]["name"]) == ("COMPLETE", "ingest_users.stage")
+    [table] = staged["outputs"]
+    assert table["namespace"] == f"postgres://{postgres.host}:{postgres.port}"
+    assert table["name"] == f"{postgres.dbname}.staging.users"
+    assert "PageIngest" not in json.dumps(LineageServer.received)
+
+
+def test_a_run_does_not_need_the_lineage_server(environment: dict[str, str], connection: Any) -> None:
+    emitting = environment | emit_to(f"http://127.0.0.1:{free_port()}")
+    done = run(emitting, "ingest_users", "2026-11-20T15:10:00Z", pages=1, page_size=10)
+    assert "STATE success" in done.stdout, done.stdout[-3000:]
+    assert len(read_staged(connection)) == 10
 
 
 class Webhook(BaseHTTPRequestHandler):

@@ -105,6 +105,10 @@
 {{- fail "source.url is empty and source.simulator.enabled is false, so there is nothing to fetch from: set one of them." -}}
 {{- else if and .telemetry.otlp.endpoint (not (regexMatch "^https?://[^/]+" .telemetry.otlp.endpoint)) -}}
 {{- fail (printf "telemetry.otlp.endpoint is %q: set it to a URL that begins with http or https, such as http://otel-collector.observability:4318." .telemetry.otlp.endpoint) -}}
+{{- else if and .lineage.url (not (regexMatch "^https?://[^/]+" .lineage.url)) -}}
+{{- fail (printf "lineage.url is %q: set it to a URL that begins with http or https, such as http://marquez.observability:5000." .lineage.url) -}}
+{{- else if and .lineage.url (not .airflow.enabled) -}}
+{{- fail (printf "lineage.url is %q but airflow.enabled is false: only Airflow sends lineage; set it to true, or clear the URL." .lineage.url) -}}
 {{- else if and .telemetry.otlp.existingSecret (not .telemetry.otlp.endpoint) -}}
 {{- fail (printf "telemetry.otlp.existingSecret is %q but telemetry.otlp.endpoint is empty: set it to the collector's URL, or clear the name." .telemetry.otlp.existingSecret) -}}
 {{- else if and .airflow.enabled .postgres.external.enabled (not .airflow.existingDatabaseSecret) -}}

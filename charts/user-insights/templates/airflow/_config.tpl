@@ -39,6 +39,18 @@ AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS: {{ ternary "False" "True" .Val
 AIRFLOW__KUBERNETES_EXECUTOR__DELETE_WORKER_PODS_ON_FAILURE: {{ ternary "True" "False" (and (not (empty $kept)) (not .Values.airflow.keepTaskPods)) | quote }}
 {{- end -}}
 
+{{/* Where lineage is sent. In a thread, because a server that does not answer can leave a task stuck whose process was forked. By default, it
+     would delay each task by 20 seconds. */}}
+{{- define "user-insights.airflow.lineage.config" -}}
+{{- with .Values.lineage.url -}}
+AIRFLOW__OPENLINEAGE__TRANSPORT: {{ dict "type" "http" "url" . "timeout" 2 "retry" (dict "total" 1) | toJson | squote }}
+AIRFLOW__OPENLINEAGE__NAMESPACE: {{ include "user-insights.fullname" $ }}
+AIRFLOW__OPENLINEAGE__EXECUTE_IN_THREAD: "True"
+AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT: "3"
+AIRFLOW__OPENLINEAGE__EMISSION_POLICY: '[{"scope": {}, "controls": {"include_source_code": false}}]'
+{{- end -}}
+{{- end -}}
+
 {{/* Location of the task logs, for pods that write or show them. */}}
 {{- define "user-insights.airflow.logs.config" -}}
 {{- with .Values.airflow.logs }}
@@ -104,7 +116,7 @@ AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: {{ ternary "logs_s3" "" (not (empty $.Valu
 {{- $airflow := .root.Values.airflow -}}
 {{- $fullname := include "user-insights.fullname" .root -}}
 {{- $keys := default (printf "%s-airflow-keys" $fullname) $airflow.existingKeysSecret -}}
-{{- $ours := include "user-insights.airflow.config" .root | fromYaml -}}
+{{- $ours := include "user-insights.airflow.lineage.config" .root | fromYaml | merge (include "user-insights.airflow.config" .root | fromYaml) -}}
 {{- if .logs -}}
 {{- $ours = include "user-insights.airflow.logs.config" .root | fromYaml | merge $ours -}}
 {{- end -}}
@@ -176,7 +188,9 @@ https://{{ .Values.airflow.httpRoute.host }}
 {{/* Environment of a task, which uses Airflow's API and the stores, but not the metadata database. */}}
 {{- define "user-insights.airflow.taskEnv" -}}
 {{- $ours := pick (include "user-insights.airflow.config" . | fromYaml) "AIRFLOW__CORE__EXECUTION_API_SERVER_URL" "AIRFLOW__CORE__HOSTNAME_CALLABLE" "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG" "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS" "AIRFLOW__WORKERS__EXECUTION_API_RETRIES" "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX" -}}
-{{- $ours = include "user-insights.airflow.logs.config" . | fromYaml | merge $ours -}}
+{{- range list "lineage" "logs" -}}
+{{- $ours = include (printf "user-insights.airflow.%s.config" .) $ | fromYaml | merge $ours -}}
+{{- end -}}
 {{- include "user-insights.stores.env" (dict "root" . "user" "ingest" "stores" (list "postgres" "kafka" "cassandra")) }}
 - name: AIRFLOW_CONN_KAFKA_DEFAULT
   value: {{ include "user-insights.airflow.kafkaConnection" . | squote }}
