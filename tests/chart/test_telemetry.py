@@ -10,8 +10,11 @@ from tests.helpers.chart.render import Rendered, overlaid, render, values_of
 
 ENDPOINT, HEADERS = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"
 TRACED = {"publisher", "stream", "airflow-task"}
+METERED = {"airflow-api-server", "airflow-dag-processor", "airflow-scheduler", "airflow-triggerer"}
+SENDERS = TRACED | METERED
 COLLECTOR = {"app": "collector"}
 TRANSPORT = "AIRFLOW__OPENLINEAGE__TRANSPORT"
+SWITCH = "AIRFLOW__METRICS__OTEL_ON"
 
 
 def with_collector(profile: str, endpoint: str = "http://collector.observability:4318", secret: str = "") -> Rendered:
@@ -24,6 +27,11 @@ def list_senders(rendered: Rendered, port: int, labels: dict[str, str] | None) -
     return {
         pod.labels["app.kubernetes.io/component"] for pod in pods(rendered) if may_send(rendered, pod, port, labels)
     }
+
+
+def list_present(rendered: Rendered, components: set[str]) -> set[str]:
+    """Those of the components that the release has: not every profile runs the triggerer."""
+    return components & {pod.labels["app.kubernetes.io/component"] for pod in pods(rendered)}
 
 
 def read_variable(rendered: Rendered, name: str) -> dict[str, object]:
@@ -44,13 +52,27 @@ def test_no_program_has_an_endpoint_by_default(rendered: Rendered) -> None:
 
 
 @pytest.mark.parametrize("profile", ["defaults", "kind"])
-def test_each_program_that_makes_spans_has_the_endpoint_and_reaches_it(profile: str) -> None:
+def test_each_program_that_makes_spans_or_metrics_has_the_endpoint_and_reaches_it(profile: str) -> None:
     rendered = with_collector(profile, secret="token")
     endpoint = {"name": ENDPOINT, "value": "http://collector.observability:4318"}
     headers = {"name": HEADERS, "valueFrom": {"secretKeyRef": {"name": "token", "key": "headers"}}}
-    assert read_variable(rendered, ENDPOINT) == dict.fromkeys(TRACED, endpoint)
-    assert read_variable(rendered, HEADERS) == dict.fromkeys(TRACED, headers)
-    assert list_senders(rendered, 4318, COLLECTOR) == TRACED
+    assert read_variable(rendered, ENDPOINT) == dict.fromkeys(list_present(rendered, SENDERS), endpoint)
+    assert read_variable(rendered, HEADERS) == dict.fromkeys(list_present(rendered, SENDERS), headers)
+    assert list_senders(rendered, 4318, COLLECTOR) == list_present(rendered, SENDERS)
+
+
+def test_airflows_own_processes_send_metrics_and_its_tasks_and_commands_do_not() -> None:
+    rendered = with_collector("defaults")
+    assert read_variable(rendered, SWITCH) == {name: {"name": SWITCH, "value": "True"} for name in METERED}
+    [scheduler] = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-scheduler"]
+    assert [container.name for container in scheduler.containers() if SWITCH in container.environment] == ["scheduler"]
+    assert set(read_variable(rendered, "OTEL_RESOURCE_ATTRIBUTES")) == METERED
+
+
+def test_airflows_metrics_can_be_switched_off() -> None:
+    over = {"telemetry": {"otlp": {"endpoint": "http://collector:4318"}}, "airflow": {"config": {SWITCH: "False"}}}
+    switches = read_variable(render(overlaid(values_of("defaults"), over)), SWITCH)
+    assert {json.dumps(one) for one in switches.values()} == {json.dumps({"name": SWITCH, "value": "False"})}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +81,7 @@ def test_each_program_that_makes_spans_has_the_endpoint_and_reaches_it(profile: 
 def test_the_port_of_a_collector_outside_follows_from_its_url(endpoint: str, port: int) -> None:
     rendered = with_collector("small", endpoint)
     others = list_senders(render("small"), port, None)
-    assert list_senders(rendered, port, None) == others | TRACED
+    assert list_senders(rendered, port, None) == others | list_present(rendered, SENDERS)
 
 
 def test_a_collector_in_the_cluster_is_reached_beside_addresses_outside() -> None:
@@ -68,7 +90,7 @@ def test_a_collector_in_the_cluster_is_reached_beside_addresses_outside() -> Non
         "networkPolicy": {"externalCidrs": ["10.7.0.0/16"]},
     }
     rendered = render(overlaid(values_of("defaults"), values))
-    assert list_senders(rendered, 4318, COLLECTOR) == list_senders(rendered, 4318, None) == TRACED
+    assert list_senders(rendered, 4318, COLLECTOR) == list_senders(rendered, 4318, None) == SENDERS
 
 
 def test_airflow_sends_its_lineage_from_a_thread_and_without_source_code() -> None:

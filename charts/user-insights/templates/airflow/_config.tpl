@@ -133,6 +133,22 @@ AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: {{ ternary "logs_s3" "" (not (empty $.Valu
 {{ include "user-insights.airflow.variables" (dict "root" .root "ours" $ours) }}
 {{- end -}}
 
+{{/* Metrics of Airflow's own processes. Tasks and commands have none: their end would wait for a collector that does not answer.
+     Calling convention: $ */}}
+{{- define "user-insights.airflow.metricsEnv" -}}
+{{- if and .Values.telemetry.otlp.endpoint (not (hasKey .Values.airflow.config "AIRFLOW__METRICS__OTEL_ON")) }}
+{{- include "user-insights.telemetry.env" . }}
+- name: AIRFLOW__METRICS__OTEL_ON
+  value: "True"
+- name: OTEL_SERVICE_NAME
+  value: airflow
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: OTEL_RESOURCE_ATTRIBUTES
+  value: service.instance.id=$(POD_NAME)
+{{- end }}
+{{- end -}}
+
 {{/* Name of the Secret with the password of the dashboard's user. Calling convention: $ */}}
 {{- define "user-insights.airflow.dashboardSecret" -}}
 {{- default (printf "%s-airflow-dashboard" (include "user-insights.fullname" .)) .Values.airflow.dashboardUser.existingSecret -}}
