@@ -215,7 +215,6 @@ FORBIDDEN_SQL = [
     ("reader", "SELECT FROM quarantine.records"),
     ("reader", "DELETE FROM analytics.users"),
     ("reader", "CREATE TABLE analytics.mine (id int)"),
-    ("reader", "CREATE TEMPORARY TABLE mine (id int)"),
     ("publisher", "SELECT FROM analytics.users"),
     ("publisher", "INSERT INTO analytics.user_counts VALUES ('a', 'b', 1, 1)"),
     ("publisher", "DELETE FROM staging.users"),
