@@ -229,9 +229,7 @@ def run_dashboard(
     """Run a new dashboard for the length of a `with` block."""
     cache = {} if cache_seconds is None else {"INSIGHTS_DASHBOARD_CACHE_SECONDS": str(cache_seconds)}
     with tempfile.TemporaryDirectory() as home:
-        metrics_port = free_port()
-        own = {"PYTHONPATH": str(REPOSITORY), kind.metrics_variable: str(metrics_port)}
-        server = kind(Path(home), free_port(), environment | cache | own, metrics_port)
+        server = kind(Path(home), free_port(), environment | cache | {"PYTHONPATH": str(REPOSITORY)}, free_port())
         with run_servers(server):
             yield server
 

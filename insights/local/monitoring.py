@@ -9,9 +9,7 @@ from typing import Any
 import yaml
 
 from insights.errors import UserError
-from insights.local.http import is_answering
-from insights.local.process import Component
-from insights.local.services import REPOSITORY
+from insights.local.services import REPOSITORY, HttpComponent
 
 CHART = REPOSITORY / "charts" / "user-insights"
 JOB = "demo/user-insights"
@@ -20,21 +18,16 @@ _OF_A_CLUSTER = "$namespace"
 _RETENTION = ("--storage.tsdb.retention.time=15d", "--storage.tsdb.retention.size=1GB")
 
 
-class PrometheusServer(Component):
+class PrometheusServer(HttpComponent):
     """Prometheus, which scrapes the components of this platform. `targets` are their ports by name."""
 
     name = "prometheus"
+    variable = "INSIGHTS_PROMETHEUS_PORT"
+    health = "/-/ready"
 
     def __init__(self, state_dir: Path, port: int, program: Path, targets: Mapping[str, int]) -> None:
-        super().__init__(state_dir)
-        self.port, self._program, self._targets = port, program, targets
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def ports(self) -> dict[str, int]:
-        return {"INSIGHTS_PROMETHEUS_PORT": self.port}
+        super().__init__(state_dir, port)
+        self._program, self._targets = program, targets
 
     def prepare(self) -> None:
         targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": name}} for name, port in self._targets.items()]
@@ -50,7 +43,7 @@ class PrometheusServer(Component):
 
     def command(self) -> list[str]:
         configuration, data = self.state / "prometheus.yml", self.state / "data"
-        address = f"--web.listen-address=127.0.0.1:{self.port}"
+        address = f"--web.listen-address={self.host}:{self.port}"
         return [
             str(self._program),
             f"--config.file={configuration}",
@@ -58,9 +51,6 @@ class PrometheusServer(Component):
             address,
             *_RETENTION,
         ]
-
-    def ready(self) -> bool:
-        return is_answering(f"{self.url}/-/ready")
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         # Prometheus reads YAML, of which JSON is a part.

@@ -1,4 +1,4 @@
-"""The platform's own processes: the simulator, the publisher, the stream and the dashboard."""
+"""The platform's own processes: the simulator, the publisher, the stream, the exporter and the dashboard."""
 
 import sys
 from pathlib import Path
@@ -9,16 +9,15 @@ from insights.local.process import Component
 REPOSITORY = Path(__file__).parents[2]
 
 
-class Service(Component):
-    """A Python program of this repository that answers HTTP once it is ready."""
+class HttpComponent(Component):
+    """A component that answers HTTP once it is ready."""
 
     variable: str
     health: str
 
-    def __init__(self, state_dir: Path, port: int, environment: dict[str, str], arguments: list[str]) -> None:
+    def __init__(self, state_dir: Path, port: int) -> None:
         super().__init__(state_dir)
         self.host, self.port = "127.0.0.1", port
-        self._environment, self._arguments = environment, arguments
 
     @property
     def url(self) -> str:
@@ -27,14 +26,22 @@ class Service(Component):
     def ports(self) -> dict[str, int]:
         return {self.variable: self.port}
 
+    def ready(self) -> bool:
+        return is_answering(self.url + self.health)
+
+
+class Service(HttpComponent):
+    """A Python program of this repository."""
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str], arguments: list[str]) -> None:
+        super().__init__(state_dir, port)
+        self._environment, self._arguments = environment, arguments
+
     def environment(self) -> dict[str, str]:
         return self._environment
 
     def command(self) -> list[str]:
         return [sys.executable, *self._arguments]
-
-    def ready(self) -> bool:
-        return is_answering(self.url + self.health)
 
 
 class SimulatorService(Service):
@@ -51,40 +58,41 @@ class SimulatorService(Service):
         super().__init__(state_dir, port, environment, arguments)
 
 
-class PublisherService(Service):
+class JobService(Service):
+    """A program of `jobs` with its probes."""
+
+    program: str
+    health = "/readyz"
+    directory: Path | None = REPOSITORY
+
+    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
+        super().__init__(state_dir, port, environment, [str(REPOSITORY / "jobs" / self.program)])
+
+
+class PublisherService(JobService):
     """Publishes staged rows to Kafka."""
 
     name = "publisher"
+    program = "publish_staged.py"
     variable = "INSIGHTS_PUBLISHER_HTTP_PORT"
-    health = "/readyz"
-    directory = REPOSITORY
-
-    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
-        super().__init__(state_dir, port, environment, ["jobs/publish_staged.py"])
 
 
-class StreamService(Service):
+class StreamService(JobService):
     """Spark's driver and executor in one process."""
 
     name = "stream"
+    program = "stream_users.py"
     variable = "INSIGHTS_STREAM_HTTP_PORT"
-    health = "/readyz"
     stop_seconds = 45.0
-
-    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
-        super().__init__(state_dir, port, environment, [str(REPOSITORY / "jobs/stream_users.py")])
+    directory = None
 
 
-class ExporterService(Service):
+class ExporterService(JobService):
     """Measures the flow for Prometheus."""
 
     name = "exporter"
+    program = "export_metrics.py"
     variable = "INSIGHTS_EXPORTER_HTTP_PORT"
-    health = "/readyz"
-    directory = REPOSITORY
-
-    def __init__(self, state_dir: Path, port: int, environment: dict[str, str]) -> None:
-        super().__init__(state_dir, port, environment, ["jobs/export_metrics.py"])
 
 
 class DashboardService(Service):
@@ -100,7 +108,7 @@ class DashboardService(Service):
         arguments = ["-m", "streamlit", "run", "serve.py", "--server.headless=true", "--server.address=127.0.0.1"]
         arguments += [f"--server.port={port}", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]
         arguments += ["--server.allowedHosts=127.0.0.1", "--server.allowedHosts=localhost"]
-        super().__init__(state_dir, port, environment, arguments)
+        super().__init__(state_dir, port, environment | {self.metrics_variable: str(metrics_port)}, arguments)
         self._metrics_port = metrics_port
 
     def ports(self) -> dict[str, int]:
