@@ -35,9 +35,9 @@ def of(metric: str, more: str = "") -> str:
     return f'insights_{metric}{{job="$job"{more}}}'
 
 
-def quantile(share: float, histogram: str) -> str:
-    """A quantile of a histogram of the release over 5 minutes."""
-    return f"histogram_quantile({share}, sum by (le) (rate({of(f'{histogram}_bucket')}[5m])))"
+def quantile(share: float, histogram: str, *by: str) -> str:
+    """A quantile of a histogram of the release over 5 minutes, for each value of the labels `by`."""
+    return f"histogram_quantile({share}, sum by ({', '.join([*by, 'le'])}) (rate({of(f'{histogram}_bucket')}[5m])))"
 
 
 FLOW: dict[str, Sequence[Panel]] = {
@@ -129,10 +129,7 @@ FLOW: dict[str, Sequence[Panel]] = {
         ),
         Panel(
             "Time of a render, 95th percentile",
-            {
-                "{{page}}": "histogram_quantile(0.95,"
-                f" sum by (page, le) (rate({of('dashboard_render_seconds_bucket')}[5m])))"
-            },
+            {"{{page}}": quantile(0.95, "dashboard_render_seconds", "page")},
             "s",
         ),
         Panel("Uncaught errors per hour", {"{{pod}}": f"increase({of('dashboard_errors_total')}[1h])"}),
