@@ -69,3 +69,34 @@ cassandra.datastax.com/cluster: {{ $fullname }}-cassandra
     {{- else }} {}
     {{- end }}
 {{- end -}}
+
+{{/* A policy that lets components connect to TCP ports outside; with `namespaces` also to those of pods in any namespace.
+     Calling convention: (dict "root" $ "edge" "to-logs" "components" (list "stream") "ports" (list 443) "namespaces" true) */}}
+{{- define "user-insights.edge.toOutside" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "user-insights.edge.metadata" (dict "root" .root "edge" .edge) | nindent 2 }}
+spec:
+  podSelector:
+    {{- include "user-insights.edge.pods" (dict "root" .root "components" .components) | nindent 4 }}
+  policyTypes: [Egress]
+  egress:
+    - ports:
+        {{- range .ports }}
+        - {protocol: TCP, port: {{ . }}}
+        {{- end }}
+      {{- with include "user-insights.edge.outside" .root | trim }}
+      to:
+        {{- if $.namespaces }}
+        {{- include "user-insights.edge.namespaces" dict | nindent 8 }}
+        {{- end }}
+        {{- . | nindent 8 }}
+      {{- end }}
+{{- end -}}
+
+{{/* The port of a URL. Calling convention: the URL */}}
+{{- define "user-insights.edge.urlPort" -}}
+{{- $url := urlParse . -}}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end -}}
