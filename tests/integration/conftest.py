@@ -21,6 +21,7 @@ from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, P
 from tests.helpers import fresh_stores
 from tests.helpers.certificates import write_certificates
 from tests.helpers.idle_flow import IdleFlow, create_idle_flow
+from tests.helpers.stream_process import Stream
 from tests.helpers.support import free_port
 from tests.helpers.warm_spark import WarmSpark, start_spark
 
@@ -146,6 +147,12 @@ def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
 @pytest.fixture
 def stores(postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings) -> StoreSettings:
     return StoreSettings(postgres, kafka, cassandra)
+
+
+@pytest.fixture
+def stream(tmp_path: Path, jars: Path, stores: StoreSettings, warm_spark: WarmSpark) -> Stream:
+    """The job of the stream, in the session's JVM."""
+    return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +25,6 @@ from tests.helpers.publisher_process import run_publisher
 from tests.helpers.staged_pages import MadePage, decode_headers, fetch, read_topic, run_sql
 from tests.helpers.store_delivery import RealStores, identify
 from tests.helpers.stream_process import Running, Stream
-from tests.helpers.warm_spark import WarmSpark
 
 PAGE_OF_TRACE = (
     "SELECT batch_id FROM staging.batches WHERE left(encode(sha256(convert_to(batch_id, 'UTF8')), 'hex'), 32) = %s"
@@ -129,14 +127,8 @@ def read_histogram(running: Running) -> dict[str, Sample]:
 
 
 def test_a_stream_serves_the_latencies_of_the_users_that_it_delivers_with_their_traces(
-    tmp_path: Path,
-    jars: Path,
-    postgres: PostgresSettings,
-    kafka: KafkaSettings,
-    cassandra: CassandraSettings,
-    warm_spark: WarmSpark,
+    postgres: PostgresSettings, kafka: KafkaSettings, stream: Stream
 ) -> None:
-    stream = Stream(tmp_path, jars, postgres, kafka, cassandra, warm_spark)
     now = datetime.now(UTC)
     rejected = raw_users.user(login__uuid=str(UUID(int=900)), email="no address")
     stage(postgres, 1, now - timedelta(hours=3), make_users(range(30)))

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -30,12 +29,6 @@ from tests.helpers.stream_process import (
     read_postgres_users,
 )
 from tests.helpers.support import eventually
-from tests.helpers.warm_spark import WarmSpark
-
-
-@pytest.fixture
-def stream(tmp_path: Path, jars: Path, stores: StoreSettings, warm_spark: WarmSpark) -> Stream:
-    return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark)
 
 
 def publish_users(stores: StoreSettings, first: int, count: int) -> None:

@@ -51,11 +51,6 @@ def empty_postgres(server: ArchivedPostgres) -> Iterator[PostgresSettings]:
 
 
 @pytest.fixture
-def stream(tmp_path: Path, jars: Path, stores: StoreSettings, warm_spark: WarmSpark) -> Stream:
-    return Stream(tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark)
-
-
-@pytest.fixture
 def empty_keyspace(cassandra_server: GuardedCassandra) -> Iterator[CassandraSettings]:
     with name_keyspace(cassandra_server) as settings:
         yield settings

@@ -25,7 +25,6 @@ from tests.helpers.stream_process import (
     read_postgres_counts,
     read_postgres_users,
 )
-from tests.helpers.warm_spark import WarmSpark
 
 FETCHED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LARGE = 10 * 1024 * 1024
@@ -136,18 +135,6 @@ def cold_stream(
     tmp_path: Path, jars: Path, postgres: PostgresSettings, kafka: KafkaSettings, cassandra: CassandraSettings
 ) -> Stream:
     return Stream(tmp_path, jars, postgres, kafka, cassandra)
-
-
-@pytest.fixture
-def stream(
-    tmp_path: Path,
-    jars: Path,
-    postgres: PostgresSettings,
-    kafka: KafkaSettings,
-    cassandra: CassandraSettings,
-    warm_spark: WarmSpark,
-) -> Stream:
-    return Stream(tmp_path, jars, postgres, kafka, cassandra, warm_spark)
 
 
 def list_batches(connection: PgConnection) -> list[tuple[Any, ...]]:

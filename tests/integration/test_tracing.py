@@ -1,5 +1,6 @@
 """The spans of a page on its way through real servers, to a collector or to none."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -24,26 +25,39 @@ VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 STEPS = ["transform", "postgres", "cassandra", "quarantine", "mark"]
 
 
+@pytest.fixture
 def move_a_page(
-    folder: Path, jars: Path, stores: StoreSettings, spark: WarmSpark, connection: PgConnection, endpoint: str
-) -> str:
-    """Move a page of 50 records through every component. Returns the log of the stream."""
-    stream = Stream(folder, jars, stores.postgres, stores.kafka, stores.cassandra, spark, **{VARIABLE: endpoint})
-    with (
-        serving(create_app()) as address,
-        SourceClient(settings(address)) as client,
-        open_spans("insights-ingest") as spans,
-        closing(connections.connect_postgres(stores.postgres, "ingest_users")) as staging,
-    ):
-        PageIngest(client, staging, RunOfPages("dag", "run", "5eed", [1], 50), spans).run()
-    with (
-        open_spans("insights-publisher") as spans,
-        run_publisher(stores.postgres, stores.kafka, spans),
-        stream.running() as running,
-    ):
-        running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0)
-        running.wait(lambda: len(read_postgres_users(connection)) == 50)
-    return stream.log.read_text()
+    tmp_path: Path,
+    jars: Path,
+    stores: StoreSettings,
+    warm_spark: WarmSpark,
+    connection: PgConnection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], str]:
+    """Moves a page of 50 records through every component, with a collector's address. Returns the stream's log."""
+
+    def move(endpoint: str) -> str:
+        monkeypatch.setenv(VARIABLE, endpoint)
+        stream = Stream(
+            tmp_path, jars, stores.postgres, stores.kafka, stores.cassandra, warm_spark, **{VARIABLE: endpoint}
+        )
+        with (
+            serving(create_app()) as address,
+            SourceClient(settings(address)) as client,
+            open_spans("insights-ingest") as spans,
+            closing(connections.connect_postgres(stores.postgres, "ingest_users")) as staging,
+        ):
+            PageIngest(client, staging, RunOfPages("dag", "run", "5eed", [1], 50), spans).run()
+        with (
+            open_spans("insights-publisher") as spans,
+            run_publisher(stores.postgres, stores.kafka, spans),
+            stream.running() as running,
+        ):
+            running.wait(lambda: running.metric("last_served_timestamp_seconds") > 0)
+            running.wait(lambda: len(read_postgres_users(connection)) == 50)
+        return stream.log.read_text()
+
+    return move
 
 
 def only(spans: list[ReceivedSpan], name: str) -> ReceivedSpan:
@@ -52,16 +66,10 @@ def only(spans: list[ReceivedSpan], name: str) -> ReceivedSpan:
 
 
 def test_one_trace_has_the_page_its_publication_and_its_delivery(
-    tmp_path: Path,
-    jars: Path,
-    stores: StoreSettings,
-    warm_spark: WarmSpark,
-    connection: PgConnection,
-    monkeypatch: pytest.MonkeyPatch,
+    move_a_page: Callable[[str], str], stores: StoreSettings
 ) -> None:
     with collecting() as collector:
-        monkeypatch.setenv(VARIABLE, collector.address)
-        move_a_page(tmp_path, jars, stores, warm_spark, connection, collector.address)
+        move_a_page(collector.address)
         spans = collector.wait(3 + len(STEPS))
     [trace_id] = {decode_headers(message)["traceparent"].split("-")[1] for message in read_topic(stores.kafka)}
     assert {span.trace_id for span in spans} == {trace_id}
@@ -78,16 +86,8 @@ def test_one_trace_has_the_page_its_publication_and_its_delivery(
     assert [span.name for span in spans if span.parent_id == batch.span_id] == STEPS
 
 
-def test_without_its_collector_the_flow_is_the_same(
-    tmp_path: Path,
-    jars: Path,
-    stores: StoreSettings,
-    warm_spark: WarmSpark,
-    connection: PgConnection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_its_collector_the_flow_is_the_same(move_a_page: Callable[[str], str]) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    monkeypatch.setenv(VARIABLE, endpoint)
-    log = move_a_page(tmp_path, jars, stores, warm_spark, connection, endpoint)
+    log = move_a_page(endpoint)
     assert log.count(f"{endpoint} accepts no spans") == 1
     assert "opentelemetry" not in log
