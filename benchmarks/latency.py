@@ -29,7 +29,7 @@ SAMPLE_SECONDS = 0.25
 MIN_SHARE = 0.97
 """The share of the intended rate at which the pages have to be staged."""
 ABOUT = f"""\
-Seconds from the commit of a page in staging until its last record is readable in `user_profiles`, for every page.
+Seconds from the commit of a page in staging until its last record is readable in `user_profiles_by_id`, for every page.
 {PAGES_PER_SECOND} pages are staged per second, each at its time, whatever becomes of those before it. Cassandra is
 polled every 50 ms for the records that it does not have yet, so that a figure is up to 50 ms too high. The stream is
 started for each round; the first {START_SECONDS} seconds after it reports to be ready are reported separately. The

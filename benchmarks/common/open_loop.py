@@ -8,10 +8,12 @@ from contextlib import closing
 from uuid import UUID
 
 from cassandra.cluster import Session
+from cassandra.concurrent import execute_concurrent_with_args
 from pydantic import AnyHttpUrl
 
 from benchmarks.common.pages import SEED
 from insights.clients import connections
+from insights.model.schema import find_id_bucket
 from insights.settings import PostgresSettings, SourceSettings
 from insights.source import SourceClient
 from insights.staging.load import load_page
@@ -69,7 +71,7 @@ def watch(loop: OpenLoop, session: Session) -> dict[UUID, float]:
     Raises:
         RuntimeError: pages were not staged, or a record was not readable in time.
     """
-    query = session.prepare("SELECT user_id FROM user_profiles WHERE user_id IN ?")
+    query = session.prepare("SELECT user_id FROM user_profiles_by_id WHERE id_bucket = ? AND user_id = ?")
     seconds: dict[UUID, float] = {}
     ended_at = float("inf")
     while True:
@@ -80,7 +82,9 @@ def watch(loop: OpenLoop, session: Session) -> dict[UUID, float]:
         ended_at = min(ended_at, time.monotonic()) if ended else ended_at
         if time.monotonic() > ended_at + PATIENCE_SECONDS:
             raise RuntimeError(f"{len(waiting)} records were not readable {PATIENCE_SECONDS:.0f} s after the last page")
-        readable = {row.user_id for row in session.execute(query, [waiting])} if waiting else set()
+        keys = [(find_id_bucket(record), record) for record in waiting]
+        answers = execute_concurrent_with_args(session, query, keys)
+        readable = {row.user_id for _, answer in answers for row in answer}
         now = time.monotonic()
         seconds |= {record: now - committed[record] for record in waiting if record in readable}
         time.sleep(POLL_SECONDS)

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 MASTER = "local[2]"
 KEYS = {
     "bucket": "cast(conv(substr(user_id, 1, 1), 16, 10) AS int)",
+    "id_bucket": "cast(conv(substr(user_id, 1, 3), 16, 10) / 4 AS int)",
     "hour": "date_format(event_time, \"yyyy-MM-dd'T'HH\")",
     "written_at": "version",
 }

@@ -110,7 +110,7 @@ def write_chunk(writer: CassandraWriter, chunk: Chunk) -> None:
     recent = chunk.accepted().filter(pc.greater_equal(rows["registered_at"], since))
     if recent.num_rows:
         profiles = add_derived_columns(recent.combine_chunks())
-        writer.upsert("user_profiles", CASSANDRA_TABLES["user_profiles"][1], profiles, "version")
+        writer.upsert("user_profiles_by_id", CASSANDRA_TABLES["user_profiles_by_id"][1], profiles, "version")
 
 
 def fill_counts(settings: CassandraSettings, counts: dict[str, dict[str, int]], now: datetime) -> None:

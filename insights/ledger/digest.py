@@ -17,6 +17,8 @@ BUCKETS = 1 << 18
 """Digest buckets, by the first 18 bits of the user id: so many that the rows of a batch change few of them."""
 
 _LENGTH = Struct(">i")
+_INT_CELL = Struct(">ii")
+_INT_CELL_BYTES = _INT_CELL.size
 _NULL_CELL = _LENGTH.pack(-1)
 _PACKED_AT = 4 + 16
 """The position of the second cell of an image whose first is a user id."""
@@ -32,6 +34,7 @@ _CELL_SQL = {
 }
 _DERIVED_SQL = {
     "bucket": "(get_byte(uuid_send(user_id), 0) >> 4)",
+    "id_bucket": "((get_byte(uuid_send(user_id), 0) << 2) | (get_byte(uuid_send(user_id), 1) >> 6))",
     "hour": """to_char(event_time AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')""",
 }
 
@@ -100,6 +103,11 @@ def unpack_image(image: bytes, fields: int) -> bytes:
     if length < 0:
         return image[:_PACKED_AT] + _NULL_CELL * fields + image[start:]
     return image[:_PACKED_AT] + image[start:]
+
+
+def strip_id_bucket(image: bytes) -> bytes:
+    """The image without its last cell, if that is the `id_bucket` of the user id in the first one."""
+    return image[:-_INT_CELL_BYTES] if image.endswith(_INT_CELL.pack(4, image[4] << 2 | image[5] >> 6)) else image
 
 
 def split_cells(image: bytes) -> list[bytes | None]:

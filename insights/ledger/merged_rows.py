@@ -31,6 +31,7 @@ from insights.ledger.table_digests import (
 )
 from insights.ledger.verified import Walk
 from insights.model.digest import digest_bytes
+from insights.model.schema import find_id_bucket
 
 SCRUBBED_USERS = 4000
 """Users that one check looks up again in every table of Cassandra."""
@@ -50,8 +51,14 @@ _SELECT_ROWS = f"""
           FROM analytics.users WHERE {_WHERE}) AS u
 """
 _PARTITION_KEYS = {
+    PROFILES: ("id_bucket",),
     "user_summaries_by_country": ("country_code", "bucket"),
     "user_summaries_by_month": ("registered_month", "bucket"),
+}
+_CLUSTERING_KEYS = {
+    PROFILES: ("user_id",),
+    "user_summaries_by_country": ("registered_at", "user_id"),
+    "user_summaries_by_month": ("registered_at", "user_id"),
 }
 _BEFORE_ALL = str(UUID(int=0))
 
@@ -68,6 +75,10 @@ class _Row(NamedTuple):
     @property
     def bucket(self) -> int:
         return int(self.user_id[0], 16)
+
+    @property
+    def id_bucket(self) -> int:
+        return find_id_bucket(UUID(self.user_id))
 
 
 class MergedRows:
@@ -115,9 +126,9 @@ class MergedRows:
         Raises:
             SuspicionError: a row is not that of a user.
         """
-        columns = ("user_id", *_PARTITION_KEYS[table], "registered_at") if table in _PARTITION_KEYS else ("user_id",)
-        images, position = read_page(self._session, table, columns, walk.position, RANGE_ROWS)
-        self._compare_keys(columns, images)
+        columns = dict.fromkeys(("user_id", *_PARTITION_KEYS[table], *_CLUSTERING_KEYS[table]))
+        images, position = read_page(self._session, table, list(columns), walk.position, RANGE_ROWS)
+        self._compare_keys(list(columns), images)
         walk.advance(position)
 
     def _fetch(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[_Row]:
@@ -169,27 +180,27 @@ class MergedRows:
 
     def _prepare(self, table: str) -> PreparedStatement:
         if table not in self._statements:
-            keys = _PARTITION_KEYS.get(table)
-            where = f"{keys[0]} = ? AND {keys[1]} = ? AND (registered_at, user_id) IN ?" if keys else "user_id IN ?"
+            where = [f"{key} = ?" for key in _PARTITION_KEYS[table]]
+            where.append(f"({', '.join(_CLUSTERING_KEYS[table])}) IN ?")
             columns = ", ".join(list_read_columns(table))
-            self._statements[table] = self._session.prepare(f"SELECT {columns} FROM {table} WHERE {where}")
+            self._statements[table] = self._session.prepare(
+                f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}"
+            )
         return self._statements[table]
 
 
 def _list_arguments(table: str, rows: Sequence[_Row]) -> Iterator[tuple[Any, ...]]:
     """The arguments of the table's statement that select the rows of these users, a bounded number at a time."""
-    keys = _PARTITION_KEYS.get(table)
-    if keys is None:
-        for part in _split([UUID(row.user_id) for row in rows]):
-            yield (part,)
-        return
 
-    def partition(row: _Row) -> tuple[str, int]:
-        return (getattr(row, keys[0]), row.bucket)
+    def partition(row: _Row) -> tuple[Any, ...]:
+        return tuple(getattr(row, key) for key in _PARTITION_KEYS[table])
 
-    for (value, bucket), group in groupby(sorted(rows, key=partition), key=partition):
-        for part in _split([(row.registered_at, UUID(row.user_id)) for row in group]):
-            yield (value, bucket, part)
+    def find_place(row: _Row) -> tuple[Any, ...]:
+        return tuple(UUID(row.user_id) if key == "user_id" else row.registered_at for key in _CLUSTERING_KEYS[table])
+
+    for keys, group in groupby(sorted(rows, key=partition), key=partition):
+        for part in _split([find_place(row) for row in group]):
+            yield (*keys, part)
 
 
 def _split(keys: list[Any]) -> Iterator[list[Any]]:

@@ -22,6 +22,7 @@ from insights.ledger.digest import (
     build_image_sql,
     find_bucket,
     split_cells,
+    strip_id_bucket,
     unpack_image,
 )
 from insights.ledger.hops import MAX_NAMED_IDS, Hop, evaluate_hop, list_uncovered
@@ -30,8 +31,9 @@ from insights.model.digest import digest_bytes
 from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
 from insights.text import format_count
 
-PROFILES = "user_profiles"
+PROFILES = "user_profiles_by_id"
 TABLES = (PROFILES, "user_summaries_by_country", "user_summaries_by_month")
+_ID_BUCKET = "id_bucket"
 MAX_COMPARED_ROWS = 1_000_000
 """Rows of buckets in flight that are compared one by one, which bounds the memory of a check."""
 _PAGE_ROWS = 5000
@@ -68,9 +70,13 @@ class TableDifferences(NamedTuple):
 
 
 def list_compared_columns(table: str) -> list[str]:
-    """The columns that are compared, `user_id` first, then the fields of the table's packed column."""
+    """The columns that are compared, `user_id` first, then the fields of the table's packed column.
+
+    `id_bucket` is not among them, so that the image of a profile is that of the user in PostgreSQL.
+    """
     _, *columns = list_read_columns(table)
-    return ["user_id", *(field for column in columns for field in PACKED_COLUMNS.get(column, (column,)))]
+    fields = (field for column in columns for field in PACKED_COLUMNS.get(column, (column,)))
+    return ["user_id", *(field for field in fields if field != _ID_BUCKET)]
 
 
 def list_read_columns(table: str) -> list[str]:
@@ -81,7 +87,12 @@ def list_read_columns(table: str) -> list[str]:
 
 
 def complete_image(table: str, image: bytes) -> bytes:
-    """The image of the compared columns, from that of the columns that are read."""
+    """The image of the compared columns, from that of the columns that are read.
+
+    It has another cell, which nothing equals, if the row is in another partition than that of its user.
+    """
+    if table == PROFILES:
+        image = strip_id_bucket(image)
     fields = _PACKED_FIELDS[table]
     return unpack_image(image, fields) if fields else image
 
@@ -225,7 +236,7 @@ def describe_changed(cursor: PgCursor, table: str, images: dict[bytes, bytes]) -
 
 def _list_changed_columns(names: Sequence[str], left: bytes, right: bytes) -> list[str]:
     # A value that was written before a field was added to its type ends earlier.
-    pairs = zip_longest(names, split_cells(left), split_cells(right))
+    pairs = zip_longest([*names, _ID_BUCKET], split_cells(left), split_cells(right))
     return list(dict.fromkeys(name for name, left_cell, right_cell in pairs if left_cell != right_cell))
 
 

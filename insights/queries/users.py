@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from cassandra.cluster import Session
 
-from insights.model.schema import ARRIVALS_KEPT, BUCKETS
+from insights.model.schema import ARRIVALS_KEPT, BUCKETS, find_id_bucket
 
 LOOK_BACK_HOURS = (3, 24, int(ARRIVALS_KEPT / timedelta(hours=1)))
 """Arrivals are read from the last hours first, and from earlier ones only if those hold too few."""
@@ -96,9 +96,8 @@ def list_latest_arrivals(session: Session, limit: int) -> list[Arrival]:
 
 def fetch_user(session: Session, user_id: UUID) -> dict[str, Any] | None:
     """Every field of a user; None if there is no such user."""
-    row = execute(
-        session, f"SELECT user_id, profile FROM {session.keyspace}.user_profiles WHERE user_id = ?", user_id
-    ).one()
+    query = f"SELECT user_id, profile FROM {session.keyspace}.user_profiles_by_id WHERE id_bucket = ? AND user_id = ?"
+    row = execute(session, query, find_id_bucket(user_id), user_id).one()
     return {"user_id": row.user_id, **row.profile._asdict()} if row and row.profile else None
 
 

@@ -71,8 +71,8 @@ def write_cassandra(stores: Stores, batch: BatchContents, merged: postgres.Merge
 def write_merged(stores: Stores, seqs: Sequence[int], rows: int, *, skip_refused: bool) -> RefusedWrites:
     """Write merged batches to Cassandra: the counts first, and last the arrivals.
 
-    `user_profiles` is written after everything else that Cassandra may refuse of a user, so that until then it has the
-    user's earlier row. Work ends at the first step of which something is refused, unless `skip_refused` is true.
+    `user_profiles_by_id` is written after everything else that Cassandra may refuse of a user, so that until then it
+    has the user's earlier row. Work ends at the first step with a refusal, unless `skip_refused` is true.
 
     Args:
         stores: are connected on first use.

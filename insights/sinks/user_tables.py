@@ -11,12 +11,12 @@ from cassandra.concurrent import execute_concurrent_with_args
 
 from insights import failpoints
 from insights.model.quarantine import Refusal
-from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, find_id_bucket
 from insights.sinks.cassandra import CassandraWriter
-from insights.sinks.cql_encoding import compute_buckets, encode_fields
+from insights.sinks.cql_encoding import compute_buckets, compute_id_buckets, encode_fields
 from insights.sinks.refused_rows import CountKey
 
-USER_TABLES = ("user_summaries_by_country", "user_summaries_by_month", "user_profiles")
+USER_TABLES = ("user_summaries_by_country", "user_summaries_by_month", "user_profiles_by_id")
 """In the order in which they are written: until a user is in the last one, it has the user's earlier row."""
 
 
@@ -80,9 +80,9 @@ def write_arrivals(writer: CassandraWriter, arrivals: pa.Table) -> None:
 
 
 def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """The rows that `user_profiles` has of these users, in the columns of `schema`: those of `User`."""
-    statement = session.prepare("SELECT user_id, profile FROM user_profiles WHERE user_id = ?")
-    keys = [(UUID(user_id),) for user_id in user_ids]
+    """The rows that `user_profiles_by_id` has of these users, in the columns of `schema`: those of `User`."""
+    statement = session.prepare("SELECT user_id, profile FROM user_profiles_by_id WHERE id_bucket = ? AND user_id = ?")
+    keys = [(find_id_bucket(user_id), user_id) for user_id in map(UUID, user_ids)]
     answers = execute_concurrent_with_args(session, statement, keys)
     found = [row for _, answer in answers for row in answer if row.profile]
     rows = [row.profile._asdict() | {"user_id": str(row.user_id)} for row in found]
@@ -91,7 +91,9 @@ def read_users(session: Session, user_ids: Sequence[str], schema: pa.Schema) -> 
 
 def add_derived_columns(users: pa.Table) -> pa.Table:
     """Add the columns that the tables have besides the fields of a user, as far as the users have those fields."""
-    users = users.append_column("bucket", compute_buckets(users["user_id"].combine_chunks()))
+    user_ids = users["user_id"].combine_chunks()
+    users = users.append_column("bucket", compute_buckets(user_ids))
+    users = users.append_column("id_bucket", compute_id_buckets(user_ids))
     for column, fields in PACKED_COLUMNS.items():
         if set(fields) <= set(users.column_names):
             users = users.append_column(column, encode_fields(users, fields))

@@ -22,7 +22,7 @@ from tests.helpers.oracle import Message, parse, read_envelope
 from tests.helpers.oracle.document import Rejection
 
 PARSED_AT_ONCE = 1000
-USER_TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month")
+USER_TABLES = ("user_profiles_by_id", "user_summaries_by_country", "user_summaries_by_month")
 DIGEST = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\b")
 """A digest of a password, by which a leak is recognised: no two users have the same."""
 

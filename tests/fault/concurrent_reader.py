@@ -20,7 +20,7 @@ POSTGRES_USERS = (
     "SELECT user_id::text, version FROM analytics.users WHERE user_id < '10000000-0000-0000-0000-000000000000'"
 )
 CASSANDRA_USERS = (
-    "SELECT user_id, profile.version AS version FROM user_profiles"
+    "SELECT user_id, profile.version AS version FROM user_profiles_by_id"
     f" WHERE token(user_id) >= {-(2**63)} AND token(user_id) < {-(2**63) + 2**64 // SHARE}"
 )
 OUTAGES = (psycopg2.Error, DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
@@ -57,7 +57,7 @@ class ConcurrentReader:
             threading.Thread(target=self._run, args=(read,), daemon=True)
             for read in (self._read_postgres, self._read_cassandra)
         ]
-        self.watches = {"postgres": VersionWatch("postgres"), "user_profiles": VersionWatch("user_profiles")}
+        self.watches = {name: VersionWatch(name) for name in ("postgres", "user_profiles_by_id")}
         self.anomalies: list[Anomaly] = []
 
     def __enter__(self) -> "ConcurrentReader":
@@ -89,4 +89,4 @@ class ConcurrentReader:
         with open_cassandra(self._addresses) as session:
             while not self._stop.wait(PAUSE_SECONDS):
                 rows = {str(row["user_id"]): row["version"] for row in session.execute(CASSANDRA_USERS)}
-                self.anomalies += self.watches["user_profiles"].note(rows)
+                self.anomalies += self.watches["user_profiles_by_id"].note(rows)

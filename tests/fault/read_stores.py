@@ -18,7 +18,7 @@ from psycopg2.extensions import cursor as PgCursor
 from tests.fault.flow_state import FlowState, LedgerPage, QuarantineRow, Rows, StagedRow
 from tests.helpers.oracle import Message
 
-CASSANDRA_TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "latest_arrivals")
+CASSANDRA_TABLES = ("user_profiles_by_id", "user_summaries_by_country", "user_summaries_by_month", "latest_arrivals")
 FETCH_MESSAGES = 1000
 BATCH_COLUMNS = "batch_id, fetched, staged, duplicates, quarantined, answer_sha256"
 ROW_COLUMNS = "id::text, user_key::text, version, event_time, batch_id, payload::text"

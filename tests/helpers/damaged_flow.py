@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from insights.model.schema import CASSANDRA_TABLES
+from insights.model.schema import CASSANDRA_TABLES, find_id_bucket
 from tests.helpers.idle_flow import (
     IdleFlow,
     add_batch,
@@ -37,7 +37,7 @@ def remove_page(flow: IdleFlow) -> None:
 
 
 def remove_by_id(flow: IdleFlow) -> None:
-    flow.cql("DELETE FROM user_profiles WHERE user_id = %s", user_id(7))
+    flow.remove_profile(7)
 
 
 def remove_by_country(flow: IdleFlow) -> None:
@@ -74,15 +74,24 @@ def change_served(flow: IdleFlow) -> None:
 
 
 def leave_a_stale_row(flow: IdleFlow) -> None:
-    flow.cql(
-        "INSERT INTO user_summaries_by_country (country_code, bucket, registered_at, user_id) VALUES (%s, %s, %s, %s)",
-        "ZZ",
-        *country_key(7)[1:],
+    _, bucket, registered_at, user = country_key(7)
+    flow.insert(
+        "user_summaries_by_country", country_code="ZZ", bucket=bucket, registered_at=registered_at, user_id=user
     )
 
 
 def invent_a_user(flow: IdleFlow) -> None:
-    flow.cql("INSERT INTO user_profiles (user_id) VALUES (%s)", user_id(999))
+    flow.insert("user_profiles_by_id", id_bucket=find_id_bucket(user_id(999)), user_id=user_id(999))
+
+
+def copy_to_another_partition(flow: IdleFlow) -> None:
+    id_bucket, user, profile = make_cells(7, ("id_bucket", "user_id", "profile"))
+    flow.insert("user_profiles_by_id", id_bucket=id_bucket ^ 1, user_id=user, profile=profile)
+
+
+def move_to_another_partition(flow: IdleFlow) -> None:
+    copy_to_another_partition(flow)
+    remove_by_id(flow)
 
 
 def wrong_count(flow: IdleFlow) -> None:
@@ -161,9 +170,7 @@ def move_an_arrival_to_another_hour(flow: IdleFlow) -> None:
     names = CASSANDRA_TABLES["latest_arrivals"][1]
     cells = dict(zip(names, make_cells(7, names), strict=True)) | {"hour": "2026-11-20T13"}
     remove_arrival(flow)
-    flow.cql(
-        f"INSERT INTO latest_arrivals ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))})", *cells.values()
-    )
+    flow.insert("latest_arrivals", **cells)
 
 
 def arrival_key(number: int) -> tuple[object, ...]:

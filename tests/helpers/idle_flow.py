@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,9 +49,21 @@ class IdleFlow:
         with connections.open_cassandra(self.stores.cassandra) as session:
             return list(session.execute(statement, parameters))
 
+    def insert(self, table: str, **cells: Any) -> None:
+        """Insert a row into a table of Cassandra."""
+        with connections.open_cassandra(self.stores.cassandra) as session:
+            markers = ", ".join("?" * len(cells))
+            statement = session.prepare(f"INSERT INTO {table} ({', '.join(cells)}) VALUES ({markers})")
+            session.execute(statement, tuple(cells.values()))
+
     def change_profile(self, number: int, **fields: Any) -> None:
         """Change fields of a user's profile in Cassandra."""
-        self.change_packed("user_profiles", "profile", number, **fields)
+        self.change_packed("user_profiles_by_id", "profile", number, **fields)
+
+    def remove_profile(self, number: int) -> None:
+        """Remove a user's row in `user_profiles_by_id`."""
+        key = make_cells(number, list_key("user_profiles_by_id"))
+        self.cql("DELETE FROM user_profiles_by_id WHERE id_bucket = %s AND user_id = %s", *key)
 
     def change_packed(self, table: str, column: str, number: int, **fields: Any) -> None:
         """Change fields of a packed column in Cassandra's row of a user, which may be missing."""
@@ -243,10 +256,11 @@ def list_key(table: str) -> tuple[str, ...]:
     return tuple(name.strip("() ") for name in CASSANDRA_TABLES[table][0].split(","))
 
 
-def make_cells(number: int, names: tuple[str, ...]) -> list[Any]:
+def make_cells(number: int, names: Sequence[str]) -> list[Any]:
     """The values of a user in these columns of a Cassandra table."""
     cells = dict(zip(USER_FIELDS, user(number), strict=True))
     cells |= {"user_id": user_id(number), "bucket": int(user_id(number).hex[0], 16)}
+    cells["id_bucket"] = int(user_id(number).hex[:3], 16) // 4
     cells["hour"] = f"{cells['event_time']:%Y-%m-%dT%H}"
     cells |= {column: tuple(cells[name] for name in fields) for column, fields in PACKED_COLUMNS.items()}
     return [cells[name] for name in names]

@@ -188,7 +188,7 @@ class DamagedStores:
         table, number = dice.choice(list(_KEYS)), dice.randrange(self._users)
         cells = dict(zip(CASSANDRA_TABLES[table][1], make_cells(number, CASSANDRA_TABLES[table][1]), strict=True))
         column = dice.choice([name for name in _KEYS[table] if name not in ("registered_at", "event_time")])
-        cells[column] = {"user_id": user_id(10_000 + number), "bucket": 17}.get(column, "ZZ")
+        cells[column] = {"user_id": user_id(10_000 + number), "bucket": 17, "id_bucket": 1024}.get(column, "ZZ")
         self._written.append((table, tuple(cells[name] for name in _KEYS[table])))
         self._write(table, tuple(cells), [list(cells.values())])
         return f"added a row with another {column} to {table}"

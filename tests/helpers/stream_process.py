@@ -211,11 +211,7 @@ def assert_cassandra_equals(
                 rows = [row | row.pop(packed)._asdict() for row in rows]
                 columns = (*(column for column in columns if column != packed), *PACKED_COLUMNS[packed])
             expected = [
-                {
-                    column: value
-                    for column, value in (row | {"bucket": row["user_id"].int >> 124}).items()
-                    if column in columns
-                }
+                {column: value for column, value in (row | _make_buckets(row["user_id"])).items() if column in columns}
                 for row in users.values()
             ]
             actual = [{column: _to_utc(value) for column, value in row.items()} for row in rows]
@@ -223,6 +219,10 @@ def assert_cassandra_equals(
             assert sorted(actual, key=key) == sorted(expected, key=key), name
         counted = session.execute("SELECT dimension, value, count FROM user_counts")
         assert {(row.dimension, row.value): row.count for row in counted if row.count} == counts
+
+
+def _make_buckets(user_id: UUID) -> dict[str, int]:
+    return {"bucket": user_id.int >> 124, "id_bucket": user_id.int >> 118}
 
 
 def _to_utc(value: Any) -> Any:

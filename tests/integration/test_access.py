@@ -162,7 +162,7 @@ def read(logins: Logins) -> None:
     assert run_sql(stores.postgres, "SELECT sum(count) FROM analytics.user_counts WHERE dimension = 'gender'") == [(9,)]
     with connections.open_cassandra(stores.cassandra) as session:
         assert sum(user_queries.read_counts(session, "country_code").values()) == 9
-        assert session.execute("SELECT count(*) FROM user_profiles").one()[0] == 9
+        assert session.execute("SELECT count(*) FROM user_profiles_by_id").one()[0] == 9
 
 
 def maintain(logins: Logins) -> None:
@@ -227,12 +227,12 @@ FORBIDDEN_SQL = [
 ]
 FORBIDDEN_CQL = [
     ("dashboard", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
-    ("dashboard", "TRUNCATE user_profiles"),
+    ("dashboard", "TRUNCATE user_profiles_by_id"),
     ("reader", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("reader", "SELECT salted_hash FROM system_auth.roles"),
     ("ingest", "INSERT INTO user_counts (dimension, value) VALUES ('a', 'b')"),
     ("stream", "INSERT INTO schema_migrations (name) VALUES ('9999')"),
-    ("stream", "DROP TABLE user_profiles"),
+    ("stream", "DROP TABLE user_profiles_by_id"),
     ("stream", "SELECT * FROM schema_lock"),
     ("stream", "CREATE ROLE other"),
     ("stream", "SELECT salted_hash FROM system_auth.roles"),
@@ -270,7 +270,7 @@ def test_a_second_run_changes_nothing_and_revokes_what_is_not_declared(
     with connections.open_cassandra(superuser.cassandra) as session:
         name = logins.cassandra_roles["dashboard"]
         session.execute(f"GRANT MODIFY ON KEYSPACE {superuser.cassandra.keyspace} TO {name}")
-        session.execute(f"REVOKE SELECT ON user_profiles FROM {name}")
+        session.execute(f"REVOKE SELECT ON user_profiles_by_id FROM {name}")
     logins.grant()
     assert caplog.messages == [
         f"role {role}: privileges updated, 1 granted, 3 revoked",

@@ -91,7 +91,7 @@ def test_the_latest_arrivals_are_the_newest_of_a_batch(connection: Any, session:
 def test_an_invalid_statement_raises_cassandras_error(writer: CassandraWriter) -> None:
     rows = table([user(random.Random(5), UUID(int=5), 1, "1")])
     with pytest.raises(InvalidRequest, match="no_such_table"):
-        writer.upsert("no_such_table", CASSANDRA_TABLES["user_profiles"][1], rows, "version")
+        writer.upsert("no_such_table", CASSANDRA_TABLES["user_profiles_by_id"][1], rows, "version")
 
 
 def test_statements_that_the_node_dropped_are_prepared_again(
@@ -99,7 +99,7 @@ def test_statements_that_the_node_dropped_are_prepared_again(
 ) -> None:
     rows = [user(random.Random(6), UUID(int=6), 1, "1")]
     write_users(writer, table(rows))
-    session.execute("ALTER TABLE user_profiles WITH comment = 'this drops the prepared statements of the table'")
-    session.execute("TRUNCATE user_profiles")
+    session.execute("ALTER TABLE user_profiles_by_id WITH comment = 'this drops the prepared statements of the table'")
+    session.execute("TRUNCATE user_profiles_by_id")
     write_users(writer, table(rows))
     assert_cassandra_equals(cassandra, index_by_id(rows), {})

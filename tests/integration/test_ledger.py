@@ -29,7 +29,7 @@ def test_every_hop_of_an_idle_flow_closes_with_its_counts(flow: IdleFlow) -> Non
         "published": (32, 32),
         "read": (32, 32),
         "served": (32, 32),
-        "user_profiles": (30, 30),
+        "user_profiles_by_id": (30, 30),
         "user_summaries_by_country": (30, 30),
         "user_summaries_by_month": (30, 30),
         "latest_arrivals": (30, 30),

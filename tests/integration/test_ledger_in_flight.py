@@ -91,7 +91,7 @@ def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(f
     moved = {"country_code": "ZZ", "registered_month": "1999-01", "city": "Elsewhere"}
     merge_again(flow, 3, **moved)
     in_flight = dict.fromkeys(
-        ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "user_counts in Cassandra"),
+        ("user_profiles_by_id", "user_summaries_by_country", "user_summaries_by_month", "user_counts in Cassandra"),
         LedgerState.IN_FLIGHT,
     )
     assert states(check_ledger(flow.stores)) == in_flight
@@ -100,7 +100,7 @@ def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(f
     flow.cql("UPDATE user_counts SET count = 99 WHERE dimension = 'gender' AND value = %s", gender(3))
     ledger = check_ledger(flow.stores)
     assert list_broken_hops(ledger) == {
-        "user_profiles": (str(user_id(7)),),
+        "user_profiles_by_id": (str(user_id(7)),),
         "user_counts in Cassandra": list_broken_hops(ledger)["user_counts in Cassandra"],
     }
     assert list_broken_hops(ledger)["user_counts in Cassandra"][0].startswith(f"gender={gender(3)} ")
@@ -110,21 +110,21 @@ def test_rows_of_an_undelivered_batch_are_in_flight_and_other_losses_are_named(f
 def test_a_loss_in_the_bucket_of_a_row_in_flight_is_named(flow: IdleFlow) -> None:
     merge_again(flow, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
     remove_by_id(flow)
-    assert list_broken_hops(check_ledger(flow.stores))["user_profiles"] == (str(user_id(7)),)
+    assert list_broken_hops(check_ledger(flow.stores))["user_profiles_by_id"] == (str(user_id(7)),)
 
 
 def test_a_change_in_the_bucket_of_a_row_in_flight_is_named_beside_losses_in_other_buckets(flow: IdleFlow) -> None:
     merge_again(flow, 7, user_id=str(UUID(int=user_id(7).int ^ 1)))
     flow.change_profile(7, last_name="Elsewhere")
-    flow.cql("DELETE FROM user_profiles WHERE user_id = %s", user_id(9))
-    named = list_broken_hops(check_ledger(flow.stores))["user_profiles"]
+    flow.remove_profile(9)
+    named = list_broken_hops(check_ledger(flow.stores))["user_profiles_by_id"]
     assert named == (str(user_id(9)), f"{user_id(7)} (last_name)")
 
 
 def test_what_is_not_compared_in_buckets_in_flight_is_said(flow: IdleFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table_digests, "MAX_COMPARED_ROWS", 0)
     merge_again(flow, 3, city="Elsewhere")
-    hop = next(hop for hop in check_ledger(flow.stores).hops if hop.name == "user_profiles")
+    hop = next(hop for hop in check_ledger(flow.stores).hops if hop.name == "user_profiles_by_id")
     assert hop.state is LedgerState.IN_FLIGHT
     assert hop.sentence.endswith("Not covered: 1 digest bucket with rows in flight.")
 
@@ -136,21 +136,21 @@ def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flig
     digest_cassandra = table_digests.digest_cassandra
 
     def digest_late(session: Any, table: str) -> Any:
-        if table == "user_profiles":
+        if table == "user_profiles_by_id":
             merge_again(flow, 3, city="Elsewhere")
             flow.change_profile(3, city="Elsewhere", version=10**15 + 99)
             flow.sql("UPDATE analytics.batches SET served_at = now()")
         return digest_cassandra(session, table)
 
     monkeypatch.setattr(table_digests, "digest_cassandra", digest_late)
-    assert list_broken_hops(check_ledger(flow.stores)) == {"user_profiles": (str(user_id(7)),)}
+    assert list_broken_hops(check_ledger(flow.stores)) == {"user_profiles_by_id": (str(user_id(7)),)}
 
 
 def test_an_overdue_batch_hides_no_loss(flow: IdleFlow) -> None:
     merge_again(flow, 7, city="Elsewhere")
     flow.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
     ledger = check_ledger(flow.stores)
-    assert list_broken_hops(ledger)["user_profiles"] == (f"{user_id(7)} (version, city)",)
+    assert list_broken_hops(ledger)["user_profiles_by_id"] == (f"{user_id(7)} (version, city)",)
     assert "1 merged batch has waited for Cassandra for over 5 minutes" in ledger.open_hops()[0].sentence
 
 

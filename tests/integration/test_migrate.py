@@ -147,7 +147,7 @@ def test_the_keyspace_is_created_and_cassandra_files_are_applied_once(empty_cass
     assert migrate_cassandra(empty_cassandra) == names
     assert migrate_cassandra(empty_cassandra) == []
     with connections.open_cassandra(empty_cassandra) as session:
-        assert session.execute("SELECT count(*) FROM user_profiles").one().count == 0
+        assert session.execute("SELECT count(*) FROM user_profiles_by_id").one().count == 0
 
 
 def test_concurrent_cassandra_runs_apply_each_file_once(empty_cassandra: CassandraSettings) -> None:

@@ -12,7 +12,13 @@ from insights.sinks.refill import refill_cassandra
 from tests.helpers.store_delivery import RealStores, deliver, make_user, place
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
 
-TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "user_counts", "latest_arrivals")
+TABLES = (
+    "user_profiles_by_id",
+    "user_summaries_by_country",
+    "user_summaries_by_month",
+    "user_counts",
+    "latest_arrivals",
+)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_three_thousand_updates_in_one_millisecond_end_in_the_last_one_in_both_s
             current = merge(connection, number, shuffled)
             assert [row["event_id"] for row in current] == [rows[-1]["event_id"]]
             write_users(writer, table(current))
-        [row] = session.execute("SELECT profile.username, profile.version FROM user_profiles")
+        [row] = session.execute("SELECT profile.username, profile.version FROM user_profiles_by_id")
     assert read_stored(connection) == (f"{TOPIC}/0/3499", MILLISECOND * 1000 + 2999)
     assert row == ("3499", MILLISECOND * 1000 + 2999)
     assert count_superseded(connection) == 2999

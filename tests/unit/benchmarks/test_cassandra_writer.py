@@ -37,10 +37,10 @@ def test_a_contender_that_leaves_other_rows_than_the_writer_ends_the_benchmark(o
         "writer": lambda: session.rows.extend([(1,), (2,)]),
         "twin": lambda: session.rows.extend([(1,), (2,)]),
     }
-    cassandra_writer.require_same_rows(session, "user_profiles", ["a"], contenders)
-    with pytest.raises(RuntimeError, match="other and the writer left different rows in user_profiles"):
+    cassandra_writer.require_same_rows(session, "user_profiles_by_id", ["a"], contenders)
+    with pytest.raises(RuntimeError, match="other and the writer left different rows in user_profiles_by_id"):
         cassandra_writer.require_same_rows(
-            session, "user_profiles", ["a"], contenders | {"other": lambda: session.rows.extend(other)}
+            session, "user_profiles_by_id", ["a"], contenders | {"other": lambda: session.rows.extend(other)}
         )
 
 

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -29,26 +30,22 @@ insights_stream_stage_seconds{stage="postgres"} 0.25
 """
 
 
-class Session:
-    """Has another record after each poll, and records what was asked for."""
+class Polls(list[list[UUID]]):
+    """The records of each poll, another of which is readable after each."""
 
-    def __init__(self) -> None:
-        self.polls: list[list[UUID]] = []
-
-    def prepare(self, cql: str) -> str:
-        return cql
-
-    def execute(self, _: str, parameters: list[list[UUID]]) -> list[SimpleNamespace]:
-        self.polls.append(parameters[0])
-        return [SimpleNamespace(user_id=parameters[0][0])] if len(self.polls) > 1 else []
+    def execute(self, _session: object, _query: str, keys: list[tuple[int, UUID]]) -> list[tuple[bool, list[Any]]]:
+        self.append([record for _, record in keys])
+        readable = keys[:1] if len(self) > 1 else []
+        return [(True, [SimpleNamespace(user_id=record)] if (_, record) in readable else []) for _, record in keys]
 
 
 def test_a_record_is_polled_for_until_it_is_readable(monkeypatch):
+    polls = Polls()
+    monkeypatch.setattr(open_loop, "execute_concurrent_with_args", polls.execute)
     monkeypatch.setattr(open_loop, "POLL_SECONDS", 0)
     loop = SimpleNamespace(ended=True, committed=dict.fromkeys(IDS, time.monotonic() - 10), error=None)
-    session = Session()
-    seconds = open_loop.watch(loop, session)  # type: ignore[arg-type]
-    assert session.polls == [IDS, IDS, IDS[1:], IDS[2:]]
+    seconds = open_loop.watch(loop, SimpleNamespace(prepare=str))  # type: ignore[arg-type]
+    assert polls == [IDS, IDS, IDS[1:], IDS[2:]]
     assert set(seconds) == set(IDS)
     assert min(seconds.values()) >= 10
 
@@ -56,10 +53,10 @@ def test_a_record_is_polled_for_until_it_is_readable(monkeypatch):
 def test_a_record_that_never_becomes_readable_ends_the_benchmark(monkeypatch):
     monkeypatch.setattr(open_loop, "POLL_SECONDS", 0)
     monkeypatch.setattr(open_loop, "PATIENCE_SECONDS", 0.01)
-    monkeypatch.setattr(Session, "execute", lambda *_: [])
+    monkeypatch.setattr(open_loop, "execute_concurrent_with_args", lambda *_: [])
     loop = SimpleNamespace(ended=True, committed=dict.fromkeys(IDS, 0.0), error=None)
     with pytest.raises(RuntimeError, match="3 records were not readable"):
-        open_loop.watch(loop, Session())  # type: ignore[arg-type]
+        open_loop.watch(loop, SimpleNamespace(prepare=str))  # type: ignore[arg-type]
 
 
 def test_the_metrics_of_the_stream_are_read_by_name_and_label(monkeypatch):

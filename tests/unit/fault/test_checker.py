@@ -24,7 +24,7 @@ FETCHED_MS = int(FETCHED_AT.timestamp() * 1000)
 PAGE = "seed/1"
 TOPIC = "users.raw"
 DIMENSIONS = (*dimension_oracle.SINGLE, *dimension_oracle.CROSSED)
-TABLES = ("user_profiles", "user_summaries_by_country", "user_summaries_by_month", "latest_arrivals")
+TABLES = ("user_profiles_by_id", "user_summaries_by_country", "user_summaries_by_month", "latest_arrivals")
 
 
 def make_message(row: StagedRow, offset: int, version: int = 0, **fields: Any) -> Message:
@@ -162,7 +162,10 @@ ANOMALIES: dict[str, tuple[tuple[str, str], Damage]] = {
     "a wrong reason": (("garbled", "quarantine"), lambda s: change(s.quarantine, 0, reason="SCHEMA")),
     "a missing copy": (("lost-write", "quarantine topic"), lambda s: s.quarantine_topic.clear()),
     "a copy of nothing": (("phantom", "quarantine topic"), lambda s: s.quarantine_topic.append("x")),
-    "a user missing in Cassandra": (("lost-write", "user_profiles"), lambda s: s.cassandra["user_profiles"].pop()),
+    "a user missing in Cassandra": (
+        ("lost-write", "user_profiles_by_id"),
+        lambda s: s.cassandra["user_profiles_by_id"].pop(),
+    ),
     "a row under an old country": (
         ("duplicate", "user_summaries_by_country"),
         lambda s: s.cassandra["user_summaries_by_country"].append(s.cassandra["user_summaries_by_country"][0]),
@@ -172,8 +175,8 @@ ANOMALIES: dict[str, tuple[tuple[str, str], Damage]] = {
         lambda s: change(s.cassandra["user_summaries_by_month"], 0, version=1001),
     ),
     "a changed field in Cassandra": (
-        ("garbled", "user_profiles"),
-        lambda s: change(s.cassandra["user_profiles"], 2, email="x@example.com"),
+        ("garbled", "user_profiles_by_id"),
+        lambda s: change(s.cassandra["user_profiles_by_id"], 2, email="x@example.com"),
     ),
     "an arrival that nobody sent": (
         ("phantom", "latest_arrivals"),

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from insights.errors import NotReadyError, UserError
 from insights.migrations import MIGRATIONS
 from insights.migrations.kafka_topics import ensure_topics
 from insights.migrations.migrate_cassandra import migrate_cassandra, split_cql_statements
+from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings, KafkaSettings
 from tests.helpers.support import free_port
 
@@ -25,7 +27,16 @@ def test_every_statement_for_cassandra_is_idempotent() -> None:
     files = sorted((MIGRATIONS / "cassandra").glob("*.cql"))
     statements = [statement for path in files for statement in split_cql_statements(path.read_text())]
     assert len(statements) >= 5
-    assert [statement for statement in statements if "IF NOT EXISTS" not in statement] == []
+    idempotent = re.compile(r"CREATE (TABLE|TYPE) IF NOT EXISTS |DROP TABLE IF EXISTS |DELETE ")
+    assert [statement for statement in statements if not idempotent.match(statement)] == []
+
+
+def test_no_migration_drops_a_table_that_is_written() -> None:
+    """A process that was paused beyond its lock may drop a table again, when another has filled it."""
+    files = (MIGRATIONS / "cassandra").glob("*.cql")
+    dropped = {name for path in files for name in re.findall(r"DROP TABLE IF EXISTS (\w+)", path.read_text())}
+    assert dropped == {"user_profiles"}
+    assert not dropped & CASSANDRA_TABLES.keys()
 
 
 def test_a_broker_that_does_not_answer_is_one_sentence_without_the_clients_own_log(

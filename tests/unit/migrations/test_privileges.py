@@ -62,7 +62,7 @@ def test_only_the_stream_writes_to_cassandra_and_not_to_the_migrations() -> None
     assert {user for user, names in CASSANDRA.items() if "MODIFY" in names} == {"stream"}
     assert set(CASSANDRA) < set(POSTGRES)
     written = {p.object for p in list_cassandra_privileges(["stream"], "k") if p.name == "MODIFY"}
-    assert 'TABLE "k"."user_profiles"' in written
+    assert 'TABLE "k"."user_profiles_by_id"' in written
     assert 'TABLE "k"."schema_migrations"' not in written
 
 

@@ -22,7 +22,7 @@ def get_column_names(ddl: str) -> list[str]:
 def test_spark_sql_and_cql_have_the_fields_of_the_record_in_its_order():
     assert get_column_names(schema.build_spark_ddl()) == USER_FIELDS
     assert list(schema.build_sql_columns()) == USER_FIELDS
-    derived = ("bucket", "hour", "profile", "summary")
+    derived = ("bucket", "id_bucket", "hour", "profile", "summary")
     assert [name for name in schema.build_cql_types() if name not in derived] == USER_FIELDS
     assert ["user_id", *schema.PACKED_COLUMNS["profile"]] == USER_FIELDS
 

@@ -10,7 +10,15 @@ import pyarrow as pa
 import pytest
 from cassandra.cqltypes import BooleanType, DateType, DoubleType, Int32Type, LongType, UTF8Type, UUIDType
 
-from insights.sinks.cql_encoding import compute_buckets, encode_routing_keys, encode_rows, parse_uuids, split_rows
+from insights.model.schema import ID_BUCKETS, find_id_bucket
+from insights.sinks.cql_encoding import (
+    compute_buckets,
+    compute_id_buckets,
+    encode_routing_keys,
+    encode_rows,
+    parse_uuids,
+    split_rows,
+)
 
 IDS = [uuid4() for _ in range(50)]
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
@@ -59,7 +67,15 @@ def test_a_routing_key_is_the_serialized_partition_key() -> None:
 
 
 def test_a_bucket_is_the_first_hexadecimal_digit_of_the_user_id() -> None:
-    assert compute_buckets(column("uuid", list(IDS))).to_pylist() == [int(str(value)[0], 16) for value in IDS]
+    ids = column("uuid", list(IDS))
+    assert compute_buckets(ids).to_pylist() == [int(str(value)[0], 16) for value in IDS]
+    assert compute_id_buckets(ids).to_pylist() == [find_id_bucket(value) for value in IDS]
+
+
+def test_the_bucket_of_an_id_is_its_first_ten_bits():
+    assert find_id_bucket(UUID(int=0)) == 0
+    assert find_id_bucket(UUID("004fffff-0000-4000-8000-000000000000")) == 1
+    assert find_id_bucket(UUID(int=(1 << 128) - 1)) == ID_BUCKETS - 1
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "g" * 36, str(UUID(int=1)) + "0", None])

@@ -18,7 +18,7 @@ from tests.helpers.fake_stores import NOW
 TOTALS = HopTotals(1130, 1125, 5, 1125, 1100, 25, NOW, NOW)
 IDLE = FlowState(unpublished=0, unread=0, undelivered=0, overdue=0, last_batch=3)
 WAITING = FlowState(unpublished=1, unread=2, undelivered=0, overdue=0, last_batch=3)
-LEDGER_HOPS = "fetched staged published read served user_counts user_profiles"
+LEDGER_HOPS = "fetched staged published read served user_counts user_profiles_by_id"
 
 
 def make_snapshot(flow: FlowState | None = IDLE, stalls=None, ledger=None, stale=False) -> hops.FlowSnapshot:
@@ -108,7 +108,7 @@ def test_stale_answers_do_not_show_a_stall():
         ("read", "Served"),
         ("served", "Served"),
         ("user_counts", "Served"),
-        ("user_profiles", "On the pages"),
+        ("user_profiles_by_id", "On the pages"),
     ],
 )
 def test_a_hop_that_the_check_found_broken_is_marked_on_its_card(name, card):
