@@ -247,7 +247,7 @@ class StreamSettings(BaseSettings):
     master: kinds.OptionalText = None
     """The Spark master of a run outside `spark-submit`; unset under the Spark operator."""
     trigger_seconds: float = Field(default=0.5, ge=0, le=120)
-    max_offsets_per_trigger: int = Field(default=20_000, ge=1, le=10_000_000)
+    max_offsets_per_trigger: int = Field(default=40_000, ge=1, le=10_000_000)
     jars: str = ""
     """Connector jars, separated by commas, for a run outside an image that contains them."""
     driver_memory: kinds.Memory = "768m"

@@ -16,7 +16,7 @@ from insights.sinks.user_ranges import ALL_USERS, UserRange, read_undelivered_mo
 
 LEAST_ROWS = 500
 """Rows that are worth a task of their own."""
-MOST_ROWS = 20_000
+MOST_ROWS = 10_000
 """Rows of a task, which bound its memory."""
 
 
