@@ -58,23 +58,25 @@ class PageIngest:
             SourceError: the source failed.
         """
         run = self._run
+        rows = self._source.count_rows(run.page_size)
         batch_ids = [self._source.name_batch(run.seed, page, run.page_size) for page in run.pages]
         for page, batch_id in zip(run.pages, batch_ids, strict=True):
             if not is_loaded(self._connection, batch_id):
+                self._wait_for_turn(rows)
                 with self._spans.page(batch_id) as attributes:
-                    loaded = load_page(self._connection, self._fetch(page), run.dag_id, run.run_id)
+                    loaded = load_page(self._connection, self._fetch(page, rows), run.dag_id, run.run_id)
                     attributes |= {"insights.fetched": loaded.fetched, "insights.staged": loaded.staged}
                 self._staged_pages += 1
         return self._sum_pages(batch_ids)
 
-    def _fetch(self, page: int) -> FetchedPage:
-        rows = self._source.count_rows(self._run.page_size)
+    def _fetch(self, page: int, rows: int) -> FetchedPage:
+        """Request the page, whose turn it is, until the source answers."""
         while True:
-            self._wait_for_turn(rows)
             try:
                 fetched = self._source.fetch_page(self._run.seed, page, self._run.page_size)
             except SourceError as error:
                 self._record_failure(error, rows)
+                self._wait_for_turn(rows)
             else:
                 self._pacer.record_answer(rows)
                 return fetched

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from insights.clients import connections
-from insights.clients.tracing import NoSpans
+from insights.clients.tracing import Attributes, NoSpans, Spans
 from insights.ingest import pace
 from insights.ingest import pages as ingest
 from insights.ingest.pages import PageIngest, PostponedError, RunOfPages
@@ -22,6 +22,7 @@ from tests.helpers.simulator_server import Script, serving, settings
 from tests.helpers.staged_pages import run_sql
 
 SEED = "5eed000000000000"
+NO_SPANS = NoSpans()
 NOTHING = {"pages": 0, "fetched": 0, "staged": 0, "duplicates": 0, "quarantined": 0}
 
 
@@ -46,8 +47,24 @@ def serve(script: Script | None = None, quota: Quota | None = None) -> Iterator[
         yield address
 
 
+class CountedSpans(NoSpans):
+    """Counts the spans of pages."""
+
+    pages = 0
+
+    def page(self, batch_id: str, /) -> AbstractContextManager[Attributes]:
+        self.pages += 1
+        return super().page(batch_id)
+
+
 def attempt(
-    postgres: PostgresSettings, address: str, pages: range, page_size: int = 10, run_id: str = "run", **changes: Any
+    postgres: PostgresSettings,
+    address: str,
+    pages: range,
+    page_size: int = 10,
+    run_id: str = "run",
+    spans: Spans = NO_SPANS,
+    **changes: Any,
 ) -> dict[str, int]:
     """One attempt of a task, as a process of its own would make it."""
     asked = RunOfPages("dag", run_id, SEED, pages, page_size)
@@ -55,7 +72,7 @@ def attempt(
         SourceClient(settings(address, **changes), sleep=lambda _: None) as client,
         closing(connections.connect_postgres(postgres, "ingest")) as connection,
     ):
-        return PageIngest(client, connection, asked, NoSpans()).run()
+        return PageIngest(client, connection, asked, spans).run()
 
 
 def staged(count: int, **changes: int) -> dict[str, int]:
@@ -90,13 +107,13 @@ def test_a_wait_that_the_source_announces_is_known_to_every_task(
     postgres: PostgresSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("insights.simulator.responses.RETRY_AFTER_SECONDS", 3600)
-    script = Script(forever=Fault.RATE_LIMITED)
+    script, spans = Script(forever=Fault.RATE_LIMITED), CountedSpans()
     with serve(script) as address:
         for pages in (range(1, 4), range(1, 4), range(4, 6)):
             with pytest.raises(PostponedError, match=r"takes no request for 3[56]\d\d s; the task goes on") as caught:
-                attempt(postgres, address, pages)
+                attempt(postgres, address, pages, spans=spans)
             assert timedelta(minutes=59) < caught.value.until - datetime.now(UTC) < timedelta(minutes=61)
-    assert script.requests == 1
+    assert (script.requests, spans.pages) == (1, 1)
     with closing(connections.connect_postgres(postgres, "tests")) as connection, connection.cursor() as cursor:
         resumes_at = read_hop_totals(cursor, "topic").source_resumes_at
     assert resumes_at is not None
