@@ -95,7 +95,7 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
     cursor.execute(f"{_TOTAL} FROM expected", parameters)
     expected, missing = (int(value) for value in fetch_row(cursor))
     names: list[str] = []
-    if missing:
+    if missing and not in_flight.refilling:
         for query in (_MISSING_USERS, _INCOMPLETE_BATCHES):
             cursor.execute(query, parameters)
             names += [str(name) for (name,) in cursor.fetchall()]
@@ -105,6 +105,7 @@ def check_arrivals(cursor: PgCursor, session: Session, in_flight: InFlightRows) 
         f"{TABLE} = the {MAX_ARRIVALS} newest users of each batch",
         expected,
         expected - missing,
+        pending=missing if in_flight.refilling else 0,
         missing=names[:MAX_NAMED_IDS],
         extra=_list_invented(cursor, in_flight),
         changed=_list_changed(cursor, session),

@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections
+from insights.clients.refill_record import is_being_filled
 from insights.clients.sql import fetch_row
 from insights.clients.stream_position import TopicState, Watermarks, count_recorded_losses, find_lost, read_topic_state
 from insights.ledger import arrivals, contents, count_digests, counts, events, record_ranges, table_digests, verified
@@ -51,7 +52,7 @@ def check_everything(stores: StoreSettings, progress: Progress = lambda _: None)
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         check = _FullCheck(stores, cursor, session, progress)
         hops = check.run(before, executor)
-        if verified.can_record(cursor):
+        if verified.can_record(cursor) and not check.refilling:
             check.record(connection, hops)
         return hops
 
@@ -67,6 +68,7 @@ class _FullCheck:
         cursor.execute("SELECT now()")
         (self._taken_at,) = fetch_row(cursor)
         self._conditions = verified.describe_conditions(cursor, session, self._topic, self._state.topic_id)
+        self.refilling = is_being_filled(session)
         self._cassandra_counts = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol
 
@@ -135,7 +137,7 @@ class _FullCheck:
         yield contents.check_users(cursor, expected[table_digests.PROFILES])
         digests = {table: future.result() for table, future in futures.items()}
         self._progress("comparing the tables of both stores")
-        in_flight = InFlightRows(cursor, flow.last_batch, lambda: open_cursor(self._stores))
+        in_flight = InFlightRows(cursor, flow.last_batch, lambda: open_cursor(self._stores), refilling=self.refilling)
         for table, right in digests.items():
             hop = table_digests.compare_table(cursor, session, table, expected[table], right, in_flight)
             yield _mention_overdue(hop, flow)

@@ -21,12 +21,19 @@ class InFlightRows:
         cursor: reads the snapshot.
         last_batch: the sequence number of the newest batch merged in the snapshot.
         open_cursor: opens a cursor that reads the current state.
+        refilling: whether Cassandra is being filled, so that any row may be missing there.
     """
 
     def __init__(
-        self, cursor: PgCursor, last_batch: int, open_cursor: Callable[[], AbstractContextManager[PgCursor]]
+        self,
+        cursor: PgCursor,
+        last_batch: int,
+        open_cursor: Callable[[], AbstractContextManager[PgCursor]],
+        *,
+        refilling: bool = False,
     ) -> None:
         self._cursor, self._last_batch, self._open_cursor = cursor, last_batch, open_cursor
+        self.refilling = refilling
         cursor.execute(
             "SELECT seq FROM analytics.batches WHERE served_at IS NULL AND merged_at >= now() - %s", (OVERDUE_AFTER,)
         )
@@ -47,7 +54,11 @@ class InFlightRows:
 
     def list_counts(self) -> set[tuple[str, str]]:
         """(dimension, value) of the counts in flight."""
-        return set(self._select("SELECT dimension, value FROM analytics.user_counts WHERE"))
+        query = "SELECT dimension, value FROM analytics.user_counts"
+        if self.refilling:
+            self._cursor.execute(query)
+            return set(self._cursor.fetchall())
+        return set(self._select(f"{query} WHERE"))
 
     def _select(self, query: str, ids: Collection[str] = ()) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = []

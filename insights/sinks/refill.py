@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from cassandra.cluster import Session
 from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
+from insights.clients import refill_record
 from insights.clients.sql import fetch_row
 from insights.model.schema import ARRIVALS_KEPT
 from insights.sinks import postgres, user_tables
@@ -34,15 +34,17 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
         UserError: a store cannot be reached.
     """
     session, writer = stores.connect_cassandra()
-    if _is_filled(session):
+    if refill_record.is_filled(session):
         return 0
     rows = int(stores.with_postgres(_count_users))
     if rows:
+        refill_record.mark_progress(session)
         _log.info("writing %s to Cassandra's tables, which were not filled yet", format_count(rows, "user"))
         refused: set[object] = set(user_tables.write_counts(writer, stores.with_postgres(postgres.read_counts)))
         portions = -(-rows // PORTION_ROWS)
         for number, users in enumerate(split_users(portions), 1):
             refused |= set(stores.write_users(None, -(-rows // portions), users=users, skip_refused=True))
+            refill_record.mark_progress(session)
             report_progress()
             _log.info("wrote %d of %d portions", number, portions)
         for seqs in stores.with_postgres(_list_recent_batches):
@@ -51,13 +53,9 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
         if refused:
             _log.error("Cassandra refuses rows that it took before: %s", refused)
     failpoints.reach("refill.written")
-    session.execute("INSERT INTO refills (name, finished_at) VALUES ('all', toTimestamp(now()))")
+    refill_record.mark_filled(session)
     failpoints.reach("refill.marked")
     return rows
-
-
-def _is_filled(session: Session) -> bool:
-    return session.execute("SELECT finished_at FROM refills WHERE name = 'all'").one() is not None
 
 
 def _list_recent_batches(connection: PgConnection) -> list[list[int]]:

@@ -146,6 +146,26 @@ def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flig
     assert list_broken_hops(check_ledger(flow.stores)) == {"user_profiles_by_id": (str(user_id(7)),)}
 
 
+def test_what_a_refill_has_not_written_is_in_flight_and_what_is_wrong_is_named(flow: IdleFlow) -> None:
+    flow.cql("INSERT INTO refills (name, progress_at) VALUES ('all', toTimestamp(now()))")
+    for table in ("user_profiles_by_id", "user_summaries_by_country", "user_counts", "latest_arrivals"):
+        flow.cql(f"TRUNCATE {table}")
+    assert states(check_ledger(flow.stores, full=False)) == dict.fromkeys(
+        ("user_profiles_by_id", "user_summaries_by_country", "latest_arrivals", "user_counts in Cassandra"),
+        LedgerState.IN_FLIGHT,
+    )
+    assert flow.sql("SELECT count(*) FROM analytics.verified") == (0,)
+
+    flow.change_packed("user_summaries_by_month", "summary", 7, city="Elsewhere")
+    named = {"user_summaries_by_month": (f"{user_id(7)} (city)",)}
+    assert list_broken_hops(check_ledger(flow.stores)) == named
+
+    flow.cql("INSERT INTO refills (name, finished_at) VALUES ('all', toTimestamp(now()))")
+    assert list_broken_hops(check_ledger(flow.stores)).keys() == named.keys() | {
+        *("user_profiles_by_id", "user_summaries_by_country", "latest_arrivals", "user_counts in Cassandra"),
+    }
+
+
 def test_an_overdue_batch_hides_no_loss(flow: IdleFlow) -> None:
     merge_again(flow, 7, city="Elsewhere")
     flow.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")

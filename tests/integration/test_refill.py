@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from insights.clients import connections
+from insights.clients import connections, refill_record
 from insights.settings import CassandraSettings
 from insights.sinks import postgres, refill
 from insights.sinks.refill import refill_cassandra
@@ -42,15 +42,20 @@ def test_every_user_and_count_is_written_once(
     stores: RealStores, cassandra: CassandraSettings, session: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refill, "PORTION_ROWS", 7)
-    reports: list[int] = []
-    assert refill_cassandra(stores, lambda: reports.append(1)) == 40
-    assert len(reports) == 6 + 1
+    reports: list[bool] = []
+
+    def report() -> None:
+        reports.append(refill_record.is_being_filled(session))
+
+    assert refill_cassandra(stores, report) == 40
+    assert reports == [True] * (6 + 1)
+    assert not refill_record.is_being_filled(session)
     users, counts = read_postgres_users(stores.connection), read_postgres_counts(stores.connection)
     assert_cassandra_equals(cassandra, users, counts)
     assert {row.user_id for row in session.execute("SELECT user_id FROM latest_arrivals")} == users.keys()
 
     session.execute("TRUNCATE user_summaries_by_country")
-    assert refill_cassandra(stores, lambda: reports.append(1)) == 0
+    assert refill_cassandra(stores, report) == 0
     assert session.execute("SELECT * FROM user_summaries_by_country").one() is None
 
 

@@ -27,7 +27,9 @@ def test_every_statement_for_cassandra_is_idempotent() -> None:
     files = sorted((MIGRATIONS / "cassandra").glob("*.cql"))
     statements = [statement for path in files for statement in split_cql_statements(path.read_text())]
     assert len(statements) >= 5
-    idempotent = re.compile(r"CREATE (TABLE|TYPE) IF NOT EXISTS |DROP TABLE IF EXISTS |DELETE ")
+    idempotent = re.compile(
+        r"CREATE (TABLE|TYPE) IF NOT EXISTS |ALTER TABLE \w+ ADD IF NOT EXISTS |DROP TABLE IF EXISTS |DELETE "
+    )
     assert [statement for statement in statements if not idempotent.match(statement)] == []
 
 

@@ -43,6 +43,8 @@ WITHOUT_A_WINDOW = {
     "_list_orphans": "only reads",
     "_list_recent_batches": "only reads",
     "_count_users": "only reads",
+    "mark_progress": "expires, and changes only what the check says",
+    "mark_filled": "the refill reaches its window",
     "read_table": "only reads",
     "read_batch": "only reads",
     "read_period": "only reads",
