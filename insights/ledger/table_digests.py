@@ -36,7 +36,7 @@ TABLES = (PROFILES, "user_summaries_by_country", "user_summaries_by_month")
 _ID_BUCKET = "id_bucket"
 MAX_COMPARED_ROWS = 1_000_000
 """Rows of buckets in flight that are compared one by one, which bounds the memory of a check."""
-UNCOVERED_BY_REFILL = "the content, until the stream has filled Cassandra from PostgreSQL"
+_UNCOVERED_BY_REFILL = "the content, until the stream has filled Cassandra from PostgreSQL"
 _PAGE_ROWS = 5000
 USER_ID = slice(4, 20)
 """The position of `user_id`, always the first column, in an image."""
@@ -160,7 +160,7 @@ def compare_table(
     if in_flight.refilling and left.rows > right.rows:
         pending = left.rows - right.rows
         return evaluate_hop(
-            table, equation, left.rows, right.rows, pending=pending, holds="", uncovered=UNCOVERED_BY_REFILL
+            table, equation, left.rows, right.rows, pending=pending, holds="", uncovered=_UNCOVERED_BY_REFILL
         )
     differences, uncovered = TableDifferences([], [], [], 0), ""
     if differing:

@@ -13,7 +13,7 @@ from insights.clients import connections
 from insights.clients.quarantine_table import insert_records
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS
+from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, find_id_bucket
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
 from tests.helpers.dimension_oracle import value
@@ -142,6 +142,7 @@ def _make_user(chance: random.Random, now: datetime, number: int) -> dict[str, A
     return {
         "user_id": user_id,
         "bucket": int(str(user_id)[0], 16),
+        "id_bucket": find_id_bucket(user_id),
         "version": int(arrived.timestamp() * 1e6),
         "event_id": str(number),
         "event_time": arrived,

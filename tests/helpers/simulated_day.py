@@ -16,7 +16,7 @@ from insights.clients.quarantine_table import insert_records
 from insights.model.message import RawMessage
 from insights.model.quarantine import QuarantineRecord
 from insights.model.redaction import redact
-from insights.model.schema import USER_FIELDS, build_user_counts_sql
+from insights.model.schema import USER_FIELDS, build_user_counts_sql, find_id_bucket
 from insights.model.user import User, derive_record_key
 from insights.settings import StoreSettings
 from insights.simulator.formats import list_nationalities
@@ -153,8 +153,8 @@ def _make_quarantined(message: RawMessage, rejection: Rejection, topic: str) -> 
 
 
 def _make_row(user: User) -> dict[str, Any]:
-    bucket = int(str(user.user_id)[0], 16)
-    return asdict(user) | {"bucket": bucket, "hour": f"{user.event_time:%Y-%m-%dT%H}"}
+    buckets = {"bucket": int(str(user.user_id)[0], 16), "id_bucket": find_id_bucket(user.user_id)}
+    return asdict(user) | buckets | {"hour": f"{user.event_time:%Y-%m-%dT%H}"}
 
 
 def _publish(stores: StoreSettings, pages: Sequence[Page], quarantined: Sequence[QuarantineRecord]) -> None:

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from psycopg2.extras import execute_values
 from pydantic import SecretStr
 
-from insights.clients import connections
+from insights.clients import connections, refill_record
 from insights.errors import UserError
 from insights.migrations import MIGRATIONS
 from insights.migrations.kafka_topics import ensure_topics
@@ -148,6 +148,7 @@ def test_the_keyspace_is_created_and_cassandra_files_are_applied_once(empty_cass
     assert migrate_cassandra(empty_cassandra) == []
     with connections.open_cassandra(empty_cassandra) as session:
         assert session.execute("SELECT count(*) FROM user_profiles_by_id").one().count == 0
+        assert refill_record.is_being_filled(session)
 
 
 def test_concurrent_cassandra_runs_apply_each_file_once(empty_cassandra: CassandraSettings) -> None:

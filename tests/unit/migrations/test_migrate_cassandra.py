@@ -28,7 +28,7 @@ def test_every_statement_for_cassandra_is_idempotent() -> None:
     statements = [statement for path in files for statement in split_cql_statements(path.read_text())]
     assert len(statements) >= 5
     idempotent = re.compile(
-        r"CREATE (TABLE|TYPE) IF NOT EXISTS |ALTER TABLE \w+ ADD IF NOT EXISTS |DROP TABLE IF EXISTS |DELETE "
+        r"CREATE (TABLE|TYPE) IF NOT EXISTS |ALTER TABLE \w+ ADD IF NOT EXISTS |DROP TABLE IF EXISTS |DELETE |INSERT "
     )
     assert [statement for statement in statements if not idempotent.match(statement)] == []
 

@@ -72,7 +72,7 @@ def test_a_bucket_is_the_first_hexadecimal_digit_of_the_user_id() -> None:
     assert compute_id_buckets(ids).to_pylist() == [find_id_bucket(value) for value in IDS]
 
 
-def test_the_bucket_of_an_id_is_its_first_ten_bits():
+def test_the_bucket_of_an_id_is_its_first_ten_bits() -> None:
     assert find_id_bucket(UUID(int=0)) == 0
     assert find_id_bucket(UUID("004fffff-0000-4000-8000-000000000000")) == 1
     assert find_id_bucket(UUID(int=(1 << 128) - 1)) == ID_BUCKETS - 1
