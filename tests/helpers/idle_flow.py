@@ -12,7 +12,7 @@ from uuid import UUID
 from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import Json, execute_values
 
-from insights.clients import connections
+from insights.clients import connections, refill_record
 from insights.clients.kafka_admin import get_admin, read_watermarks
 from insights.clients.quarantine_table import insert_records
 from insights.ledger.hops import Ledger, LedgerState
@@ -249,6 +249,7 @@ def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) 
             execute_concurrent_with_args(session, statement, [make_cells(number, names) for number in range(users)])
         statement = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
         execute_concurrent_with_args(session, statement, counts)
+        refill_record.mark_filled(session)
 
 
 def list_key(table: str) -> tuple[str, ...]:
