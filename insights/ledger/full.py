@@ -52,7 +52,7 @@ def check_everything(stores: StoreSettings, progress: Progress = lambda _: None)
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         check = _FullCheck(stores, cursor, session, progress)
         hops = check.run(before, executor)
-        if verified.can_record(cursor) and not check.refilling:
+        if verified.can_record(cursor):
             check.record(connection, hops)
         return hops
 
@@ -68,7 +68,7 @@ class _FullCheck:
         cursor.execute("SELECT now()")
         (self._taken_at,) = fetch_row(cursor)
         self._conditions = verified.describe_conditions(cursor, session, self._topic, self._state.topic_id)
-        self.refilling = is_being_filled(session)
+        self._refilling = is_being_filled(session)
         self._cassandra_counts = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol
 
@@ -78,16 +78,16 @@ class _FullCheck:
         return (*self._check_records(watermarks_before), *self._check_contents(), *self._check_tables(futures))
 
     def record(self, connection: PgConnection, hops: tuple[Hop, ...]) -> None:
-        """Record what is verified now, or, if a hop is broken, forget what was verified before."""
-        broken = any(hop.state is LedgerState.BROKEN for hop in hops)
-        if not broken:
+        """Record what is verified now, or forget what was verified before: if a hop is broken, or during a refill."""
+        unverified = self._refilling or any(hop.state is LedgerState.BROKEN for hop in hops)
+        if not unverified:
             self._progress("recording what is verified")
             record_ranges.fill_settled_ranges(self._cursor)
         former = verified.read_verified(self._cursor, self._conditions)
         seq = verified.read_delivered_seq(self._cursor)
         connection.commit()
         connection.set_session(isolation_level="READ COMMITTED", readonly=False)
-        if broken:
+        if unverified:
             verified.forget_verified(connection)
             return
         ends = {
@@ -137,7 +137,7 @@ class _FullCheck:
         yield contents.check_users(cursor, expected[table_digests.PROFILES])
         digests = {table: future.result() for table, future in futures.items()}
         self._progress("comparing the tables of both stores")
-        in_flight = InFlightRows(cursor, flow.last_batch, lambda: open_cursor(self._stores), refilling=self.refilling)
+        in_flight = InFlightRows(cursor, flow.last_batch, lambda: open_cursor(self._stores), refilling=self._refilling)
         for table, right in digests.items():
             hop = table_digests.compare_table(cursor, session, table, expected[table], right, in_flight)
             yield _mention_overdue(hop, flow)

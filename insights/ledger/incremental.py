@@ -15,7 +15,6 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections
-from insights.clients.refill_record import is_being_filled
 from insights.clients.sql import fetch_row
 from insights.clients.stream_position import Watermarks, count_recorded_losses, find_lost, read_topic_state
 from insights.ledger import arrivals, count_digests, counts, events, record_ranges, row_walks
@@ -79,7 +78,7 @@ def check_increment(stores: StoreSettings) -> tuple[Hop, ...] | None:
         position, topic_id, watermarks = read_topic_state(cursor, stores.kafka)
         conditions = describe_conditions(cursor, session, stores.kafka.raw_topic, topic_id)
         state = read_verified(cursor, conditions)
-        if state is None or state.full_at < datetime.now(UTC) - FULL_CHECK_EVERY or is_being_filled(session):
+        if state is None or state.full_at < datetime.now(UTC) - FULL_CHECK_EVERY:
             return None
         topic = stores.kafka.raw_topic
         flow = measure_flow_state(cursor, topic, watermarks)

@@ -155,13 +155,13 @@ def compare_table(
     The first buckets without rows in flight are read, since each names a row, and those with rows in flight, since a
     batch in flight need not explain all that differs there.
     """
-    differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     equation = f"Cassandra {table} = PostgreSQL"
     if in_flight.refilling and left.rows > right.rows:
         pending = left.rows - right.rows
         return evaluate_hop(
             table, equation, left.rows, right.rows, pending=pending, holds="", uncovered=_UNCOVERED_BY_REFILL
         )
+    differing = [number for number in range(BUCKETS) if left.buckets[number] != right.buckets[number]]
     differences, uncovered = TableDifferences([], [], [], 0), ""
     if differing:
         unexplained = [number for number in differing if number not in in_flight.buckets]

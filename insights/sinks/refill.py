@@ -34,6 +34,11 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
         UserError: a store cannot be reached.
     """
     session, writer = stores.connect_cassandra()
+
+    def report() -> None:
+        refill_record.mark_progress(session)
+        report_progress()
+
     if refill_record.is_filled(session):
         return 0
     rows = int(stores.with_postgres(_count_users))
@@ -44,12 +49,11 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
         portions = -(-rows // PORTION_ROWS)
         for number, users in enumerate(split_users(portions), 1):
             refused |= set(stores.write_users(None, -(-rows // portions), users=users, skip_refused=True))
-            refill_record.mark_progress(session)
-            report_progress()
+            report()
             _log.info("wrote %d of %d portions", number, portions)
         for seqs in stores.with_postgres(_list_recent_batches):
             write_arrivals(stores, seqs)
-            report_progress()
+            report()
         if refused:
             _log.error("Cassandra refuses rows that it took before: %s", refused)
     failpoints.reach("refill.written")

@@ -147,6 +147,8 @@ def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flig
 
 
 def test_what_a_refill_has_not_written_is_in_flight_and_what_is_wrong_is_named(flow: IdleFlow) -> None:
+    assert check_ledger(flow.stores).closed
+    assert flow.sql("SELECT count(*) FROM analytics.verified") == (1,)
     flow.cql("DELETE finished_at FROM refills WHERE name = 'all'")
     flow.cql("INSERT INTO refills (name, progress_at) VALUES ('all', toTimestamp(now()))")
     for table in ("user_profiles_by_id", "user_summaries_by_country", "user_counts", "latest_arrivals"):
