@@ -18,7 +18,6 @@ BUCKETS = 1 << 18
 
 _LENGTH = Struct(">i")
 _INT_CELL = Struct(">ii")
-_INT_CELL_BYTES = _INT_CELL.size
 _NULL_CELL = _LENGTH.pack(-1)
 _PACKED_AT = 4 + 16
 """The position of the second cell of an image whose first is a user id."""
@@ -107,7 +106,7 @@ def unpack_image(image: bytes, fields: int) -> bytes:
 
 def strip_id_bucket(image: bytes) -> bytes:
     """The image without its last cell, if that is the `id_bucket` of the user id in the first one."""
-    return image[:-_INT_CELL_BYTES] if image.endswith(_INT_CELL.pack(4, image[4] << 2 | image[5] >> 6)) else image
+    return image.removesuffix(_INT_CELL.pack(4, image[4] << 2 | image[5] >> 6))
 
 
 def split_cells(image: bytes) -> list[bytes | None]:

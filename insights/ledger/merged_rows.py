@@ -31,7 +31,7 @@ from insights.ledger.table_digests import (
 )
 from insights.ledger.verified import Walk
 from insights.model.digest import digest_bytes
-from insights.model.schema import find_id_bucket
+from insights.model.schema import find_id_bucket, split_primary_key
 
 SCRUBBED_USERS = 4000
 """Users that one check looks up again in every table of Cassandra."""
@@ -50,16 +50,6 @@ _SELECT_ROWS = f"""
     FROM (SELECT user_id::text, seq, country_code, registered_month, registered_at, event_id, digest, {_DIGESTS}
           FROM analytics.users WHERE {_WHERE}) AS u
 """
-_PARTITION_KEYS = {
-    PROFILES: ("id_bucket",),
-    "user_summaries_by_country": ("country_code", "bucket"),
-    "user_summaries_by_month": ("registered_month", "bucket"),
-}
-_CLUSTERING_KEYS = {
-    PROFILES: ("user_id",),
-    "user_summaries_by_country": ("registered_at", "user_id"),
-    "user_summaries_by_month": ("registered_at", "user_id"),
-}
 _BEFORE_ALL = str(UUID(int=0))
 
 
@@ -126,9 +116,10 @@ class MergedRows:
         Raises:
             SuspicionError: a row is not that of a user.
         """
-        columns = dict.fromkeys(("user_id", *_PARTITION_KEYS[table], *_CLUSTERING_KEYS[table]))
-        images, position = read_page(self._session, table, list(columns), walk.position, RANGE_ROWS)
-        self._compare_keys(list(columns), images)
+        partition_key, clustering_columns = split_primary_key(table)
+        columns = list(dict.fromkeys(("user_id", *partition_key, *clustering_columns)))
+        images, position = read_page(self._session, table, columns, walk.position, RANGE_ROWS)
+        self._compare_keys(columns, images)
         walk.advance(position)
 
     def _fetch(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[_Row]:
@@ -180,23 +171,22 @@ class MergedRows:
 
     def _prepare(self, table: str) -> PreparedStatement:
         if table not in self._statements:
-            where = [f"{key} = ?" for key in _PARTITION_KEYS[table]]
-            where.append(f"({', '.join(_CLUSTERING_KEYS[table])}) IN ?")
+            partition_key, clustering_columns = split_primary_key(table)
+            where = " AND ".join([*(f"{key} = ?" for key in partition_key), f"({', '.join(clustering_columns)}) IN ?"])
             columns = ", ".join(list_read_columns(table))
-            self._statements[table] = self._session.prepare(
-                f"SELECT {columns} FROM {table} WHERE {' AND '.join(where)}"
-            )
+            self._statements[table] = self._session.prepare(f"SELECT {columns} FROM {table} WHERE {where}")
         return self._statements[table]
 
 
 def _list_arguments(table: str, rows: Sequence[_Row]) -> Iterator[tuple[Any, ...]]:
     """The arguments of the table's statement that select the rows of these users, a bounded number at a time."""
+    partition_key, clustering_columns = split_primary_key(table)
 
     def partition(row: _Row) -> tuple[Any, ...]:
-        return tuple(getattr(row, key) for key in _PARTITION_KEYS[table])
+        return tuple(getattr(row, key) for key in partition_key)
 
     def find_place(row: _Row) -> tuple[Any, ...]:
-        return tuple(UUID(row.user_id) if key == "user_id" else row.registered_at for key in _CLUSTERING_KEYS[table])
+        return tuple(UUID(row.user_id) if key == "user_id" else getattr(row, key) for key in clustering_columns)
 
     for keys, group in groupby(sorted(rows, key=partition), key=partition):
         for part in _split([find_place(row) for row in group]):

@@ -1,5 +1,6 @@
 """The schema of the record in each store, derived from the dataclasses of `insights.model.user`."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -99,6 +100,12 @@ ISO day of the week, 1 for Monday."""
 def find_id_bucket(user_id: UUID) -> int:
     """The partition of a user in `user_profiles_by_id`, below `ID_BUCKETS`."""
     return user_id.int * ID_BUCKETS >> 128
+
+
+def split_primary_key(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns of the partition key of one of `CASSANDRA_TABLES`, and its clustering columns."""
+    first, *clustering = re.findall(r"\([^)]*\)|\w+", CASSANDRA_TABLES[table][0])
+    return tuple(re.findall(r"\w+", first)), tuple(clustering)
 
 
 def build_spark_ddl() -> str:

@@ -20,7 +20,13 @@ from insights.model.batch import digest_batch, digest_page
 from insights.model.message import RawMessage, digest_record, to_epoch_milliseconds
 from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
-from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS, build_user_counts_sql
+from insights.model.schema import (
+    CASSANDRA_TABLES,
+    PACKED_COLUMNS,
+    USER_FIELDS,
+    build_user_counts_sql,
+    split_primary_key,
+)
 from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
 from insights.sinks.row_digests import digest_users
@@ -254,7 +260,8 @@ def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) 
 
 def list_key(table: str) -> tuple[str, ...]:
     """The columns of the primary key of a Cassandra table."""
-    return tuple(name.strip("() ") for name in CASSANDRA_TABLES[table][0].split(","))
+    partition_key, clustering_columns = split_primary_key(table)
+    return partition_key + clustering_columns
 
 
 def make_cells(number: int, names: Sequence[str]) -> list[Any]:

@@ -27,6 +27,14 @@ def test_spark_sql_and_cql_have_the_fields_of_the_record_in_its_order():
     assert ["user_id", *schema.PACKED_COLUMNS["profile"]] == USER_FIELDS
 
 
+def test_a_primary_key_has_the_columns_of_the_partition_and_the_order_in_it():
+    assert schema.split_primary_key("user_profiles_by_id") == (("id_bucket",), ("user_id",))
+    assert schema.split_primary_key("user_summaries_by_month") == (
+        ("registered_month", "bucket"),
+        ("registered_at", "user_id"),
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
