@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from cassandra.concurrent import execute_concurrent_with_args
-
 from insights.clients import connections
 from insights.clients.quarantine_table import insert_records
 from insights.model.quarantine import QuarantineRecord
@@ -16,6 +14,7 @@ from insights.model.reasons import Reason
 from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, find_id_bucket
 from insights.model.user import DIMENSIONS
 from insights.settings import CassandraSettings
+from tests.helpers.cassandra_rows import insert_rows
 from tests.helpers.dimension_oracle import value
 
 HOSTILE_NAME = '<script>document.title="owned"</script><img src=x onerror=alert(1)> ![x](http://example.org/x.png)'
@@ -51,14 +50,11 @@ def fill_cassandra(settings: CassandraSettings, people: Sequence[dict[str, Any]]
     """Write `people` and their counts to every table of the keyspace."""
     with connections.open_cassandra(settings) as session:
         for table, (_, columns) in CASSANDRA_TABLES.items():
-            markers = ", ".join("?" * len(columns))
-            insert = session.prepare(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({markers})")
             rows = people[:200] if table == "latest_arrivals" else people
             cells = [row | _pack(row) for row in rows]
-            execute_concurrent_with_args(session, insert, [tuple(row[column] for column in columns) for row in cells])
-        counts = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
+            insert_rows(session, table, columns, [tuple(row[column] for column in columns) for row in cells])
         counted = [(dimension, *item) for dimension, counter in counts_of(people).items() for item in counter.items()]
-        execute_concurrent_with_args(session, counts, counted)
+        insert_rows(session, "user_counts", ("dimension", "value", "count"), counted)
 
 
 def _pack(row: dict[str, Any]) -> dict[str, Any]:

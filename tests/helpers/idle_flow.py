@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cassandra.concurrent import execute_concurrent_with_args
 from psycopg2.extras import Json, execute_values
 
 from insights.clients import connections, refill_record
@@ -31,6 +30,7 @@ from insights.model.user import User, read_field_types
 from insights.settings import StoreSettings
 from insights.sinks.row_digests import digest_users
 from tests.helpers import accepted_users
+from tests.helpers.cassandra_rows import insert_rows
 
 FETCHED_AT = datetime(2026, 11, 20, 12, 0, 0, 123000, tzinfo=UTC)
 BATCH = "ingest_users/2026-11-20/1"
@@ -58,9 +58,7 @@ class IdleFlow:
     def insert(self, table: str, **cells: Any) -> None:
         """Insert a row into a table of Cassandra."""
         with connections.open_cassandra(self.stores.cassandra) as session:
-            markers = ", ".join("?" * len(cells))
-            statement = session.prepare(f"INSERT INTO {table} ({', '.join(cells)}) VALUES ({markers})")
-            session.execute(statement, tuple(cells.values()))
+            insert_rows(session, table, tuple(cells), [tuple(cells.values())])
 
     def change_profile(self, number: int, **fields: Any) -> None:
         """Change fields of a user's profile in Cassandra."""
@@ -250,11 +248,8 @@ def _insert_quarantined(cursor: Any, numbers: range) -> None:
 def _write_cassandra(flow: IdleFlow, users: int, counts: list[tuple[Any, ...]]) -> None:
     with connections.open_cassandra(flow.stores.cassandra) as session:
         for table, (_, names) in CASSANDRA_TABLES.items():
-            markers = ", ".join("?" * len(names))
-            statement = session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers})")
-            execute_concurrent_with_args(session, statement, [make_cells(number, names) for number in range(users)])
-        statement = session.prepare("INSERT INTO user_counts (dimension, value, count) VALUES (?, ?, ?)")
-        execute_concurrent_with_args(session, statement, counts)
+            insert_rows(session, table, names, [make_cells(number, names) for number in range(users)])
+        insert_rows(session, "user_counts", ("dimension", "value", "count"), counts)
         refill_record.mark_filled(session)
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import psycopg2
 from cassandra.cluster import Session
-from cassandra.concurrent import execute_concurrent_with_args
 
 from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS, build_cql_types
+from tests.helpers.cassandra_rows import insert_rows
 from tests.helpers.idle_flow import IdleFlow, list_key, make_cells, user_id
 
 _TABLES = (
@@ -76,14 +76,9 @@ class DamagedStores:
             self._session.execute(f"DELETE FROM {table} WHERE {where}", key)
         self._written.clear()
         for table, (_, names) in CASSANDRA_TABLES.items():
-            self._write(table, names, [make_cells(number, names) for number in range(self._users)])
+            insert_rows(self._session, table, names, [make_cells(number, names) for number in range(self._users)])
         self._session.execute("DELETE FROM user_counts WHERE dimension = 'gender' AND value = 'other'")
-        self._write("user_counts", ("dimension", "value", "count"), self._counts)
-
-    def _write(self, table: str, names: tuple[str, ...], rows: list[Any]) -> None:
-        markers = ", ".join("?" * len(names))
-        statement = self._session.prepare(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({markers})")
-        execute_concurrent_with_args(self._session, statement, rows)
+        insert_rows(self._session, "user_counts", ("dimension", "value", "count"), self._counts)
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -190,7 +185,7 @@ class DamagedStores:
         column = dice.choice([name for name in _KEYS[table] if name not in ("registered_at", "event_time")])
         cells[column] = {"user_id": user_id(10_000 + number), "bucket": 17, "id_bucket": 1024}.get(column, "ZZ")
         self._written.append((table, tuple(cells[name] for name in _KEYS[table])))
-        self._write(table, tuple(cells), [list(cells.values())])
+        insert_rows(self._session, table, tuple(cells), [tuple(cells.values())])
         return f"added a row with another {column} to {table}"
 
     def _damage_counts(self, dice: random.Random) -> str:

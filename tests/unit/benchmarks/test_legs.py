@@ -36,7 +36,7 @@ class Polls(list[list[UUID]]):
     def execute(self, _session: object, _query: str, keys: list[tuple[int, UUID]]) -> list[tuple[bool, list[Any]]]:
         self.append([record for _, record in keys])
         readable = keys[:1] if len(self) > 1 else []
-        return [(True, [SimpleNamespace(user_id=record)] if (_, record) in readable else []) for _, record in keys]
+        return [(True, [SimpleNamespace(user_id=key[1])] if key in readable else []) for key in keys]
 
 
 def test_a_record_is_polled_for_until_it_is_readable(monkeypatch):
