@@ -5,7 +5,7 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
-from cassandra import DriverException
+from cassandra import DriverException, InvalidRequest
 from cassandra.cluster import NoHostAvailable
 from cassandra.connection import ConnectionException
 from cassandra.protocol import ErrorMessage
@@ -15,14 +15,16 @@ from tests.fault.read_stores import StoreAddresses, open_cassandra
 
 PAUSE_SECONDS = 1.0
 SHARE = 16
-"""The reader watches one user in this many: the users whose id begins with a certain hexadecimal digit."""
+"""The reader watches one user in about this many: in each store, those of a range of ids or tokens."""
 POSTGRES_USERS = (
     "SELECT user_id::text, version FROM analytics.users WHERE user_id < '10000000-0000-0000-0000-000000000000'"
 )
 CASSANDRA_USERS = (
     "SELECT user_id, profile.version AS version FROM user_profiles_by_id"
-    f" WHERE token(user_id) >= {-(2**63)} AND token(user_id) < {-(2**63) + 2**64 // SHARE}"
+    f" WHERE token(id_bucket) >= {-(2**63)} AND token(id_bucket) < {-(2**63) + 2**64 // SHARE}"
 )
+REFUSALS = (psycopg2.ProgrammingError, InvalidRequest)
+"""What the stores answer to a query that is wrong, which no outage excuses."""
 OUTAGES = (psycopg2.Error, DriverException, NoHostAvailable, ConnectionException, ErrorMessage, OSError)
 
 
@@ -48,7 +50,10 @@ class VersionWatch:
 
 
 class ConcurrentReader:
-    """Reads both stores on a thread until the `with` block ends; outages are not anomalies."""
+    """Reads both stores on a thread until the `with` block ends; outages are not anomalies.
+
+    The block raises what a store answered if it refused a query.
+    """
 
     def __init__(self, addresses: StoreAddresses) -> None:
         self._addresses = addresses
@@ -59,6 +64,7 @@ class ConcurrentReader:
         ]
         self.watches = {name: VersionWatch(name) for name in ("postgres", "user_profiles_by_id")}
         self.anomalies: list[Anomaly] = []
+        self._refusals: list[Exception] = []
 
     def __enter__(self) -> "ConcurrentReader":
         for thread in self._threads:
@@ -69,11 +75,16 @@ class ConcurrentReader:
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
+        if self._refusals:
+            raise self._refusals[0]
 
     def _run(self, read: Any) -> None:
         while not self._stop.is_set():
             try:
                 read()
+            except REFUSALS as error:
+                self._refusals.append(error)
+                return
             except OUTAGES:
                 self._stop.wait(PAUSE_SECONDS)
 

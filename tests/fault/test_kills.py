@@ -123,7 +123,8 @@ def test_kills_during_the_flow_lose_double_and_garble_nothing(
     if len(KINDS) >= KILLS:
         assert not feeder.cleared, f"SEED={SEED}: {feeder.cleared}"
     assert len({seed for seed, *_ in asked}) == len(runs)
-    assert all(watch.reads > KILLS for watch in reader.watches.values())
+    reads = {name: watch.reads for name, watch in reader.watches.items()}
+    assert min(reads.values()) > KILLS, f"SEED={SEED}: {reads}"
     assert len(state.topic) >= RECORDS
     lost = [recovery for recovery in recoveries if recovery.seconds is None]
     assert not lost, f"SEED={SEED}: {lost}"

@@ -1,11 +1,17 @@
 """The plan of kills repeats with its seed and reaches every process; the reader beside it sees rows go back."""
 
+import threading
 from collections import Counter
 
+import psycopg2
+import pytest
+from cassandra import InvalidRequest
+
 from tests.fault.checker import Anomaly
-from tests.fault.concurrent_reader import VersionWatch
+from tests.fault.concurrent_reader import ConcurrentReader, VersionWatch
 from tests.fault.kill_plan import KINDS, MAX_GAP_SECONDS, PAUSE_SECONDS, plan_kills
 from tests.fault.kill_run import Recovery, summarise
+from tests.fault.read_stores import StoreAddresses
 
 
 def test_a_seed_determines_the_plan() -> None:
@@ -36,6 +42,23 @@ def test_a_row_that_goes_back_or_disappears_is_seen() -> None:
         Anomaly("nonmonotonic", "postgres", "a", "2, then 1"),
     ]
     assert watch.reads == 3
+
+
+@pytest.mark.parametrize("refusal", [psycopg2.errors.UndefinedColumn(), InvalidRequest()])
+def test_a_query_that_a_store_refuses_is_no_outage(monkeypatch: pytest.MonkeyPatch, refusal: Exception) -> None:
+    asked = threading.Event()
+
+    def refuse(_: ConcurrentReader) -> None:
+        asked.set()
+        raise refusal
+
+    def stay(reader: ConcurrentReader) -> None:
+        reader._stop.wait()
+
+    monkeypatch.setattr(ConcurrentReader, "_read_postgres", refuse)
+    monkeypatch.setattr(ConcurrentReader, "_read_cassandra", stay)
+    with pytest.raises(type(refusal)), ConcurrentReader(StoreAddresses({}, {}, "127.0.0.1", 9042)):
+        assert asked.wait(10)
 
 
 def test_recoveries_are_summarised_by_kind_and_signal() -> None:
