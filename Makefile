@@ -69,7 +69,7 @@ chart-docs: setup ## Generate the chart's values.schema.json, the table of value
 	@.venv/bin/python scripts/chart_docs.py
 	@.venv/bin/python -m scripts.grafana_dashboards
 
-bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes about 12 minutes, ONLY="leg ..." runs these.
+bench: setup ## Run the benchmarks and generate docs/performance.md; SMALL=1 takes about 10 minutes, ONLY="leg ..." runs these.
 	@.venv/bin/python -m benchmarks $(if $(SMALL),--small) $(if $(ONLY),--only $(ONLY))
 
 TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)

@@ -16,7 +16,7 @@ from benchmarks.common.results import REPOSITORY, RESULTS
 
 SMALL: dict[str, list[str]] = {
     "chain": ["--records", "10000", "--rounds", "1", "--warm-up", "10000"],
-    "latency": ["--seconds", "40", "--rounds", "1", "--rates", "100"],
+    "latency": ["--seconds", "35", "--rounds", "1", "--rates", "100"],
     "ingest": ["--pages", "2", "--rounds", "3"],
     "publish": ["--records", "5000", "--rounds", "2"],
     "transform": ["--records", "5000", "--rounds", "2"],
@@ -26,8 +26,8 @@ SMALL: dict[str, list[str]] = {
     "check": ["--records", "10000", "--rounds", "1"],
     "startup": ["--rounds", "1"],
     "dashboard": [
-        *("--users", "20000", "--colds", "1", "--visits", "2", "--reruns", "5", "--crowd", "3"),
-        *("--pages", "Overview", "Explore"),
+        *("--users", "20000", "--colds", "1", "--visits", "2", "--reruns", "5", "--pages", "Overview"),
+        *("--crowd", "3", "--waves", "1"),
     ],
 }
 """Every leg, with the arguments of a run that takes about a minute."""

@@ -44,7 +44,6 @@ Pages = Mapping[str, str]
 """The path of each page by its name."""
 Measurement = tuple[str, dict[str, Any]]
 """A page's name and its figures by name."""
-WAVES = 3
 WAVE_SECONDS = 30.0
 
 
@@ -73,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--colds", type=int, default=3, help="cold starts per page")
     parser.add_argument("--visits", type=int, default=20, help="first renders per page")
     parser.add_argument("--reruns", type=int, default=60, help="reruns per page")
-    parser.add_argument("--crowd", type=int, default=50, help="concurrent visitors")
+    parser.add_argument("--crowd", type=int, default=50, help="concurrent visitors of a wave")
+    parser.add_argument("--waves", type=int, default=3, help="how often that many arrive at once")
     parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
     options = parser.parse_args(arguments)
     with open_filled_stores(options.data, options.users) as (stores, users):
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, figures in part:
                 print(f"visited {name}: {', '.join(figures)}", file=sys.stderr, flush=True)
                 result["pages"][name] |= figures
-        result["crowd"] = measure_crowd(list(pages.values()), environment, options.crowd)
+        result["crowd"] = measure_crowd(list(pages.values()), environment, options.crowd, options.waves)
     print(format_result(result))
     save(build_result(result, list_arguments(parser, options)), options.results)
 
@@ -172,24 +172,24 @@ async def visit_again(port: int, page: str, reruns: int) -> tuple[list[float], l
         return whole, live
 
 
-def measure_crowd(pages: Sequence[str], environment: dict[str, str], visitors: int) -> dict[str, Any]:
-    """Waves of visitors who arrive at once, spread over the pages, stay for a while, and leave.
+def measure_crowd(pages: Sequence[str], environment: dict[str, str], visitors: int, waves: int) -> dict[str, Any]:
+    """`waves` of visitors who arrive at once, spread over the pages, stay for a while, and leave.
 
     The dashboard has its default settings, except for its ports.
     """
-    waves = []
+    measured = []
     with run_dashboard(environment) as server:
         asyncio.run(visit_all(server.port, pages))
         process = psutil.Process(server.pid)
         before = process.memory_info().rss
-        for number in range(WAVES):
+        for number in range(waves):
             print(f"wave {number + 1} of {visitors} visitors", file=sys.stderr, flush=True)
             cpu, started = read_cpu_seconds(server.pid), time.monotonic()
             first, live, due = asyncio.run(visit_at_once(server.port, list(islice(cycle(pages), visitors))))
             cores = (read_cpu_seconds(server.pid) - cpu) / (time.monotonic() - started)
             rss = process.memory_info().rss
-            waves.append({"first": first, "live": live, "due": due, "cores": cores, "rss": rss})
-    return {"visitors": visitors, "rss before": before, "waves": waves}
+            measured.append({"first": first, "live": live, "due": due, "cores": cores, "rss": rss})
+    return {"visitors": visitors, "rss before": before, "waves": measured}
 
 
 async def visit_all(port: int, pages: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ all rounds, and memory that processes share counts once. A benchmark ends with a
 the contenders do not leave the same records. The results with every round are in `benchmarks/results`.
 
 Only figures of the same run compare: rates depend on what else runs on the machine, CPU seconds less so. A full run
-takes hours, most of them for ten million users. `make bench SMALL=1` measures the same in about 12 minutes, with so few
+takes hours, most of them for ten million users. `make bench SMALL=1` measures the same in about 10 minutes, with so few
 records that the processes are hardly warm: a Java process then spends most of its CPU time on compiling.
 """
 _MIB = 2**20
