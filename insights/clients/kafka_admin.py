@@ -15,9 +15,17 @@ _log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
 
 
-@lru_cache(maxsize=1)
 def get_admin(settings: KafkaSettings) -> AdminClient:
-    """The admin client of this process, created on first use and cached."""
+    """The admin client of this process, created on first use, and again once the CA's certificates have changed.
+
+    A client reads these only when it is created.
+    """
+    file = settings.ca_file
+    return _make_admin(settings, file.read_bytes() if file and file.is_file() else b"")
+
+
+@lru_cache(maxsize=1)
+def _make_admin(settings: KafkaSettings, _authorities: bytes) -> AdminClient:
     return AdminClient(settings.client() | {"log_level": 0, "reconnect.backoff.max.ms": 1000})
 
 
