@@ -13,12 +13,17 @@ from tests.helpers.support import REPOSITORY
 OPERATORS = REPOSITORY / "charts" / "operators"
 VALUES = yaml.safe_load((OPERATORS / "values.yaml").read_text())
 DEPENDENCIES = yaml.safe_load((OPERATORS / "Chart.yaml").read_text())["dependencies"]
+NAMESPACE = "insights-operators"
 REJECTED: dict[str, tuple[dict[str, Any], str]] = {
     "a typo": ({"enabled": {"kafak": True}}, "additional properties 'kafak' not allowed"),
     "no namespace": ({"spark-operator": {"spark": {"jobNamespaces": []}}}, "minItems"),
     "other namespaces": (
         {"spark-operator": {"spark": {"jobNamespaces": ["b"]}}},
         "spark-operator.spark.jobNamespaces is b but cloudnative-pg.config.data.WATCH_NAMESPACE is user-insights",
+    ),
+    "K8ssandra without the operators' namespace": (
+        {"k8ssandra-operator": {"global": {"watchNamespaces": ["user-insights"]}}},
+        "k8ssandra-operator.global.watchNamespaces is user-insights: add insights-operators",
     ),
     "the plugin alone": (
         {"enabled": {"postgres": False, "postgresBackup": True}},
@@ -51,14 +56,14 @@ def test_the_backup_plugin_does_not_log_at_debug() -> None:
 
 
 def test_its_values_render(chart: Path) -> None:
-    assert render({}, namespace="operators", chart=chart).resources == ()
+    assert render({}, namespace=NAMESPACE, chart=chart).resources == ()
 
 
 @pytest.mark.parametrize("case", REJECTED)
 def test_values_that_cannot_work_are_rejected(chart: Path, case: str) -> None:
     values, says = REJECTED[case]
     with pytest.raises(HelmError, match=says):
-        render(overlaid({}, values), namespace="operators", chart=chart)
+        render(overlaid({}, values), namespace=NAMESPACE, chart=chart)
 
 
 def test_the_operators_do_not_share_the_platforms_namespace(chart: Path) -> None:
@@ -68,4 +73,4 @@ def test_the_operators_do_not_share_the_platforms_namespace(chart: Path) -> None
 
 def test_a_disabled_operator_may_watch_anything(chart: Path) -> None:
     values: dict[str, Any] = {"enabled": {"spark": False}, "spark-operator": {"spark": {"jobNamespaces": ["b"]}}}
-    assert render(values, namespace="operators", chart=chart).resources == ()
+    assert render(values, namespace=NAMESPACE, chart=chart).resources == ()

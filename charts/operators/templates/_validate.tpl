@@ -4,6 +4,11 @@
 {{- if and .Values.enabled.postgresBackup (not .Values.enabled.postgres) -}}
 {{- fail "enabled.postgresBackup is true but enabled.postgres is false, and the plugin needs its operator: enable both, or neither." -}}
 {{- end -}}
+{{- with index .Values "k8ssandra-operator" -}}
+{{- if and $.Values.enabled.cassandra (not (has $.Release.Namespace .global.watchNamespaces)) -}}
+{{- fail (printf "k8ssandra-operator.global.watchNamespaces is %s: add %s, the operators' own namespace, without which the operator creates no cluster that Medusa backs up." (join "," .global.watchNamespaces) $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- $first := keys $watched | sortAlpha | first -}}
 {{- range $value := keys $watched | sortAlpha -}}
 {{- $namespaces := get $watched $value | sortAlpha | join "," -}}
