@@ -114,3 +114,11 @@ def test_every_pod_of_the_platform_has_the_annotations_of_all_pods() -> None:
     assert [
         pod.owner for pod in pods(annotated) if (pod.metadata.get("annotations") or {}).get("owner") != "data"
     ] == []
+
+
+@pytest.mark.parametrize("profile", ["small", "kind"])
+def test_every_deployment_has_the_annotations_of_all_deployments(profile: str) -> None:
+    values = overlaid(values_of(profile), overlaid(EVERYTHING, {"deploymentAnnotations": {"reload": "true"}}))
+    deployments = render(values).of("Deployment")
+    annotations = {one["metadata"]["name"]: one["metadata"].get("annotations") for one in deployments}
+    assert set(map(str, annotations.values())) == {"{'reload': 'true'}"}, annotations

@@ -28,6 +28,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 LOGIN = {"existingSecret": "login", "caSecret": "authority"}
 EVERYTHING = {
     "podAnnotations": {"a": "b"},
+    "deploymentAnnotations": {"a": "b"},
     "nodeSelector": {"a": "b"},
     "postgres": {
         "backup": {"enabled": True, "destinationPath": "s3://b/p", "existingSecret": "s", "serverName": "new"},

@@ -34,6 +34,17 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Metadata of a Deployment. Calling convention: (dict "root" $ "component" "publisher") */}}
+{{- define "user-insights.deploymentMetadata" -}}
+name: {{ include "user-insights.componentName" . }}
+labels:
+  {{- include "user-insights.labels" . | nindent 2 }}
+{{- with .root.Values.deploymentAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Labels of a pod. They leave out the chart's version, so that an upgrade of the chart alone restarts nothing.
      Calling convention: (dict "root" $ "component" "publisher") */}}
 {{- define "user-insights.podLabels" -}}
