@@ -86,6 +86,12 @@ CONTRADICTIONS = [
     ),
     Case("cassandra.replicationFactor=3", r"which exceeds cassandra.size \(1\)", DEFAULTS),
     Case("cassandra.backup.enabled=true", "name the MedusaConfiguration", DEFAULTS),
+    Case("cassandra.softPodAntiAffinity=true", "request and limit both CPU and memory: add what", DEFAULTS),
+    Case(
+        "cassandra.tls.enabled=false, cassandra.tls.internode=required",
+        'cassandra.tls.internode is "required" but cassandra.tls.enabled is false',
+        DEFAULTS,
+    ),
     Case(f"fullnameOverride={'n' * 41}", "has 41 characters"),
     Case(
         f"cassandra.datacenter={'d' * 40}",

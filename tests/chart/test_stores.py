@@ -169,6 +169,28 @@ def test_without_tls_cassandra_needs_no_certificate() -> None:
     assert "client_encryption_options" not in cluster["spec"]["cassandra"]["config"]["cassandraYaml"]
 
 
+@pytest.mark.parametrize(
+    ("internode", "encrypted", "optional"),
+    [("accepted", "dc", True), ("preferred", "all", True), ("required", "all", False)],
+)
+def test_nodes_of_cassandra_identify_themselves_to_each_other(internode: str, encrypted: str, optional: bool) -> None:
+    values = overlaid(values_of("defaults"), {"cassandra": {"tls": {"internode": internode}}})
+    [cluster] = render(values).of("K8ssandraCluster")
+    cassandra = cluster["spec"]["cassandra"]
+    options = cassandra["config"]["cassandraYaml"]["server_encryption_options"]
+    assert options == {"internode_encryption": encrypted, "optional": optional, "require_client_auth": True}
+    assert cassandra["serverEncryptionStores"] == cassandra["clientEncryptionStores"]
+
+
+def test_only_production_encrypts_between_the_nodes_of_cassandra() -> None:
+    cassandra = {profile: one(profile, "K8ssandraCluster")["spec"]["cassandra"] for profile in OPERATORS}
+    encrypted = {profile for profile, spec in cassandra.items() if "serverEncryptionStores" in spec}
+    configured = {
+        name for name, spec in cassandra.items() if "server_encryption_options" in spec["config"]["cassandraYaml"]
+    }
+    assert encrypted == configured == {"production"}
+
+
 def test_nodes_of_cassandra_live_in_the_zone_of_their_rack() -> None:
     [datacenter] = one("production", "K8ssandraCluster")["spec"]["cassandra"]["datacenters"]
     zones = {rack["name"]: rack["nodeAffinityLabels"]["topology.kubernetes.io/zone"] for rack in datacenter["racks"]}

@@ -81,6 +81,10 @@
 {{- fail (printf "cassandra.replicationFactor is %d, which exceeds cassandra.size (%d): add nodes, or lower it." (int .replicationFactor) (int .size)) -}}
 {{- else if and .backup.enabled (not .backup.medusaConfiguration) -}}
 {{- fail "cassandra.backup.enabled is true but cassandra.backup.medusaConfiguration is empty: name the MedusaConfiguration." -}}
+{{- else if and (not .external.enabled) .softPodAntiAffinity (not (and (dig "requests" "cpu" "" .resources) (dig "requests" "memory" "" .resources) (dig "limits" "cpu" "" .resources) (dig "limits" "memory" "" .resources))) -}}
+{{- fail "cassandra.softPodAntiAffinity is true, for which K8ssandra demands that cassandra.resources request and limit both CPU and memory: add what is missing." -}}
+{{- else if and (ne .tls.internode "none") (not .tls.enabled) -}}
+{{- fail (printf "cassandra.tls.internode is %q but cassandra.tls.enabled is false, which provides the certificates: set it to true, or cassandra.tls.internode to none." .tls.internode) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -54,6 +54,25 @@ containers:
 {{- $name -}}
 {{- end -}}
 
+{{/* Where the certificates and their password are; takes the cluster's name. */}}
+{{- define "user-insights.cassandra.keyStores" -}}
+keystoreSecretRef: {name: {{ . }}-tls, key: keystore.jks}
+keystorePasswordSecretRef: {name: {{ . }}-keystore, key: keystore-password}
+truststoreSecretRef: {name: {{ . }}-tls, key: truststore.jks}
+truststorePasswordSecretRef: {name: {{ . }}-keystore, key: keystore-password}
+{{- end -}}
+
+{{/* How nodes encrypt what they send each other; empty if they do not. K8ssandra mounts the certificates unless the
+     encryption is `none`: `dc` encrypts between data centres, of which there is one. */}}
+{{- define "user-insights.cassandra.internode" -}}
+{{- $mode := .Values.cassandra.tls.internode -}}
+{{- if ne $mode "none" -}}
+internode_encryption: {{ ternary "dc" "all" (eq $mode "accepted") }}
+optional: {{ ne $mode "required" }}
+require_client_auth: true
+{{- end -}}
+{{- end -}}
+
 {{/* K8ssandra names Medusa's PEM files after Java key stores. In order, they are the CA certificate, the certificate and the key. */}}
 {{- define "user-insights.cassandra.medusa" -}}
 {{- $values := .Values.cassandra -}}
