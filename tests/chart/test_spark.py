@@ -59,6 +59,22 @@ def test_a_single_pod_needs_no_secret_between_its_processes() -> None:
     assert not [one for one in generated_secrets(render("small")) if one["name"].endswith("-stream-spark")]
 
 
+@pytest.mark.parametrize(
+    ("checkpoint", "region"),
+    [
+        ({}, None),
+        ({"region": "eu-central-1"}, "eu-central-1"),
+        ({"endpointURL": "http://s3.store.svc:7070"}, "us-east-1"),
+        ({"endpointURL": "https://s3.fr-par.scw.cloud", "region": "fr-par"}, "fr-par"),
+    ],
+)
+def test_requests_for_the_checkpoint_are_signed_for_its_region(checkpoint: dict[str, str], region: str | None) -> None:
+    values = {"stream": {"checkpoint": checkpoint | {"uri": "s3a://bucket/users", "existingSecret": "s"}}}
+    conf = application(render(overlaid(values_of("defaults"), values)))["spec"]["sparkConf"]
+    assert conf.get("spark.hadoop.fs.s3a.endpoint.region") == region
+    assert conf.get("spark.hadoop.fs.s3a.endpoint") == checkpoint.get("endpointURL")
+
+
 def test_the_operators_retry_interval_grows_as_slowly_as_it_can() -> None:
     """The operator waits for the interval times the number of attempts; its definition allows no interval below 1."""
     policy = application(render())["spec"]["restartPolicy"]

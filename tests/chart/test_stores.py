@@ -238,6 +238,15 @@ def test_backups_use_the_identity_of_the_pods_if_told_so() -> None:
     assert invalid([store, cluster], custom_schemas()) == []
 
 
+def test_requests_for_backups_are_signed_for_the_region_of_the_values() -> None:
+    backup = {"enabled": True, "destinationPath": "s3://b/p", "existingSecret": "s", "region": "fr-par"}
+    rendered = render(overlaid(values_of("defaults"), {"postgres": {"backup": backup}}))
+    [store] = rendered.of("ObjectStore")
+    sidecar = store["spec"]["instanceSidecarConfiguration"]
+    assert sidecar["env"] == [{"name": "AWS_DEFAULT_REGION", "value": "fr-par"}]
+    assert invalid([store], custom_schemas()) == []
+
+
 def test_a_cluster_is_recovered_from_a_backup_and_archives_to_a_folder_of_its_own() -> None:
     store = {"destinationPath": "s3://b/p", "existingSecret": "s"}
     values = {

@@ -30,8 +30,14 @@ tolerations:
   "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
   "spark.kubernetes.executor.podTemplateContainerName" "spark-kubernetes-executor"
 -}}
-{{- with .Values.stream.checkpoint.endpointURL -}}
-{{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint" . "spark.hadoop.fs.s3a.path.style.access" "true") -}}
+{{- with .Values.stream.checkpoint -}}
+{{- if .endpointURL -}}
+{{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint" .endpointURL "spark.hadoop.fs.s3a.path.style.access" "true") -}}
+{{- end -}}
+{{- /* Otherwise the client takes a part of the endpoint's host name for the region that it signs for. */ -}}
+{{- with default (ternary "us-east-1" "" (not (empty .endpointURL))) .region -}}
+{{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint.region" .) -}}
+{{- end -}}
 {{- end -}}
 {{- merge (deepCopy .Values.stream.sparkConf) $conf | toYaml -}}
 {{- end -}}
