@@ -146,15 +146,15 @@ def test_the_dashboard_starts_a_redrive_with_a_login_of_its_own(release: Release
 
 
 def test_commands_of_operators_run_in_the_toolbox(release: Release) -> None:
-    deployment = f"deployment/{release.fullname}-toolbox"
-    release.kubernetes.kubectl("scale", deployment, "--replicas=1")
-    release.kubernetes.kubectl("rollout", "status", deployment, "--timeout=180s")
-    checked = release.kubernetes.kubectl("exec", deployment, "--", "insights", "check", "--wait", "120")
+    toolbox = "job/toolbox"
+    release.kubernetes.kubectl("create", "job", "toolbox", f"--from=cronjob/{release.fullname}-toolbox")
+    release.kubernetes.kubectl("wait", toolbox, "--for=jsonpath={.status.ready}=1", "--timeout=180s")
+    checked = release.kubernetes.kubectl("exec", toolbox, "--", "insights", "check", "--wait", "120")
     assert "Ledger closed" in checked
     period = ("--from", "2026-01-01T00:00Z", "--to", "2100-01-01T00:00Z")
-    replayed = release.kubernetes.kubectl("exec", deployment, "--", "insights", "replay", *period, "--dry-run")
+    replayed = release.kubernetes.kubectl("exec", toolbox, "--", "insights", "replay", *period, "--dry-run")
     assert "would" in replayed.lower()
-    release.kubernetes.kubectl("scale", deployment, "--replicas=0")
+    release.kubernetes.kubectl("delete", toolbox)
 
 
 def test_helm_test_counts_every_hop(release: Release) -> None:
