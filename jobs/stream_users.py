@@ -20,7 +20,7 @@ from insights.sinks.refill import refill_cassandra
 from insights.sinks.stores import StoreConnectionSettings
 from insights.stream import query as streaming_query
 from insights.stream import transform
-from insights.stream.executors import read_executors
+from insights.stream.executors import watch_executors
 from insights.stream.metrics import ProgressListener, StreamMetrics
 from insights.stream.start import StreamStart, TopicWatch, explain_loss, resolve_start
 from insights.stream.transformation import Transformation
@@ -57,6 +57,7 @@ def _stream() -> None:
         connections = resources.enter_context(ExitStack())
         spark = streaming_query.make_spark_session(settings)
         resources.callback(spark.stop)
+        resources.enter_context(watch_executors(spark, metrics.record_executors))
         spark.streams.addListener(ProgressListener(metrics))
         stores = SparkStores(spark, StoreConnectionSettings(settings, postgres, cassandra))
         connections.callback(stores.close)
@@ -86,10 +87,6 @@ def _stream() -> None:
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, spans)
 
-        def check() -> None:
-            metrics.record_executors(read_executors(spark))
-            watch()
-
         with streaming_query.explain_failure(query_settings):
             streaming_query.warm_up_source(spark, kafka, start)
             transformation.warm_up()
@@ -97,7 +94,7 @@ def _stream() -> None:
         with explain_loss(kafka, postgres):
             query = streaming_query.start_query(messages, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
-            streaming_query.run_query(query, sink, query_settings, check)
+            streaming_query.run_query(query, sink, query_settings, watch)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What Spark counts of each executor, as Prometheus metrics."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -8,13 +10,17 @@ from prometheus_client.registry import Collector
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
+WATCH_SECONDS = 10.0
 _PREFIX = "insights_stream_executor_"
+_STOP_SECONDS = 5.0
 
 
 class ExecutorState(NamedTuple):
     """An executor, or the driver, which in local mode runs the tasks. Its totals are those since it started."""
 
     executor_id: str
+    task_slots: int
+    """How many tasks run on it at once: none on the driver, except in local mode."""
     active_tasks: int
     completed_tasks: int
     failed_tasks: int
@@ -78,6 +84,26 @@ def read_executors(spark: SparkSession) -> list[ExecutorState]:
         return []
 
 
+@contextmanager
+def watch_executors(
+    spark: SparkSession, record: Callable[[Sequence[ExecutorState]], None], seconds: float = WATCH_SECONDS
+) -> Iterator[None]:
+    """Pass the executors to `record` every `seconds`, from a thread, until the block ends."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(seconds):
+            record(read_executors(spark))
+
+    thread = threading.Thread(target=watch, name="executors", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_STOP_SECONDS)
+
+
 def _read_executor(summary: Any) -> ExecutorState:
     peak = summary.peakMemoryMetrics()
     heap, non_heap = (
@@ -86,6 +112,7 @@ def _read_executor(summary: Any) -> ExecutorState:
     )
     return ExecutorState(
         executor_id=summary.id(),
+        task_slots=summary.maxTasks(),
         active_tasks=summary.activeTasks(),
         completed_tasks=summary.completedTasks(),
         failed_tasks=summary.failedTasks(),

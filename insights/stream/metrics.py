@@ -15,7 +15,7 @@ from insights.stream.executors import ExecutorMetrics, ExecutorState
 from insights.stream.latency_histogram import LatencyHistogram
 
 SILENCE_SECONDS = 180
-"""The longest silence of a live query. Spark reports an idle query every 10 seconds, but a full batch takes longer."""
+"""The longest silence of a live query. Spark reports an idle query every 10 seconds, and a long batch ends tasks."""
 
 
 class StreamMetrics:
@@ -25,6 +25,7 @@ class StreamMetrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._last_report = clock()
+        self._ended_tasks = 0
         self._started = False
         self._termination: str | None = None
         self._input = self._make_gauge(
@@ -74,8 +75,16 @@ class StreamMetrics:
         self._latency.add(latencies)
 
     def record_executors(self, executors: Sequence[ExecutorState]) -> None:
-        """Record what the executors have done; of others nothing is known from then on."""
+        """Record what the executors have done; of others nothing is known from then on.
+
+        A query that reports nothing is alive while tasks end, or while no executor is there to run them: a first batch
+        can take long, and so can a node that is added for an executor. A new driver would begin with the same wait.
+        """
         self._executors.replace(executors)
+        ended = sum(one.completed_tasks + one.failed_tasks for one in executors)
+        if executors and (ended != self._ended_tasks or not any(one.task_slots for one in executors)):
+            self._last_report = self._clock()
+        self._ended_tasks = ended
 
     def record_progress(self, progress: Mapping[str, Any]) -> None:
         """Record Spark's report of a micro-batch, a parsed `StreamingQueryProgress`."""

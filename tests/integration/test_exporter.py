@@ -128,7 +128,7 @@ def serve_stream_metrics() -> ProbeServer:
     metrics = StreamMetrics()
     latencies = [BucketOfUsers(0, 9, 3.6, 0.4, "seed/1")]
     metrics.record_batch(DeliveredBatch(1, accepted=9, rejected=1, seconds={"postgres": 0.1}, latencies=latencies))
-    metrics.record_executors([ExecutorState("1", 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)])
+    metrics.record_executors([ExecutorState("1", 4, 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)])
     offsets = {"users.raw": {"0": 10}}
     metrics.record_progress(
         {

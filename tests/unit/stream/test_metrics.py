@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -22,7 +23,7 @@ PROGRESS: dict[str, Any] = {
     ],
 }
 
-EXECUTOR = ExecutorState("2", 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)
+EXECUTOR = ExecutorState("2", 4, 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)
 LONG = BucketOfUsers(len(BOUNDS), 3, 15_000.0, 6000.0, "last")
 
 
@@ -117,6 +118,33 @@ def test_a_silent_or_terminated_query_is_not_alive_and_an_idle_one_is() -> None:
     metrics.record_termination("the query ended: boom")
     metrics.record_idle()
     assert metrics.check_liveness() == "the query ended: boom"
+
+
+DRIVER = ExecutorState("driver", 0, 0, 0, 0, 0.0, 0.0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "alive"),
+    [
+        ([DRIVER, EXECUTOR], [DRIVER, EXECUTOR], False),
+        ([DRIVER, EXECUTOR], [DRIVER, EXECUTOR._replace(completed_tasks=21)], True),
+        ([DRIVER, EXECUTOR], [DRIVER, EXECUTOR._replace(failed_tasks=4)], True),
+        ([DRIVER], [DRIVER], True),
+        ([DRIVER, EXECUTOR], [DRIVER], True),
+        ([DRIVER._replace(task_slots=2)], [DRIVER._replace(task_slots=2)], False),
+        ([], [], False),
+    ],
+    ids=["idle", "task", "failed task", "no executor", "lost executor", "idle local mode", "no JVM"],
+)
+def test_a_silent_query_is_alive_while_tasks_end_or_executors_are_awaited(
+    before: list[ExecutorState], after: list[ExecutorState], alive: bool
+) -> None:
+    clock = Clock()
+    metrics = StreamMetrics(clock)
+    metrics.record_executors(before)
+    clock.now = SILENCE_SECONDS + 1
+    metrics.record_executors(after)
+    assert (metrics.check_liveness() is None) is alive
 
 
 def test_the_stream_is_ready_from_the_start_of_its_query_to_its_end() -> None:

@@ -1,5 +1,7 @@
 """What Spark's status store says of executors, without the web UI."""
 
+import threading
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,13 +9,13 @@ import pytest
 from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
 
-from insights.stream.executors import ExecutorState, read_executors
+from insights.stream.executors import ExecutorState, read_executors, watch_executors
 from tests.helpers.support import eventually
 
 
 def test_the_driver_is_the_executor_of_local_mode(spark: SparkSession) -> None:
     [before] = read_executors(spark)
-    assert before.executor_id == "driver"
+    assert (before.executor_id, before.task_slots) == ("driver", spark.sparkContext.defaultParallelism)
     spark.range(0, 1000, 1, numPartitions=2).selectExpr("id % 7 AS k").groupBy("k").count().collect()
 
     def read_reported() -> list[ExecutorState]:
@@ -36,3 +38,12 @@ def test_without_a_jvm_nothing_is_known_of_executors(error: Exception) -> None:
 
     spark: Any = SimpleNamespace(sparkContext=SimpleNamespace(_jsc=SimpleNamespace(sc=fail)))
     assert read_executors(spark) == []
+
+
+def test_executors_are_watched_until_the_block_ends(spark: SparkSession) -> None:
+    seen: list[Sequence[ExecutorState]] = []
+    with watch_executors(spark, seen.append, seconds=0.01):
+        eventually(lambda: len(seen) > 2, 30)
+    count = len(seen)
+    assert [one.executor_id for states in seen for one in states] == ["driver"] * count
+    assert "executors" not in {thread.name for thread in threading.enumerate()}
