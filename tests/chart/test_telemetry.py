@@ -15,6 +15,7 @@ SENDERS = TRACED | METERED
 COLLECTOR = {"app": "collector"}
 TRANSPORT = "AIRFLOW__OPENLINEAGE__TRANSPORT"
 SWITCH = "AIRFLOW__METRICS__OTEL_ON"
+JOB = "insights-user-insights-airflow"
 
 
 def with_collector(profile: str, endpoint: str = "http://collector.observability:4318", secret: str = "") -> Rendered:
@@ -66,7 +67,14 @@ def test_airflows_own_processes_send_metrics_and_its_tasks_and_commands_do_not()
     assert read_variable(rendered, SWITCH) == {name: {"name": SWITCH, "value": "True"} for name in METERED}
     [scheduler] = [pod for pod in pods(rendered) if pod.labels["app.kubernetes.io/component"] == "airflow-scheduler"]
     assert [container.name for container in scheduler.containers() if SWITCH in container.environment] == ["scheduler"]
-    assert set(read_variable(rendered, "OTEL_RESOURCE_ATTRIBUTES")) == METERED
+
+
+def test_the_metrics_of_airflow_name_their_release_and_pod() -> None:
+    rendered = with_collector("defaults")
+    names = {"service.namespace": "default", "service.instance.id": "$(POD_NAME)"}
+    attributes = ",".join(f"{name}={value}" for name, value in names.items())
+    for variable, value in {"OTEL_SERVICE_NAME": JOB, "OTEL_RESOURCE_ATTRIBUTES": attributes}.items():
+        assert read_variable(rendered, variable) == {name: {"name": variable, "value": value} for name in METERED}
 
 
 def test_airflows_metrics_can_be_switched_off() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -54,15 +55,24 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(folder: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
-    """Run Prometheus on the metrics of processes, by name, with the chart's alerts, which fire without delay."""
+def run_prometheus(
+    folder: Path, ports: Mapping[str, int], stores: Mapping[str, int] | None = None
+) -> Iterator[Prometheus]:
+    """Run Prometheus on the metrics of processes, by name, with the chart's alerts, which fire without delay.
+
+    `stores` are the ports of what a store's operator serves, by the name of the store; their labels are kept.
+    """
     rules = list_rules(render(overlaid(values_of("small"), {"monitoring": {"enabled": True}})))
     file = write_rules([rule | {"for": "0s"} for rule in rules], folder)
     targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": name}} for name, port in ports.items()]
+    jobs: list[dict[str, Any]] = [{"job_name": JOB, "static_configs": targets}] if targets else []
+    for store, port in (stores or {}).items():
+        job = {"job_name": f"{JOB}-{store}", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        jobs.append(job | {"honor_labels": True})
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [file.name],
-        "scrape_configs": [{"job_name": JOB, "static_configs": targets}],
+        "scrape_configs": jobs,
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
     address = f"127.0.0.1:{free_port()}"

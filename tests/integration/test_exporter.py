@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from tests.helpers.dashboard_process import run_dashboard
 from tests.helpers.idle_flow import IdleFlow
 from tests.helpers.page_text import read_page
 from tests.helpers.prometheus_server import Prometheus, run_prometheus
+from tests.helpers.recorded_metrics import STORES, serve_recorded_metrics
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
@@ -148,16 +149,22 @@ def every_query_has_data(prometheus: Prometheus, queries: set[str]) -> bool:
     return True
 
 
+def list_queries(dashboard: str) -> set[str]:
+    _, rows = DASHBOARDS[dashboard]
+    return {query for panels in rows.values() for one in panels for query in one.queries.values()}
+
+
+def test_every_panel_of_the_stores_has_data_where_their_operators_serve_it(tmp_path: Path) -> None:
+    with ExitStack() as servers:
+        ports = {store: servers.enter_context(serve_recorded_metrics(store)) for store in STORES}
+        prometheus = servers.enter_context(run_prometheus(tmp_path, {}, ports))
+        eventually(lambda: every_query_has_data(prometheus, list_queries("stores")), 60, "a panel has no data")
+
+
 @pytest.mark.timeout(600)
-def test_every_panel_of_the_dashboards_has_data(flow: IdleFlow, tmp_path: Path) -> None:
+def test_every_panel_of_the_flow_has_data(flow: IdleFlow, tmp_path: Path) -> None:
     assert check_ledger(flow.stores).closed
-    queries = {
-        query
-        for _, rows in DASHBOARDS.values()
-        for panels in rows.values()
-        for one in panels
-        for query in one.queries.values()
-    }
+    queries = list_queries("flow")
     with closing(serve_stream_metrics()) as stream:
         names = ("exporter", "publisher", "dashboard")
         ports = {name: free_port() for name in names} | {"stream": stream.port}

@@ -141,11 +141,11 @@ AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID: {{ ternary "logs_s3" "" (not (empty $.Valu
 - name: AIRFLOW__METRICS__OTEL_ON
   value: "True"
 - name: OTEL_SERVICE_NAME
-  value: airflow
+  value: {{ include "user-insights.fullname" . }}-airflow
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: OTEL_RESOURCE_ATTRIBUTES
-  value: service.instance.id=$(POD_NAME)
+  value: service.namespace={{ .Release.Namespace }},service.instance.id=$(POD_NAME)
 {{- end }}
 {{- end -}}
 

@@ -24,3 +24,12 @@ labels:
 {{- end -}}
 {{- $parts | toYaml -}}
 {{- end -}}
+
+{{/* The metrics of Cassandra that are kept. A node has more than 20,000 series, most of them buckets of latencies of every table. */}}
+{{- define "user-insights.monitoring.cassandraMetrics" -}}
+{{- $requests := "client_request_(latency|timeouts|unavailables|failures)(_bucket|_count|_sum|_total)?" -}}
+{{- $storage := "storage_(load|exceptions|total_hints|total_hints_in_progress)(_total)?" -}}
+{{- $tables := "table_(live_disk_space_used|live_ss_table_count|pending_compactions)" -}}
+{{- $others := list "client_connected_native_clients" "compaction_(pending|completed)_tasks" "thread_pools_(active|pending)_tasks" "dropped_message_dropped_total" -}}
+{{- printf "jvm_.+|org_apache_cassandra_metrics_(%s)" (concat (list $requests $storage $tables) $others | join "|") -}}
+{{- end -}}
