@@ -18,6 +18,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "postgres": {"external": {"host": "h", "existingSecret": "s", "caSecret": "a"}},
         "airflow": {"existingDatabaseSecret": "d"},
     },
+    "cassandra.softPodAntiAffinity": {"cassandra": {"resources": {"limits": {"cpu": "2"}}}},
     "cassandra.external.enabled": {"cassandra": {"external": {"hosts": "h"}}},
     "airflow.httpRoute.enabled": {"airflow": {"httpRoute": {"gateway": "g"}}},
     "source.simulator.enabled": {"source": {"url": "http://api.test/"}},
