@@ -1,6 +1,6 @@
 """The dashboard of Airflow, from the metrics that its processes send by OTLP, as Prometheus 3 names and stores them."""
 
-from scripts.grafana.panel import Panel, Rows
+from scripts.grafana.panel import Panel, Rows, per_second
 
 JOB = 'job="$job-airflow"'
 
@@ -10,14 +10,15 @@ def of(metric: str) -> str:
     return f"airflow_{metric}{{{JOB}}}"
 
 
-def quantile(share: float, histogram: str, *by: str) -> str:
-    """A quantile, in seconds, of a native histogram in milliseconds over an hour."""
-    return f"histogram_quantile({share}, sum by ({', '.join(by)}) (rate({of(histogram)}[1h]))) / 1000"
+def percentile_panel(title: str, histogram: str, label: str) -> Panel:
+    """The 95th percentile of a native histogram in milliseconds over an hour, in seconds, for each value of a label."""
+    query = f"histogram_quantile(0.95, sum by ({label}) (rate({of(histogram)}[1h]))) / 1000"
+    return Panel(f"{title}, 95th percentile", {f"{{{{{label}}}}}": query}, "s")
 
 
-def count(histogram: str, window: str) -> str:
-    """How often a native histogram was observed within a window, by DAG."""
-    return f"sum by (dag_id) (histogram_count(increase({of(histogram)}[{window}])))"
+def per_hour(histogram: str) -> str:
+    """The observations of a native histogram within the last hour, by DAG."""
+    return f"sum by (dag_id) (histogram_count(increase({of(histogram)}[1h])))"
 
 
 AIRFLOW: Rows = {
@@ -28,42 +29,24 @@ AIRFLOW: Rows = {
         Panel("Triggers", {"": f"sum({of('triggers_running')})"}, newest=True),
     ),
     "Runs": (
-        Panel("Runs that succeeded per hour", {"{{dag_id}}": count("dagrun_duration_success_milliseconds", "1h")}),
-        Panel("Runs that failed per hour", {"{{dag_id}}": count("dagrun_duration_failed_milliseconds", "1h")}),
-        Panel(
-            "Duration of a run, 95th percentile",
-            {"{{dag_id}}": quantile(0.95, "dagrun_duration_success_milliseconds", "dag_id")},
-            "s",
-        ),
-        Panel(
-            "Delay of a run's start, 95th percentile",
-            {"{{dag_id}}": quantile(0.95, "dagrun_schedule_delay_milliseconds", "dag_id")},
-            "s",
-        ),
+        Panel("Runs that succeeded per hour", {"{{dag_id}}": per_hour("dagrun_duration_success_milliseconds")}),
+        Panel("Runs that failed per hour", {"{{dag_id}}": per_hour("dagrun_duration_failed_milliseconds")}),
+        percentile_panel("Duration of a run", "dagrun_duration_success_milliseconds", "dag_id"),
+        percentile_panel("Delay of a run's start", "dagrun_schedule_delay_milliseconds", "dag_id"),
     ),
     "Tasks": (
         Panel("Running", {"{{instance}}": of("executor_running_tasks")}),
         Panel("Queued", {"{{instance}}": of("executor_queued_tasks")}),
-        Panel(
-            "Wait for a slot, 95th percentile",
-            {"{{dag_id}}": quantile(0.95, "task_scheduled_duration_milliseconds", "dag_id")},
-            "s",
-        ),
+        percentile_panel("Wait for a slot", "task_scheduled_duration_milliseconds", "dag_id"),
         Panel(
             "Pods created per minute",
-            {"{{status}}": f"60 * sum by (status) (rate({of('kubernetes_executor_pod_creation_status_total')}[5m]))"},
+            {"{{status}}": "60 * " + per_second(of("kubernetes_executor_pod_creation_status_total"), "status")},
         ),
     ),
     "Processes": (
-        Panel(
-            "Duration of the scheduler's loop, 95th percentile",
-            {"{{instance}}": quantile(0.95, "scheduler_scheduler_loop_duration_milliseconds", "instance")},
-            "s",
+        percentile_panel(
+            "Duration of the scheduler's loop", "scheduler_scheduler_loop_duration_milliseconds", "instance"
         ),
-        Panel(
-            "Time to read a DAG file, 95th percentile",
-            {"{{file_name}}": quantile(0.95, "dag_processing_last_duration_milliseconds", "file_name")},
-            "s",
-        ),
+        percentile_panel("Time to read a DAG file", "dag_processing_last_duration_milliseconds", "file_name"),
     ),
 }

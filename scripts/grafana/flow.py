@@ -1,6 +1,17 @@
 """The dashboard of the flow, from the metrics of the platform's own components."""
 
-from scripts.grafana.panel import Panel, Rows, of, quantile
+from scripts.grafana.panel import Panel, Rows, per_second
+
+
+def of(metric: str, more: str = "") -> str:
+    """The series of a metric of the release, restricted by `more` labels."""
+    return f'insights_{metric}{{job="$job"{more}}}'
+
+
+def quantile(share: float, histogram: str, *by: str) -> str:
+    """A quantile of a histogram of the release over 5 minutes, for each value of the labels `by`."""
+    return f"histogram_quantile({share}, sum by ({', '.join([*by, 'le'])}) (rate({of(f'{histogram}_bucket')}[5m])))"
+
 
 FLOW: Rows = {
     "Is everything well": (
@@ -86,7 +97,7 @@ FLOW: Rows = {
         Panel("Open pages", {"{{pod}}": of("dashboard_sessions")}),
         Panel(
             "Renders per second",
-            {"{{page}}": f"sum by (page) (rate({of('dashboard_render_seconds_count')}[5m]))"},
+            {"{{page}}": per_second(of("dashboard_render_seconds_count"), "page")},
             "ops",
         ),
         Panel(
@@ -97,12 +108,12 @@ FLOW: Rows = {
         Panel("Uncaught errors per hour", {"{{pod}}": f"increase({of('dashboard_errors_total')}[1h])"}),
         Panel(
             "Queries per second",
-            {"{{store}}, {{outcome}}": f"sum by (store, outcome) (rate({of('dashboard_queries_total')}[5m]))"},
+            {"{{store}}, {{outcome}}": per_second(of("dashboard_queries_total"), "store", "outcome")},
             "ops",
         ),
         Panel(
             "Answers from the cache per second",
-            {"{{store}}": f"sum by (store) (rate({of('dashboard_cached_answers_total')}[5m]))"},
+            {"{{store}}": per_second(of("dashboard_cached_answers_total"), "store")},
             "ops",
         ),
     ),

@@ -1,4 +1,4 @@
-"""A panel of a Grafana dashboard, and the functions with which its queries are written."""
+"""A panel of a Grafana dashboard, and a query that all of them use."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,14 +14,9 @@ class Panel(NamedTuple):
     exemplars: bool = False
 
 
-def of(metric: str, more: str = "") -> str:
-    """The series of a metric of the release, restricted by `more` labels."""
-    return f'insights_{metric}{{job="$job"{more}}}'
-
-
-def quantile(share: float, histogram: str, *by: str) -> str:
-    """A quantile of a histogram of the release over 5 minutes, for each value of the labels `by`."""
-    return f"histogram_quantile({share}, sum by ({', '.join([*by, 'le'])}) (rate({of(f'{histogram}_bucket')}[5m])))"
+def per_second(series: str, *by: str) -> str:
+    """The rate of a counter over 5 minutes, summed for each value of the labels `by`."""
+    return f"sum by ({', '.join(by)}) (rate({series}[5m]))"
 
 
 Rows = Mapping[str, Sequence[Panel]]

@@ -1,14 +1,12 @@
 """The dashboard of the stores, from the metrics that CloudNativePG, Strimzi and K8ssandra provide."""
 
-from scripts.grafana.panel import Panel, Rows
+from scripts.grafana.panel import Panel, Rows, per_second
 
 POSTGRES, KAFKA, CASSANDRA = (f'job="$job-{store}"' for store in ("postgres", "kafka", "cassandra"))
 
 
-def per_second(counter: str, target: str, *by: str) -> str:
-    """The rate of a counter over 5 minutes, summed for each value of the labels `by`."""
-    return f"sum by ({', '.join(by)}) (rate({counter}{{{target}}}[5m]))"
-
+TOPICS = f'{KAFKA}, topic!=""'
+"""Kafka also counts all topics together, in series without that label."""
 
 STORES: Rows = {
     "PostgreSQL": (
@@ -36,8 +34,8 @@ STORES: Rows = {
         Panel(
             "Transactions per second",
             {
-                "{{datname}} committed": per_second("cnpg_pg_stat_database_xact_commit", POSTGRES, "datname"),
-                "{{datname}} rolled back": per_second("cnpg_pg_stat_database_xact_rollback", POSTGRES, "datname"),
+                "{{datname}} committed": per_second(f"cnpg_pg_stat_database_xact_commit{{{POSTGRES}}}", "datname"),
+                "{{datname}} rolled back": per_second(f"cnpg_pg_stat_database_xact_rollback{{{POSTGRES}}}", "datname"),
             },
             "ops",
         ),
@@ -73,18 +71,14 @@ STORES: Rows = {
         ),
         Panel(
             "Messages per second by topic",
-            {
-                "{{topic}}": per_second(
-                    "kafka_server_brokertopicmetrics_messagesinpersec_total", f'{KAFKA}, topic!=""', "topic"
-                )
-            },
+            {"{{topic}}": per_second(f"kafka_server_brokertopicmetrics_messagesinpersec_total{{{TOPICS}}}", "topic")},
             "ops",
         ),
         Panel(
             "Bytes per second",
             {
-                "in": per_second("kafka_server_brokertopicmetrics_bytesinpersec_total", f'{KAFKA}, topic!=""', "job"),
-                "out": per_second("kafka_server_brokertopicmetrics_bytesoutpersec_total", f'{KAFKA}, topic!=""', "job"),
+                "in": per_second(f"kafka_server_brokertopicmetrics_bytesinpersec_total{{{TOPICS}}}", "job"),
+                "out": per_second(f"kafka_server_brokertopicmetrics_bytesoutpersec_total{{{TOPICS}}}", "job"),
             },
             "Bps",
         ),
@@ -105,7 +99,7 @@ STORES: Rows = {
             "Requests per second",
             {
                 "{{request_type}}": per_second(
-                    "org_apache_cassandra_metrics_client_request_latency_count", CASSANDRA, "request_type"
+                    f"org_apache_cassandra_metrics_client_request_latency_count{{{CASSANDRA}}}", "request_type"
                 )
             },
             "ops",
@@ -114,7 +108,7 @@ STORES: Rows = {
             "Requests that failed per second",
             {
                 f"{{{{request_type}}}} {failure}": per_second(
-                    f"org_apache_cassandra_metrics_client_request_{failure}_total", CASSANDRA, "request_type"
+                    f"org_apache_cassandra_metrics_client_request_{failure}_total{{{CASSANDRA}}}", "request_type"
                 )
                 for failure in ("timeouts", "unavailables", "failures")
             },
@@ -136,7 +130,7 @@ STORES: Rows = {
             "Dropped messages per second",
             {
                 "{{message_type}}": per_second(
-                    "org_apache_cassandra_metrics_dropped_message_dropped_total", CASSANDRA, "message_type"
+                    f"org_apache_cassandra_metrics_dropped_message_dropped_total{{{CASSANDRA}}}", "message_type"
                 )
             },
             "ops",
