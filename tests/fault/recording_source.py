@@ -8,10 +8,11 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.fault.flow_state import ServedPage
+from tests.helpers.http_server import serve_http
 
 Record = dict[str, Any]
 UPSTREAM_SECONDS = 60
@@ -128,13 +129,5 @@ def _make_handler(source: RecordingSource) -> type[BaseHTTPRequestHandler]:
 def serve_recorded(upstream: str, port: int = 0) -> Iterator[tuple[RecordingSource, str]]:
     """Serve on a loopback port; yields the source and its address, without a path."""
     source = RecordingSource(upstream)
-    server = ThreadingHTTPServer(("127.0.0.1", port), _make_handler(source))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield source, f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)
+    with serve_http(_make_handler(source), port) as address:
+        yield source, address

@@ -1,11 +1,12 @@
 """A fake of Airflow's API server, with one login, one DAG and its runs."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.helpers.http_server import serve_http
 
 DAG = "redrive_quarantine"
 RUN = {
@@ -84,13 +85,5 @@ def serve_airflow() -> Iterator[FakeAirflow]:
         def log_message(self, *_: Any) -> None:
             """Keep the output of the tests clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    fake.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serve_http(Handler) as fake.address:
         yield fake
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(10)

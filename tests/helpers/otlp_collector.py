@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import NamedTuple
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from tests.helpers.http_server import serve_http
 from tests.helpers.support import eventually
 
 
@@ -67,18 +68,11 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    collector.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield collector
-    finally:
-        collector.answering.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_http(Handler) as collector.address:
+        try:
+            yield collector
+        finally:
+            collector.answering.set()
 
 
 def _read_span(service: str, span: Span) -> ReceivedSpan:

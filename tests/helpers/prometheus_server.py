@@ -16,6 +16,7 @@ import yaml
 from tests.helpers.chart.promtool import list_rules, write_rules
 from tests.helpers.chart.render import overlaid, render, values_of
 from tests.helpers.chart.tools import program
+from tests.helpers.recorded_metrics import STORES
 from tests.helpers.support import eventually, free_port
 
 JOB = "default/insights-user-insights"
@@ -55,19 +56,18 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(
-    folder: Path, ports: Mapping[str, int], stores: Mapping[str, int] | None = None
-) -> Iterator[Prometheus]:
+def run_prometheus(folder: Path, ports: Mapping[str, int], recorded: str = "") -> Iterator[Prometheus]:
     """Run Prometheus on the metrics of processes, by name, with the chart's alerts, which fire without delay.
 
-    `stores` are the ports of what a store's operator serves, by the name of the store; their labels are kept.
+    `recorded` is the address of what the stores' operators served, whose labels are kept.
     """
     rules = list_rules(render(overlaid(values_of("small"), {"monitoring": {"enabled": True}})))
     file = write_rules([rule | {"for": "0s"} for rule in rules], folder)
     targets = [{"targets": [f"127.0.0.1:{port}"], "labels": {"pod": name}} for name, port in ports.items()]
     jobs: list[dict[str, Any]] = [{"job_name": JOB, "static_configs": targets}] if targets else []
-    for store, port in (stores or {}).items():
-        job = {"job_name": f"{JOB}-{store}", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    for store in STORES if recorded else ():
+        target = {"targets": [recorded.removeprefix("http://")]}
+        job = {"job_name": f"{JOB}-{store}", "metrics_path": f"/{store}.txt", "static_configs": [target]}
         jobs.append(job | {"honor_labels": True})
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},

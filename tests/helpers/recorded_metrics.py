@@ -6,9 +6,11 @@ query uses. Of Airflow 3.3, which sends its metrics, only the names are kept.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
+
+from tests.helpers.http_server import serve_http
 
 FOLDER = Path(__file__).with_suffix("")
 STORES = ("postgres", "kafka", "cassandra")
@@ -19,29 +21,13 @@ def read_names(source: str) -> set[str]:
     return {line.partition("{")[0] for line in (FOLDER / f"{source}.txt").read_text().splitlines()}
 
 
+class _Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Keep the output of the tests clean."""
+
+
 @contextmanager
-def serve_recorded_metrics(store: str) -> Iterator[int]:
-    """Serve the metrics of a store until the block ends. Yields the port."""
-    content = (FOLDER / f"{store}.txt").read_bytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def serve_recorded_metrics() -> Iterator[str]:
+    """Serve the metrics of each store at `/<store>.txt` until the block ends. Yields the address."""
+    with serve_http(partial(_Handler, directory=FOLDER)) as address:
+        yield address

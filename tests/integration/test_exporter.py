@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from tests.helpers.dashboard_process import run_dashboard
 from tests.helpers.idle_flow import IdleFlow
 from tests.helpers.page_text import read_page
 from tests.helpers.prometheus_server import Prometheus, run_prometheus
-from tests.helpers.recorded_metrics import STORES, serve_recorded_metrics
+from tests.helpers.recorded_metrics import serve_recorded_metrics
 from tests.helpers.support import REPOSITORY, eventually, free_port
 
 
@@ -155,9 +155,7 @@ def list_queries(dashboard: str) -> set[str]:
 
 
 def test_every_panel_of_the_stores_has_data_where_their_operators_serve_it(tmp_path: Path) -> None:
-    with ExitStack() as servers:
-        ports = {store: servers.enter_context(serve_recorded_metrics(store)) for store in STORES}
-        prometheus = servers.enter_context(run_prometheus(tmp_path, {}, ports))
+    with serve_recorded_metrics() as address, run_prometheus(tmp_path, {}, address) as prometheus:
         eventually(lambda: every_query_has_data(prometheus, list_queries("stores")), 60, "a panel has no data")
 
 
