@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--visits", type=int, default=20, help="first renders per page")
     parser.add_argument("--reruns", type=int, default=60, help="reruns per page")
     parser.add_argument("--crowd", type=int, default=50, help="concurrent visitors of a wave")
-    parser.add_argument("--waves", type=int, default=3, help="how often that many arrive at once")
+    parser.add_argument("--waves", type=int, default=3, help="number of waves")
     parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES))
     options = parser.parse_args(arguments)
     with open_filled_stores(options.data, options.users) as (stores, users):
@@ -173,7 +173,7 @@ async def visit_again(port: int, page: str, reruns: int) -> tuple[list[float], l
 
 
 def measure_crowd(pages: Sequence[str], environment: dict[str, str], visitors: int, waves: int) -> dict[str, Any]:
-    """`waves` of visitors who arrive at once, spread over the pages, stay for a while, and leave.
+    """Measure `waves` of `visitors` who arrive at once, spread over the pages, stay for a while, and leave.
 
     The dashboard has its default settings, except for its ports.
     """
