@@ -125,3 +125,15 @@ def test_tasks_and_the_dag_processor_can_report_failures() -> None:
     }
     assert reporting == allowed == linking == {"airflow-task", "airflow-dag-processor"}
     assert [port["port"] for port in policy["spec"]["egress"][0]["ports"]] == [443, 587]
+
+
+def test_airflow_waits_for_its_database_before_commands_that_fail_without_it(rendered: Rendered) -> None:
+    names = {"airflow-scheduler", "airflow-api-server", "airflow-dag-processor", "airflow-triggerer"}
+    found = [pod for pod in pods(rendered) if component(pod) in names]
+    assert found
+    for pod in found:
+        wait = pod.containers()[0]
+        assert wait.spec["command"][:2] == ["python", "/etc/airflow/wait_for_database.py"], pod.owner
+        assert {"name": "files", "mountPath": "/etc/airflow", "readOnly": True} in wait.spec["volumeMounts"]
+        assert "files" in {volume["name"] for volume in pod.spec["volumes"]}
+        assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in wait.environment

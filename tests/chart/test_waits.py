@@ -15,7 +15,10 @@ USES = {
     **dict.fromkeys(("stream", "dashboard", "airflow-task", "test", "toolbox"), ALL),
 }
 """The stores that a component uses; Airflow's own database is not one of them."""
-WAITS = {"publisher": {"postgres"}, "exporter": {"postgres"}, "stream": ALL, "test": ALL}
+WAITS = {
+    **dict.fromkeys(("publisher", "exporter", "toolbox"), frozenset({"postgres"})),
+    **dict.fromkeys(("stream", "test"), ALL),
+}
 """Those without which it cannot start. A publisher reports a broker that does not answer in its readiness."""
 
 

@@ -149,6 +149,20 @@ def test_a_database_that_does_not_exist_or_answer_stops_no_upgrade(environment: 
     assert check_schema(environment | {DATABASE: uri}).returncode == 0
 
 
+def test_a_start_waits_for_the_database(environment: dict[str, str], postgres_server: PostgresServer) -> None:
+    wait = [sys.executable, str(FILES / "wait_for_database.py")]
+    late = environment | {DATABASE: environment[DATABASE].rpartition("/")[0] + "/created_late"}
+    given_up = subprocess.run([*wait, "0"], env=late, capture_output=True, text=True, check=False)
+    assert given_up.returncode == 1
+    assert "The metadata database has not answered for 0 s: " in given_up.stderr
+    with subprocess.Popen([*wait, "60"], env=late, stdout=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stdout is not None
+        assert "Waiting for the metadata database: " in waiting.stdout.readline()
+        assert waiting.poll() is None
+        postgres_server.create_database("created_late")
+        assert waiting.wait(60) == 0
+
+
 def test_a_token_that_airflow_cannot_read_is_replaced(airflow: AirflowSettings) -> None:
     list_last_runs(airflow, REDRIVE, 1)
     airflow_api._tokens[airflow] = "no.such.token"

@@ -45,9 +45,24 @@ affinity:
 {{- end -}}
 {{- end -}}
 
-{{/* Waits until the scheduler's first init container has migrated the metadata database.
+{{/* Calling convention: $ */}}
+{{- define "user-insights.airflow.waitForDatabase" -}}
+- name: wait-for-database
+  {{- include "user-insights.airflow.container" . | nindent 2 }}
+  command: [python, /etc/airflow/wait_for_database.py, {{ .Values.migrations.patienceSeconds | quote }}]
+  env:
+    {{- include "user-insights.airflow.env" (dict "root" .) | nindent 4 }}
+  resources:
+    requests: {cpu: 10m, memory: 32Mi}
+    limits: {memory: 128Mi}
+  volumeMounts:
+    {{- include "user-insights.airflow.mounts" (dict "root" . "files" true) | nindent 4 }}
+{{- end -}}
+
+{{/* Waits until the database answers and the scheduler's init container has migrated it; the pod has the volume `files`.
      Calling convention: (dict "root" $ "resources" .Values.airflow.triggerer.resources) */}}
 {{- define "user-insights.airflow.waitForMetadata" -}}
+{{ include "user-insights.airflow.waitForDatabase" .root }}
 - name: wait-for-metadata
   {{- include "user-insights.airflow.container" .root | nindent 2 }}
   command: [airflow, db, check-migrations, --migration-wait-timeout, {{ .root.Values.migrations.patienceSeconds | quote }}]
