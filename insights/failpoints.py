@@ -28,6 +28,7 @@ WINDOWS: Mapping[str, str] = {
     "loss.recorded": "the loss of messages is recorded, and the stream has not started behind them",
     "start.recorded": "the stream's starting offsets are recorded, and it has no checkpoint for them",
     "refill.written": "Cassandra has the users and counts of PostgreSQL, and does not record that",
+    "refill.layout_marked": "batches of another layout are recorded as in Cassandra, which is not recorded as filled",
     "refill.marked": "Cassandra is recorded as filled, and the query has not started",
     "orphans.written": "Cassandra has the batches that no query repeats, and PostgreSQL has not recorded that",
     "orphans.marked": "the batches that no query repeats are delivered, and the query has not started",

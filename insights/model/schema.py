@@ -70,6 +70,9 @@ CASSANDRA_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
 """Cassandra's user tables: primary key and columns. `bucket` splits partitions and `id_bucket` joins users in one (see
 `BUCKETS` and `ID_BUCKETS`). A column by which the server filters is not packed."""
 
+LAYOUT = 3
+"""The number of the last migration of Cassandra that created one of the user tables."""
+
 BUCKETS = 16
 """Partitions per country or month, by the first hexadecimal digit of `user_id`. With 10 million users of 21 countries,
 a partition has 30,000 rows."""

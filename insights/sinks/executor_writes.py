@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from insights.model.quarantine import Refusal
 from insights.sinks import user_tables
 from insights.sinks.stores import Connections, StoreConnections, StoreConnectionSettings
-from insights.sinks.user_ranges import ALL_USERS, UserRange, read_undelivered_moves, read_users, split_users
+from insights.sinks.user_ranges import ALL_USERS, UserRange, read_moves, read_users, split_users
 
 LEAST_ROWS = 500
 """Rows that are worth a task of their own."""
@@ -66,7 +66,7 @@ def write_range(
         Exception: the driver's first error that is not about the rows, or PostgreSQL's.
     """
     rows = stores.with_postgres(lambda connection: read_users(connection, seqs, users))
-    moves = stores.with_postgres(lambda connection: read_undelivered_moves(connection, users))
+    moves = stores.with_postgres(lambda connection: read_moves(connection, seqs or (), users))
     _, writer = stores.connect_cassandra()
     refused = user_tables.write_users(writer, rows, moves, skip_refused=skip_refused)
     named = rows.select(["origin", "user_id", "version"]).take(list(refused)).to_pylist() if refused else []

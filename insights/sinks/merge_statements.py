@@ -1,5 +1,6 @@
 """The statements of the merge, on the temporary tables `incoming` (a batch) and `touched` (its effect on each user)."""
 
+from insights.clients.layouts import MARK_SERVED
 from insights.model.schema import (
     USER_FIELDS,
     build_dimension_values_sql,
@@ -142,13 +143,13 @@ SUMMARIZE_WINNERS = """
 # Also marks the undelivered batches of an earlier checkpoint whose offsets this query has read again, those of this
 # query, whose marks PostgreSQL has lost, and undelivered recounts, whose counts reached Cassandra with this batch.
 # Returns the batches that are delivered for the first time: the last query sees them as they were.
-MARK_DELIVERED = """
+MARK_DELIVERED = f"""
     WITH delivered AS (
-        UPDATE analytics.batches SET served_at = now() WHERE query_id = %(query)s AND batch_id = %(batch)s
+        UPDATE analytics.batches SET {MARK_SERVED} WHERE query_id = %(query)s AND batch_id = %(batch)s
         RETURNING offsets, seq
     ),
     earlier AS (
-        UPDATE analytics.batches AS b SET served_at = now() FROM delivered
+        UPDATE analytics.batches AS b SET {MARK_SERVED} FROM delivered
         WHERE b.served_at IS NULL AND b.seq < delivered.seq AND NOT EXISTS (
             SELECT FROM jsonb_each(b.offsets) AS t(topic, partitions), jsonb_each(t.partitions) AS p(partition, span)
             WHERE (p.span ->> 1)::bigint > coalesce((delivered.offsets -> t.topic -> p.partition ->> 1)::bigint, 0)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
+from insights.clients.layouts import MARK_SERVED
 from insights.sinks.delivery import write_merged
 from insights.sinks.latencies import BucketOfUsers, MarkedBatch, summarize_latencies
 from insights.sinks.stores import Stores
@@ -51,7 +52,7 @@ def _list_orphans(connection: PgConnection, before_seq: int) -> dict[int, int]:
 def _mark_delivered(connection: PgConnection, seqs: list[int]) -> list[BucketOfUsers]:
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE analytics.batches SET served_at = now() WHERE seq = ANY(%s) AND served_at IS NULL"
+            f"UPDATE analytics.batches SET {MARK_SERVED} WHERE seq = ANY(%s) AND served_at IS NULL"
             " RETURNING seq, inserted, served_at, event_times",
             (seqs,),
         )

@@ -254,6 +254,7 @@ def _apply_batch(
         "updated": written - inserted,
         "started_at": batch.started_at,
         "served_at": None,
+        "layout": None,
         "event_times": event_times,
     }
     row |= {"digest": digest_batch(row), "offsets": psycopg2.extras.Json(batch.offsets)}

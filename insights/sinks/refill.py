@@ -1,12 +1,16 @@
-"""Fill Cassandra from PostgreSQL: after an upgrade that adds a table, or where Cassandra has lost its keyspace."""
+"""Fill Cassandra from PostgreSQL: after an upgrade that adds a table, or where Cassandra has lost its keyspace.
+
+After a rollback that was followed by an upgrade, only the batches are written that the former release delivered.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
 from insights.clients import refill_record
+from insights.clients.layouts import ForeignDeliveries, list_foreign_deliveries, mark_layout
 from insights.clients.sql import fetch_row
 from insights.model.schema import ARRIVALS_KEPT
 from insights.sinks import postgres, user_tables
@@ -17,60 +21,107 @@ from insights.text import format_count
 
 PORTION_ROWS = 200_000
 """Users between two reports of progress: about a minute's work of two cores."""
-ARRIVALS_BATCHES = 100
+PORTION_BATCHES = 100
 """Batches whose arrivals are in memory at a time."""
 _log = logging.getLogger(__name__)
 
 
 def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int:
-    """Write every user and count of PostgreSQL, and the latest arrivals, to a keyspace that was never filled.
+    """Write what Cassandra's tables lack because no stream has written it to them.
 
-    Everything is written with the timestamps that it already has, so that a repetition changes nothing. No stream may
-    be merging at the same time: what an older one merges would miss the new tables.
+    That is every user and count of PostgreSQL, and the latest arrivals, if the keyspace was never filled, or if batches
+    may have been delivered to another layout that are not recorded any more. Otherwise it is the users and moves of the
+    recorded ones. Everything is written with the timestamps that it already has, so that a repetition changes nothing.
+    No stream may be merging at the same time.
 
-    Returns the number of users that PostgreSQL had; 0 if nothing was to be done.
+    Returns the number of users that PostgreSQL had; 0 if not all of them were to be written.
 
     Raises:
         UserError: a store cannot be reached.
     """
     session, writer = stores.connect_cassandra()
+    foreign: ForeignDeliveries = stores.with_postgres(_list_foreign_deliveries)
+    if not foreign.batches and refill_record.is_filled(session):
+        return 0
+    counts = stores.with_postgres(postgres.read_counts)
 
     def report() -> None:
         refill_record.mark_progress(session)
         report_progress()
 
-    if refill_record.is_filled(session):
+    if refill_record.is_filled(session) and foreign.complete:
+        _deliver_again(stores, foreign, user_tables.write_counts(writer, counts), report_progress)
         return 0
     rows = int(stores.with_postgres(_count_users))
     if rows:
         refill_record.mark_progress(session)
         _log.info("writing %s to Cassandra's tables, which were not filled yet", format_count(rows, "user"))
-        refused: set[object] = set(user_tables.write_counts(writer, stores.with_postgres(postgres.read_counts)))
+        refused: set[object] = set(user_tables.write_counts(writer, counts))
         portions = -(-rows // PORTION_ROWS)
         for number, users in enumerate(split_users(portions), 1):
             refused |= set(stores.write_users(None, -(-rows // portions), users=users, skip_refused=True))
             report()
             _log.info("wrote %d of %d portions", number, portions)
-        for seqs in stores.with_postgres(_list_recent_batches):
+        for seqs in _split(stores.with_postgres(_list_recent_batches)):
             write_arrivals(stores, seqs)
             report()
-        if refused:
-            _log.error("Cassandra refuses rows that it took before: %s", refused)
-    failpoints.reach("refill.written")
+        _report_refused(refused)
+    _mark_layout(stores, foreign)
     refill_record.mark_filled(session)
     failpoints.reach("refill.marked")
     return rows
 
 
-def _list_recent_batches(connection: PgConnection) -> list[list[int]]:
-    """The sequence numbers of the batches whose arrivals are kept, `ARRIVALS_BATCHES` at a time."""
+def _deliver_again(
+    stores: Stores, foreign: ForeignDeliveries, refused_counts: Iterable[object], report: Callable[[], None]
+) -> None:
+    """Write the users and moves of batches that were delivered to another layout, after the counts."""
+    _log.info(
+        "writing the users of %d batches, which another release delivered to tables of its own", len(foreign.batches)
+    )
+    refused = set(refused_counts)
+    for seqs in _split(list(foreign.batches)):
+        rows = sum(foreign.batches[seq] for seq in seqs)
+        refused |= set(stores.write_users(seqs, rows, skip_refused=True))
+        write_arrivals(stores, seqs)
+        report()
+    _report_refused(refused)
+    _mark_layout(stores, foreign)
+
+
+def _mark_layout(stores: Stores, foreign: ForeignDeliveries) -> None:
+    failpoints.reach("refill.written")
+
+    def mark(connection: PgConnection) -> None:
+        with connection, connection.cursor() as cursor:
+            mark_layout(cursor, foreign.batches)
+        failpoints.reach("refill.layout_marked")
+
+    stores.with_postgres(mark)
+
+
+def _report_refused(refused: Collection[object]) -> None:
+    if refused:
+        _log.error("Cassandra refuses rows that it took before: %s", refused)
+
+
+def _split(seqs: list[int]) -> list[list[int]]:
+    return [seqs[start : start + PORTION_BATCHES] for start in range(0, len(seqs), PORTION_BATCHES)]
+
+
+def _list_foreign_deliveries(connection: PgConnection) -> ForeignDeliveries:
+    with connection, connection.cursor() as cursor:
+        return list_foreign_deliveries(cursor)
+
+
+def _list_recent_batches(connection: PgConnection) -> list[int]:
+    """The sequence numbers of the batches whose arrivals are kept."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT seq FROM analytics.batches WHERE merged_at > now() - %s AND offsets <> '{}' ORDER BY seq",
             (ARRIVALS_KEPT,),
         )
-        seqs = [int(seq) for (seq,) in cursor.fetchall()]
-    return [seqs[start : start + ARRIVALS_BATCHES] for start in range(0, len(seqs), ARRIVALS_BATCHES)]
+        return [int(seq) for (seq,) in cursor.fetchall()]
 
 
 def _count_users(connection: PgConnection) -> int:

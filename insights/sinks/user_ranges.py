@@ -38,7 +38,7 @@ MOVES_SCHEMA = pa.schema(
 )
 _SELECT_MOVES = f"""
     SELECT {", ".join(MOVES_SCHEMA.names)} FROM analytics.moved
-    WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL)
+    WHERE seq IN (SELECT seq FROM analytics.batches WHERE served_at IS NULL UNION ALL SELECT unnest(%(seqs)s::bigint[]))
         AND user_id BETWEEN %(first)s::uuid AND %(last)s::uuid
 """
 
@@ -79,9 +79,10 @@ def read_newest_users(connection: PgConnection, seqs: Sequence[int]) -> pa.Table
     return read_table(connection, _SELECT_NEWEST, {"seqs": list(seqs), "limit": MAX_ARRIVALS}, STORED_SCHEMA)
 
 
-def read_undelivered_moves(connection: PgConnection, users: UserRange = ALL_USERS) -> pa.Table:
-    """Old keys (user_id, version, country_code, registered_month, registered_at) that undelivered batches left behind.
+def read_moves(connection: PgConnection, seqs: Sequence[int], users: UserRange = ALL_USERS) -> pa.Table:
+    """Old keys (user_id, version, country_code, registered_month, registered_at) that these batches left behind.
 
-    The country is null if the user's row in `user_summaries_by_country` did not move; likewise the month.
+    Those of all undelivered batches are among them. The country is null if the user's row in
+    `user_summaries_by_country` did not move; likewise the month.
     """
-    return read_table(connection, _SELECT_MOVES, users._asdict(), MOVES_SCHEMA)
+    return read_table(connection, _SELECT_MOVES, {**users._asdict(), "seqs": list(seqs)}, MOVES_SCHEMA)

@@ -153,7 +153,7 @@ def _update_batch(cursor: PgCursor, batch: postgres.MicroBatchId, seq: int, refu
     cursor.execute(
         f"""
         UPDATE analytics.batches SET seq = %(seq)s, accepted = %(accepted)s, rejected = %(rejected)s,
-            inserted = %(inserted)s, digest = %(digest)s, served_at = NULL
+            inserted = %(inserted)s, digest = %(digest)s, served_at = NULL, layout = NULL
         WHERE {where}
         """,
         row | _name_batch(batch) | {"digest": digest_batch(row)},

@@ -21,6 +21,7 @@ from insights.model.quarantine import QuarantineRecord
 from insights.model.reasons import Reason
 from insights.model.schema import (
     CASSANDRA_TABLES,
+    LAYOUT,
     PACKED_COLUMNS,
     USER_FIELDS,
     build_user_counts_sql,
@@ -167,6 +168,7 @@ def add_batch(flow: IdleFlow, delivered: bool = True, accepted: int = 0) -> None
         "offsets": Json(row["offsets"]),
         "started_at": FETCHED_AT,
         "served_at": datetime.now(UTC) if delivered else None,
+        "layout": LAYOUT if delivered else None,
     }
     flow.sql(f"INSERT INTO analytics.batches ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
 

@@ -9,10 +9,11 @@ import pytest
 
 from insights.clients import connections
 from insights.clients.kafka_admin import get_admin, read_watermarks
+from insights.clients.layouts import MARK_SERVED
 from insights.ledger import table_digests
 from insights.ledger.check import check_ledger, find_stall, measure_flow
 from insights.ledger.hops import Ledger, LedgerState
-from insights.model.schema import USER_FIELDS
+from insights.model.schema import LAYOUT, USER_FIELDS
 from insights.settings import StoreSettings
 from insights.sinks.postgres import MicroBatchId, merge_batch
 from tests.helpers import accepted_users
@@ -139,7 +140,7 @@ def test_a_batch_that_is_merged_and_delivered_while_cassandra_is_read_is_in_flig
         if table == "user_profiles_by_id":
             merge_again(flow, 3, city="Elsewhere")
             flow.change_profile(3, city="Elsewhere", version=10**15 + 99)
-            flow.sql("UPDATE analytics.batches SET served_at = now()")
+            flow.sql(f"UPDATE analytics.batches SET {MARK_SERVED}")
         return digest_cassandra(session, table)
 
     monkeypatch.setattr(table_digests, "digest_cassandra", digest_late)
@@ -169,6 +170,13 @@ def test_what_a_refill_has_not_written_is_in_flight_and_what_is_wrong_is_named(f
     }
 
 
+def test_what_another_release_delivered_to_its_own_tables_is_in_flight(flow: IdleFlow) -> None:
+    remove_by_id(flow)
+    assert list_broken_hops(check_ledger(flow.stores)) == {"user_profiles_by_id": (str(user_id(7)),)}
+    flow.sql("UPDATE analytics.batches SET layout = %s", LAYOUT - 1)
+    assert states(check_ledger(flow.stores)) == {"user_profiles_by_id": LedgerState.IN_FLIGHT}
+
+
 def test_an_overdue_batch_hides_no_loss(flow: IdleFlow) -> None:
     merge_again(flow, 7, city="Elsewhere")
     flow.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")
@@ -184,7 +192,7 @@ def test_a_stream_that_leaves_a_batch_undelivered_is_stalled(flow: IdleFlow) -> 
     assert stalled.sentence() == "1 batch waits for Cassandra"
     add_batch(flow)
     assert find_stall(flow.stores, 0) is not None
-    flow.sql("UPDATE analytics.batches SET served_at = now()")
+    flow.sql(f"UPDATE analytics.batches SET {MARK_SERVED}")
     assert find_stall(flow.stores, 0) is None
 
 

@@ -82,7 +82,7 @@ class WideTableModel:
     def apply(self, connection: Any, current: Iterable[Row]) -> None:
         for row in current:
             self._write((row[self.partition], row["registered_at"], row["user_id"]), row["version"], False)
-        for move in user_ranges.read_undelivered_moves(connection).to_pylist():
+        for move in user_ranges.read_moves(connection, ()).to_pylist():
             if move[self.partition]:
                 self._write((move[self.partition], move["registered_at"], move["user_id"]), move["version"], True)
 
@@ -181,7 +181,7 @@ def test_a_user_whose_row_was_lost_can_repeat_a_move(connection: Any) -> None:
         cursor.execute("DELETE FROM analytics.users")
     merge(connection, batch(2), [older])
     assert merge(connection, batch(3), [newer]) == [newer]
-    [move] = user_ranges.read_undelivered_moves(connection).to_pylist()
+    [move] = user_ranges.read_moves(connection, ()).to_pylist()
     assert (move["version"], move["country_code"]) == (20, "DE")
 
 

@@ -9,7 +9,7 @@ from insights.ledger.check import read_totals
 from insights.repair.retention import PrunedRows, prune_batches
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StoreSettings
 from insights.sinks import postgres as store
-from insights.sinks.user_ranges import read_undelivered_moves
+from insights.sinks.user_ranges import read_moves
 from tests.helpers.accepted_users import encode, user
 from tests.helpers.staged_pages import fetch
 
@@ -58,10 +58,10 @@ def test_an_undelivered_batch_keeps_its_row_and_its_moves(connection: Any, kafka
     merge(connection, batch(kafka, 0), "DE")
     merge(connection, batch(kafka, 1), "US", delivered=False)
     merge(connection, batch(kafka, 0, "with a new checkpoint"), "IR", version=3)
-    moves = read_undelivered_moves(connection)
+    moves = read_moves(connection, ())
     assert moves["country_code"].to_pylist() == ["DE"]
     assert prune_batches(connection, later(DAYS), DAYS) == PrunedRows(1, 1)
-    assert read_undelivered_moves(connection) == moves
+    assert read_moves(connection, ()) == moves
     assert fetch_sorted(connection, "SELECT batch_id FROM analytics.batches") == [(0,), (1,)]
 
 

@@ -164,9 +164,17 @@ MUTATIONS = (
         "refill-once",
         "a keyspace that was never filled is filled before the stream reads on",
         "insights/sinks/refill.py",
-        "    if refill_record.is_filled(session):\n",
+        "    if not foreign.batches and refill_record.is_filled(session):\n",
         "    if True:\n",
         "tests/integration/test_refill.py::test_every_user_and_count_is_written_once",
+    ),
+    Mutation(
+        "foreign-deliveries",
+        "what another release delivered to its own tables after a rollback reaches those of the next one",
+        "insights/clients/layouts.py",
+        "served_at IS NOT NULL AND layout IS DISTINCT FROM {LAYOUT}",
+        "served_at IS NULL AND layout IS DISTINCT FROM {LAYOUT}",
+        "tests/integration/test_refill.py::test_what_another_release_delivered_is_written_again",
     ),
     Mutation(
         "undelivered-counts",

@@ -89,3 +89,12 @@ def test_every_dimension_becomes_one_row_with_its_value():
     ):
         assert query.count(value) == 1
     assert query.count("('") == len(DIMENSIONS)
+
+
+def test_the_layout_is_the_last_migration_that_created_a_user_table():
+    created = [
+        int(file.name[:4])
+        for file in (MIGRATIONS / "cassandra").glob("*.cql")
+        if any(f"CREATE TABLE IF NOT EXISTS {table} " in file.read_text() for table in schema.CASSANDRA_TABLES)
+    ]
+    assert max(created) == schema.LAYOUT

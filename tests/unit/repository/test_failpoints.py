@@ -40,6 +40,7 @@ WITHOUT_A_WINDOW = {
     "read_page": "only reads",
     "redrive": "only reads; what it publishes and records has windows of its own",
     "is_loaded": "only reads",
+    "_list_foreign_deliveries": "only reads",
     "_list_orphans": "only reads",
     "_list_recent_batches": "only reads",
     "_count_users": "only reads",
