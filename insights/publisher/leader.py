@@ -54,6 +54,20 @@ class LeaderCursor:
         _log.info("leading from %s, fence %d", tuple(self.position), self._fence)
         return True
 
+    def describe_leader(self) -> str:
+        """The database session that holds the lock, in words."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT pid, usename, application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+                WHERE locktype = 'advisory' AND granted AND database = datid AND datname = current_database()
+                    AND (classid::bigint << 32 | objid::bigint) = hashtextextended('staging.publisher/' || %s, 0)
+                """,
+                (self._name,),
+            )
+            row = cursor.fetchone()
+        return f"the session {row[0]} of {row[1]!r}, application {row[2]!r}" if row else "a session that ends"
+
     def release(self) -> None:
         """Give up leadership, so that another publisher can take over at once."""
         with self._connection.cursor() as cursor:

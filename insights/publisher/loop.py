@@ -67,11 +67,15 @@ class Publisher:
             connection.autocommit = True
             _shorten_keepalive(connection)
             cursor = LeaderCursor(connection, self._kafka.raw_topic)
+            told = False
             while not self._wake.stopped:
                 self._record_heartbeat()
                 if cursor.try_acquire():
                     self._lead(connection, cursor)
                     return
+                if not told:
+                    _log.info("standing by: %s, leads", cursor.describe_leader())
+                    told = True
                 self._metrics.connected = True
                 self._pause = _MIN_PAUSE_SECONDS
                 self._wake.wait(self._settings.poll_seconds)

@@ -1,5 +1,6 @@
 """Publishers that are killed, paused, stopped or disconnected at critical moments."""
 
+import logging
 import os
 import signal
 import urllib.error
@@ -61,7 +62,10 @@ def test_a_publisher_killed_before_it_advances_the_cursor_repeats_and_loses_noth
     assert count_published_users(kafka) == count_users(records) + acknowledged
 
 
-def test_of_two_publishers_one_leads_and_the_other_takes_over(postgres: PostgresSettings, kafka: KafkaSettings) -> None:
+def test_of_two_publishers_one_leads_and_the_other_takes_over(
+    postgres: PostgresSettings, kafka: KafkaSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     records = make_records(20)
     with run_publisher(postgres, kafka) as first:
         eventually(lambda: first.sample("leader") == 1)
@@ -71,7 +75,9 @@ def test_of_two_publishers_one_leads_and_the_other_takes_over(postgres: Postgres
             wait_until_published(postgres, 10)
             assert (first.sample("leader"), second.sample("leader")) == (1, 0)
             assert first.metrics.explain_readiness_failure() is None
-            assert len(find_leaders(postgres)) == 1
+            [pid] = find_leaders(postgres)
+            application = f"'insights-publisher/{os.getpid()}'"
+            assert f"standing by: the session {pid} of 'insights', application {application}, leads" in caplog.text
             first.wake.stop()
             eventually(lambda: second.sample("leader") == 1)
             stage_page(postgres, records[10:], page=2)
