@@ -238,9 +238,8 @@ def check_published(cursor: PgCursor) -> Hop:
                (SELECT count(*) FROM topic_event WHERE {_IS_OTHERS}),
                (SELECT count(*) FROM topic_event WHERE {_IS_UNDONE}) FROM staged_event""")
     total, arrived, pending, others, undone = fetch_row(cursor)
-    missing = _select_ids(
-        cursor, "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending ORDER BY event_id::numeric"
-    )
+    unpublished = "SELECT event_id FROM staged_event WHERE NOT published AND NOT pending"
+    missing = _select_ids(cursor, f"{unpublished} ORDER BY event_id::numeric")
     extra = _select_ids(
         cursor,
         f"""
@@ -280,6 +279,7 @@ def check_published(cursor: PgCursor) -> Hop:
                 "messages whose rows a restore or a failover of PostgreSQL undid",
             ),
         ),
+        remedy=_name_replay(cursor, unpublished) if missing else "",
     )
 
 
@@ -308,9 +308,8 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
     cursor.execute("SELECT place, count(*) FROM landed_event GROUP BY place")
     counts = dict(cursor.fetchall())
     served, superseded, quarantined = (counts.get(name, 0) for name in ("1 served", "2 superseded", "3 quarantined"))
-    missing = _select_ids(
-        cursor, f"SELECT event_id {from_undelivered.format('NOT ')} ORDER BY length(event_id), event_id"
-    )
+    undelivered = f"SELECT event_id {from_undelivered.format('NOT ')}"
+    missing = _select_ids(cursor, f"{undelivered} ORDER BY length(event_id), event_id")
     extra = _select_ids(
         cursor,
         """
@@ -328,7 +327,20 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
         missing=missing,
         extra=extra,
         holds=f"{total:,} published = {served:,} served + {superseded:,} superseded + {quarantined:,} quarantined.",
+        remedy=_name_replay(cursor, undelivered) if missing else "",
     )
+
+
+def _name_replay(cursor: PgCursor, missing: str) -> str:
+    """The command that publishes the events of the query `missing` again; empty if staging has none of them."""
+    cursor.execute(f"""
+        SELECT to_char(min(first), 'YYYY-MM-DD"T"HH24:MI:SS'), to_char(max(last), 'YYYY-MM-DD"T"HH24:MI:SS')
+        FROM (
+            SELECT event_time AT TIME ZONE 'UTC' AS first, (event_time + interval '1 second') AT TIME ZONE 'UTC' AS last
+            FROM staging.users WHERE id IN (SELECT {build_number_sql("event_id")} FROM ({missing}) AS missing)
+        ) AS fetched""")
+    first, last = fetch_row(cursor)
+    return f"`insights replay --from {first} --to {last}` publishes them again." if first else ""
 
 
 def _select_ids(cursor: PgCursor, query: str) -> list[str]:

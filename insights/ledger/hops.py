@@ -108,17 +108,21 @@ def evaluate_hop(
     extra: Iterable[str] = (),
     changed: Iterable[str] = (),
     uncovered: str = "",
+    remedy: str = "",
 ) -> Hop:
     """Decide whether an equation holds. `holds` is the sentence of the hop if it does.
 
-    Named ids break the equation even if both sides count the same. `uncovered` says what the comparison leaves out.
+    Named ids break the equation even if both sides count the same. `uncovered` says what the comparison leaves out, and
+    `remedy`, a sentence, what brings the missing records back.
     """
     ids = {"missing": tuple(missing), "extra": tuple(extra), "changed": tuple(changed)}
     if any(ids.values()) or left != right + pending:
         state = LedgerState.BROKEN
         names = [f"{kind.capitalize()}: {_join_ids(named)}." for kind, named in ids.items() if named]
         details = " ".join(names) or "The records could not be identified."
-        sentence = f"{equation} does not hold: {left:,} against {right + pending:,}. {details}"
+        sentence = " ".join(
+            filter(None, (f"{equation} does not hold: {left:,} against {right + pending:,}.", details, remedy))
+        )
     elif pending:
         state = LedgerState.IN_FLIGHT
         sentence = f"{pending:,} of {format_count(left, 'record')} {'is' if pending == 1 else 'are'} in flight."

@@ -1,11 +1,15 @@
 """The ledger names what was removed or changed by hand."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from insights.cli.instants import parse_instant
 from insights.ledger.check import check_ledger
 from insights.ledger.hops import LedgerState
+from insights.repair.replay import ReplayPeriod, plan_replay
 from insights.settings import StoreSettings
 from tests.helpers.damaged_flow import (
     ARRIVAL,
@@ -46,6 +50,7 @@ from tests.helpers.damaged_flow import (
     wrong_served_count,
 )
 from tests.helpers.idle_flow import (
+    FETCHED_AT,
     IdleFlow,
     create_idle_flow,
     gender,
@@ -101,6 +106,17 @@ def test_a_change_by_hand_is_found_and_named(
     ledger = check_ledger(flow.stores)
     assert ledger.state is LedgerState.BROKEN
     assert any(name.startswith(named) for name in list_broken_hops(ledger)[hop])
+
+
+def test_what_is_lost_is_named_with_the_replay_that_brings_it_back(flow: IdleFlow) -> None:
+    flow.sql("UPDATE staging.users SET event_time = event_time + interval '90.5 seconds' WHERE id = 8")
+    flow.sql("DELETE FROM analytics.users WHERE event_id IN ('7', '8')")
+    [served] = [hop for hop in check_ledger(flow.stores).hops if hop.name == "served"]
+    command = re.search(r"`insights replay --from (\S+) --to (\S+)` publishes them again", served.sentence)
+    assert command is not None, served.sentence
+    period = ReplayPeriod(*map(parse_instant, command.groups()))
+    assert (period.since, period.until - period.since) == (FETCHED_AT.replace(microsecond=0), timedelta(seconds=91))
+    assert sum(plan_replay(flow.stores.postgres, period).days.values()) >= 2
 
 
 def test_a_batch_of_more_users_than_arrive_is_named_if_too_few_arrived(stores: StoreSettings) -> None:

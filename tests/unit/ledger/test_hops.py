@@ -34,6 +34,10 @@ def test_a_lost_record_is_named_and_breaks_a_hop_with_records_in_flight() -> Non
     lost = evaluate(left=5, right=2, pending=2, missing=["17"])
     assert lost.state is LedgerState.BROKEN
     assert lost.sentence == "published = served does not hold: 5 against 4. Missing: 17."
+    named = evaluate(left=5, right=2, pending=2, missing=["17"], remedy="A replay helps.", uncovered="1 row")
+    assert named.sentence == (
+        "published = served does not hold: 5 against 4. Missing: 17. A replay helps. Not covered: 1 row."
+    )
 
 
 def test_a_sentence_names_a_few_records_of_each_kind_and_separates_thousands() -> None:
