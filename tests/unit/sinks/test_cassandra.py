@@ -91,12 +91,16 @@ def test_only_what_timed_out_is_sent_again() -> None:
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
 def test_an_error_that_remains_is_raised(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "OUTAGE_SECONDS", 0.1)
-    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 0.02)
+    pauses: list[float] = []
+    monkeypatch.setattr(module, "FIRST_BACKOFF_SECONDS", 1.0)
+    monkeypatch.setattr(module, "MAX_BACKOFF_SECONDS", 8.0)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append))
     session = Session(lambda number: error if number == 2 or number >= 10 else None)
     with pytest.raises(type(error)):
         write(session)
-    assert len(session.bodies) > 10
+    assert len(session.bodies) == 10 + len(pauses) - 1
+    assert pauses[:5] == [1.0, 2.0, 4.0, 8.0, 8.0]
+    assert module.OUTAGE_SECONDS <= sum(pauses) < module.OUTAGE_SECONDS + 8.0
 
 
 @pytest.mark.parametrize("error", [OperationTimedOut(), NoHostAvailable("away", {})])
