@@ -19,7 +19,7 @@ KAFKA_PORT = 9092
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show the address, database, user, password and state of every server."""
+    """Show the address, database, user and state of every server, and on one machine the passwords."""
     addresses = [address | {"state": _probe(address)} for address in _read_addresses(load_stores())]
     workloads = (
         [f"{workload.kind} {workload.name}: {workload.state}" for workload in kubernetes.list_workloads()]
@@ -51,7 +51,6 @@ def _read_addresses(stores: StoreSettings) -> list[dict[str, Any]]:
             stores.postgres.port,
             stores.postgres.dbname,
             stores.postgres.user,
-            stores.postgres.password.get_secret_value(),
         ),
         _address(
             "kafka",
@@ -59,7 +58,6 @@ def _read_addresses(stores: StoreSettings) -> list[dict[str, Any]]:
             broker_port,
             stores.kafka.raw_topic,
             stores.kafka.username or "",
-            stores.kafka.password.get_secret_value(),
         ),
         _address(
             "cassandra",
@@ -67,24 +65,15 @@ def _read_addresses(stores: StoreSettings) -> list[dict[str, Any]]:
             cassandra.port,
             cassandra.keyspace,
             cassandra.username or "",
-            cassandra.password.get_secret_value(),
         ),
         _address("source", url=mask_url(str(load(SourceSettings).url))),
     ]
 
 
 def _address(
-    name: str, host: str = "", port: int = 0, database: str = "", user: str = "", password: str = "", *, url: str = ""
+    name: str, host: str = "", port: int = 0, database: str = "", user: str = "", *, url: str = ""
 ) -> dict[str, Any]:
-    return {
-        "name": name,
-        "url": url,
-        "host": host,
-        "port": port,
-        "database": database,
-        "user": user,
-        "password": password,
-    }
+    return {"name": name, "url": url, "host": host, "port": port, "database": database, "user": user, "password": ""}
 
 
 def _probe(address: dict[str, Any]) -> str:

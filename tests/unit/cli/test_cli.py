@@ -316,12 +316,16 @@ def test_status_without_a_platform_shows_the_servers_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, servers: str, port: int
 ) -> None:
     monkeypatch.setenv("INSIGHTS_KAFKA_BOOTSTRAP_SERVERS", servers)
-    monkeypatch.setenv("INSIGHTS_POSTGRES_PASSWORD", "a[/b]:c:[red]")
+    monkeypatch.setenv("INSIGHTS_POSTGRES_USER", "a[/b]:c:[red]")
+    for store in ("POSTGRES", "KAFKA", "CASSANDRA"):
+        monkeypatch.setenv(f"INSIGHTS_{store}_PASSWORD", "c4nary")
     monkeypatch.setattr("insights.cli.status._probe", lambda _: "down")
     listed = json.loads(RUNNER.invoke(app, ["status", "--json"]).stdout)["servers"]
     kafka = next(server for server in listed if server["name"] == "kafka")
     assert (kafka["host"], kafka["port"]) == (re.split("[:,]", servers)[0], port)
-    assert "a[/b]:c:[red]" in RUNNER.invoke(app, ["status"]).output
+    output = RUNNER.invoke(app, ["status"]).output
+    assert "a[/b]:c:[red]" in output
+    assert "c4nary" not in output + json.dumps(listed)
 
 
 def test_status_masks_a_key_in_the_url_of_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
