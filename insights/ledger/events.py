@@ -334,13 +334,10 @@ def check_served(cursor: PgCursor, pruned: bool) -> Hop:
 def _name_replay(cursor: PgCursor, missing: str) -> str:
     """The command that publishes the events of the query `missing` again; empty if staging has none of them."""
     cursor.execute(f"""
-        SELECT to_char(min(first), 'YYYY-MM-DD"T"HH24:MI:SS'), to_char(max(last), 'YYYY-MM-DD"T"HH24:MI:SS')
-        FROM (
-            SELECT event_time AT TIME ZONE 'UTC' AS first, (event_time + interval '1 second') AT TIME ZONE 'UTC' AS last
-            FROM staging.users WHERE id IN (SELECT {build_number_sql("event_id")} FROM ({missing}) AS missing)
-        ) AS fetched""")
-    first, last = fetch_row(cursor)
-    return f"`insights replay --from {first} --to {last}` publishes them again." if first else ""
+        SELECT min(event_time) AT TIME ZONE 'UTC', (max(event_time) + interval '1 second') AT TIME ZONE 'UTC'
+        FROM staging.users WHERE id IN (SELECT {build_number_sql("event_id")} FROM ({missing}) AS missing)""")
+    first, end = fetch_row(cursor)
+    return f"`insights replay --from {first:%FT%T} --to {end:%FT%T}` publishes them again." if first else ""
 
 
 def _select_ids(cursor: PgCursor, query: str) -> list[str]:

@@ -4,7 +4,7 @@ After a rollback that was followed by an upgrade, only the batches are written t
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
 from psycopg2.extensions import connection as PgConnection
 
@@ -39,24 +39,24 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
     Raises:
         UserError: a store cannot be reached.
     """
-    session, writer = stores.connect_cassandra()
+    session, _ = stores.connect_cassandra()
     foreign: ForeignDeliveries = stores.with_postgres(_list_foreign_deliveries)
-    if not foreign.batches and refill_record.is_filled(session):
+    filled = refill_record.is_filled(session)
+    if not foreign.batches and filled:
         return 0
-    counts = stores.with_postgres(postgres.read_counts)
 
     def report() -> None:
         refill_record.mark_progress(session)
         report_progress()
 
-    if refill_record.is_filled(session) and foreign.complete:
-        _deliver_again(stores, foreign, user_tables.write_counts(writer, counts), report_progress)
+    if filled and foreign.complete:
+        _deliver_again(stores, foreign, report_progress)
         return 0
     rows = int(stores.with_postgres(_count_users))
     if rows:
         refill_record.mark_progress(session)
         _log.info("writing %s to Cassandra's tables, which were not filled yet", format_count(rows, "user"))
-        refused: set[object] = set(user_tables.write_counts(writer, counts))
+        refused = _write_counts(stores)
         portions = -(-rows // PORTION_ROWS)
         for number, users in enumerate(split_users(portions), 1):
             refused |= set(stores.write_users(None, -(-rows // portions), users=users, skip_refused=True))
@@ -72,14 +72,19 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
     return rows
 
 
-def _deliver_again(
-    stores: Stores, foreign: ForeignDeliveries, refused_counts: Iterable[object], report: Callable[[], None]
-) -> None:
+def _write_counts(stores: Stores) -> set[object]:
+    """Write all counts. Returns those that are refused."""
+    counts = stores.with_postgres(postgres.read_counts)
+    _, writer = stores.connect_cassandra()
+    return set(user_tables.write_counts(writer, counts))
+
+
+def _deliver_again(stores: Stores, foreign: ForeignDeliveries, report: Callable[[], None]) -> None:
     """Write the users and moves of batches that were delivered to another layout, after the counts."""
     _log.info(
         "writing the users of %d batches, which another release delivered to tables of its own", len(foreign.batches)
     )
-    refused = set(refused_counts)
+    refused = _write_counts(stores)
     for seqs in _split(list(foreign.batches)):
         rows = sum(foreign.batches[seq] for seq in seqs)
         refused |= set(stores.write_users(seqs, rows, skip_refused=True))

@@ -164,7 +164,7 @@ MUTATIONS = (
         "refill-once",
         "a keyspace that was never filled is filled before the stream reads on",
         "insights/sinks/refill.py",
-        "    if not foreign.batches and refill_record.is_filled(session):\n",
+        "    if not foreign.batches and filled:\n",
         "    if True:\n",
         "tests/integration/test_refill.py::test_every_user_and_count_is_written_once",
     ),
