@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import charts
 from dashboard.components import formatting, page, redrive
+from dashboard.data.rejected_value import show_rejected_value
 from dashboard.data.stores import ask_postgres
 from insights.model.reasons import Rule
 from insights.queries import pipeline
@@ -89,10 +90,14 @@ def draw_samples(reasons: charts.Counts) -> None:
     if not page.show_freshness("PostgreSQL", [samples]):
         return
     page.draw_table(
-        [sample._asdict() for sample in samples.value or []],
+        [
+            sample._asdict() | {"value": show_rejected_value(sample.payload, sample.field)}
+            for sample in samples.value or []
+        ],
         {
             "quarantined_at": page.make_instant_column("Rejected (UTC)"),
             "field": "Field",
+            "value": "Value",
             "detail": "Detail",
             "origin": "Origin",
             "redrives": page.make_number_column("Re-drives"),
@@ -102,7 +107,8 @@ def draw_samples(reasons: charts.Counts) -> None:
     )
     st.caption(
         f"The latest rejections, at most {SAMPLES}, of {format_count(reasons[reason], 'open record')} with "
-        "this reason. The origin is the message as topic/partition/offset, or the staged row if it was too large to "
+        "this reason. The value is that of the field, shortened; – means that the field is absent or that the payload "
+        "was not kept. The origin is the message as topic/partition/offset, or the staged row if it was too large to "
         "publish."
     )
 

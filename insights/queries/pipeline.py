@@ -14,6 +14,8 @@ from insights.model.batch import RECOUNT
 PERCENTILES = (50, 95, 99)
 MAX_PERCENTILES = 10_000
 """Percentiles that one latency query reads: all of a hundred batches, or some of each of an hour's 3,600 batches."""
+SAMPLED_BYTES = 16 * 1024
+"""The largest payload that a sample of the quarantine contains."""
 RECENT_PAGES = 1000
 """The number of newest staged pages whose runs are listed."""
 
@@ -44,7 +46,7 @@ class BatchSummary(NamedTuple):
 
 
 class QuarantineSample(NamedTuple):
-    """A record in quarantine."""
+    """A record in quarantine. `payload` is None if it was not kept or has more than 16 KiB."""
 
     quarantined_at: datetime
     reason: str
@@ -53,6 +55,7 @@ class QuarantineSample(NamedTuple):
     origin: str
     redrives: int
     size: int
+    payload: bytes | None
 
 
 class HopTotals(NamedTuple):
@@ -131,11 +134,15 @@ def count_open_quarantine(cursor: PgCursor) -> dict[str, int]:
 def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[QuarantineSample]:
     """The newest open records of a reason, newest first."""
     cursor.execute(
-        f"SELECT {', '.join(QuarantineSample._fields)} FROM quarantine.records"
+        "SELECT quarantined_at, reason, field, detail, origin, redrives, size,"
+        " CASE WHEN octet_length(payload) <= %s THEN payload END FROM quarantine.records"
         " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
-        (reason, limit),
+        (SAMPLED_BYTES, reason, limit),
     )
-    return [QuarantineSample(*row) for row in cursor.fetchall()]
+    return [
+        QuarantineSample._make((*row, None if payload is None else bytes(payload)))
+        for *row, payload in cursor.fetchall()
+    ]
 
 
 def read_hop_totals(cursor: PgCursor, topic: str) -> HopTotals:

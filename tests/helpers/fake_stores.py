@@ -183,7 +183,11 @@ class FakeStores:
         ]
 
     def _list_samples(self, _: object, reason: str, limit: int) -> list[pipeline.QuarantineSample]:
-        return [pipeline.QuarantineSample(NOW, reason, "email", self.name, "users.raw/0/1", 0, 900)][:limit]
+        return [
+            pipeline.QuarantineSample(
+                NOW, reason, "email", self.name, "users.raw/0/1", 0, 900, b'{"email": "at.example"}'
+            )
+        ][:limit]
 
     def _read_hop_totals(self, *_: object) -> pipeline.HopTotals:
         return pipeline.HopTotals(1130, 1125, 5, 1125, 1100, 25, NOW, NOW)

@@ -226,6 +226,21 @@ def test_open_quarantine_counts_a_record_rejected_again_once_and_a_resolved_one_
     assert len(samples) == 7
 
 
+@pytest.mark.usefixtures("hops")
+def test_a_sample_has_the_payload_unless_it_is_large(connection):
+    with connection, connection.cursor() as cursor:
+        for event_id, kilobytes in (("0", 16), ("3", 17)):
+            cursor.execute(
+                "UPDATE quarantine.records SET payload = repeat('x', %s)::bytea WHERE event_id = %s",
+                (kilobytes * 1024, event_id),
+            )
+        payloads = {
+            sample.origin.rpartition("/")[2]: sample.payload
+            for sample in pipeline.list_quarantine_samples(cursor, "BAD_EMAIL", 50)
+        }
+    assert payloads == {"0": b"x" * 16 * 1024, "3": None} | dict.fromkeys(("2", "5", "6", "8", "9", "11"), b"{}")
+
+
 def test_the_overview_is_right_while_cassandra_is_empty_then_filled_then_down_then_back(
     overview, cassandra, cassandra_server, hops
 ):

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import auth
 from dashboard.components import redrive
+from dashboard.data.rejected_value import show_rejected_value
 from insights.clients import airflow as airflow_api
 from insights.clients.airflow import DagRun
 from insights.errors import UserError
@@ -68,7 +69,12 @@ def test_quarantine_shows_reasons_over_time_and_samples():
     assert get_metrics(app) == {"Records in quarantine": "25", "Reasons": "1", "Rejected in 7 days": "25"}
     assert count_figures(app) == 2
     row = get_table(app, "origin").to_dict("records")[0]
-    assert (row["field"], row["detail"], row["origin"]) == ("email", HOSTILE, "users.raw/0/1")
+    assert [row[name] for name in ("field", "value", "detail", "origin")] == [
+        "email",
+        '"at.example"',
+        HOSTILE,
+        "users.raw/0/1",
+    ]
 
 
 def test_the_rule_of_the_chosen_reason_is_shown(fakes):
@@ -120,12 +126,14 @@ def test_the_hours_begin_with_the_first_rejection(fakes, hours_ago, begins_ago):
 def test_two_hundred_hostile_details_are_cells_and_nothing_else(monkeypatch):
     def list_samples(_: object, reason: str, limit: int) -> list[pipeline.QuarantineSample]:
         assert limit >= 50
-        return [pipeline.QuarantineSample(NOW, reason, name, name, name, 0, 9) for name in NAMES]
+        return [pipeline.QuarantineSample(NOW, reason, name, name, name, 0, 9, f"{{{name}".encode()) for name in NAMES]
 
     monkeypatch.setattr(pipeline, "list_quarantine_samples", list_samples)
     app = open_page("quarantine")
     cells = get_table(app, "origin")
-    assert list(cells["detail"]) == list(cells["field"]) == list(cells["origin"]) == list(NAMES)
+    for column in ("field", "detail", "origin"):
+        assert list(cells[column]) == list(NAMES)
+    assert list(cells["value"]) == [show_rejected_value(f"{{{name}".encode(), "") for name in NAMES]
     assert "owned" not in read_text(app)
     assert "example.org" not in read_text(app)
 
