@@ -43,6 +43,9 @@ class StreamMetrics:
         self._delivered_at = self._make_gauge(
             "last_served_timestamp_seconds", "When the last micro-batch was delivered to every sink"
         )
+        self._reported_at = self._make_gauge(
+            "reported_timestamp_seconds", "When the stream last showed progress, or that it had nothing to do"
+        )
         self._records = Counter(
             "records",
             "Records processed, by verdict: accepted or rejected",
@@ -61,7 +64,7 @@ class StreamMetrics:
 
     def record_batch(self, batch: DeliveredBatch) -> None:
         """Record a batch that every sink has."""
-        self._last_report = self._clock()
+        self._note_report()
         self._batch.set(batch.number)
         self._delivered_at.set_to_current_time()
         self._records.labels("accepted").inc(batch.accepted)
@@ -82,13 +85,15 @@ class StreamMetrics:
         """
         self._executors.replace(executors)
         ended = sum(one.completed_tasks + one.failed_tasks for one in executors)
-        if executors and (ended != self._ended_tasks or not any(one.task_slots for one in executors)):
+        if executors and ended != self._ended_tasks:
+            self._note_report()
+        elif executors and not any(one.task_slots for one in executors):
             self._last_report = self._clock()
         self._ended_tasks = ended
 
     def record_progress(self, progress: Mapping[str, Any]) -> None:
         """Record Spark's report of a micro-batch, a parsed `StreamingQueryProgress`."""
-        self._last_report = self._clock()
+        self._note_report()
         durations = progress.get("durationMs", {})
         self._input.set(_to_finite(progress.get("inputRowsPerSecond")))
         self._processed.set(_to_finite(progress.get("processedRowsPerSecond")))
@@ -101,7 +106,7 @@ class StreamMetrics:
 
     def record_idle(self) -> None:
         """Record that the stream is alive, although it has delivered nothing."""
-        self._last_report = self._clock()
+        self._note_report()
 
     def record_start(self) -> None:
         """Record that the query has started."""
@@ -122,6 +127,10 @@ class StreamMetrics:
     def check_readiness(self) -> str | None:
         """Return why the stream is not ready, or None if it is."""
         return self.check_liveness() or (None if self._started else "the query has not started")
+
+    def _note_report(self) -> None:
+        self._last_report = self._clock()
+        self._reported_at.set_to_current_time()
 
     def _make_gauge(self, name: str, description: str, *labels: str) -> Gauge:
         return Gauge(name, description, labels, namespace="insights", subsystem="stream", registry=self.registry)

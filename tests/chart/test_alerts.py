@@ -59,6 +59,16 @@ SCENARIOS = {
     "UserInsightsStreamNotProgressing": Scenario(
         {flow("unread_messages"): "5x20 0x9", flow("delivered_timestamp_seconds"): "0x30"}, 11, 22
     ),
+    # A driver reports until minute 9. Others start from minute 20 on, each for two minutes, and end without a report.
+    "UserInsightsStreamDown": Scenario(
+        {
+            stream("reported_timestamp_seconds", ', pod="first"'): "0+60x9 _x50",
+            stream("reported_timestamp_seconds", ', pod="next"'): "_x20 0x2 _x5 0x2 _x30",
+            stream("reported_timestamp_seconds", ', pod="last"'): "_x40 0x2 2580+60x20",
+        },
+        25,
+        44,
+    ),
     "UserInsightsDeliveryOverdue": Scenario({flow("overdue_batches"): "0x4 1x5 0x9"}, 7, 11),
     "UserInsightsBatchesSlowerThanArrivals": Scenario(
         {

@@ -1,5 +1,7 @@
 """Metrics, liveness and readiness of the stream."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ PROGRESS: dict[str, Any] = {
 }
 
 EXECUTOR = ExecutorState("2", 4, 1, 20, 3, 4.5, 0.5, 600, 700, 8000, 9000)
+WAITING = EXECUTOR._replace(task_slots=0, completed_tasks=0, failed_tasks=0)
 LONG = BucketOfUsers(len(BOUNDS), 3, 15_000.0, 6000.0, "last")
 
 
@@ -55,6 +58,30 @@ def test_metrics_show_the_last_batch_and_the_totals() -> None:
     assert 'insights_stream_kafka_lag{partition="0",topic="users.raw"} 15.0' in text
     assert "insights_stream_batch_seconds 1.5" in text
     assert "insights_stream_input_rows_per_second 0.0" in text
+
+
+@pytest.mark.parametrize(
+    ("report", "counts"),
+    [
+        (lambda metrics: metrics.record_batch(DeliveredBatch(3, 7, 2, {}, [])), True),
+        (lambda metrics: metrics.record_progress(PROGRESS), True),
+        (lambda metrics: metrics.record_idle(), True),
+        (lambda metrics: metrics.record_executors([EXECUTOR]), True),
+        (lambda metrics: metrics.record_start(), False),
+        (
+            lambda metrics: metrics.record_executors([WAITING]),
+            False,
+        ),
+    ],
+    ids=["batch", "progress", "idle", "ended tasks", "start", "no executor"],
+)
+def test_a_start_or_a_wait_for_executors_is_not_a_report(report: Callable[[StreamMetrics], None], counts: bool) -> None:
+    metrics = StreamMetrics()
+    before = time.time()
+    report(metrics)
+    reported = metrics.registry.get_sample_value("insights_stream_reported_timestamp_seconds")
+    assert reported is not None
+    assert (reported >= before) if counts else (reported == 0)
 
 
 def test_latencies_are_a_histogram_with_the_trace_of_a_page_as_exemplar() -> None:
