@@ -185,6 +185,19 @@ def test_an_alert_fires_in_time_and_clears(monitored: Rendered, alert: str, tmp_
     assert find_wrong(monitored, {alert: SCENARIOS[alert]}, tmp_path) == ""
 
 
+def test_a_stream_that_never_ran_is_down(monitored: Rendered, tmp_path: Path) -> None:
+    series = {stream("reported_timestamp_seconds"): "_x30 1800+60x10"}
+    assert find_wrong(monitored, {"UserInsightsStreamDown": Scenario(series, 10, 31)}, tmp_path) == ""
+
+
+def test_a_deployment_without_a_replica_is_not_ready(monitored: Rendered, tmp_path: Path) -> None:
+    series = {
+        f"kube_deployment_status_replicas_available{DEPLOYMENT}": "2x4 0x15 2x9",
+        f"kube_deployment_spec_replicas{DEPLOYMENT}": "2x4 0x15 2x9",
+    }
+    assert find_wrong(monitored, {"UserInsightsPodNotReady": Scenario(series, 15, 21)}, tmp_path) == ""
+
+
 def test_every_alert_has_a_runbook_with_the_same_parts(monitored: Rendered) -> None:
     alerts = {rule["alert"] for rule in list_rules(monitored)}
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == alerts | {"README"}
