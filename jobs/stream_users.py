@@ -12,6 +12,7 @@ from insights.probes import ProbeServer
 from insights.repair.recount import count_new_dimensions
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, StreamSettings, load
 from insights.sinks.batch_contents import COLLECTED_BYTES
+from insights.sinks.delivery_record import DeliveryRecord
 from insights.sinks.executor_writes import SparkStores
 from insights.sinks.micro_batch import MicroBatchSink, TransformOutputs
 from insights.sinks.orphaned_batches import deliver_orphans
@@ -61,15 +62,18 @@ def _stream() -> None:
         spark.streams.addListener(ProgressListener(metrics))
         stores = SparkStores(spark, StoreConnectionSettings(settings, postgres, cassandra))
         connections.callback(stores.close)
+        delivered = DeliveryRecord(stores)
 
         def prepare() -> StreamStart:
             if new := count_new_dimensions(postgres, cassandra, settings):
                 logging.info("counted the existing users by the new dimensions %s", ", ".join(new))
+            delivered.find_restore()
             if refilled := refill_cassandra(stores, metrics.record_idle):
                 logging.info("Cassandra has the %d users that PostgreSQL had", refilled)
             start = resolve_start(spark, settings.checkpoint, kafka, postgres)
             if orphans := deliver_orphans(stores, start.orphaned_before, metrics.record_latencies):
                 logging.info("delivered %d merged batches that the query does not repeat", orphans)
+            delivered.begin()
             return start
 
         # Spark took long to start: starting it again would take longer than the stores' return.
@@ -85,7 +89,13 @@ def _stream() -> None:
             transform.select_refused,
         )
         watch = TopicWatch(kafka, start.topic_id)
-        sink = MicroBatchSink(outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, spans)
+        sink = MicroBatchSink(
+            outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, delivered.advance, spans
+        )
+
+        def check() -> None:
+            watch()
+            delivered.check()
 
         with streaming_query.explain_failure(query_settings):
             streaming_query.warm_up_source(spark, kafka, start)
@@ -94,7 +104,7 @@ def _stream() -> None:
         with explain_loss(kafka, postgres):
             query = streaming_query.start_query(messages, sink, query_settings)
             logging.info("streaming %s, checkpoint %s", kafka.raw_topic, query_settings.checkpoint)
-            streaming_query.run_query(query, sink, query_settings, watch)
+            streaming_query.run_query(query, sink, query_settings, check)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Cassandra's record of whether it was filled from PostgreSQL, or is being filled, in the table `refills`."""
+"""Cassandra's record of what it has, the table `refills`: whether it was filled from PostgreSQL, and the last batch."""
 
 from cassandra.cluster import Session
+
+from insights import failpoints
 
 PROGRESS_SECONDS = 600
 """How long a refill counts as running after it last reported progress, which it does about every minute."""
@@ -28,3 +30,15 @@ def mark_progress(session: Session) -> None:
 def mark_filled(session: Session) -> None:
     """Record that the keyspace was filled."""
     session.execute("INSERT INTO refills (name, finished_at) VALUES ('all', toTimestamp(now()))")
+
+
+def read_delivered_seq(session: Session) -> int | None:
+    """The sequence number of the last batch that the keyspace has; None if none was recorded."""
+    row = session.execute("SELECT delivered_seq FROM refills WHERE name = 'all'").one()
+    return None if row is None else row.delivered_seq
+
+
+def record_delivered_seq(session: Session, seq: int) -> None:
+    """Record the last batch that the keyspace has."""
+    session.execute("INSERT INTO refills (name, delivered_seq) VALUES ('all', %s)", (seq,))
+    failpoints.reach("cassandra.batch_recorded")

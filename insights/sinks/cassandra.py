@@ -3,8 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from insights.sinks.bisection import find_refused
 from insights.sinks.cql_batches import BlockProtocol, RowBlock, encode_statement_prefix, make_unlogged_batch
 from insights.sinks.cql_encoding import encode_routing_keys, encode_rows, read_row_offsets, split_rows
 from insights.sinks.store_errors import CASSANDRA_REFUSALS, quote_store
+
+T = TypeVar("T")
 
 OUTAGE_SECONDS = 90.0
 """How long rows that failed with a retriable error are sent again."""
@@ -190,13 +192,9 @@ class CassandraWriter:
         return failures
 
     def _prepare(self, cql: str) -> PreparedStatement:
-        for last_attempt in _pace_attempts():
-            try:
-                return self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
-            except CASSANDRA_ERRORS as error:
-                if last_attempt or not _is_retriable(error):
-                    raise
-        raise AssertionError("unreachable")
+        return repeat_through_outage(
+            lambda: self._prepared.get(cql) or self._prepared.setdefault(cql, self._session.prepare(cql))
+        )
 
     def _retry(self, failures: list[FailedBlock]) -> None:
         attempts = _pace_attempts()
@@ -222,6 +220,21 @@ class _Request:
         if self._reported.acquire(blocking=False):
             self._failures.append(FailedBlock(error, self._routed))
             self._slots.release()
+
+
+def repeat_through_outage(work: Callable[[], T]) -> T:
+    """Call idempotent `work` until it succeeds, for at least `OUTAGE_SECONDS`, and return its result.
+
+    Raises:
+        Exception: the driver's first error that is not retriable, or that remained; any other error of `work`.
+    """
+    for last_attempt in _pace_attempts():
+        try:
+            return work()
+        except CASSANDRA_ERRORS as error:
+            if last_attempt or not _is_retriable(error):
+                raise
+    raise AssertionError("unreachable")
 
 
 def _pace_attempts() -> Iterator[bool]:

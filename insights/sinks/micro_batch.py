@@ -61,9 +61,10 @@ class DeliveredBatch:
 class MicroBatchSink:
     """The function for `foreachBatch`: transforms a micro-batch and delivers it to every sink.
 
-    The producer of the quarantine topic is made on first use and kept. `on_delivered` is called after each delivered
-    batch. `check_topic` is called when a batch has been read: its error keeps the batch, which may be of another topic,
-    from being merged.
+    The producer of the quarantine topic is made on first use and kept. `record_delivered` is called with the sequence
+    number of each batch that Cassandra has, before PostgreSQL records the delivery, and `on_delivered` after that.
+    `check_topic` is called when a batch has been read: its error keeps the batch, which may be of another topic, from
+    being merged.
     """
 
     def __init__(
@@ -74,10 +75,12 @@ class MicroBatchSink:
         checkpoint: str,
         on_delivered: Callable[[DeliveredBatch], None],
         check_topic: Callable[[], None],
+        record_delivered: Callable[[int], None],
         spans: Spans,
     ) -> None:
         self._outputs, self._stores, self._kafka, self._checkpoint = outputs, stores, kafka, checkpoint
         self._on_delivered, self._check_topic, self._spans = on_delivered, check_topic, spans
+        self._record_delivered = record_delivered
         self._producer: Producer | None = None
         self._running = threading.Lock()
         self._stopped = False
@@ -155,6 +158,7 @@ class MicroBatchSink:
         self._write_quarantine_topic(batch.quarantine(merged.refusals))
         failpoints.reach("batch.copied")
         timer.finish("quarantine")
+        self._record_delivered(merged.seq)
         latencies = self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch.id))
         timer.finish("mark")
         return merged, latencies

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from insights.clients import connections
+from insights.clients.refill_record import record_delivered_seq
 from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.settings import StoreSettings
 from insights.simulator import create_app
@@ -27,6 +28,7 @@ from tests.fault.windows import (
     REDRIVING,
     REFILLING,
     REPUBLISHING,
+    RESTORING,
     STAGING,
     WITHDRAWING,
     WRITING,
@@ -142,6 +144,11 @@ def test_a_crash_while_cassandra_is_filled_again(flow: FlowUnderTest) -> None:
     cassandra = flow.stores.cassandra
     flow.publish_page("seed-before-the-loss-of-cassandra", PAGE_SIZE)
     flow.deliver_users()
+    [(earlier,)] = run_sql(flow.stores.postgres, "SELECT seq FROM analytics.batches ORDER BY seq DESC OFFSET 1 LIMIT 1")
+    with connections.open_cassandra(cassandra) as session:
+        record_delivered_seq(session, earlier)
+    for window in RESTORING:
+        flow.crash_stream(window)
     with connections.open_cassandra(cassandra, use_keyspace=False) as session:
         session.execute(f'DROP KEYSPACE "{cassandra.keyspace}"', timeout=60)
     migrate_cassandra(cassandra)

@@ -32,6 +32,7 @@ DELIVERING = (
     "produce.enqueued",
     "produce.acknowledged",
     "batch.copied",
+    "cassandra.batch_recorded:2",
     "batch.marked",
 )
 MOVING = ("cassandra.moved_deleted",)
@@ -39,6 +40,7 @@ WITHDRAWING = ("withdraw.committed",)
 REPUBLISHING = ("produce.enqueued", "produce.acknowledged")
 REDRIVING = ("redrive.recorded",)
 RECOUNTING = ("recount.merged", "recount.counts_written", "recount.counts_deleted", "recount.marked")
+RESTORING = ("restore.recorded",)
 REFILLING = ("refill.written", "refill.layout_marked", "refill.marked")
 ORPHANING = ("orphans.written", "orphans.marked")
 LOSING = ("loss.recorded:2",)
@@ -75,6 +77,7 @@ ALL = (
     *REPUBLISHING,
     *REDRIVING,
     *RECOUNTING,
+    *RESTORING,
     *REFILLING,
     *ORPHANING,
     *LOSING,

@@ -177,6 +177,14 @@ def test_what_another_release_delivered_to_its_own_tables_is_in_flight(flow: Idl
     assert states(check_ledger(flow.stores)) == {"user_profiles_by_id": LedgerState.IN_FLIGHT}
 
 
+def test_what_cassandra_lacks_after_a_restore_is_in_flight(flow: IdleFlow) -> None:
+    remove_by_id(flow)
+    [last] = flow.sql("SELECT max(seq) FROM analytics.batches")
+    for seq, state in ((last, LedgerState.BROKEN), (last - 1, LedgerState.IN_FLIGHT)):
+        flow.cql(f"INSERT INTO refills (name, delivered_seq) VALUES ('all', {seq})")
+        assert states(check_ledger(flow.stores)) == {"user_profiles_by_id": state}
+
+
 def test_an_overdue_batch_hides_no_loss(flow: IdleFlow) -> None:
     merge_again(flow, 7, city="Elsewhere")
     flow.sql("UPDATE analytics.batches SET merged_at = now() - interval '6 minutes' WHERE served_at IS NULL")

@@ -1,7 +1,8 @@
-"""PostgreSQL restored to an earlier time, while Kafka, Cassandra and the stream's checkpoint have what it has lost."""
+"""PostgreSQL or Cassandra restored to an earlier time, while the other stores have what it has lost."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -200,6 +201,40 @@ def test_a_running_stream_notices_that_postgresql_lost_a_merge(
         assert message.startswith("error: PostgreSQL has lost micro-batch ")
         with stream.running() as run:
             wait_until_closed(run, stores, 150)
+
+
+def test_a_restored_cassandra_gets_back_what_was_delivered_since(
+    cassandra_server: GuardedCassandra, stores: StoreSettings, stream: Stream, tmp_path: Path
+) -> None:
+    parts, backup = ("data", "commitlog"), tmp_path / "backup"
+
+    def restore(run: Running) -> None:
+        stage(stores.postgres, 1, 50)
+        run.wait(lambda: is_delivered(stores, 100))
+        cassandra_server.stop()
+        for part in parts:
+            shutil.rmtree(cassandra_server.state / part)
+            shutil.copytree(backup / part, cassandra_server.state / part)
+        cassandra_server.start()
+        cassandra_server.wait_ready(90)
+
+    with run_publisher(stores.postgres, stores.kafka):
+        with stream.running() as run:
+            stage(stores.postgres, 0, 50)
+            run.wait(lambda: is_delivered(stores, 50))
+        cassandra_server.stop()
+        for part in parts:
+            shutil.copytree(cassandra_server.state / part, backup / part)
+        cassandra_server.start()
+        cassandra_server.wait_ready(90)
+
+        code, message = stream.run_until_failure(restore)
+        assert code == 1
+        assert message.startswith("error: Cassandra was restored to the time of batch ")
+        assert not check_ledger(stores).closed
+        assert list_broken(stores) == []
+        with stream.running() as run:
+            wait_until_closed(run, stores, 100)
 
 
 def test_a_lost_platform_comes_back_from_the_backup_of_postgresql_alone(

@@ -177,6 +177,23 @@ MUTATIONS = (
         "tests/integration/test_refill.py::test_what_another_release_delivered_is_written_again",
     ),
     Mutation(
+        "restored-cassandra",
+        "what a restored Cassandra lacks is written again",
+        "insights/clients/cassandra_restores.py",
+        "    UPDATE analytics.batches SET layout = NULL\n",
+        "    UPDATE analytics.batches SET layout = layout\n",
+        "tests/integration/test_cassandra_restores.py::test_what_a_restored_cassandra_lacks_is_written_again",
+    ),
+    Mutation(
+        "restore-noticed",
+        "a stream does not go on with a Cassandra that was restored while it ran",
+        "insights/sinks/delivery_record.py",
+        "        if seq is None or seq < last:\n",
+        "        if seq is None:\n",
+        "tests/integration/test_cassandra_restores.py"
+        "::test_a_stream_that_runs_while_cassandra_is_restored_ends_and_does_not_hide_it",
+    ),
+    Mutation(
         "undelivered-counts",
         "counts that Cassandra lacks are written with the next batch",
         "insights/sinks/postgres.py",

@@ -43,6 +43,7 @@ WITHOUT_A_WINDOW = {
     "_list_foreign_deliveries": "only reads",
     "_list_orphans": "only reads",
     "_list_recent_batches": "only reads",
+    "_read_last_delivered": "only reads",
     "_count_users": "only reads",
     "mark_progress": "expires, and changes only what the check says",
     "mark_filled": "the refill reaches its window",
