@@ -1,5 +1,7 @@
 """The Spark application: what its driver may do, how its processes trust each other, and when it is restarted."""
 
+import shlex
+
 import pytest
 
 from tests.helpers.chart.manifests import pods
@@ -73,6 +75,28 @@ def test_requests_for_the_checkpoint_are_signed_for_its_region(checkpoint: dict[
     conf = application(render(overlaid(values_of("defaults"), values)))["spec"]["sparkConf"]
     assert conf.get("spark.hadoop.fs.s3a.endpoint.region") == region
     assert conf.get("spark.hadoop.fs.s3a.endpoint") == checkpoint.get("endpointURL")
+
+
+def test_a_single_pod_takes_the_same_properties_as_the_operator() -> None:
+    values = {
+        "checkpoint": {"uri": "s3a://bucket/users", "existingSecret": "s", "endpointURL": "http://s3.store.svc:7070"},
+        "sparkConf": {"spark.sql.session.timeZone": "UTC", "spark.app.name": "it's $(HOME) here"},
+    }
+    [deployment] = [
+        one
+        for one in render(overlaid(values_of("small"), {"stream": values})).of("Deployment")
+        if (one["metadata"]["name"].endswith("-stream"))
+    ]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    [text] = [one["value"] for one in container["env"] if one["name"] == "PYSPARK_SUBMIT_ARGS"]
+    *pairs, shell = shlex.split(text.replace("$$(", "$("))
+    assert shell == "pyspark-shell"
+    assert set(pairs[::2]) == {"--conf"}
+    assert dict(pair.split("=", 1) for pair in pairs[1::2]) == values["sparkConf"] | {
+        "spark.hadoop.fs.s3a.endpoint": "http://s3.store.svc:7070",
+        "spark.hadoop.fs.s3a.endpoint.region": "us-east-1",
+        "spark.hadoop.fs.s3a.path.style.access": "true",
+    }
 
 
 def test_the_operators_retry_interval_grows_as_slowly_as_it_can() -> None:

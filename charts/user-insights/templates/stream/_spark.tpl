@@ -30,9 +30,15 @@ tolerations:
   "spark.kubernetes.driver.podTemplateContainerName" "spark-kubernetes-driver"
   "spark.kubernetes.executor.podTemplateContainerName" "spark-kubernetes-executor"
 -}}
+{{- merge (include "user-insights.stream.ownSparkConf" . | fromYaml) $conf | toYaml -}}
+{{- end -}}
+
+{{/* The Spark configuration that follows from the values, for either runner. */}}
+{{- define "user-insights.stream.ownSparkConf" -}}
+{{- $conf := dict -}}
 {{- with .Values.stream.checkpoint -}}
 {{- if .endpointURL -}}
-{{- $conf = merge $conf (dict "spark.hadoop.fs.s3a.endpoint" .endpointURL "spark.hadoop.fs.s3a.path.style.access" "true") -}}
+{{- $conf = dict "spark.hadoop.fs.s3a.endpoint" .endpointURL "spark.hadoop.fs.s3a.path.style.access" "true" -}}
 {{- end -}}
 {{- /* Otherwise the client takes a part of the endpoint's host name for the region that it signs for. */ -}}
 {{- with default (ternary "us-east-1" "" (not (empty .endpointURL))) .region -}}
@@ -40,6 +46,14 @@ tolerations:
 {{- end -}}
 {{- end -}}
 {{- merge (deepCopy .Values.stream.sparkConf) $conf | toYaml -}}
+{{- end -}}
+
+{{/* Arguments of spark-submit, which a session that starts a JVM of its own reads. */}}
+{{- define "user-insights.stream.submitArguments" -}}
+{{- range $name, $value := include "user-insights.stream.ownSparkConf" . | fromYaml -}}
+--conf {{ printf "%s=%v" $name $value | replace "'" "'\"'\"'" | replace "$(" "$$(" | squote }}{{ " " }}
+{{- end -}}
+pyspark-shell
 {{- end -}}
 
 {{/* The secret that driver and executors authenticate each other with, and derive the keys of their connections from. */}}
