@@ -18,12 +18,14 @@ _DELIVERED = f"served_at IS NOT NULL AND layout = {LAYOUT} AND offsets <> '{{}}'
 _SELECT_LAST = f"SELECT seq FROM analytics.batches WHERE {_DELIVERED} ORDER BY seq DESC LIMIT 1"
 _FORGET = f"""
     UPDATE analytics.batches SET layout = NULL
-    WHERE {_DELIVERED} AND merged_at >= (SELECT merged_at FROM analytics.batches WHERE seq = %s) - %s
+    WHERE {_DELIVERED} AND (
+        %(seq)s = 0 OR merged_at >= (SELECT merged_at FROM analytics.batches WHERE seq = %(seq)s) - %(margin)s
+    )
 """
 _SELECT_GAP = """
     SELECT EXISTS (
-        SELECT FROM analytics.batches AS later JOIN analytics.batches AS last ON last.seq = %s
-        WHERE later.seq > last.seq AND later.offsets <> '{}'
+        SELECT FROM analytics.batches AS later LEFT JOIN analytics.batches AS last ON last.seq = %(seq)s
+        WHERE later.seq > %(seq)s AND later.offsets <> '{}'
         GROUP BY later.query_id, last.query_id, last.batch_id
         HAVING min(later.batch_id) > CASE WHEN later.query_id = last.query_id THEN last.batch_id + 1 ELSE 0 END
     )
@@ -47,10 +49,12 @@ def is_behind(cursor: PgCursor, session: Session) -> bool:
 def forget_deliveries(cursor: PgCursor, seq: int) -> int:
     """Record of all batches after `seq`, and of those up to `MARGIN` before it, that no table of this layout has them.
 
+    Of all batches if `seq` is 0: none had been delivered.
+
     Returns their number; 0, and changes nothing, if the batch `seq` or one after it is not recorded any more.
     """
-    cursor.execute(_SELECT_GAP, (seq,))
+    cursor.execute(_SELECT_GAP, {"seq": seq})
     if fetch_row(cursor)[0]:
         return 0
-    cursor.execute(_FORGET, (seq, MARGIN))
+    cursor.execute(_FORGET, {"seq": seq, "margin": MARGIN})
     return cursor.rowcount

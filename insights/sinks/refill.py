@@ -65,6 +65,10 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
         for seqs in _split(stores.with_postgres(_list_recent_batches)):
             write_arrivals(stores, seqs)
             report()
+        # The keyspace may have rows of users who moved in these batches, under their old keys.
+        for seqs in _split(list(foreign.batches)) if filled else ():
+            refused |= set(stores.write_users(seqs, sum(foreign.batches[seq] for seq in seqs), skip_refused=True))
+            report()
         _report_refused(refused)
     _mark_layout(stores, foreign)
     refill_record.mark_filled(session)

@@ -78,6 +78,16 @@ def test_what_a_restored_cassandra_lacks_is_written_again(
     assert refill_cassandra(restored, lambda: pytest.fail("there is nothing to write")) == 0
 
 
+def test_everything_is_written_again_if_nothing_had_been_recorded_as_delivered(
+    restored: RealStores, cassandra: CassandraSettings, session: Any
+) -> None:
+    record_delivered_seq(session, 0)
+    DeliveryRecord(restored).find_restore()
+    assert refill_cassandra(restored, lambda: None) == 23
+    users, counts = read_postgres_users(restored.connection), read_postgres_counts(restored.connection)
+    assert_cassandra_equals(cassandra, users, counts)
+
+
 def test_a_stream_that_runs_while_cassandra_is_restored_ends_and_does_not_hide_it(
     stores: RealStores, session: Any
 ) -> None:
