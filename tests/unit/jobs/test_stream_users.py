@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from pyspark.errors import PySparkException
 
+from insights.sinks.delivery_record import DeliveryRecord
 from insights.sinks.executor_writes import SparkStores
 from insights.stream import query
 from insights.stream.start import StreamStart
@@ -30,9 +31,11 @@ def without_stores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSIGHTS_STREAM_HTTP_PORT", "0")
     monkeypatch.setattr(query, "make_spark_session", lambda _: spark)
     monkeypatch.setattr(stream_users, "count_new_dimensions", lambda *_: [])
+    monkeypatch.setattr(DeliveryRecord, "find_restore", lambda _: None)
     monkeypatch.setattr(stream_users, "refill_cassandra", lambda *_: 0)
     monkeypatch.setattr(stream_users, "resolve_start", lambda *_: StreamStart("checkpoint", "earliest", "id", 0, 1000))
     monkeypatch.setattr(stream_users, "deliver_orphans", lambda *_: 0)
+    monkeypatch.setattr(DeliveryRecord, "begin", lambda _: None)
     monkeypatch.setattr(query, "read_topic", lambda *_: None)
     monkeypatch.setattr(query, "warm_up_source", lambda *_: None)
     monkeypatch.setattr(FakeTransformation, "limits", [], raising=False)
