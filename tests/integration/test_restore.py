@@ -233,8 +233,9 @@ def test_a_restored_cassandra_gets_back_what_was_delivered_since(
         assert message.startswith("error: Cassandra was restored to the time of batch ")
         assert not check_ledger(stores).closed
         assert list_broken(stores) == []
+        stage(stores.postgres, 2, 50)
         with stream.running() as run:
-            wait_until_closed(run, stores, 100)
+            wait_until_closed(run, stores, 150)
 
 
 def test_a_lost_platform_comes_back_from_the_backup_of_postgresql_alone(
