@@ -40,10 +40,10 @@ def read_last_delivered(cursor: PgCursor) -> int:
     return int(row[0]) if row else 0
 
 
-def is_behind(cursor: PgCursor, session: Session) -> bool:
-    """Whether Cassandra lacks batches that were delivered to it, since it was restored."""
+def find_restored_seq(cursor: PgCursor, session: Session) -> int | None:
+    """The last batch that Cassandra has, if it was restored and lacks later ones; otherwise None."""
     seq = read_delivered_seq(session)
-    return seq is not None and seq < read_last_delivered(cursor)
+    return seq if seq is not None and seq < read_last_delivered(cursor) else None
 
 
 def forget_deliveries(cursor: PgCursor, seq: int) -> int:

@@ -1,7 +1,7 @@
-"""Batches that were delivered to Cassandra by a release with another layout of its tables.
+"""Batches that were delivered to Cassandra, but are not known to be in every table of this layout.
 
 After a rollback, the former release writes its own tables only. What it delivered is then missing in those of the
-release that is installed next.
+release that is installed next. A restore of Cassandra takes batches out of every table (`cassandra_restores`).
 """
 
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ _SELECT_KNOWN = f"""
 
 
 class ForeignDeliveries(NamedTuple):
-    """The batches that were delivered to another layout: the number of accepted records, by sequence number.
+    """Such batches: the number of accepted records, by sequence number.
 
     `complete`: the batch before the first of them is recorded and was delivered to this layout. Otherwise retention may
     have deleted others.
@@ -42,7 +42,7 @@ def has_foreign_deliveries(cursor: PgCursor) -> bool:
 
 
 def list_foreign_deliveries(cursor: PgCursor) -> ForeignDeliveries:
-    """The batches that were delivered to another layout, in the order of their merges."""
+    """All such batches, in the order of their merges."""
     cursor.execute(f"SELECT seq, accepted FROM analytics.batches WHERE {_ELSEWHERE} ORDER BY seq")
     batches = dict(cursor.fetchall())
     if not batches:

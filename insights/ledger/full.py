@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as PgConnection
 from psycopg2.extensions import cursor as PgCursor
 
 from insights.clients import connections
-from insights.clients.cassandra_restores import is_behind
+from insights.clients.cassandra_restores import find_restored_seq
 from insights.clients.layouts import has_foreign_deliveries
 from insights.clients.refill_record import is_being_filled
 from insights.clients.sql import fetch_row
@@ -70,7 +70,9 @@ class _FullCheck:
         cursor.execute("SELECT now()")
         (self._taken_at,) = fetch_row(cursor)
         self._conditions = verified.describe_conditions(cursor, session, self._topic, self._state.topic_id)
-        self._refilling = is_being_filled(session) or has_foreign_deliveries(cursor) or is_behind(cursor, session)
+        self._refilling = (
+            is_being_filled(session) or has_foreign_deliveries(cursor) or find_restored_seq(cursor, session) is not None
+        )
         self._cassandra_counts = counts.read_cassandra_counts(session)
         session.client_protocol_handler = ImageProtocol
 

@@ -134,7 +134,7 @@ def count_open_quarantine(cursor: PgCursor) -> dict[str, int]:
 def list_quarantine_samples(cursor: PgCursor, reason: str, limit: int) -> list[QuarantineSample]:
     """The newest open records of a reason, newest first."""
     cursor.execute(
-        "SELECT quarantined_at, reason, field, detail, origin, redrives, size,"
+        f"SELECT {', '.join(QuarantineSample._fields[:-1])},"
         " CASE WHEN octet_length(payload) <= %s THEN payload END FROM quarantine.records"
         " WHERE reason = %s AND resolved_at IS NULL ORDER BY quarantined_at DESC LIMIT %s",
         (SAMPLED_BYTES, reason, limit),

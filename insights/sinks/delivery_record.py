@@ -2,6 +2,7 @@
 
 import logging
 
+from cassandra.cluster import Session
 from psycopg2.extensions import connection as PgConnection
 
 from insights import failpoints
@@ -30,8 +31,8 @@ class DeliveryRecord:
             UserError: these batches are not all recorded any more, or a store cannot be reached.
         """
         session, _ = self._stores.connect_cassandra()
-        seq = refill_record.read_delivered_seq(session)
-        if seq is None or not refill_record.is_filled(session) or seq >= self._read_last_delivered():
+        seq = self._stores.with_postgres(lambda connection: _find_restored_seq(connection, session))
+        if seq is None or not refill_record.is_filled(session):
             return
         forgotten = self._stores.with_postgres(lambda connection: _forget_deliveries(connection, seq))
         if not forgotten:
@@ -49,7 +50,7 @@ class DeliveryRecord:
     def begin(self) -> None:
         """Record the last batch of those that PostgreSQL knows to be in Cassandra."""
         session, _ = self._stores.connect_cassandra()
-        last = self._read_last_delivered()
+        last = int(self._stores.with_postgres(_read_last_delivered))
         refill_record.record_delivered_seq(session, last)
         self._last = last
 
@@ -86,8 +87,10 @@ class DeliveryRecord:
                 " stream again, which writes what Cassandra lacks."
             )
 
-    def _read_last_delivered(self) -> int:
-        return int(self._stores.with_postgres(_read_last_delivered))
+
+def _find_restored_seq(connection: PgConnection, session: Session) -> int | None:
+    with connection, connection.cursor() as cursor:
+        return cassandra_restores.find_restored_seq(cursor, session)
 
 
 def _read_last_delivered(connection: PgConnection) -> int:

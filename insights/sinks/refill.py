@@ -1,6 +1,7 @@
 """Fill Cassandra from PostgreSQL: after an upgrade that adds a table, or where Cassandra has lost its keyspace.
 
-After a rollback that was followed by an upgrade, only the batches are written that the former release delivered.
+After a rollback that was followed by an upgrade, only the batches are written that the former release delivered, and
+after a restore of Cassandra, only those that it lacks.
 """
 
 import logging
@@ -55,7 +56,7 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
     rows = int(stores.with_postgres(_count_users))
     if rows:
         refill_record.mark_progress(session)
-        _log.info("writing %s to Cassandra's tables, which were not filled yet", format_count(rows, "user"))
+        _log.info("writing %s to Cassandra's tables, which lack some or all of them", format_count(rows, "user"))
         refused = _write_counts(stores)
         portions = -(-rows // PORTION_ROWS)
         for number, users in enumerate(split_users(portions), 1):
@@ -67,7 +68,7 @@ def refill_cassandra(stores: Stores, report_progress: Callable[[], None]) -> int
             report()
         # The keyspace may have rows of users who moved in these batches, under their old keys.
         for seqs in _split(list(foreign.batches)) if filled else ():
-            refused |= set(stores.write_users(seqs, sum(foreign.batches[seq] for seq in seqs), skip_refused=True))
+            refused |= _write_users(stores, foreign, seqs)
             report()
         _report_refused(refused)
     _mark_layout(stores, foreign)
@@ -84,18 +85,21 @@ def _write_counts(stores: Stores) -> set[object]:
 
 
 def _deliver_again(stores: Stores, foreign: ForeignDeliveries, report: Callable[[], None]) -> None:
-    """Write the users and moves of batches that were delivered to another layout, after the counts."""
-    _log.info(
-        "writing the users of %d batches, which another release delivered to tables of its own", len(foreign.batches)
-    )
+    """Write the users and moves of the batches that may be missing, after the counts."""
+    batches = format_count(len(foreign.batches), "batch", "batches")
+    _log.info("writing the users of %s, which Cassandra's tables may lack", batches)
     refused = _write_counts(stores)
     for seqs in _split(list(foreign.batches)):
-        rows = sum(foreign.batches[seq] for seq in seqs)
-        refused |= set(stores.write_users(seqs, rows, skip_refused=True))
+        refused |= _write_users(stores, foreign, seqs)
         write_arrivals(stores, seqs)
         report()
     _report_refused(refused)
     _mark_layout(stores, foreign)
+
+
+def _write_users(stores: Stores, foreign: ForeignDeliveries, seqs: list[int]) -> set[object]:
+    """Write the users and moves of these batches. Returns those that are refused."""
+    return set(stores.write_users(seqs, sum(foreign.batches[seq] for seq in seqs), skip_refused=True))
 
 
 def _mark_layout(stores: Stores, foreign: ForeignDeliveries) -> None:

@@ -85,7 +85,7 @@ def test_a_single_pod_takes_the_same_properties_as_the_operator() -> None:
     [deployment] = [
         one
         for one in render(overlaid(values_of("small"), {"stream": values})).of("Deployment")
-        if (one["metadata"]["name"].endswith("-stream"))
+        if one["metadata"]["name"].endswith("-stream")
     ]
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     [text] = [one["value"] for one in container["env"] if one["name"] == "PYSPARK_SUBMIT_ARGS"]

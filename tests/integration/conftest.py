@@ -7,8 +7,9 @@ from typing import Any
 import psycopg2
 import pytest
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import Cluster
+from cassandra.cluster import Cluster, Session
 
+from insights.clients import connections
 from insights.local.cassandra import CassandraServer
 from insights.local.jars import ensure_jars, read_lock
 from insights.local.java import find_java
@@ -142,6 +143,13 @@ def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
     """A new keyspace with all migrations applied."""
     migrate_cassandra(empty_cassandra)
     return empty_cassandra
+
+
+@pytest.fixture
+def session(cassandra: CassandraSettings) -> Iterator[Session]:
+    """A session in the test's keyspace."""
+    with connections.open_cassandra(cassandra) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -1,29 +1,16 @@
 """Cassandra restored to an earlier time: what it lacks since then is found and written again."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from insights.clients import connections
-from insights.clients.layouts import MARK_SERVED
 from insights.clients.refill_record import mark_filled, read_delivered_seq, record_delivered_seq
 from insights.errors import UserError
 from insights.settings import CassandraSettings
-from insights.sinks.accepted_rows import encode_rows
-from insights.sinks.batch_contents import BatchContents
-from insights.sinks.delivery import merge
 from insights.sinks.delivery_record import DeliveryRecord
 from insights.sinks.refill import refill_cassandra
-from tests.helpers.accepted_users import table
-from tests.helpers.store_delivery import RealStores, deliver, identify, make_user, place
+from tests.helpers.store_delivery import RealStores, count_as_delivered, deliver, make_user, place
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
-
-
-@pytest.fixture
-def session(cassandra: CassandraSettings) -> Iterator[Any]:
-    with connections.open_cassandra(cassandra) as session:
-        yield session
 
 
 @pytest.fixture
@@ -39,19 +26,12 @@ def stores(connection: Any, session: Any) -> RealStores:
     return stores
 
 
-def serve_elsewhere(stores: RealStores, number: int, rows: list[dict[str, Any]]) -> None:
-    """Merge a batch that counts as delivered, of which Cassandra has nothing: it is as before the batch."""
-    merge(stores, BatchContents(identify(number), encode_rows(table(place(number, rows))), [], lambda _: []))
-    with stores.connection, stores.connection.cursor() as cursor:
-        cursor.execute(f"UPDATE analytics.batches SET {MARK_SERVED} WHERE batch_id = %s", (number,))
-
-
 @pytest.fixture
 def restored(stores: RealStores) -> RealStores:
     """The stores after three more batches, of which Cassandra has lost all: two users moved, one of them twice."""
-    serve_elsewhere(stores, 2, [make_user(30, 1), make_user(3, 2, country_code="FR")])
-    serve_elsewhere(stores, 3, [make_user(31, 1), make_user(3, 3, country_code="US")])
-    serve_elsewhere(stores, 4, [make_user(4, 2, country_code="NL"), make_user(5, 2, city="Bonn")])
+    count_as_delivered(stores, 2, [make_user(30, 1), make_user(3, 2, country_code="FR")])
+    count_as_delivered(stores, 3, [make_user(31, 1), make_user(3, 3, country_code="US")])
+    count_as_delivered(stores, 4, [make_user(4, 2, country_code="NL"), make_user(5, 2, city="Bonn")])
     return stores
 
 

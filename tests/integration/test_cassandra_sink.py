@@ -1,7 +1,6 @@
 """The Cassandra writer against a real node."""
 
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,7 +8,6 @@ from uuid import UUID
 import pytest
 from cassandra import InvalidRequest
 
-from insights.clients import connections
 from insights.model.schema import CASSANDRA_TABLES
 from insights.settings import CassandraSettings
 from insights.sinks.cassandra import CassandraWriter
@@ -19,12 +17,6 @@ from insights.sinks.user_tables import write_arrivals
 from tests.helpers.accepted_users import NASTY, encode, table, user
 from tests.helpers.stream_process import assert_cassandra_equals
 from tests.helpers.written_batches import delete_moved, write_users
-
-
-@pytest.fixture
-def session(cassandra: CassandraSettings) -> Iterator[Any]:
-    with connections.open_cassandra(cassandra) as opened:
-        yield opened
 
 
 @pytest.fixture

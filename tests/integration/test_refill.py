@@ -1,19 +1,14 @@
 """Filling Cassandra from PostgreSQL."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from insights.clients import connections, refill_record
+from insights.clients import refill_record
 from insights.settings import CassandraSettings
 from insights.sinks import postgres, refill
-from insights.sinks.accepted_rows import encode_rows
-from insights.sinks.batch_contents import BatchContents
-from insights.sinks.delivery import merge
 from insights.sinks.refill import refill_cassandra
-from tests.helpers.accepted_users import table
-from tests.helpers.store_delivery import RealStores, deliver, identify, make_user, place
+from tests.helpers.store_delivery import RealStores, count_as_delivered, deliver, make_user, place
 from tests.helpers.stream_process import assert_cassandra_equals, read_postgres_counts, read_postgres_users
 
 TABLES = (
@@ -23,12 +18,6 @@ TABLES = (
     "user_counts",
     "latest_arrivals",
 )
-
-
-@pytest.fixture
-def session(cassandra: CassandraSettings) -> Iterator[Any]:
-    with connections.open_cassandra(cassandra) as session:
-        yield session
 
 
 @pytest.fixture
@@ -97,10 +86,7 @@ def after_rollback(connection: Any, session: Any) -> RealStores:
     assert refill_cassandra(stores, lambda: None) == 21
     foreign = ([make_user(30, 1), make_user(3, 2, country_code="FR")], [make_user(31, 1), make_user(4, 2, city="Bonn")])
     for number, users in enumerate(foreign, 2):
-        rows = encode_rows(table(place(number, users)))
-        merge(stores, BatchContents(identify(number), rows, [], lambda _: []))
-        with connection, connection.cursor() as cursor:
-            cursor.execute("UPDATE analytics.batches SET served_at = now() WHERE batch_id = %s", (number,))
+        count_as_delivered(stores, number, users, "served_at = now()")
     deliver(stores, 4, place(4, [make_user(4, 3, country_code="US")]))
     return stores
 

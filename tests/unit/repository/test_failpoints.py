@@ -42,6 +42,7 @@ WITHOUT_A_WINDOW = {
     "is_loaded": "only reads",
     "_list_foreign_deliveries": "only reads",
     "_list_orphans": "only reads",
+    "_find_restored_seq": "only reads",
     "_list_recent_batches": "only reads",
     "_read_last_delivered": "only reads",
     "_count_users": "only reads",
