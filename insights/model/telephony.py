@@ -64,12 +64,8 @@ def load_telephony(code: str) -> Telephony:
 
 def map_digits() -> tuple[str, str]:
     """Return the decimal digits of all scripts but ASCII, and the ASCII digit of each."""
-    digits = [
-        (chr(point), str(unicodedata.digit(chr(point))))
-        for point in range(0x80, 0x110000)
-        if unicodedata.category(chr(point)) == "Nd"
-    ]
-    return "".join(digit for digit, _ in digits), "".join(ascii_digit for _, ascii_digit in digits)
+    digits = list(filter(str.isdecimal, map(chr, range(0x80, 0x110000))))
+    return "".join(digits), "".join(str(unicodedata.decimal(digit)) for digit in digits)
 
 
 def _read_national_prefix(metadata: Any) -> str | None:

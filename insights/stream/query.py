@@ -25,8 +25,12 @@ POLL_SECONDS = 0.5
 COMMIT_SECONDS = 10
 """The longest wait for Spark to commit a delivered batch to the checkpoint."""
 CHECK_SECONDS = 10
-PYTHON_CONF = {"spark.python.daemon.module": "insights.sinks.worker_daemon"}
-"""Settings of the executors' Python processes."""
+PYTHON_CONF = {
+    "spark.python.daemon.module": "insights.sinks.worker_daemon",
+    # Otherwise PySpark tells the JVM in five calls from which line each column comes.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+}
+"""Settings of the Python processes of the driver and the executors."""
 CHECKPOINT_MANAGERS = {
     "": "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager",
     "s3a": "org.apache.spark.internal.io.cloud.AbortableStreamBasedCheckpointFileManager",
