@@ -51,7 +51,10 @@ class Demo:
 
     def __post_init__(self) -> None:
         ports = {f"INSIGHTS_{name}_PORT": str(free_port()) for name in PORTS}
-        self.environment = {**os.environ, **ports, "INSIGHTS_HOME": str(self.home), "COLUMNS": "200"}
+        settings = {"INSIGHTS_HOME": str(self.home), "COLUMNS": "200"}
+        # The servers live for minutes: their optimising compilers would take more time than they save.
+        settings["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+        self.environment = {**os.environ, **ports, **settings}
 
     @property
     def log(self) -> Path:

@@ -41,7 +41,7 @@ class GuardedCassandra(CassandraServer):
 
     def command(self) -> list[str]:
         java, *arguments = super().command()
-        return [java, "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4", *arguments]
+        return [java, "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4", "-XX:TieredStopAtLevel=1", *arguments]
 
     def connect(self) -> Cluster:
         cluster = super().connect()

@@ -20,6 +20,10 @@ class Kafka(KafkaServer):
 
 
 class Cassandra(CassandraServer):
+    def command(self):
+        java, *arguments = super().command()
+        return [java, "-XX:TieredStopAtLevel=1", *arguments]
+
     def _build_settings(self):
         return super()._build_settings() | {"rpc_address": "0.0.0.0", "broadcast_rpc_address": HOST}
 
