@@ -76,9 +76,21 @@ def template(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="session")
-def planned_outcomes(template: DataFrame) -> PlannedFrame:
+def transformed_template(template: DataFrame) -> DataFrame:
+    """The transformed template, of which every test takes its selections: it takes seconds to build."""
+    return transform.transform_messages(template)
+
+
+@pytest.fixture(scope="session")
+def planned_transform(transformed_template: DataFrame) -> PlannedFrame:
+    """What `transform_messages` makes of messages."""
+    return PlannedFrame(transformed_template)
+
+
+@pytest.fixture(scope="session")
+def planned_outcomes(transformed_template: DataFrame) -> PlannedFrame:
     """What becomes of messages, with whole payloads."""
-    return PlannedFrame(transform.select_outcomes(transform.transform_messages(template), 2**31 - 1))
+    return PlannedFrame(transform.select_outcomes(transformed_template, 2**31 - 1))
 
 
 @pytest.fixture(scope="session")

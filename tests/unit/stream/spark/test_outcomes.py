@@ -14,6 +14,7 @@ from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 from insights.sinks.batch_contents import COLLECTED_BYTES
 from insights.sinks.outcomes import collect_outcomes, encode_outcomes
 from insights.stream import transform
+from insights.stream.planned_frame import PlannedFrame
 from tests.helpers.oracle import Message
 from tests.helpers.raw_users import message, user
 
@@ -23,11 +24,14 @@ def make_messages(count: int) -> list[Message]:
     return [message(user(login__uuid=uid), offset, uid) for offset, uid in enumerate(ids)]
 
 
-@pytest.fixture
-def collect(messages_frame: Callable[[list[Message]], DataFrame]) -> Callable[..., Any]:
+@pytest.fixture(scope="module")
+def collect(
+    transformed_template: DataFrame, messages_frame: Callable[[list[Message]], DataFrame]
+) -> Callable[..., Any]:
+    encoded = PlannedFrame(encode_outcomes(transform.select_outcomes(transformed_template, COLLECTED_BYTES)))
+
     def collect_messages(messages: list[Message], partitions: int = 1) -> Any:
-        frame = transform.transform_messages(messages_frame(messages).repartition(partitions, "offset"))
-        return collect_outcomes(encode_outcomes(transform.select_outcomes(frame, COLLECTED_BYTES)))
+        return collect_outcomes(encoded.apply(messages_frame(messages).repartition(partitions, "offset")))
 
     return collect_messages
 

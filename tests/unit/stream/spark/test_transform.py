@@ -6,7 +6,9 @@ import uuid
 from dataclasses import fields
 from datetime import UTC, datetime
 
+import pyspark.errors.utils
 import pytest
+from pyspark.sql import functions as F
 
 from insights.model import schema
 from insights.model.message import RawMessage
@@ -261,9 +263,9 @@ def test_a_message_without_usable_headers_is_identified_by_its_coordinates(other
     assert outcome.event_time == datetime(2026, 11, 21, 8, 0, 0, 123_000, tzinfo=UTC)
 
 
-def test_an_accepted_record_that_a_sink_refuses_is_selected_like_a_rejected_one(messages_frame):
+def test_an_accepted_record_that_a_sink_refuses_is_selected_like_a_rejected_one(planned_transform, messages_frame):
     secret = user(login__password="hunter2")
-    transformed = transform.transform_messages(
+    transformed = planned_transform.apply(
         messages_frame([message(user(), 1), message(secret, 2, key=f" {UUID.upper()}"), message(user(), 3)])
     )
     refusals = {"users.raw/0/2": Refusal("Cassandra", "{words} of the store", 77)}
@@ -283,9 +285,8 @@ def test_answers_of_api_1_2_are_accepted_and_those_of_1_1_have_no_id(others):
     assert others["of API 1.1"].reason is Reason.MISSING_ID
 
 
-def test_the_selections_have_the_columns_of_their_contract(spark, messages_frame):
-    transformed = transform.transform_messages(messages_frame([message(user())]))
-    accepted = transform.select_outcomes(transformed, 1).select("accepted.*")
+def test_the_selections_have_the_columns_of_their_contract(spark, transformed_template):
+    accepted = transform.select_outcomes(transformed_template, 1).select("accepted.*")
     user_types = spark.createDataFrame([], schema.build_spark_ddl()).dtypes
     assert accepted.dtypes == [*user_types, ("origin", "string"), ("unversioned", "boolean")]
     names = [field.name for field in fields(QuarantineRecord)]
@@ -297,15 +298,15 @@ def test_the_selections_have_the_columns_of_their_contract(spark, messages_frame
         "payload": "binary",
     }
     for rejected in (
-        transform.select_outcomes(transformed, 1).select("rejected.*"),
-        transform.select_rejected(transformed),
+        transform.select_outcomes(transformed_template, 1).select("rejected.*"),
+        transform.select_rejected(transformed_template),
     ):
         assert rejected.dtypes == list(types.items())
 
 
-def test_an_outcome_has_no_larger_payload_than_asked_for(messages_frame):
+def test_an_outcome_has_no_larger_payload_than_asked_for(planned_transform, messages_frame):
     values = [b"x" * size for size in (10, 11)]
-    transformed = transform.transform_messages(
+    transformed = planned_transform.apply(
         messages_frame([message(value, offset) for offset, value in enumerate(values)])
     )
     rejected = transform.select_outcomes(transformed, 10).select("rejected.*").toArrow().to_pylist()
@@ -314,14 +315,17 @@ def test_an_outcome_has_no_larger_payload_than_asked_for(messages_frame):
 
 
 @pytest.mark.parametrize("side", [lambda frame: transform.select_outcomes(frame, 4096), transform.select_rejected])
-def test_the_value_is_parsed_once_and_the_texts_are_capitalised_once(spark, messages_frame, side):
+def test_the_value_is_parsed_once_and_the_texts_are_capitalised_once(spark, transformed_template, side):
     spark.conf.set("spark.sql.debug.maxToStringFields", 1000)
-    plan = (
-        side(transform.transform_messages(messages_frame([message(user())])))
-        ._jdf.queryExecution()
-        .executedPlan()
-        .toString()
-    )
+    plan = side(transformed_template)._jdf.queryExecution().executedPlan().toString()
     assert plan.count("from_json(") == 1
     assert plan.count("initcap(") == 1
     assert plan.count("parseJson,") + plan.count("parseJson(") == 1
+
+
+def test_the_jvm_is_not_told_where_a_column_is_written(spark, monkeypatch):
+    def fail(_):
+        raise AssertionError("PySpark looks for the line of a column")
+
+    monkeypatch.setattr(pyspark.errors.utils, "_capture_call_site", fail)
+    assert spark.range(1).select((F.col("id") + 1).alias("next")).columns == ["next"]
