@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from insights.local.airflow import DASHBOARD_USER
 from insights.local.http import request_json
 from insights.settings import AirflowSettings
-from tests.helpers.support import REPOSITORY, eventually, free_port
+from tests.helpers.support import REPOSITORY, SHORT_LIVED, eventually, free_port
 
 INSIGHTS = REPOSITORY / ".venv" / "bin" / "insights"
 PORTS = (
@@ -51,9 +51,7 @@ class Demo:
 
     def __post_init__(self) -> None:
         ports = {f"INSIGHTS_{name}_PORT": str(free_port()) for name in PORTS}
-        settings = {"INSIGHTS_HOME": str(self.home), "COLUMNS": "200"}
-        # The servers live for minutes: their optimising compilers would take more time than they save.
-        settings["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+        settings = {"INSIGHTS_HOME": str(self.home), "COLUMNS": "200", "JAVA_TOOL_OPTIONS": SHORT_LIVED}
         self.environment = {**os.environ, **ports, **settings}
 
     @property

@@ -21,7 +21,7 @@ from insights.local.jars import list_group_files
 from insights.model.schema import CASSANDRA_TABLES, PACKED_COLUMNS, USER_FIELDS
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings, to_environment
 from insights.sinks.user_tables import USER_TABLES
-from tests.helpers.support import REPOSITORY, eventually, free_port
+from tests.helpers.support import REPOSITORY, SHORT_LIVED, eventually, free_port
 from tests.helpers.warm_spark import WarmSpark
 
 START_SECONDS = 300
@@ -69,7 +69,7 @@ class Stream:
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
             "INSIGHTS_STREAM_MASTER": "local[2,4]",
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
-            **(spark.environment if spark else {}),
+            **(spark.environment if spark else {"JAVA_TOOL_OPTIONS": SHORT_LIVED}),
             **environment,
         }
 

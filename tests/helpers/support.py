@@ -9,6 +9,8 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 REPOSITORY = Path(__file__).parents[2]
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""The option of a Java server that lives for minutes: the optimising compiler would take most of its CPU time."""
 
 
 def eventually(predicate: Callable[[], Value], seconds: float = 30, message: str = "", pause: float = 0.05) -> Value:

@@ -13,6 +13,7 @@ from pyspark import SparkConf
 from pyspark.java_gateway import launch_gateway
 
 from insights.local.jars import list_group_files
+from tests.helpers.support import SHORT_LIVED
 
 
 class WarmSpark:
@@ -41,8 +42,7 @@ def start_spark(jars: Path, log: Path) -> Iterator[WarmSpark]:
     conf = SparkConf(loadDefaults=False)
     conf.set("spark.jars", ",".join(str(path) for path in list_group_files("spark", jars)))
     conf.set("spark.driver.memory", "768m")
-    # The optimising compiler would take two thirds of this JVM's time, since every query is other generated code.
-    conf.set("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Duser.timezone=UTC")
+    conf.set("spark.driver.extraJavaOptions", f"-XX:+UseSerialGC {SHORT_LIVED} -Duser.timezone=UTC")
     conf.set("spark.driver.host", "127.0.0.1").set("spark.driver.bindAddress", "127.0.0.1")
     with log.open("ab") as output:
         gateway = launch_gateway(conf, {"stdout": output, "stderr": output})

@@ -23,7 +23,7 @@ from tests.helpers import fresh_stores
 from tests.helpers.certificates import write_certificates
 from tests.helpers.idle_flow import IdleFlow, create_idle_flow
 from tests.helpers.stream_process import Stream
-from tests.helpers.support import free_port
+from tests.helpers.support import SHORT_LIVED, free_port
 from tests.helpers.warm_spark import WarmSpark, start_spark
 
 
@@ -41,7 +41,7 @@ class GuardedCassandra(CassandraServer):
 
     def command(self) -> list[str]:
         java, *arguments = super().command()
-        return [java, "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4", "-XX:TieredStopAtLevel=1", *arguments]
+        return [java, "-Dcassandra.auth_bcrypt_gensalt_log2_rounds=4", SHORT_LIVED, *arguments]
 
     def connect(self) -> Cluster:
         cluster = super().connect()

@@ -16,6 +16,7 @@ from insights.stream.planned_frame import PlannedFrame, make_template
 from insights.stream.query import PYTHON_CONF
 from tests.helpers.oracle import Message, read_envelope
 from tests.helpers.oracle.values import EPOCH
+from tests.helpers.support import SHORT_LIVED
 
 KAFKA_SOURCE = (
     "key BINARY, value BINARY, topic STRING, partition INT, offset BIGINT, timestamp TIMESTAMP, timestampType INT,"
@@ -37,7 +38,7 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "1")
-        .config("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        .config("spark.driver.extraJavaOptions", f"-XX:+UseSerialGC {SHORT_LIVED}")
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("OFF")
