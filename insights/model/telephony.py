@@ -6,6 +6,7 @@ The regular expressions have the syntax that Java and Python share. Those of a c
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from phonenumbers import PhoneMetadata, phonenumberutil
@@ -62,6 +63,7 @@ def load_telephony(code: str) -> Telephony:
     )
 
 
+@cache
 def map_digits() -> tuple[str, str]:
     """Return the decimal digits of all scripts but ASCII, and the ASCII digit of each."""
     digits = list(filter(str.isdecimal, map(chr, range(0x80, 0x110000))))
