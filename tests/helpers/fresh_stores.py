@@ -1,4 +1,4 @@
-"""A database, topics or a keyspace for a single test on a running server, dropped at the end."""
+"""A database, topics or a keyspace for a single test on a running server, dropped or emptied at the end."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from cassandra.cluster import Session
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
+from insights.clients import connections
 from insights.clients.kafka_admin import read_watermarks
 from insights.errors import UserError
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
+from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.settings import CassandraSettings, KafkaSettings, PostgresSettings
 from tests.helpers.support import eventually
 
@@ -65,18 +68,65 @@ def recreate_topic(settings: KafkaSettings) -> None:
 @contextmanager
 def name_keyspace(server: Any) -> Iterator[CassandraSettings]:
     """Settings with the name of a keyspace that does not exist yet, and the login of `server`."""
-    name = _make_unique("test")
-    yield CassandraSettings(
+    settings = _name_keyspace(server)
+    yield settings
+    cluster = server.connect()
+    cluster.connect().execute(f"drop keyspace if exists {settings.keyspace}")
+    cluster.shutdown()
+
+
+def _name_keyspace(server: Any) -> CassandraSettings:
+    return CassandraSettings(
         hosts=server.host,
         port=server.port,
-        keyspace=name,
+        keyspace=_make_unique("test"),
         local_dc=server.local_dc,
         username=server.user,
         password=SecretStr(server.password),
     )
-    cluster = server.connect()
-    cluster.connect().execute(f"drop keyspace if exists {name}")
-    cluster.shutdown()
+
+
+class Keyspaces:
+    """Keyspaces with all migrations applied, each for one test after the other.
+
+    Cassandra needs ten times as long to create and drop the tables as to empty them.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._free: list[tuple[CassandraSettings, object]] = []
+
+    @contextmanager
+    def borrow(self) -> Iterator[CassandraSettings]:
+        """Settings with the name of an empty keyspace, which no other test has until the end of the `with` block."""
+        settings, schema = self._free.pop() if self._free else self._create()
+        yield settings
+        with connections.open_cassandra(settings) as session:
+            if _read_schema(session) == schema:
+                for row in session.execute(_TABLES, (settings.keyspace,)):
+                    if row.table_name != "schema_migrations":
+                        session.execute(f"TRUNCATE {row.table_name}")
+                self._free.append((settings, schema))
+
+    def _create(self) -> tuple[CassandraSettings, object]:
+        settings = _name_keyspace(self._server)
+        migrate_cassandra(settings)
+        with connections.open_cassandra(settings) as session:
+            return settings, _read_schema(session)
+
+
+_TABLES = "SELECT * FROM system_schema.tables WHERE keyspace_name = %s"
+
+
+def _read_schema(session: Session) -> object:
+    """Everything that a test can change in its keyspace besides the contents of the tables."""
+    keyspace = (session.keyspace,)
+    return [
+        list(session.execute(_TABLES, keyspace)),
+        list(session.execute("SELECT * FROM system_schema.columns WHERE keyspace_name = %s", keyspace)),
+        list(session.execute("SELECT * FROM system_schema.types WHERE keyspace_name = %s", keyspace)),
+        set(session.execute("SELECT name, checksum FROM schema_migrations")),
+    ]
 
 
 def _succeeds(request: Callable[[], object]) -> bool:

@@ -16,7 +16,6 @@ from insights.local.java import find_java
 from insights.local.kafka import KafkaServer
 from insights.local.postgres import PostgresServer
 from insights.local.process import Component
-from insights.migrations.migrate_cassandra import migrate_cassandra
 from insights.migrations.migrate_postgres import migrate_postgres
 from insights.settings import CassandraSettings, KafkaSettings, LocalSettings, PostgresSettings, StoreSettings, load
 from tests.helpers import fresh_stores
@@ -138,11 +137,16 @@ def empty_cassandra(cassandra_server: GuardedCassandra) -> Iterator[CassandraSet
         yield settings
 
 
+@pytest.fixture(scope="session")
+def keyspaces(cassandra_server: GuardedCassandra) -> fresh_stores.Keyspaces:
+    return fresh_stores.Keyspaces(cassandra_server)
+
+
 @pytest.fixture
-def cassandra(empty_cassandra: CassandraSettings) -> CassandraSettings:
-    """A new keyspace with all migrations applied."""
-    migrate_cassandra(empty_cassandra)
-    return empty_cassandra
+def cassandra(keyspaces: fresh_stores.Keyspaces) -> Iterator[CassandraSettings]:
+    """A keyspace with all migrations applied and no rows."""
+    with keyspaces.borrow() as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -176,16 +180,15 @@ def topic_name() -> str:
 
 @pytest.fixture(scope="module")
 def own_stores(
-    postgres_server: PostgresServer, kafka_server: KafkaServer, cassandra_server: GuardedCassandra, topic_name: str
+    postgres_server: PostgresServer, kafka_server: KafkaServer, keyspaces: fresh_stores.Keyspaces, topic_name: str
 ) -> Iterator[StoreSettings]:
     """A database, topics and a keyspace that all tests of a module share."""
     with (
         fresh_stores.create_database(postgres_server) as postgres,
         fresh_stores.create_topics(fresh_stores.name_topics(kafka_server, topic_name)) as kafka,
-        fresh_stores.name_keyspace(cassandra_server) as cassandra,
+        keyspaces.borrow() as cassandra,
     ):
         migrate_postgres(postgres)
-        migrate_cassandra(cassandra)
         yield StoreSettings(postgres, kafka, cassandra)
 
 
