@@ -26,17 +26,22 @@ from tests.helpers.warm_spark import WarmSpark
 
 START_SECONDS = 300
 CRASHED = 137
+_TWO_ATTEMPTS = "local[2,2]"
 _CRASH = """
-import os, runpy, sys
+import os
 import insights.{module} as module
 def crash(*_, **__):
     os._exit({code})
 module.{function}  # Fails if there is no such function.
 module.{function} = crash
-runpy.run_path({job!r}, run_name="__main__")
 """
-
-_RUN = "import runpy\nrunpy.run_path('jobs/stream_users.py', run_name='__main__')"
+# The warm-up is a third of a start, and no test here gains from it: the end-to-end tests have all of it.
+_RUN = """
+import runpy
+from insights.stream import transformation
+transformation._WARM_UP_BATCHES = transformation._WARM_UP_MESSAGES = 1
+runpy.run_path("jobs/stream_users.py", run_name="__main__")
+"""
 
 
 def set_task_window(window: str) -> str:
@@ -67,7 +72,7 @@ class Stream:
             "PYTHONPATH": str(REPOSITORY),
             **to_environment(postgres, kafka, cassandra),
             "INSIGHTS_STREAM_CHECKPOINT": str(self.checkpoint),
-            "INSIGHTS_STREAM_MASTER": "local[2,4]",
+            "INSIGHTS_STREAM_MASTER": "local[2,4]",  # Two tasks at a time, each attempted four times.
             "INSIGHTS_STREAM_JARS": ",".join(str(path) for path in list_group_files("spark", jars)),
             **(spark.environment if spark else {"JAVA_TOOL_OPTIONS": SHORT_LIVED}),
             **environment,
@@ -75,14 +80,13 @@ class Stream:
 
     def crash_at(self, module: str, function: str) -> int:
         """Run until a call of `insights.<module>.<function>`, which kills the process, and return the exit code."""
-        job = str(REPOSITORY / "jobs/stream_users.py")
-        script = _CRASH.format(module=module, function=function, job=job, code=CRASHED)
-        with self._start_process([sys.executable, "-c", script], free_port()) as process:
+        script = _CRASH.format(module=module, function=function, code=CRASHED)
+        with self._start_process(script, free_port()) as process:
             return process.wait(START_SECONDS)
 
     def crash_in(self, window: str) -> int:
         """Run until the failpoint `window`, in which the process kills itself, and return the exit code."""
-        with self._start_process([sys.executable, "jobs/stream_users.py"], free_port(), CRASH_AT=window) as process:
+        with self._start_process("", free_port(), CRASH_AT=window) as process:
             code = process.wait(START_SECONDS)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -94,8 +98,7 @@ class Stream:
         The Python processes of the executors kill themselves in the failpoint `window`.
         """
         self.log.unlink(missing_ok=True)
-        script = f"{set_task_window(window)}\n{_RUN}"
-        with self._start_process([sys.executable, "-c", script], free_port()) as process:
+        with self._start_process(set_task_window(window), free_port(), INSIGHTS_STREAM_MASTER=_TWO_ATTEMPTS) as process:
             code = process.wait(START_SECONDS)
         return code, self.log.read_text().strip().splitlines()[-1]
 
@@ -108,7 +111,7 @@ class Stream:
         """
         self.log.unlink(missing_ok=True)
         port = free_port()
-        with self._start_process([sys.executable, "jobs/stream_users.py"], port, **environment) as process:
+        with self._start_process("", port, **environment) as process:
             provoke(Running(process, port))
             code = process.wait(START_SECONDS)
         return code, self.log.read_text().strip().splitlines()[-1]
@@ -117,19 +120,19 @@ class Stream:
     def running(self, prelude: str = "") -> Iterator["Running"]:
         """Start a run, after the statements of `prelude`, and stop it by SIGTERM at the end of the `with` block."""
         port = free_port()
-        with self._start_process([sys.executable, "-c", f"{prelude}\n{_RUN}"], port) as process:
+        with self._start_process(prelude, port) as process:
             yield Running(process, port)
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, self.log.read_text()[-3000:]
 
     @contextmanager
-    def _start_process(self, command: list[str], port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def _start_process(self, prelude: str, port: int, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         settings = self._environment | {"INSIGHTS_STREAM_HTTP_PORT": str(port)} | environment
         if self._spark is not None:
             self._spark.stop_context()
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                command,
+                [sys.executable, "-c", f"{prelude}\n{_RUN}"],
                 cwd=REPOSITORY,
                 env=settings,
                 stdin=subprocess.DEVNULL,
