@@ -1,4 +1,4 @@
-"""Inspect how each page looks: one visit per width, in both themes, shared by all tests."""
+"""Inspect how each page looks: one visit per width, shared by all tests; in both themes if the window is wide."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,7 +100,7 @@ class PageInspector:
     def inspect(self, path: str, expected: Expected, width: int = WIDE, dark: bool = False) -> Inspection:
         if (path, width, dark) not in self._inspections:
             with open_tab(self._browser, self._address + path, width) as (page, complaints):
-                for theme in ("light", "dark"):
+                for theme in ("light", "dark") if width == WIDE else ("light",):
                     page.emulate_media(color_scheme=theme)
                     page.wait_for_function(THEME, arg=theme)
                     self._inspections[path, width, theme == "dark"] = self._inspect_theme(
