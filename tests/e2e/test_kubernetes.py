@@ -50,9 +50,8 @@ def _cluster() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """A namespace with Pod Security level `restricted`, the project's images on the node, and the stores in pods."""
-    run("make", "images")
-    publisher = f"user-insights/publisher:{_version()}"
-    stores.build_image(tmp_path_factory.mktemp("store"), publisher)
+    run("make", "--jobs=2", "images")
+    stores.build_image(tmp_path_factory.mktemp("store"), f"user-insights/spark:{_version()}")
     load_images(*(f"user-insights/{name}:{_version()}" for name in IMAGES), stores.IMAGE)
     namespace = Kubernetes(NAMESPACE)
     run("kubectl", "create", "namespace", NAMESPACE)

