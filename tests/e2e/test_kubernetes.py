@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.helpers import time_limit
 from tests.helpers.cluster import stores
 from tests.helpers.cluster.cluster import available, cluster
 from tests.helpers.cluster.declared_edges import EDGES, Edges
@@ -43,6 +44,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
+    time_limit.require(time_limit.CLUSTER_SECONDS)
     with cluster():
         yield
 
