@@ -90,7 +90,7 @@ def _stream() -> None:
         )
         watch = TopicWatch(kafka, start.topic_id)
         sink = MicroBatchSink(
-            outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, delivered.advance, spans
+            outputs, stores, kafka, start.checkpoint, metrics.record_batch, watch, delivered.delivering, spans
         )
 
         def check() -> None:

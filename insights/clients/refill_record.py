@@ -1,4 +1,7 @@
-"""Cassandra's record of what it has, the table `refills`: whether it was filled from PostgreSQL, and the last batch."""
+"""Cassandra's record of what it has, the table `refills`: whether it was filled from PostgreSQL, and the last batch.
+
+In it each stream also marks what it begins to write, so that it notices if Cassandra is restored meanwhile.
+"""
 
 from cassandra.cluster import Session
 
@@ -6,6 +9,9 @@ from insights import failpoints
 
 PROGRESS_SECONDS = 600
 """How long a refill counts as running after it last reported progress, which it does about every minute."""
+
+_MARK_SECONDS = 7 * 24 * 3600
+"""How long a stream's mark is kept, which is longer than a stream writes one batch or fills a keyspace."""
 
 
 def is_filled(session: Session) -> bool:
@@ -42,3 +48,16 @@ def record_delivered_seq(session: Session, seq: int) -> None:
     """Record the last batch that the keyspace has."""
     session.execute("INSERT INTO refills (name, delivered_seq) VALUES ('all', %s)", (seq,))
     failpoints.reach("cassandra.batch_recorded")
+
+
+def mark_writing(session: Session, writer: str, mark: int) -> None:
+    """Mark what a stream, which has the unique name `writer`, begins to write."""
+    session.execute(
+        f"INSERT INTO refills (name, delivered_seq) VALUES (%s, %s) USING TTL {_MARK_SECONDS}", (writer, mark)
+    )
+
+
+def read_mark(session: Session, writer: str) -> int | None:
+    """The last mark of a stream; None if there is none."""
+    row = session.execute("SELECT delivered_seq FROM refills WHERE name = %s", (writer,)).one()
+    return None if row is None else row.delivered_seq

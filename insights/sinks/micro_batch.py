@@ -7,6 +7,7 @@ idempotent.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -61,10 +62,10 @@ class DeliveredBatch:
 class MicroBatchSink:
     """The function for `foreachBatch`: transforms a micro-batch and delivers it to every sink.
 
-    The producer of the quarantine topic is made on first use and kept. `record_delivered` is called with the sequence
-    number of each batch that Cassandra has, before PostgreSQL records the delivery, and `on_delivered` after that.
-    `check_topic` is called when a batch has been read: its error keeps the batch, which may be of another topic, from
-    being merged.
+    The producer of the quarantine topic is made on first use and kept. Each batch is written to Cassandra within
+    the context of `delivering`, called with its sequence number, which ends before PostgreSQL records the delivery;
+    `on_delivered` is called after that. `check_topic` is called when a batch has been read: its error keeps the
+    batch, which may be of another topic, from being merged.
     """
 
     def __init__(
@@ -75,12 +76,12 @@ class MicroBatchSink:
         checkpoint: str,
         on_delivered: Callable[[DeliveredBatch], None],
         check_topic: Callable[[], None],
-        record_delivered: Callable[[int], None],
+        delivering: Callable[[int], AbstractContextManager[None]],
         spans: Spans,
     ) -> None:
         self._outputs, self._stores, self._kafka, self._checkpoint = outputs, stores, kafka, checkpoint
         self._on_delivered, self._check_topic, self._spans = on_delivered, check_topic, spans
-        self._record_delivered = record_delivered
+        self._delivering = delivering
         self._producer: Producer | None = None
         self._running = threading.Lock()
         self._stopped = False
@@ -152,13 +153,13 @@ class MicroBatchSink:
         """Write the batch to every sink, and mark it as delivered. Returns the latencies of what that delivered."""
         merged = delivery.merge(self._stores, batch)
         timer.finish("postgres")
-        merged = delivery.write_cassandra(self._stores, batch, merged)
-        timer.finish("cassandra")
-        self._write_quarantine_topic(batch.rejected)
-        self._write_quarantine_topic(batch.quarantine(merged.refusals))
-        failpoints.reach("batch.copied")
-        timer.finish("quarantine")
-        self._record_delivered(merged.seq)
+        with self._delivering(merged.seq):
+            merged = delivery.write_cassandra(self._stores, batch, merged)
+            timer.finish("cassandra")
+            self._write_quarantine_topic(batch.rejected)
+            self._write_quarantine_topic(batch.quarantine(merged.refusals))
+            failpoints.reach("batch.copied")
+            timer.finish("quarantine")
         latencies = self._stores.with_postgres(lambda connection: postgres.mark_delivered(connection, batch.id))
         timer.finish("mark")
         return merged, latencies

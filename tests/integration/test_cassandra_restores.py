@@ -22,8 +22,29 @@ def stores(connection: Any, session: Any) -> RealStores:
     with connection, connection.cursor() as cursor:
         cursor.execute("UPDATE analytics.batches SET merged_at = now() - interval '2 hours' WHERE batch_id = 0")
     mark_filled(session)
-    DeliveryRecord(stores).begin()
+    start_record(stores)
     return stores
+
+
+def start_record(stores: RealStores) -> DeliveryRecord:
+    """The record of a stream that has started."""
+    record = DeliveryRecord(stores)
+    record.find_restore()
+    record.begin()
+    return record
+
+
+def back_up(session: Any) -> list[Any]:
+    """The contents of the table `refills`."""
+    return list(session.execute("SELECT name, finished_at, delivered_seq FROM refills"))
+
+
+def restore(session: Any, backup: list[Any]) -> None:
+    """Set the table `refills` back, as a restore of Cassandra does."""
+    for row in back_up(session):
+        session.execute("DELETE FROM refills WHERE name = %s", (row.name,))
+    for row in backup:
+        session.execute("INSERT INTO refills (name, finished_at, delivered_seq) VALUES (%s, %s, %s)", row)
 
 
 @pytest.fixture
@@ -39,8 +60,9 @@ def test_what_a_restored_cassandra_lacks_is_written_again(
     restored: RealStores, cassandra: CassandraSettings, session: Any
 ) -> None:
     connection = restored.connection
-    for _ in range(2):
-        DeliveryRecord(restored).find_restore()
+    DeliveryRecord(restored).find_restore()
+    record = DeliveryRecord(restored)
+    record.find_restore()
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT batch_id FROM analytics.batches WHERE layout IS NULL ORDER BY batch_id")
         assert cursor.fetchall() == [(1,), (2,), (3,), (4,)]
@@ -52,7 +74,6 @@ def test_what_a_restored_cassandra_lacks_is_written_again(
     assert {row["country_code"] for row in users.values()} == {"DE", "US", "NL"}
     assert_cassandra_equals(cassandra, users, counts)
 
-    record = DeliveryRecord(restored)
     record.begin()
     record.find_restore()
     assert refill_cassandra(restored, lambda: pytest.fail("there is nothing to write")) == 0
@@ -71,37 +92,56 @@ def test_everything_is_written_again_if_nothing_had_been_recorded_as_delivered(
 def test_a_stream_that_runs_while_cassandra_is_restored_ends_and_does_not_hide_it(
     stores: RealStores, session: Any
 ) -> None:
-    record = DeliveryRecord(stores)
-    record.begin()
+    record = start_record(stores)
     earlier = read_delivered_seq(session)
     assert earlier is not None
     merged = deliver(stores, 2, place(2, [make_user(30, 1)]))
-    record.advance(merged.seq)
+    with record.delivering(merged.seq):
+        pass
     record.check()
     assert read_delivered_seq(session) == merged.seq
 
     record_delivered_seq(session, earlier)
     with pytest.raises(UserError, match=f"restored to the time of batch {earlier}, after {merged.seq} had been"):
         record.check()
-    with pytest.raises(UserError, match="start the stream again"):
-        record.advance(merged.seq + 1)
+    with pytest.raises(UserError, match="start the stream again"), record.delivering(merged.seq + 1):
+        pytest.fail("the next batch is not written")
     assert read_delivered_seq(session) == earlier
 
 
+def test_a_batch_is_not_recorded_if_cassandra_is_restored_while_it_is_written(stores: RealStores, session: Any) -> None:
+    record = start_record(stores)
+    earlier, backup = read_delivered_seq(session), back_up(session)
+    merged = deliver(stores, 2, place(2, [make_user(30, 1)]))
+    says = f"restored to an earlier time while .* up to batch {merged.seq}: start"
+    with pytest.raises(UserError, match=says), record.delivering(merged.seq):
+        restore(session, backup)
+    assert read_delivered_seq(session) == earlier
+
+
+def test_a_start_does_not_hide_that_cassandra_was_restored_while_batches_were_written_again(
+    stores: RealStores, session: Any
+) -> None:
+    record, backup = DeliveryRecord(stores), back_up(session)
+    record.find_restore()
+    restore(session, backup)
+    with pytest.raises(UserError, match="start the stream again"):
+        record.begin()
+
+
 def test_a_backup_without_a_record_is_noticed_while_the_stream_runs(stores: RealStores, session: Any) -> None:
-    record = DeliveryRecord(stores)
-    record.begin()
+    record = start_record(stores)
     session.execute("DELETE delivered_seq FROM refills WHERE name = 'all'")
     with pytest.raises(UserError, match="restored to the time of batch 0"):
         record.check()
 
 
 def test_a_batch_that_is_repeated_does_not_set_the_record_back(stores: RealStores, session: Any) -> None:
-    record = DeliveryRecord(stores)
-    record.begin()
+    record = start_record(stores)
     last = read_delivered_seq(session)
     assert last is not None
-    record.advance(last - 1)
+    with record.delivering(last - 1):
+        pass
     assert read_delivered_seq(session) == last
 
 

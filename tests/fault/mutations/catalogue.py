@@ -194,6 +194,15 @@ MUTATIONS = (
         "::test_a_stream_that_runs_while_cassandra_is_restored_ends_and_does_not_hide_it",
     ),
     Mutation(
+        "restore-in-flight",
+        "a batch during which Cassandra is restored is not recorded as delivered",
+        "insights/sinks/delivery_record.py",
+        "!= self._mark:",
+        "is None:",
+        "tests/integration/test_cassandra_restores.py"
+        "::test_a_batch_is_not_recorded_if_cassandra_is_restored_while_it_is_written",
+    ),
+    Mutation(
         "undelivered-counts",
         "counts that Cassandra lacks are written with the next batch",
         "insights/sinks/postgres.py",

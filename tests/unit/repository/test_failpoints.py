@@ -47,6 +47,7 @@ WITHOUT_A_WINDOW = {
     "_read_last_delivered": "only reads",
     "_count_users": "only reads",
     "mark_progress": "expires, and changes only what the check says",
+    "mark_writing": "expires, and only the process that wrote it reads it",
     "mark_filled": "the refill reaches its window",
     "read_table": "only reads",
     "read_batch": "only reads",
