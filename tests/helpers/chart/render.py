@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -110,10 +111,13 @@ def helm_template_again(values: str, release: str, namespace: str, api_versions:
     command = [program("helm"), "template", release, str(chart), "--namespace", namespace]
     command += ["--kube-version", KUBERNETES_VERSION]
     command += [argument for version in api_versions for argument in ("--api-versions", version)]
+    environment = os.environ | {"GOGC": "400"}  # Collecting garbage is a third of its CPU time.
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         file.write(values)
         file.flush()
-        done = subprocess.run([*command, "--values", file.name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, "--values", file.name], env=environment, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise HelmError(done.stderr.strip())
     return done.stdout
