@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo down reset test test-unit test-chart test-integration test-e2e fault fault-mutations screenshots fmt lint check lock chart-docs bench images push kind kind-down
 
-# With it, as in many images for development, each of the hundreds of processes would compile its packages again.
+# Images for development often set it, and then every process compiles the packages that it imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := .venv/bin/python -m pytest

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from cassandra.cluster import Session
@@ -68,14 +68,14 @@ def recreate_topic(settings: KafkaSettings) -> None:
 @contextmanager
 def name_keyspace(server: Any) -> Iterator[CassandraSettings]:
     """Settings with the name of a keyspace that does not exist yet, and the login of `server`."""
-    settings = _name_keyspace(server)
+    settings = _make_settings(server)
     yield settings
     cluster = server.connect()
     cluster.connect().execute(f"drop keyspace if exists {settings.keyspace}")
     cluster.shutdown()
 
 
-def _name_keyspace(server: Any) -> CassandraSettings:
+def _make_settings(server: Any) -> CassandraSettings:
     return CassandraSettings(
         hosts=server.host,
         port=server.port,
@@ -94,7 +94,7 @@ class Keyspaces:
 
     def __init__(self, server: Any) -> None:
         self._server = server
-        self._free: list[tuple[CassandraSettings, object]] = []
+        self._free: list[tuple[CassandraSettings, _Schema]] = []
 
     @contextmanager
     def borrow(self) -> Iterator[CassandraSettings]:
@@ -103,30 +103,33 @@ class Keyspaces:
         yield settings
         with connections.open_cassandra(settings) as session:
             if _read_schema(session) == schema:
-                for row in session.execute(_TABLES, (settings.keyspace,)):
+                for row in schema.tables:
                     if row.table_name != "schema_migrations":
                         session.execute(f"TRUNCATE {row.table_name}")
                 self._free.append((settings, schema))
 
-    def _create(self) -> tuple[CassandraSettings, object]:
-        settings = _name_keyspace(self._server)
+    def _create(self) -> tuple[CassandraSettings, "_Schema"]:
+        settings = _make_settings(self._server)
         migrate_cassandra(settings)
         with connections.open_cassandra(settings) as session:
             return settings, _read_schema(session)
 
 
-_TABLES = "SELECT * FROM system_schema.tables WHERE keyspace_name = %s"
-
-
-def _read_schema(session: Session) -> object:
+class _Schema(NamedTuple):
     """Everything that a test can change in its keyspace besides the contents of the tables."""
-    keyspace = (session.keyspace,)
-    return [
-        list(session.execute(_TABLES, keyspace)),
-        list(session.execute("SELECT * FROM system_schema.columns WHERE keyspace_name = %s", keyspace)),
-        list(session.execute("SELECT * FROM system_schema.types WHERE keyspace_name = %s", keyspace)),
-        set(session.execute("SELECT name, checksum FROM schema_migrations")),
-    ]
+
+    tables: list[Any]
+    columns: list[Any]
+    types: list[Any]
+    migrations: set[Any]
+
+
+def _read_schema(session: Session) -> _Schema:
+    tables, columns, types = (
+        list(session.execute(f"SELECT * FROM system_schema.{name} WHERE keyspace_name = %s", (session.keyspace,)))
+        for name in ("tables", "columns", "types")
+    )
+    return _Schema(tables, columns, types, set(session.execute("SELECT name, checksum FROM schema_migrations")))
 
 
 def _succeeds(request: Callable[[], object]) -> bool:
