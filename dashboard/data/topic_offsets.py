@@ -31,9 +31,9 @@ def list_partition_offsets(settings: KafkaSettings) -> list[PartitionOffsets]:
         UserError: a topic does not exist, or a partition has no leader.
     """
     admin = kafka_admin.get_admin(settings)
-    partitions = kafka_admin.list_partitions(admin, (settings.raw_topic, settings.quarantine_topic), TIMEOUT_SECONDS)
-    begins, ends, newest = kafka_admin.read_offsets(
-        admin, partitions, (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp()), TIMEOUT_SECONDS
+    specs = (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp())
+    partitions, (begins, ends, newest) = kafka_admin.read_offsets(
+        admin, (settings.raw_topic, settings.quarantine_topic), specs, TIMEOUT_SECONDS
     )
     return [
         PartitionOffsets(partition.topic, partition.partition, begin.offset, end.offset, _to_instant(last))

@@ -5,14 +5,27 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from insights.errors import UserError
 from insights.settings import KafkaSettings
 
 _log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 20.0
+_RETRY_SECONDS = 0.2
+_LEADER_CHANGES = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    }
+)
+"""What brokers answer that do not know yet, or no longer, that they lead a partition."""
 
 
 def get_admin(settings: KafkaSettings) -> AdminClient:
@@ -48,8 +61,8 @@ def read_watermarks(
         KafkaException: no broker answers.
         UserError: the topic does not exist, or a partition has no leader.
     """
-    partitions = list_partitions(admin, (topic,), timeout_seconds)
-    begins, ends = read_offsets(admin, partitions, (OffsetSpec.earliest(), OffsetSpec.latest()), timeout_seconds)
+    specs = (OffsetSpec.earliest(), OffsetSpec.latest())
+    partitions, (begins, ends) = read_offsets(admin, (topic,), specs, timeout_seconds)
     return {
         partition.partition: (begin.offset, end.offset)
         for partition, begin, end in zip(partitions, begins, ends, strict=True)
@@ -77,13 +90,40 @@ def read_message_limit(admin: AdminClient, settings: KafkaSettings, timeout_seco
         return settings.max_message_bytes
 
 
-def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
-    """Every partition of the topics, in the order of the topics and their partition numbers.
+def read_offsets(
+    admin: AdminClient, topics: Sequence[str], specs: Sequence[OffsetSpec], timeout_seconds: float
+) -> tuple[list[TopicPartition], list[list[Any]]]:
+    """Every partition in the order of topic and number, and for each specification the result of each partition.
+
+    While a partition's leader changes, it is asked again for up to `timeout_seconds`.
 
     Raises:
-        KafkaException: no broker answers.
+        KafkaException: no broker answers, or a partition's leader has not become known in time.
         UserError: a topic does not exist, or a partition has no leader.
     """
+    read = retry(
+        retry=retry_if_exception(_is_leader_change),
+        stop=stop_after_delay(timeout_seconds),
+        wait=wait_fixed(_RETRY_SECONDS),
+        reraise=True,
+    )(_read_offsets)
+    return read(admin, topics, specs, timeout_seconds)
+
+
+def _is_leader_change(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _LEADER_CHANGES
+
+
+def _read_offsets(
+    admin: AdminClient, topics: Sequence[str], specs: Sequence[OffsetSpec], timeout_seconds: float
+) -> tuple[list[TopicPartition], list[list[Any]]]:
+    """Read as `read_offsets` does, once; all requests are sent before one is awaited."""
+    partitions = _list_partitions(admin, topics, timeout_seconds)
+    requests = [admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout_seconds) for spec in specs]
+    return partitions, [[futures[partition].result() for partition in partitions] for futures in requests]
+
+
+def _list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: float) -> list[TopicPartition]:
     metadata = admin.list_topics(timeout=timeout_seconds).topics
     for topic in topics:
         if topic not in metadata:
@@ -92,15 +132,3 @@ def list_partitions(admin: AdminClient, topics: Sequence[str], timeout_seconds: 
         if leaderless:
             raise UserError(f"Partition {leaderless[0]} of topic {topic} has no leader; start its brokers.")
     return [TopicPartition(topic, number) for topic in topics for number in sorted(metadata[topic].partitions)]
-
-
-def read_offsets(
-    admin: AdminClient, partitions: Sequence[TopicPartition], specs: Sequence[OffsetSpec], timeout_seconds: float
-) -> list[list[Any]]:
-    """For each specification, the result of each partition in order; all requests are sent before one is awaited.
-
-    Raises:
-        KafkaException: no broker answers.
-    """
-    requests = [admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=timeout_seconds) for spec in specs]
-    return [[futures[partition].result() for partition in partitions] for futures in requests]
