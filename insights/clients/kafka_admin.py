@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
-from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from insights.errors import UserError
 from insights.settings import KafkaSettings
@@ -25,7 +25,7 @@ _LEADER_CHANGES = frozenset(
         KafkaError.OFFSET_NOT_AVAILABLE,
     }
 )
-"""What brokers answer that do not know yet, or no longer, that they lead a partition."""
+"""The answers of a broker that does not lead the partition any longer, or does not know yet that it does."""
 
 
 def get_admin(settings: KafkaSettings) -> AdminClient:
@@ -58,7 +58,7 @@ def read_watermarks(
     """The beginning offset and the end offset of each partition.
 
     Raises:
-        KafkaException: no broker answers.
+        KafkaException: no broker answers, or a partition's leader has not become known in time.
         UserError: the topic does not exist, or a partition has no leader.
     """
     specs = (OffsetSpec.earliest(), OffsetSpec.latest())
@@ -101,13 +101,13 @@ def read_offsets(
         KafkaException: no broker answers, or a partition's leader has not become known in time.
         UserError: a topic does not exist, or a partition has no leader.
     """
-    read = retry(
+    retrying = Retrying(
         retry=retry_if_exception(_is_leader_change),
         stop=stop_after_delay(timeout_seconds),
         wait=wait_fixed(_RETRY_SECONDS),
         reraise=True,
-    )(_read_offsets)
-    return read(admin, topics, specs, timeout_seconds)
+    )
+    return retrying(_read_offsets, admin, topics, specs, timeout_seconds)
 
 
 def _is_leader_change(error: BaseException) -> bool:
